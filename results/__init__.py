@@ -1,0 +1,1 @@
+"""What a search found: tables and a report, made from its run folder alone."""

@@ -1,0 +1,4 @@
+"""Stacked Attention Networks for visual question answering: data sets, models, training.
+
+Nothing in here knows Ray, Optuna or pandas.
+"""

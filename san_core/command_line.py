@@ -1,0 +1,56 @@
+"""What every command of the project shares: options in, one-line errors out."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from san_core.errors import InputError
+
+
+class CommandLine(argparse.ArgumentParser):
+    """An argument parser that says what is wrong in one line, and exits with code 2."""
+
+    def __init__(self, prog: str, description: str) -> None:
+        super().__init__(
+            prog=f"python -m {prog}",
+            description=description,
+            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+            allow_abbrev=False,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """Prints the one line and exits."""
+        self.exit(2, f"{self.prog}: {message} (--help lists the options)\n")
+
+
+def run_command(main: Callable[[], int | None]) -> NoReturn:
+    """Runs a command's main function and exits: 0 done, 2 bad input, 130 interrupted."""
+    try:
+        sys.exit(main() or 0)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def number(
+    kind: type[int] | type[float], *, at_least: float | None = None, above: float | None = None
+) -> Callable[[str], int | float]:
+    """An argument type: a number in a range, or an error that names the value and the range."""
+
+    def parse(text: str) -> int | float:
+        accepted = "a whole number" if kind is int else "a number"
+        limit = f" >= {at_least:g}" if at_least is not None else f" > {above:g}" if above is not None else ""
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        fits = value is not None and (at_least is None or value >= at_least) and (above is None or value > above)
+        if value is None or not fits:
+            raise argparse.ArgumentTypeError(f"must be {accepted}{limit}, but got {text!r}")
+        return value
+
+    return parse

@@ -1,0 +1,1 @@
+"""Data sets: one reader each, all prepared into one on-disk form."""

@@ -1,0 +1,39 @@
+"""easy-VQA: 5,000 images of one coloured shape, 48,248 questions, 13 answers.
+
+It ships inside its PyPI package (`easy-vqa`), images included.
+"""
+
+from pathlib import Path
+
+import easy_vqa
+
+from san_core.data.source import Question, Source
+
+
+def read() -> Source:
+    """The data set with its official train and test split."""
+    return Source(
+        name="easy-vqa",
+        train=_questions("train", *easy_vqa.get_train_questions()),
+        test=_questions("test", *easy_vqa.get_test_questions()),
+        images={
+            **_images("train", easy_vqa.get_train_image_paths()),
+            **_images("test", easy_vqa.get_test_image_paths()),
+        },
+        image_size=128,
+        training_defaults={
+            "hidden_size": 128,
+            "attention_size": 64,
+            "batch_size": 128,
+            "questions_per_image": 4,
+            "epochs": 8,
+        },
+    )
+
+
+def _questions(split: str, texts: list[str], answers: list[str], images: list[int]) -> list[Question]:
+    return [Question(*row) for row in zip(texts, answers, (f"{split}/{i}" for i in images), strict=True)]
+
+
+def _images(split: str, paths: dict[int, str]) -> dict[str, Path]:
+    return {f"{split}/{i}": Path(path) for i, path in paths.items()}

@@ -1,0 +1,166 @@
+"""The prepared data set on disk: the one form every trial trains from."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from san_core.errors import InputError
+from san_core.text import Vocabulary
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+FEATURES = "features.npy"
+PIXELS = "pixels.npy"
+QUESTIONS = "questions.npy"
+
+_COLUMNS = ("images", "questions", "answers")
+
+
+@dataclass(frozen=True)
+class Split:
+    """Questions of one split, as numbers.
+
+    Attributes:
+        images: row of each question's image in the features [Q].
+        questions: row of each question's words among the distinct questions [Q].
+        answers: number of each right answer, -1 where the answer vocabulary lacks it [Q].
+    """
+
+    images: NDArray[np.int32]
+    questions: NDArray[np.int32]
+    answers: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.answers)
+
+    def __add__(self, other: "Split") -> "Split":
+        """The questions of both."""
+        return Split(*(np.concatenate([getattr(self, c), getattr(other, c)]) for c in _COLUMNS))
+
+    def save(self, path: Path) -> None:
+        """Writes the split as one [3, Q] array."""
+        np.save(path, np.stack([getattr(self, column) for column in _COLUMNS]).astype(np.int32))
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Reads what `save` wrote."""
+        return cls(*np.load(path))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The arguments of `SAN.forward`, and the right answers [B]."""
+
+    images: Tensor
+    image_rows: Tensor
+    tokens: Tensor
+    question_rows: Tensor
+    answers: Tensor
+
+    @property
+    def inputs(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What the network is given."""
+        return self.images, self.image_rows, self.tokens, self.question_rows
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch on a device."""
+        return Batch(*(t.to(device, non_blocking=True) for t in (*self.inputs, self.answers)))
+
+
+class PreparedData:
+    """A prepared data set, its images mapped read-only from disk.
+
+    However many processes open the same folder, the machine holds its images in memory once.
+    """
+
+    def __init__(self, folder: Path, manifest: Mapping[str, Any]) -> None:
+        self.folder = folder
+        self.manifest = manifest
+        self.words = Vocabulary(manifest["words"])
+        self.answers: list[str] = manifest["answers"]
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """Opens a folder written by `san_core.prepare`.
+
+        Raises:
+            InputError: if it is not one, or was written by another version.
+        """
+        path = folder / MANIFEST
+        if not path.is_file():
+            raise InputError(f"{folder} is not a prepared data set: it has no {MANIFEST}")
+        try:
+            manifest = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise InputError(f"{path} is damaged ({error}); delete {folder} and prepare the data again") from error
+        if manifest.get("format") != FORMAT:
+            raise InputError(
+                f"{folder} has format {manifest.get('format')}, accepted: {FORMAT}; prepare the data again"
+            )
+        return cls(folder.resolve(), manifest)
+
+    @property
+    def name(self) -> str:
+        """The data set's name."""
+        return str(self.manifest["inputs"]["data"])
+
+    @property
+    def fingerprint(self) -> str:
+        """Of everything the prepared data follow from."""
+        return str(self.manifest["fingerprint"])
+
+    @property
+    def encoder(self) -> str:
+        """The image encoder's name."""
+        return str(self.manifest["inputs"]["encoder"])
+
+    @property
+    def fine_tune(self) -> bool:
+        """Whether the images are kept as pixels, to train the image encoder with the rest."""
+        return bool(self.manifest["inputs"]["fine_tune"])
+
+    @property
+    def image_size(self) -> int:
+        """Edge of the square every image was brought to, in pixels."""
+        return int(self.manifest["inputs"]["image_size"])
+
+    @property
+    def training_defaults(self) -> dict[str, float | int]:
+        """`TrainingConfig` fields that suit the data set."""
+        return dict(self.manifest["training_defaults"])
+
+    def split(self, name: str) -> Split:
+        """A split by name: `train`, `validation` or `test`."""
+        return Split.load(self.folder / f"{name}.npy")
+
+    @cached_property
+    def images(self) -> Tensor:
+        """Region features [N, R, C] (bfloat16), or pixels [N, S, S, 3] (uint8) for fine-tuning."""
+        array = np.load(self.folder / (PIXELS if self.fine_tune else FEATURES), mmap_mode="c")
+        images = torch.from_numpy(array)
+        return images if self.fine_tune else images.view(torch.bfloat16)
+
+    @cached_property
+    def questions(self) -> Tensor:
+        """Word numbers of the distinct questions [U, L], padded behind with 0."""
+        return torch.from_numpy(np.load(self.folder / QUESTIONS)).long()
+
+    def batch(self, split: Split, rows: NDArray[np.integer]) -> Batch:
+        """The split's rows [B], each distinct image and question once."""
+        images, image_rows = np.unique(split.images[rows], return_inverse=True)
+        questions, question_rows = np.unique(split.questions[rows], return_inverse=True)
+        return Batch(
+            images=self.images[torch.from_numpy(images)],
+            image_rows=torch.from_numpy(image_rows),
+            tokens=self.questions[torch.from_numpy(questions)],
+            question_rows=torch.from_numpy(question_rows),
+            answers=torch.from_numpy(split.answers[rows].astype(np.int64)),
+        )

@@ -1,0 +1,30 @@
+"""Which device to compute on, and in which precision."""
+
+import torch
+
+
+def best_device() -> torch.device:
+    """The GPU this process was given, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def fastest_precision(device: torch.device) -> str:
+    """`bfloat16` where the hardware multiplies it faster than float32, else `float32`."""
+    if device.type == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        find_capabilities = getattr(torch.cpu, "get_capabilities", None)  # absent from older torch
+        capabilities: dict[str, object] = find_capabilities() if find_capabilities else {}
+        fast = bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
+    return "bfloat16" if fast else "float32"
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """A context in which a network's products are computed in `precision`.
+
+    Args:
+        device: where the network lives.
+        precision: `float32`, `bfloat16`, or `auto` for what is fastest on the device.
+    """
+    chosen = fastest_precision(device) if precision == "auto" else precision
+    return torch.autocast(device.type, torch.bfloat16, enabled=chosen == "bfloat16")

@@ -1,0 +1,1 @@
+"""The parts of a Stacked Attention Network, and the network."""

@@ -1,0 +1,93 @@
+"""The Stacked Attention Network."""
+
+import torch
+from torch import Tensor, nn
+
+from san_core.config import TrainingConfig
+from san_core.models.dropout import Dropout
+from san_core.models.image_encoder import ImageEncoder
+from san_core.models.question_encoder import LSTMQuestionEncoder
+from san_core.models.stacked_attention import StackedAttention
+
+
+class SAN(nn.Module):
+    """Answers questions about images (Yang et al., CVPR 2016, section 3).
+
+    Shapes: B batch, I distinct images, U distinct questions, R regions, C channels, L words, H hidden,
+    A answers.
+
+    Args:
+        channels: C, length of a region vector as the image encoder gives it.
+        vocabulary_size: word numbers, padding and unknown included.
+        answers: A, size of the answer vocabulary.
+        embedding_size, hidden_size, attention_size, hops, dropout: see `TrainingConfig`.
+        image_encoder: given, the network takes pixels and trains the encoder with the rest
+            (fine-tuning); without one it takes prepared region features.
+    """
+
+    def __init__(
+        self,
+        *,
+        channels: int,
+        vocabulary_size: int,
+        answers: int,
+        embedding_size: int,
+        hidden_size: int,
+        attention_size: int,
+        hops: int,
+        dropout: float,
+        image_encoder: ImageEncoder | None = None,
+    ) -> None:
+        super().__init__()
+        self.image_encoder = image_encoder
+        self.question_encoder = LSTMQuestionEncoder(
+            vocabulary_size=vocabulary_size, embedding_size=embedding_size, hidden_size=hidden_size
+        )
+        self.project = nn.Linear(channels, hidden_size)
+        self.attention = StackedAttention(
+            hops=hops, hidden_size=hidden_size, attention_size=attention_size, dropout=dropout
+        )
+        self.dropout = Dropout(dropout)
+        self.classify = nn.Linear(hidden_size, answers)
+
+    def forward(self, images: Tensor, image_rows: Tensor, tokens: Tensor, question_rows: Tensor) -> Tensor:
+        """Logits [B, A] of the answers to B questions about images.
+
+        Several rows may ask about one image, and several ask the same words: each distinct image and
+        question is worked on once.
+
+        Args:
+            images: distinct images: region features [I, R, C], or pixels [I, S, S, 3] (uint8) if the
+                network has an image encoder.
+            image_rows: which image each row is about [B].
+            tokens: distinct questions' word numbers [U, L], padded behind with 0.
+            question_rows: which question each row asks [B].
+        """
+        features = images if self.image_encoder is None else self.image_encoder(images)
+        regions = torch.tanh(self.project(features))[image_rows]  # v = tanh(W f + b), eq. 2
+        question = self.question_encoder(tokens)[question_rows]
+        query, _ = self.attention(regions, question)
+        logits: Tensor = self.classify(self.dropout(query))
+        return logits
+
+
+def build_san(
+    config: TrainingConfig,
+    *,
+    channels: int,
+    vocabulary_size: int,
+    answers: int,
+    image_encoder: ImageEncoder | None = None,
+) -> SAN:
+    """A network of the configuration's sizes, not yet trained. Arguments as for `SAN`."""
+    return SAN(
+        channels=channels,
+        vocabulary_size=vocabulary_size,
+        answers=answers,
+        embedding_size=config.embedding_size,
+        hidden_size=config.hidden_size,
+        attention_size=config.attention_size,
+        hops=config.hops,
+        dropout=config.dropout,
+        image_encoder=image_encoder,
+    )

@@ -1,0 +1,145 @@
+"""A run's folder: the only place that knows its files' and columns' names.
+
+Imports neither Ray nor torch, so that reading results is quick.
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Self
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+from san_core.errors import InputError
+
+RUNS = Path("runs")
+
+SEARCH = "search"
+"""Name of the study that holds the search's trials."""
+
+CONFIRMATION = "confirmation"
+"""Name of the study that holds the winner's and the baseline's runs under further seeds."""
+
+SEED = "seed"
+"""Trial attribute: the seed its training used."""
+
+SECONDS = "seconds"
+"""Trial attribute: training and scoring time of its epochs."""
+
+REASON = "reason"
+"""Trial attribute: why it ended; empty for a trial that ran all its epochs."""
+
+CONFIRMS = "confirms"
+"""Attribute of a confirmation's trial: number of the search's trial it repeats."""
+
+BASELINE_TRIAL = 0
+"""The first trial of every search runs the baseline configuration."""
+
+
+class RunFolder:
+    """The files of one search."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.journal = path / "journal.log"
+        self.settings_file = path / "settings.json"
+        self.environment_file = path / "environment.json"
+        self.best_file = path / "best.json"
+        self.trials_csv = path / "trials.csv"
+        self.trials_parquet = path / "trials.parquet"
+        self.comparison_csv = path / "comparison.csv"
+        self.report = path / "report.md"
+        self.log = path / "search.log"
+        self.ray = path / "ray"
+        self.retrained = path / "retrained"
+
+    @staticmethod
+    def locate(name: str | None, data: str) -> Path:
+        """Where a run called `name` lies: under runs/, or where a name with a slash says.
+
+        Without a name: one made of the data set's name and the time.
+        """
+        if name is None:
+            return RUNS / f"{data}-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
+        return Path(name) if "/" in name else RUNS / name
+
+    @classmethod
+    def create(cls, path: Path, settings: Mapping[str, Any], environment: Mapping[str, Any]) -> Self:
+        """Makes the folder of a new search.
+
+        Raises:
+            InputError: if there is something there already, or it cannot be written.
+        """
+        if path.exists():
+            raise InputError(f"run folder {path} exists already; choose another name with --run")
+        run = cls(path)
+        try:
+            path.mkdir(parents=True)
+            write_json(run.settings_file, settings)
+            write_json(run.environment_file, environment)
+        except OSError as error:
+            raise InputError(f"cannot write run folder {path}: {error}") from error
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Opens the folder of an earlier search.
+
+        Raises:
+            InputError: if it is not one.
+        """
+        run = cls(path)
+        for file in (run.settings_file, run.journal):
+            if not file.is_file():
+                raise InputError(
+                    f"{path} is not a run folder: it has no {file.name}; accepted: a folder that tuning.search wrote"
+                )
+        return run
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the search was told."""
+        return read_json(self.settings_file)
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """Versions and hardware of the search."""
+        return read_json(self.environment_file)
+
+    def storage(self) -> JournalStorage:
+        """The journal, as Optuna reads and writes it."""
+        return JournalStorage(JournalFileBackend(str(self.journal)))
+
+    def study(self, name: str = SEARCH) -> optuna.Study:
+        """A study of the journal, by name.
+
+        Raises:
+            InputError: if the journal has no such study.
+        """
+        try:
+            return optuna.load_study(study_name=name, storage=self.storage())
+        except KeyError as error:
+            raise InputError(f"{self.journal} holds no study called {name!r}") from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Raises:
+        InputError: if the file is missing or damaged.
+    """
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {path}: {error}") from error
+    return content
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Writes a JSON object; the file appears only when it is whole."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    partial.replace(path)
