@@ -4,6 +4,7 @@ Imports neither Ray nor torch, so that reading results is quick.
 """
 
 import json
+import os
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -66,6 +67,19 @@ class RunFolder:
             return RUNS / f"{data}-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
         return Path(name) if "/" in name else RUNS / name
 
+    @staticmethod
+    def check_available(path: Path) -> None:
+        """Refuses a place for a new run that is taken or cannot be written.
+
+        Raises:
+            InputError: saying which.
+        """
+        if path.exists():
+            raise InputError(f"run folder {path} exists already; choose another name with --run")
+        parent = next(folder for folder in path.absolute().parents if folder.exists())
+        if not parent.is_dir() or not os.access(parent, os.W_OK):
+            raise InputError(f"cannot write run folder {path}: {parent} is not a folder that can be written")
+
     @classmethod
     def create(cls, path: Path, settings: Mapping[str, Any], environment: Mapping[str, Any]) -> Self:
         """Makes the folder of a new search.
@@ -73,8 +87,7 @@ class RunFolder:
         Raises:
             InputError: if there is something there already, or it cannot be written.
         """
-        if path.exists():
-            raise InputError(f"run folder {path} exists already; choose another name with --run")
+        cls.check_available(path)
         run = cls(path)
         try:
             path.mkdir(parents=True)

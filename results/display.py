@@ -1,0 +1,92 @@
+"""Tables and numbers as people read them: text, rounded, with units."""
+
+import pandas as pd
+
+from results.tables import (
+    ACCURACY,
+    BEST_EPOCH,
+    CONFIG,
+    DEVIATION,
+    DIFFERENCE,
+    END,
+    EPOCHS,
+    MEAN,
+    RANK,
+    SEEDS,
+    STATE,
+    TIME,
+    TRIAL,
+    TRIAL_SEED,
+    parameter_columns,
+)
+
+LARGE = 1e3
+"""Three significant digits would cut whole numbers above this."""
+
+
+def show_trials(table: pd.DataFrame) -> pd.DataFrame:
+    """A trial table as text: accuracies in %, differences in points, times in hours, minutes and seconds."""
+    return pd.DataFrame(
+        {
+            RANK: [show_count(value) for value in table[RANK]],
+            TRIAL: [show_count(value) for value in table[TRIAL]],
+            **{name: show_parameter(name, table[name]) for name in parameter_columns(table)},
+            ACCURACY: [show_percent(value) for value in table[ACCURACY]],
+            DIFFERENCE: ["" if pd.isna(value) else f"{100 * value:+.2f}" for value in table[DIFFERENCE]],
+            BEST_EPOCH: [show_count(value) for value in table[BEST_EPOCH]],
+            EPOCHS: [show_count(value) for value in table[EPOCHS]],
+            TIME: ["" if pd.isna(value) else show_duration(value) for value in table[TIME]],
+            TRIAL_SEED: [show_count(value) for value in table[TRIAL_SEED]],
+            STATE: list(table[STATE]),
+            END: list(table[END]),
+        },
+        dtype="str",
+    )
+
+
+def show_comparison(table: pd.DataFrame) -> pd.DataFrame:
+    """A comparison as text, turned round: a row for each parameter and figure, a column for each configuration."""
+    rows = {
+        "trial": [show_count(value) for value in table[TRIAL]],
+        **{name: show_parameter(name, table[name]) for name in parameter_columns(table)},
+        "accuracy in the search": [show_percent(value) for value in table[ACCURACY]],
+        "fresh seeds": [show_count(value) for value in table[SEEDS]],
+        "mean accuracy over fresh seeds": [show_percent(value) for value in table[MEAN]],
+        "standard deviation (points)": ["" if pd.isna(value) else f"{100 * value:.2f}" for value in table[DEVIATION]],
+    }
+    return pd.DataFrame.from_dict(rows, orient="index", columns=list(table[CONFIG]), dtype="str")
+
+
+def show_parameter(name: str, values: pd.Series) -> list[str]:
+    """A column of a parameter's values; empty where a trial has none."""
+    return ["" if pd.isna(value) else show_value(name, value) for value in values]
+
+
+def show_value(name: str, value: object) -> str:
+    """A learning rate as 4.0e-04, other fractions to three significant digits, anything else as it is."""
+    if not isinstance(value, float):
+        return str(value)
+    if name.endswith("learning_rate"):
+        return f"{value:.1e}"
+    return f"{value:.0f}" if abs(value) >= LARGE else f"{value:.3g}"
+
+
+def show_percent(accuracy: float) -> str:
+    """An accuracy in [0, 1] as a percentage; empty for NaN."""
+    return "" if pd.isna(accuracy) else f"{100 * accuracy:.2f} %"
+
+
+def show_count(value: int | None) -> str:
+    """A whole number; empty where it is missing."""
+    return "" if pd.isna(value) else str(value)
+
+
+def show_duration(seconds: float) -> str:
+    """A length of time by its two largest units, tenths below ten seconds."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

@@ -1,0 +1,95 @@
+"""A run folder's content, read once, so that every table made from it tells of the same moment of the search."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from san_core.errors import InputError
+from tuning.run_folder import CONFIRMATION, REASON, SEARCH, RunFolder
+
+COMPLETE, PRUNED, FAILED, RUNNING, WAITING = "complete", "pruned", "failed", "running", "waiting"
+
+STATES = {
+    TrialState.COMPLETE: COMPLETE,
+    TrialState.PRUNED: PRUNED,
+    TrialState.FAIL: FAILED,
+    TrialState.RUNNING: RUNNING,
+    TrialState.WAITING: WAITING,
+}
+"""Optuna's states of a trial, in the words of tables and reports."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a run folder said when it was read.
+
+    Attributes:
+        folder: where it was read from.
+        settings: what the search was told.
+        environment: versions and hardware; empty where the search left none.
+        search: the search's trials, by number.
+        confirmations: the trials that repeat the best and the baseline configuration under fresh seeds, by number.
+    """
+
+    folder: RunFolder
+    settings: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    search: Sequence[FrozenTrial]
+    confirmations: Sequence[FrozenTrial]
+
+
+Source = RunFolder | Record
+"""What a table is made from: a run folder, or a record of one where several tables have to agree."""
+
+
+def read(source: Source) -> Record:
+    """Reads a run folder; a record is returned as it is.
+
+    Raises:
+        InputError: if a file is missing or damaged, or no search was started in the folder.
+    """
+    if isinstance(source, Record):
+        return source
+    try:
+        search = source.study(SEARCH).get_trials(deepcopy=False)
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f"cannot read {source.journal}: {error}") from error
+    try:
+        confirmations = source.study(CONFIRMATION).get_trials(deepcopy=False)
+    except InputError:  # the search has not come to it, or was told to leave it out
+        confirmations = []
+    environment = source.environment if source.environment_file.is_file() else {}
+    return Record(source, source.settings, environment, search, confirmations)
+
+
+def scores(trial: FrozenTrial) -> dict[int, float]:
+    """The validation accuracy, in [0, 1], after each epoch that has one."""
+    return {epoch: score for epoch, score in sorted(trial.intermediate_values.items()) if not math.isnan(score)}
+
+
+def accuracy(trial: FrozenTrial) -> float:
+    """The best of a trial's epochs so far, in [0, 1]; NaN before the first."""
+    return max(scores(trial).values(), default=math.nan)
+
+
+def best_epoch(trial: FrozenTrial) -> int | None:
+    """The first epoch that reached the trial's accuracy."""
+    return next((epoch for epoch, score in scores(trial).items() if score == accuracy(trial)), None)
+
+
+def epochs(trial: FrozenTrial) -> int:
+    """How many epochs a trial reported."""
+    return max(trial.intermediate_values, default=0)
+
+
+def reason(trial: FrozenTrial) -> str:
+    """Why a trial ended, or why it has not; empty for one that ran to its end."""
+    if trial.state in {TrialState.RUNNING, TrialState.WAITING}:
+        return "not finished" if trial.state is TrialState.RUNNING else "not started"
+    missing = "no reason recorded" if trial.state is TrialState.FAIL else ""
+    return str(trial.user_attrs.get(REASON) or missing)

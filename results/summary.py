@@ -1,0 +1,96 @@
+"""What a search found, in short: on the screen for a person, as JSON for a program."""
+
+from typing import Any
+
+import pandas as pd
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+
+from results.display import show_comparison, show_trials
+from results.record import Source, read
+from results.tables import (
+    ACCURACY,
+    BEST_EPOCH,
+    DIFFERENCE,
+    EPOCHS,
+    RANK,
+    STATE,
+    TIME,
+    TRIAL,
+    comparison,
+    parameter_columns,
+    trial_table,
+)
+from results.verdict import verdict
+
+TOP = 10
+"""Trials that are printed; the files have them all."""
+
+HEADERS = {RANK: "#", DIFFERENCE: "vs.\nbaseline", TIME: "time"}
+"""Columns whose heading on the screen is not their name."""
+
+PARAMETERS = "parameters"
+"""The one column of all parameters, where the screen has no room for a column each."""
+
+UNLIMITED = 10_000
+"""A width, in characters, that no table needs."""
+
+
+def as_json(run: Source) -> dict[str, Any]:
+    """The result for a program: all of it can be written as JSON, None where a value is missing."""
+    record = read(run)
+    return {
+        "run": str(record.folder.path),
+        "verdict": verdict(record),
+        "comparison": _rows(comparison(record)),
+        "trials": _rows(trial_table(record)),
+    }
+
+
+def print_summary(run: Source, console: Console | None = None) -> None:
+    """Prints comparison, best trials and verdict, as wide as the screen allows (80 columns where there is none)."""
+    record = read(run)
+    console = console or Console(highlight=False, markup=False)
+    trials = trial_table(record)
+    compared = show_comparison(comparison(record))
+    if not compared.empty:
+        console.print(_grid(compared.reset_index(names=""), left={""}))
+        console.print()
+    if not trials.empty:
+        console.print(f"Best {min(TOP, len(trials))} of {len(trials)} trials, differences in points:\n")
+        console.print(fit(show_trials(trials).head(TOP), parameter_columns(trials), console))
+        console.print()
+    console.print(verdict(record), soft_wrap=not console.is_terminal)
+
+
+def fit(shown: pd.DataFrame, parameters: list[str], console: Console) -> Table:
+    """The trials in as many columns as the screen has room for; where even few are too many, parameters share one."""
+    few = shown[[RANK, TRIAL, *parameters, ACCURACY, DIFFERENCE, STATE]]
+    many = shown[[RANK, TRIAL, *parameters, ACCURACY, DIFFERENCE, BEST_EPOCH, EPOCHS, TIME, STATE]]
+    unlimited = console.options.update(max_width=UNLIMITED)
+    for table in (_grid(many, left={STATE}), _grid(few, left={STATE})):
+        if Measurement.get(console, unlimited, table).maximum <= console.width:
+            return table
+    together = few.drop(columns=parameters)
+    rows = shown[parameters].to_dict("records")
+    together[PARAMETERS] = [" ".join(f"{name}={value}" for name, value in row.items() if value) for row in rows]
+    return _grid(together, left={STATE, PARAMETERS})
+
+
+def _grid(table: pd.DataFrame, left: set[str]) -> Table:
+    """A table for the screen; columns but those named are set right, as numbers are."""
+    grid = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    for name in table.columns:
+        heading = HEADERS.get(name, name.replace("_", "\n"))
+        grid.add_column(heading, justify="left" if name in left else "right", overflow="fold")
+    for row in table.itertuples(index=False):
+        grid.add_row(*row)
+    return grid
+
+
+def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    values = table.astype(object)
+    rows = values.where(values.notna(), None).to_dict("records")
+    return [{str(name): value for name, value in row.items()} for row in rows]

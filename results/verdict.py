@@ -1,0 +1,115 @@
+"""Whether the best configuration is better than the baseline, or was only lucky: one plain sentence."""
+
+import math
+
+import pandas as pd
+
+from results import record as reading
+from results.record import COMPLETE, STATES, Record, Source, read
+from results.tables import ACCURACY, BASELINE, BEST, CONFIG, DEVIATION, MEAN, SEEDS, TRIAL, comparison
+from tuning.run_folder import BASELINE_TRIAL
+
+ENOUGH_SEEDS = 2
+"""Fresh seeds that each configuration needs before the spread between seeds is known."""
+
+
+def verdict(run: Source) -> str:
+    """One sentence on the best configuration and the baseline.
+
+    With two or more fresh seeds for each, the difference of their means is held against the seed-to-seed spread: the
+    pooled sample standard deviation of the two groups. Otherwise the difference of the two trials is held against two
+    standard errors of the difference of two binomial proportions on the validation questions, which leaves out what
+    a seed does; the sentence says so.
+    """
+    record = read(run)
+    rows = {str(row[CONFIG]): row for _, row in comparison(record).iterrows()}
+    if BEST not in rows:
+        return _nothing_complete(record)
+    best = rows[BEST]
+    if best[TRIAL] == BASELINE_TRIAL:
+        return _baseline_is_best(record, best)
+    if BASELINE not in rows or math.isnan(rows[BASELINE][ACCURACY]):
+        return _no_baseline(record, best)
+    baseline = rows[BASELINE]
+    if min(best[SEEDS], baseline[SEEDS]) >= ENOUGH_SEEDS:
+        return _by_seeds(best, baseline)
+    return _by_questions(best, baseline, record.settings.get("validation_questions"))
+
+
+def pooled_deviation(first: pd.Series, second: pd.Series) -> float:
+    """Pooled sample standard deviation of two rows of the comparison, each with its own mean."""
+    freedom = [first[SEEDS] - 1, second[SEEDS] - 1]
+    squares = freedom[0] * first[DEVIATION] ** 2 + freedom[1] * second[DEVIATION] ** 2
+    return math.sqrt(squares / sum(freedom))
+
+
+def binomial_error(first: float, second: float, questions: int) -> float:
+    """Standard error of the difference of two accuracies in [0, 1], each on that many independent questions."""
+    return math.sqrt((first * (1 - first) + second * (1 - second)) / questions)
+
+
+def _by_seeds(best: pd.Series, baseline: pd.Series) -> str:
+    difference, spread = best[MEAN] - baseline[MEAN], pooled_deviation(best, baseline)
+    counts = best[SEEDS], baseline[SEEDS]
+    basis = (
+        f"mean of {counts[0]} fresh seeds each"
+        if counts[0] == counts[1]
+        else f"means of {counts[0]} and {counts[1]} fresh seeds"
+    )
+    bound = f"the seed-to-seed spread of {_points(spread)}"
+    if abs(difference) <= spread:
+        return f"{_beats(difference)} ({basis}), within {bound}: not a reliable improvement."
+    advice = "" if difference > 0 else ": keep the baseline"
+    return f"{_beats(difference)} ({basis}), more than {bound}{advice}."
+
+
+def _by_questions(best: pd.Series, baseline: pd.Series, questions: int | None) -> str:
+    difference = best[ACCURACY] - baseline[ACCURACY]
+    repeated = (
+        "seeds were not repeated" if best[SEEDS] == baseline[SEEDS] == 0 else "too few seeds were repeated to tell more"
+    )
+    start = f"{_beats(difference)} (one run each)"
+    if not questions:
+        return f"{start}, but {repeated}."
+    error = 2 * binomial_error(best[ACCURACY], baseline[ACCURACY], questions)
+    bound = f"the {_points(error)} that chance explains on {questions} validation questions (two standard errors)"
+    if difference <= error:
+        return f"{start}, within {bound}: not a reliable improvement; {repeated}."
+    return f"{start}, more than {bound}, but {repeated}."
+
+
+def _nothing_complete(record: Record) -> str:
+    if not record.search:
+        return "No trial was started, so there is no best configuration."
+    return f"None of the {len(record.search)} trials is complete, so there is no best configuration."
+
+
+def _baseline_is_best(record: Record, best: pd.Series) -> str:
+    others = sum(STATES[trial.state] == COMPLETE for trial in record.search) - 1
+    if not others:
+        return f"Only the baseline is complete ({100 * best[ACCURACY]:.2f} %), so there is nothing to compare it with."
+    return (
+        f"The baseline is the best configuration: none of the {others} other complete trials did better than its "
+        f"{100 * best[ACCURACY]:.2f} %."
+    )
+
+
+def _no_baseline(record: Record, best: pd.Series) -> str:
+    baseline = next((trial for trial in record.search if trial.number == BASELINE_TRIAL), None)
+    why = "missing" if baseline is None else reading.reason(baseline) or STATES[baseline.state]
+    return (
+        f"The baseline did not finish ({why}), so the best configuration (trial {best[TRIAL]}, "
+        f"{100 * best[ACCURACY]:.2f} %) has nothing to be compared with."
+    )
+
+
+def _beats(difference: float) -> str:
+    if difference == 0:
+        return "The best configuration equals the baseline"
+    if difference < 0:
+        return f"The best configuration is {_points(-difference)} below the baseline"
+    return f"The best configuration beats the baseline by {_points(difference)}"
+
+
+def _points(accuracy: float) -> str:
+    return f"{100 * accuracy:.2f} points"

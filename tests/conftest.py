@@ -1,0 +1,120 @@
+"""A data set small enough to prepare and train on in a second: coloured squares."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from san_core.checkpoint import save_model
+from san_core.config import TrainingConfig
+from san_core.data import prepare as preparing
+from san_core.data.prepare import Options, prepare
+from san_core.data.prepared import PreparedData
+from san_core.data.source import Question, Source
+from san_core.models.san import SAN
+from san_core.training import train_fn
+
+torch.set_num_threads(1)
+
+SIZE = 64  # EfficientNet-Lite sees 2 x 2 regions
+COLOURS = {"red": (220, 30, 30), "green": (20, 180, 40), "blue": (40, 60, 230), "yellow": (240, 220, 20)}
+NEVER_TRAINED = ("white", (250, 250, 250))  # only the test split has it
+
+
+def _draw(path: Path, colour: tuple[int, int, int], rng: np.random.Generator) -> None:
+    pixels = np.full((SIZE, SIZE, 3), 110, dtype=np.uint8)
+    edge = int(rng.integers(24, 40))
+    top, left = rng.integers(0, SIZE - edge, size=2)
+    pixels[top : top + edge, left : left + edge] = colour
+    Image.fromarray(pixels).save(path)
+
+
+def _ask(key: str, colour: str) -> list[Question]:
+    return [
+        Question("What colour is it?", colour, key),
+        Question("is it red?", "yes" if colour == "red" else "no", key),
+        Question("Is it a square?", "yes", key),
+        Question("which colour does the square have", colour, key),
+    ]
+
+
+@pytest.fixture(scope="session")
+def tiny_source(tmp_path_factory: pytest.TempPathFactory) -> Source:
+    """40 images to learn from and 10 to test with, 4 questions each, plus 2 test images with an unheard-of answer."""
+    folder = tmp_path_factory.mktemp("squares")
+    rng = np.random.default_rng(7)
+    images: dict[str, Path] = {}
+    splits: dict[str, list[Question]] = {"train": [], "test": []}
+    shades = list(COLOURS.items())
+    plan = [("train", *shades[i % 4]) for i in range(40)] + [("test", *shades[i % 4]) for i in range(10)]
+    plan += [("test", *NEVER_TRAINED)] * 2
+    for i, (split, colour, rgb) in enumerate(plan):
+        key = f"{split}/{i}"
+        images[key] = folder / f"{i}.png"
+        _draw(images[key], rgb, rng)
+        splits[split] += _ask(key, colour)
+    return Source(
+        "tiny", splits["train"], splits["test"], images, image_size=SIZE, training_defaults={"hidden_size": 32}
+    )
+
+
+@pytest.fixture
+def register(monkeypatch: pytest.MonkeyPatch) -> Callable[[Source], None]:
+    """Makes a source a data set that `prepare` knows by name, for one test."""
+    return lambda source: monkeypatch.setitem(preparing.READERS, source.name, lambda: source)
+
+
+@pytest.fixture(scope="session")
+def _prepared_tiny(tiny_source: Source, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Options], PreparedData]:
+    def prepare_tiny(options: Options) -> PreparedData:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(preparing.READERS, "tiny", lambda: tiny_source)
+            return prepare("tiny", tmp_path_factory.mktemp("prepared") / "tiny", options)
+
+    return prepare_tiny
+
+
+@pytest.fixture(scope="session")
+def tiny_data(_prepared_tiny: Callable[[Options], PreparedData]) -> PreparedData:
+    """The squares as 2 x 2 EfficientNet-Lite regions."""
+    return _prepared_tiny(Options(encoder="efficientnet-lite0", image_size=SIZE))
+
+
+@pytest.fixture(scope="session")
+def tiny_pixels(_prepared_tiny: Callable[[Options], PreparedData]) -> PreparedData:
+    """The squares as pixels, for fine-tuning."""
+    return _prepared_tiny(Options(encoder="efficientnet-lite0", image_size=SIZE, fine_tune=True))
+
+
+@pytest.fixture(scope="session")
+def tiny_config() -> TrainingConfig:
+    """Sizes with which an epoch of the squares takes milliseconds."""
+    return TrainingConfig(
+        learning_rate=1e-3,
+        dropout=0.25,
+        embedding_size=16,
+        hidden_size=32,
+        attention_size=16,
+        batch_size=32,
+        epochs=3,
+        precision="float32",
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_network(tiny_data: PreparedData, tiny_config: TrainingConfig) -> SAN:
+    """A network trained on the squares."""
+    return train_fn(tiny_config, tiny_data)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(
+    tiny_network: SAN, tiny_data: PreparedData, tiny_config: TrainingConfig, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The model folder of `tiny_network`. Copy it before you change it."""
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    save_model(folder, tiny_network, tiny_config, tiny_data, {"test_accuracy": 0.5})
+    return folder

@@ -1,0 +1,26 @@
+"""Builds run folders with real journals."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import optuna
+import pytest
+from journals import ENVIRONMENT, SETTINGS, MakeRun
+from optuna.trial import FrozenTrial
+
+from tuning.run_folder import CONFIRMATION, SEARCH, RunFolder
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> MakeRun:
+    def make(
+        search: Sequence[FrozenTrial], confirmations: Sequence[FrozenTrial] | None = None, **settings: object
+    ) -> RunFolder:
+        run = RunFolder.create(tmp_path / "runs" / "demo", SETTINGS | settings, ENVIRONMENT)
+        studies = {SEARCH: search} if confirmations is None else {SEARCH: search, CONFIRMATION: confirmations}
+        for name, trials in studies.items():
+            study = optuna.create_study(study_name=name, storage=run.storage(), direction="maximize")
+            study.add_trials(trials)
+        return run
+
+    return make

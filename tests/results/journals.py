@@ -1,0 +1,93 @@
+"""Trials in every state, as Optuna keeps them, and the settings of a search that could have made them."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from tuning.run_folder import CONFIRMS, REASON, SECONDS, SEED, RunFolder
+
+BASELINE = {"learning_rate": 4e-4, "momentum": 0.9, "dropout": 0.5, "embedding_size": 500}
+
+SETTINGS = {
+    "data": "data/easy-vqa",
+    "data_name": "easy_vqa",
+    "data_fingerprint": "0123abcd",
+    "space": "san",
+    "baseline": BASELINE,
+    "fixed": {"epochs": 4, "batch_size": 100},
+    "trials": 20,
+    "confirm": 3,
+    "seed": 1,
+    "sampler": "tpe",
+    "pruner": "median",
+    "concurrent": 2,
+    "cpus_per_trial": 1,
+    "gpus_per_trial": 0.5,
+    "validation_questions": 1000,
+    "command": "python -m tuning.search --trials 20",
+    "started": "2025-01-02T10:00:00+01:00",
+}
+
+ENVIRONMENT = {
+    "python": "3.12.1",
+    "packages": {"torch": "2.11.0", "optuna": "5.0.0"},
+    "cpu": "a processor",
+    "cores": 2,
+    "gpus": [],
+    "precision": "float32",
+    "platform": "Linux",
+}
+
+RANGES: dict[str, BaseDistribution] = {
+    "learning_rate": FloatDistribution(1e-5, 1e-2, log=True),
+    "momentum": FloatDistribution(0, 0.99),
+    "dropout": FloatDistribution(0, 0.75),
+    "embedding_size": IntDistribution(100, 1000, step=50),
+}
+
+START = datetime(2025, 1, 2, 10)
+
+MakeRun = Callable[..., RunFolder]
+"""make_run(search's trials, confirmations or None, **other settings)"""
+
+
+def trial(
+    *scores: float,
+    state: TrialState = TrialState.COMPLETE,
+    params: Mapping[str, Any] | None = None,
+    minutes: tuple[float, float] | None = None,
+    **attributes: object,
+) -> FrozenTrial:
+    """A trial that scored so after epochs 1, 2, ...; `minutes` are its start and end after START."""
+    params = BASELINE if params is None else params
+    made = create_trial(
+        state=state,
+        value=max(scores, default=0.0) if state is TrialState.COMPLETE else None,
+        params=dict(params),
+        distributions={name: RANGES[name] for name in params},
+        intermediate_values=dict(enumerate(scores, start=1)),
+        user_attrs=attributes,
+    )
+    if minutes:
+        made.datetime_start, made.datetime_complete = (START + timedelta(minutes=minute) for minute in minutes)
+    return made
+
+
+def complete(*scores: float, seed: int = 1, seconds: float = 30.0, **rest: Any) -> FrozenTrial:  # noqa: ANN401
+    return trial(*scores, **{SEED: seed, SECONDS: seconds, REASON: ""}, **rest)
+
+
+def pruned(*scores: float, why: str = "pruned", **rest: Any) -> FrozenTrial:  # noqa: ANN401
+    return trial(*scores, state=TrialState.PRUNED, **{SEED: 1, SECONDS: 10.0, REASON: why}, **rest)
+
+
+def failed(*scores: float, why: str) -> FrozenTrial:
+    return trial(*scores, state=TrialState.FAIL, **{SEED: 1, REASON: why})
+
+
+def fresh(number: int, score: float, seed: int = 100) -> FrozenTrial:
+    """A complete confirmation of that trial of the search."""
+    return trial(score, **{CONFIRMS: number, SEED: seed, SECONDS: 20.0})

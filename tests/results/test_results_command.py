@@ -1,0 +1,119 @@
+import json
+import os
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+from journals import MakeRun, complete, failed, fresh
+from rich.console import Console
+
+from results.display import show_trials
+from results.summary import fit
+from results.tables import parameter_columns, trial_table
+from tuning.run_folder import RunFolder
+
+
+def results(*arguments: str, columns: int = 80) -> subprocess.CompletedProcess[str]:
+    """Runs the command as a user does, with every warning an error."""
+    command = [sys.executable, "-W", "error", "-m", "results", *arguments]
+    environment = os.environ | {"COLUMNS": str(columns)}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+
+
+@pytest.fixture
+def run(make_run: MakeRun) -> RunFolder:
+    trials = [complete(0.5, 0.625), failed(why="broke"), *(complete(0.5, (70 + number) / 100) for number in range(10))]
+    return make_run(trials, [fresh(11, 0.75), fresh(0, 0.5)])
+
+
+def test_the_command_prints_the_result_and_writes_the_files(run: RunFolder) -> None:
+    done = results(str(run.path))
+
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert ["accuracy", "in", "the", "search", "79.00", "%", "62.50", "%"] in lines
+    assert ["1", "11", "4.0e-04", "0.9", "0.5", "500", "79.00", "%", "+16.50", "complete"] in lines
+    assert "Best 10 of 12 trials" in done.stdout
+    assert "The best configuration beats the baseline by 16.50 points (one run each), more than" in done.stdout
+    for path in (run.report, run.trials_csv, run.trials_parquet, run.comparison_csv):
+        assert [str(path)] in lines
+        assert path.is_file()
+
+
+def test_json_is_all_that_is_printed_for_a_program(run: RunFolder) -> None:
+    done = results(str(run.path), "--json")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    result = json.loads(done.stdout)
+    assert list(result) == ["run", "verdict", "comparison", "trials"]
+    assert [row["config"] for row in result["comparison"]] == ["best", "baseline"]
+    assert result["comparison"][0]["deviation"] is None
+    assert len(result["trials"]) == 12
+    assert result["trials"][0]["accuracy"] == 0.79
+    assert (
+        result["trials"][-1] | {"rank": None, "trial": 1, "state": "failed", "reason": "broke"} == result["trials"][-1]
+    )
+    assert run.report.is_file()
+
+
+@pytest.mark.parametrize("arguments", [["./nowhere"], ["no-such-run"], []])
+def test_a_bad_folder_is_one_line_and_exit_code_2(arguments: list[str]) -> None:
+    done = results(*arguments)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_folder_that_cannot_be_written_still_shows_its_result(run: RunFolder) -> None:
+    (run.trials_csv / "in the way").mkdir(parents=True)
+
+    done = results(str(run.path))
+
+    assert done.returncode == 2
+    assert "The best configuration beats" in done.stdout
+    assert done.stderr.startswith(f"error: cannot write {run.trials_csv}")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_reading_results_loads_neither_ray_nor_torch() -> None:
+    script = "import sys, results.__main__; print({'ray', 'torch', 'tuning.search'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "set()\n"
+
+
+@pytest.mark.parametrize(
+    ("width", "headings"),
+    [
+        (
+            120,
+            "#, trial, learning rate, momentum, dropout, embedding size, accuracy, vs. baseline, best epoch, epochs, "
+            "time, state",
+        ),
+        (80, "#, trial, learning rate, momentum, dropout, embedding size, accuracy, vs. baseline, state"),
+        (60, "#, trial, accuracy, vs. baseline, state, parameters"),
+    ],
+)
+def test_the_trials_fit_the_screen(run: RunFolder, width: int, headings: str) -> None:
+    trials = trial_table(run)
+    console = Console(width=width)
+
+    table = fit(show_trials(trials), parameter_columns(trials), console)
+
+    assert [str(column.header).replace("\n", " ") for column in table.columns] == headings.split(", ")
+    with console.capture() as capture:
+        console.print(table)
+    assert max(len(line) for line in capture.get().splitlines()) <= width
+    assert "…" not in capture.get()
+
+
+def test_parameters_that_a_trial_lacks_are_left_out_where_they_share_a_column() -> None:
+    shown = pd.DataFrame([["1", "0", "", "2", "75.00 %", "+0.00", "1", "1", "1.0 s", "complete"]], dtype="str")
+    shown.columns = pd.Index(
+        ["rank", "trial", "size", "hops", "accuracy", "difference", "best_epoch", "epochs", "seconds", "state"]
+    )
+
+    table = fit(shown, ["size", "hops"], Console(width=45))
+
+    assert list(table.columns[-1].cells) == ["hops=2"]

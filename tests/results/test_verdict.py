@@ -1,0 +1,126 @@
+import math
+
+import pytest
+from journals import MakeRun, complete, failed, fresh, pruned, trial
+from optuna.trial import FrozenTrial, TrialState
+
+from results.verdict import binomial_error, verdict
+
+SEARCH = [complete(0.5), complete(0.6)]
+
+
+def test_a_difference_above_the_spread_is_an_improvement(make_run: MakeRun) -> None:
+    # Means 0.72 and 0.62; both groups vary by 0.02 around them: pooled deviation sqrt(4 * 0.0004 / 2) = 0.0283
+    run = make_run(SEARCH, [fresh(1, 0.70), fresh(1, 0.74), fresh(0, 0.60), fresh(0, 0.64)])
+
+    assert verdict(run) == (
+        "The best configuration beats the baseline by 10.00 points (mean of 2 fresh seeds each), "
+        "more than the seed-to-seed spread of 2.83 points."
+    )
+
+
+def test_a_difference_within_the_spread_is_not_reliable(make_run: MakeRun) -> None:
+    run = make_run(SEARCH, [fresh(1, 0.60), fresh(1, 0.64), fresh(0, 0.59), fresh(0, 0.63)])
+
+    assert verdict(run) == (
+        "The best configuration beats the baseline by 1.00 points (mean of 2 fresh seeds each), "
+        "within the seed-to-seed spread of 2.83 points: not a reliable improvement."
+    )
+
+
+def test_groups_of_different_size_are_pooled_by_their_degrees_of_freedom(make_run: MakeRun) -> None:
+    # Best 0.70, 0.73, 0.76: squares 0.0018; baseline 0.50, 0.52: squares 0.0002; over 3: deviation 0.02582
+    run = make_run(SEARCH, [*(fresh(1, score) for score in (0.70, 0.73, 0.76)), fresh(0, 0.50), fresh(0, 0.52)])
+
+    assert verdict(run) == (
+        "The best configuration beats the baseline by 22.00 points (means of 3 and 2 fresh seeds), "
+        "more than the seed-to-seed spread of 2.58 points."
+    )
+
+
+def test_a_best_that_fresh_seeds_refute_is_said_to_be_worse(make_run: MakeRun) -> None:
+    run = make_run(SEARCH, [fresh(1, 0.40), fresh(1, 0.41), fresh(0, 0.50), fresh(0, 0.51)])
+
+    assert verdict(run) == (
+        "The best configuration is 10.00 points below the baseline (mean of 2 fresh seeds each), "
+        "more than the seed-to-seed spread of 0.71 points: keep the baseline."
+    )
+
+
+def test_equal_means_are_no_improvement(make_run: MakeRun) -> None:
+    run = make_run(SEARCH, [fresh(1, 0.5), fresh(1, 0.5), fresh(0, 0.5), fresh(0, 0.5)])
+
+    assert verdict(run) == (
+        "The best configuration equals the baseline (mean of 2 fresh seeds each), "
+        "within the seed-to-seed spread of 0.00 points: not a reliable improvement."
+    )
+
+
+def test_without_fresh_seeds_the_number_of_questions_decides(make_run: MakeRun) -> None:
+    # 2 * sqrt((0.6 * 0.4 + 0.5 * 0.5) / 1000) = 0.04427
+    assert verdict(make_run(SEARCH)) == (
+        "The best configuration beats the baseline by 10.00 points (one run each), more than the 4.43 points that "
+        "chance explains on 1000 validation questions (two standard errors), but seeds were not repeated."
+    )
+
+
+def test_without_fresh_seeds_few_questions_decide_nothing(make_run: MakeRun) -> None:
+    assert verdict(make_run(SEARCH, validation_questions=100)) == (
+        "The best configuration beats the baseline by 10.00 points (one run each), within the 14.00 points that chance "
+        "explains on 100 validation questions (two standard errors): not a reliable improvement; "
+        "seeds were not repeated."
+    )
+
+
+def test_one_fresh_seed_is_too_few(make_run: MakeRun) -> None:
+    run = make_run(SEARCH, [fresh(1, 0.6), fresh(1, 0.6), fresh(0, 0.5)])
+
+    assert verdict(run).endswith("but too few seeds were repeated to tell more.")
+
+
+def test_without_the_number_of_questions_the_difference_stands_alone(make_run: MakeRun) -> None:
+    assert verdict(make_run(SEARCH, validation_questions=None)) == (
+        "The best configuration beats the baseline by 10.00 points (one run each), but seeds were not repeated."
+    )
+
+
+def test_the_baseline_may_be_the_best(make_run: MakeRun) -> None:
+    assert verdict(make_run([complete(0.75), complete(0.5), complete(0.7), pruned(0.9)])) == (
+        "The baseline is the best configuration: none of the 2 other complete trials did better than its 75.00 %."
+    )
+
+
+def test_the_baseline_may_be_all_there_is(make_run: MakeRun) -> None:
+    assert verdict(make_run([complete(0.75), pruned(0.9)])) == (
+        "Only the baseline is complete (75.00 %), so there is nothing to compare it with."
+    )
+
+
+@pytest.mark.parametrize(
+    ("baseline", "why"),
+    [
+        (failed(0.4, why="OutOfMemoryError"), "OutOfMemoryError"),
+        (trial(0.4, state=TrialState.RUNNING), "not finished"),
+        (trial(0.4, state=TrialState.PRUNED), "pruned"),
+    ],
+)
+def test_a_baseline_that_did_not_finish_decides_nothing(make_run: MakeRun, baseline: FrozenTrial, why: str) -> None:
+    assert verdict(make_run([baseline, complete(0.6)])) == (
+        f"The baseline did not finish ({why}), so the best configuration (trial 1, 60.00 %) has nothing to be "
+        "compared with."
+    )
+
+
+def test_no_complete_trial_no_best(make_run: MakeRun) -> None:
+    assert verdict(make_run([pruned(0.5), failed(why="x")])) == (
+        "None of the 2 trials is complete, so there is no best configuration."
+    )
+
+
+def test_no_trial_at_all(make_run: MakeRun) -> None:
+    assert verdict(make_run([])) == "No trial was started, so there is no best configuration."
+
+
+def test_binomial_error_of_certain_answers_is_zero() -> None:
+    assert binomial_error(1.0, 0.0, 10) == 0
+    assert binomial_error(0.5, 0.5, 50) == pytest.approx(math.sqrt(0.5 / 50))

@@ -1,0 +1,107 @@
+import json
+import math
+import re
+from dataclasses import FrozenInstanceError
+
+import pytest
+
+from san_core.config import TrainingConfig
+from san_core.errors import InputError
+
+BROKEN = [
+    *[("learning_rate", value, "number > 0 and < 10") for value in (0, -1e-4, 10, 10.5)],
+    *[("momentum", value, "number >= 0 and < 1") for value in (-0.1, 1, 1.5)],
+    *[("dropout", value, "number >= 0 and < 1") for value in (-0.1, 1.0)],
+    *[("alpha", value, "number >= 0 and < 1") for value in (-0.01, 1)],
+    *[("eps", value, "number > 0") for value in (0, -1e-8)],
+    *[
+        (name, value, "whole number >= 1")
+        for name in (
+            "embedding_size",
+            "hidden_size",
+            "attention_size",
+            "hops",
+            "batch_size",
+            "questions_per_image",
+            "epochs",
+        )
+        for value in (0, -3, 2.0, 1.5)
+    ],
+    *[("seed", value, "whole number >= 0") for value in (-1, 0.5)],
+    *[("precision", value, "one of auto, float32, bfloat16") for value in ("float16", "", 16, None)],
+]
+NUMBERS = sorted({name for name, _, _ in BROKEN} - {"precision"})
+
+
+def _refusal(name: str, value: object, accepted: str) -> str:
+    article = "" if accepted.startswith("one of") else "a "
+    return f"{name} must be {article}{accepted}, but got {value!r}"
+
+
+@pytest.mark.parametrize(("name", "value", "accepted"), BROKEN)
+def test_broken_rule_names_field_value_and_what_is_accepted(name: str, value: object, accepted: str) -> None:
+    with pytest.raises(InputError) as raised:
+        TrainingConfig.from_dict({name: value})
+    assert str(raised.value) == _refusal(name, value, accepted)
+
+
+def test_every_field_has_a_rule_tested_above() -> None:
+    assert {name for name, _, _ in BROKEN} == set(TrainingConfig.field_names())
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, True, False, "0.5", None, [1]], ids=repr)
+@pytest.mark.parametrize("name", NUMBERS)
+def test_what_is_no_finite_number_is_refused(name: str, value: object) -> None:
+    with pytest.raises(InputError, match=rf"^{name} must be a (whole )?number .*, but got "):
+        TrainingConfig.from_dict({name: value})
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "hidden_size"])
+def test_number_too_large_to_compute_with_is_refused(name: str) -> None:
+    with pytest.raises(InputError, match=f"^{name} must be a "):
+        TrainingConfig.from_dict({name: 10**400})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("learning_rate", 9.99), ("learning_rate", 1), ("momentum", 0), ("dropout", 0.0), ("alpha", 0), ("seed", 0)]
+    + [(name, 1) for name in ("embedding_size", "hidden_size", "hops", "batch_size", "questions_per_image", "epochs")]
+    + [("precision", name) for name in ("auto", "float32", "bfloat16")],
+)
+def test_values_on_the_edge_of_their_range_are_accepted(name: str, value: float | str) -> None:
+    assert TrainingConfig.from_dict({name: value}).to_dict()[name] == value
+
+
+def test_all_problems_are_named_at_once() -> None:
+    with pytest.raises(InputError) as raised:
+        TrainingConfig(momentum=1.0, hops=0, precision="half")
+    assert str(raised.value) == (
+        "momentum must be a number >= 0 and < 1, but got 1.0; hops must be a whole number >= 1, but got 0; "
+        "precision must be one of auto, float32, bfloat16, but got 'half'"
+    )
+
+
+def test_unknown_fields_are_named_with_the_accepted_ones() -> None:
+    with pytest.raises(InputError, match=r"unknown training setting lr, momentun; accepted: learning_rate, momentum"):
+        TrainingConfig.from_dict({"momentun": 0.9, "lr": 1e-3, "hops": 1})
+
+
+def test_defaults_are_the_baseline() -> None:
+    config = TrainingConfig()
+    found = (config.learning_rate, config.momentum, config.dropout, config.embedding_size, config.batch_size)
+    assert found == (4e-4, 0.9, 0.5, 1000, 100)
+
+
+def test_configuration_survives_json() -> None:
+    config = TrainingConfig(learning_rate=3.3e-4, embedding_size=77, precision="bfloat16", seed=5)
+    assert TrainingConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+def test_from_dict_keeps_defaults_of_fields_not_given() -> None:
+    assert TrainingConfig.from_dict({"hops": 3}) == TrainingConfig(hops=3)
+    assert TrainingConfig.from_dict({}) == TrainingConfig()
+
+
+def test_configuration_cannot_change() -> None:
+    with pytest.raises(FrozenInstanceError, match=re.escape("cannot assign to field 'hops'")):
+        TrainingConfig().hops = 3  # type: ignore[misc]

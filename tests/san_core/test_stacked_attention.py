@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from san_core.models.stacked_attention import AttentionHop, StackedAttention
+
+B, R, H, K = 3, 5, 4, 6
+Array = NDArray[np.float64]
+
+
+def _inputs() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(B, R, H, generator=generator), torch.randn(B, H, generator=generator)
+
+
+def _hop_by_hand(hop: AttentionHop, regions: Array, query: Array) -> tuple[Array, Array]:
+    """Equations 15 to 18 of the paper, one question and one region at a time."""
+    weights = {name: value.detach().double().numpy() for name, value in hop.named_parameters()}
+    queries, maps = np.zeros_like(query), np.zeros((len(regions), regions.shape[1]))
+    for b, (v, u) in enumerate(zip(regions, query, strict=True)):
+        scores = np.zeros(len(v))
+        for i, region in enumerate(v):
+            h = np.tanh(weights["region.weight"] @ region + weights["query.weight"] @ u + weights["query.bias"])
+            scores[i] = (weights["score.weight"] @ h + weights["score.bias"]).item()
+        maps[b] = np.exp(scores) / np.exp(scores).sum()
+        queries[b] = sum(p * region for p, region in zip(maps[b], v, strict=True)) + u
+    return queries, maps
+
+
+def test_hop_computes_the_papers_equations() -> None:
+    torch.manual_seed(0)
+    hop = AttentionHop(hidden_size=H, attention_size=K, dropout=0.5).eval()
+    regions, query = _inputs()
+    found_query, found_map = hop(regions, query)
+    expected_query, expected_map = _hop_by_hand(hop, regions.double().numpy(), query.double().numpy())
+    np.testing.assert_allclose(found_query.detach().numpy(), expected_query, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found_map.detach().numpy(), expected_map, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("hops", [1, 2, 3])
+def test_each_hop_starts_from_the_query_of_the_last(hops: int) -> None:
+    torch.manual_seed(0)
+    attention = StackedAttention(hops=hops, hidden_size=H, attention_size=K, dropout=0.5).eval()
+    regions, question = _inputs()
+    found_query, found_maps = attention(regions, question)
+
+    query, maps = question.double().numpy(), []
+    for hop in attention.hops:
+        assert isinstance(hop, AttentionHop)
+        query, attended = _hop_by_hand(hop, regions.double().numpy(), query)
+        maps.append(attended)
+    np.testing.assert_allclose(found_query.detach().numpy(), query, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(torch.stack(found_maps).detach().numpy(), np.stack(maps), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_attention_over_regions_sums_to_one(training: bool) -> None:
+    attention = StackedAttention(hops=2, hidden_size=H, attention_size=K, dropout=0.5).train(training)
+    _, maps = attention(*_inputs())
+    for attended in maps:
+        assert attended.shape == (B, R)
+        assert (attended > 0).all()
+        torch.testing.assert_close(attended.sum(dim=1), torch.ones(B))
+
+
+def test_hops_do_not_share_weights() -> None:
+    attention = StackedAttention(hops=2, hidden_size=H, attention_size=K, dropout=0.0)
+    first, second = (dict(hop.named_parameters()) for hop in attention.hops)
+    assert first.keys() == second.keys()
+    for name, weight in first.items():
+        assert weight.data_ptr() != second[name].data_ptr()
+        assert not torch.equal(weight, second[name])
+    one_hop = K * H + (K * H + K) + (K + 1)
+    assert sum(p.numel() for p in attention.parameters()) == 2 * one_hop
+
+
+def test_dropout_acts_in_training_only() -> None:
+    attention = StackedAttention(hops=1, hidden_size=H, attention_size=K, dropout=0.5)
+    inputs = _inputs()
+    torch.manual_seed(0)
+    calm = [attention.eval()(*inputs)[0] for _ in range(2)]
+    noisy = [attention.train()(*inputs)[0] for _ in range(2)]
+    assert torch.equal(*calm)
+    assert not torch.equal(*noisy)

@@ -1,0 +1,274 @@
+import io
+import math
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from san_core.config import TrainingConfig
+from san_core.data.prepared import PreparedData, Split
+from san_core.models.san import SAN
+from san_core.training import EpochResult, Training, _shuffled_batches, predict_split, score_split, train_fn
+
+
+def _change(config: TrainingConfig, **changes: float | str) -> TrainingConfig:
+    return TrainingConfig.from_dict(config.to_dict() | changes)
+
+
+def _train(
+    config: TrainingConfig, data: PreparedData, **splits: tuple[str, ...] | str
+) -> tuple[SAN, list[EpochResult]]:
+    results: list[EpochResult] = []
+
+    def report(result: EpochResult) -> bool:
+        results.append(result)
+        return True
+
+    return train_fn(config, data, report, **splits), results  # type: ignore[arg-type]
+
+
+def _figures(results: list[EpochResult]) -> list[tuple[int, float, float | None]]:
+    return [(result.epoch, result.loss, result.accuracy) for result in results]
+
+
+def _change_folder(data: PreparedData, folder: Path, **arrays: NDArray[np.integer]) -> PreparedData:
+    """A copy of prepared data with some of its arrays replaced."""
+    shutil.copytree(data.folder, folder)
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array)
+    return PreparedData.open(folder)
+
+
+def _questions_about(counts: list[int]) -> Split:
+    """Image i has counts[i] questions; they are mixed."""
+    images = np.random.default_rng(5).permutation(np.repeat(np.arange(len(counts)), counts)).astype(np.int32)
+    return Split(images, np.zeros_like(images), np.zeros_like(images))
+
+
+COUNTS = {"even": [4] * 12, "uneven": [1, 7, 4, 0, 6, 2, 9, 3], "one image": [5], "one question": [1]}
+
+
+@pytest.mark.parametrize("counts", COUNTS.values(), ids=COUNTS)
+@pytest.mark.parametrize("batch_size", [1, 8, 1000])
+@pytest.mark.parametrize("questions_per_image", [1, 4, 100])
+def test_every_question_is_used_once_per_epoch(counts: list[int], batch_size: int, questions_per_image: int) -> None:
+    split = _questions_about(counts)
+    config = TrainingConfig(batch_size=batch_size, questions_per_image=questions_per_image)
+    batches = list(_shuffled_batches(split, config, np.random.default_rng(0)))
+    assert sorted(np.concatenate(batches).tolist()) == list(range(len(split)))
+    assert all(len(batch) == batch_size for batch in batches[:-1])
+    assert 1 <= len(batches[-1]) <= batch_size
+
+
+@pytest.mark.parametrize(("questions_per_image", "images"), [(1, range(14, 33)), (2, range(9, 17)), (4, [8])])
+def test_questions_about_one_image_stay_together_in_groups(questions_per_image: int, images: range | list[int]) -> None:
+    """32 questions of a batch are about 8 images when 4 stay together, and about many when none do."""
+    split = _questions_about([4] * 100)
+    config = TrainingConfig(batch_size=32, questions_per_image=questions_per_image)
+    for batch in _shuffled_batches(split, config, np.random.default_rng(0)):
+        if len(batch) == 32:
+            assert len(np.unique(split.images[batch])) in images
+
+
+def test_groups_of_an_image_with_many_questions_are_shuffled_apart_and_drawn_anew() -> None:
+    split = _questions_about([12] * 50)
+    config = TrainingConfig(batch_size=600, questions_per_image=4)
+    orders = [next(_shuffled_batches(split, config, np.random.default_rng(seed))) for seed in (0, 1)]
+    groups = [[frozenset(rows) for rows in order.reshape(150, 4).tolist()] for order in orders]
+    for drawn in groups:
+        assert all(len(set(split.images[list(group)])) == 1 for group in drawn)
+    same = set(groups[0]) & set(groups[1])
+    assert len(same) < 15  # who is in a group with whom changes from epoch to epoch
+    images = split.images[orders[0].reshape(150, 4)[:, 0]]
+    assert (images[1:] != images[:-1]).mean() > 0.9
+
+
+def test_epochs_follow_different_orders_and_seeds_decide_them() -> None:
+    split, config = _questions_about([4] * 25), TrainingConfig(batch_size=100)
+    draws = [next(_shuffled_batches(split, config, np.random.default_rng(seed))) for seed in ([0, 1], [0, 2], [0, 1])]
+    assert (draws[0] == draws[2]).all()
+    assert (draws[0] != draws[1]).mean() > 0.9
+
+
+def test_same_seed_gives_the_same_figures(tiny_data: PreparedData, tiny_config: TrainingConfig) -> None:
+    first, second = (_figures(_train(tiny_config, tiny_data)[1]) for _ in range(2))
+    assert first == second
+    assert [epoch for epoch, _, _ in first] == [1, 2, 3]
+
+
+def test_other_seed_gives_other_figures(tiny_data: PreparedData, tiny_config: TrainingConfig) -> None:
+    losses = [[r.loss for r in _train(_change(tiny_config, seed=seed), tiny_data)[1]] for seed in (0, 1)]
+    assert all(a != b for a, b in zip(*losses, strict=True))
+
+
+def test_random_numbers_drawn_by_others_change_nothing(tiny_data: PreparedData, tiny_config: TrainingConfig) -> None:
+    undisturbed = Training(tiny_config, tiny_data)
+    expected = [undisturbed.run_epoch() for _ in range(2)]
+    disturbed = Training(tiny_config, tiny_data)
+    found = []
+    for _ in range(2):
+        torch.rand(17)
+        np.random.default_rng().random()
+        found.append(disturbed.run_epoch())
+    assert _figures(found) == _figures(expected)
+
+
+@pytest.mark.parametrize("questions_per_image", [1, 4])
+def test_run_that_was_put_aside_goes_on_as_if_it_had_not_been(
+    questions_per_image: int, tiny_data: PreparedData, tiny_config: TrainingConfig
+) -> None:
+    config = _change(tiny_config, questions_per_image=questions_per_image)
+    whole = Training(config, tiny_data)
+    expected = [whole.run_epoch() for _ in range(3)]
+
+    first = Training(config, tiny_data)
+    results = [first.run_epoch()]
+    file = io.BytesIO()
+    torch.save(first.state_dict(), file)
+    file.seek(0)
+    second = Training(config, tiny_data)
+    second.load_state_dict(torch.load(file, weights_only=True))
+    assert second.epoch == 1
+    while not second.finished:
+        results.append(second.run_epoch())
+
+    assert _figures(results) == _figures(expected)
+    for name, weight in whole.model.state_dict().items():
+        assert torch.equal(weight, second.model.state_dict()[name]), name
+
+
+def test_report_that_returns_false_ends_training(tiny_data: PreparedData, tiny_config: TrainingConfig) -> None:
+    told: list[int] = []
+
+    def report(result: EpochResult) -> bool:
+        told.append(result.epoch)
+        return result.epoch < 2
+
+    train_fn(tiny_config, tiny_data, report)
+    assert told == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("loss", "diverged"), [(math.nan, True), (math.inf, True), (-math.inf, True), (1e30, False), (0.0, False)]
+)
+def test_loss_that_is_no_finite_number_means_diverged(loss: float, diverged: bool) -> None:
+    assert EpochResult(epoch=1, loss=loss, accuracy=0.5, seconds=1.0).diverged is diverged
+
+
+def test_diverged_training_ends_and_says_so(
+    tiny_data: PreparedData, tiny_config: TrainingConfig, tmp_path: Path
+) -> None:
+    broken = np.load(tiny_data.folder / "features.npy")
+    broken[:] = 0x7FC0  # NaN in bfloat16
+    data = _change_folder(tiny_data, tmp_path / "broken", features=broken)
+    _, results = _train(tiny_config, data)
+    assert [(r.epoch, r.diverged) for r in results] == [(1, True)]
+
+
+def test_huge_step_size_is_survived(tiny_data: PreparedData, tiny_config: TrainingConfig) -> None:
+    """The loss may be enormous or not finite, but an epoch's result comes of it."""
+    _, results = _train(_change(tiny_config, learning_rate=9.9, momentum=0.99), tiny_data)
+    sane = [result.loss for result in results if not result.diverged]
+    assert results[-1].diverged or max(sane) > 10
+
+
+def test_network_can_learn_the_squares(tiny_data: PreparedData, tiny_config: TrainingConfig) -> None:
+    model, results = _train(_change(tiny_config, epochs=20), tiny_data)
+    assert score_split(model, tiny_data, tiny_data.split("train"), "float32") > 0.95
+    last = results[-1].accuracy
+    assert last is not None
+    assert last > 0.85
+    assert results[-1].loss < results[0].loss / 5
+    assert all(result.seconds > 0 for result in results)
+
+
+def test_precisions_agree(tiny_data: PreparedData, tiny_config: TrainingConfig) -> None:
+    exact, rough, automatic = (
+        [r.loss for r in _train(_change(tiny_config, precision=precision, dropout=0), tiny_data)[1]]
+        for precision in ("float32", "bfloat16", "auto")
+    )
+    assert rough != exact
+    assert rough == pytest.approx(exact, rel=0.05)
+    assert automatic in (exact, rough)
+
+
+def test_weights_are_float32_whatever_the_precision(tiny_data: PreparedData, tiny_config: TrainingConfig) -> None:
+    model, _ = _train(_change(tiny_config, precision="bfloat16", epochs=1), tiny_data)
+    assert {weight.dtype for weight in model.parameters()} == {torch.float32}
+
+
+def test_accuracy_is_that_of_the_scored_split(tiny_data: PreparedData, tiny_config: TrainingConfig) -> None:
+    model, results = _train(tiny_config, tiny_data, score_on="test")
+    test = tiny_data.split("test")
+    predicted = predict_split(model, tiny_data, test, tiny_config.precision)
+    right = [p == a for p, a in zip(predicted.tolist(), test.answers.tolist(), strict=True)]
+    assert results[-1].accuracy == pytest.approx(sum(right) / len(right))
+
+
+def test_no_split_scored_gives_no_accuracy(tiny_data: PreparedData, tiny_config: TrainingConfig) -> None:
+    _, results = _train(tiny_config, tiny_data, score_on=None)  # type: ignore[arg-type]
+    assert [result.accuracy for result in results] == [None, None, None]
+
+
+def test_questions_whose_answer_is_unknown_teach_nothing_but_count_as_wrong(
+    tiny_data: PreparedData, tiny_config: TrainingConfig, tmp_path: Path
+) -> None:
+    """Training on a test split equals training on the same split without them; its score does not."""
+    test = np.load(tiny_data.folder / "test.npy")
+    answerable = test[:, test[2] >= 0]
+    assert (test.shape[1], answerable.shape[1]) == (48, 44)
+    without = _change_folder(tiny_data, tmp_path / "without", test=answerable)
+    splits: dict[str, tuple[str, ...] | str] = {"train_on": ("train", "test"), "score_on": "test"}
+    model, found = _train(tiny_config, tiny_data, **splits)
+    _, expected = _train(tiny_config, without, **splits)
+    assert [r.loss for r in found] == [r.loss for r in expected]
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.accuracy is not None
+        assert theirs.accuracy is not None
+        assert ours.accuracy * 48 == pytest.approx(theirs.accuracy * 44)
+    assert len(predict_split(model, tiny_data, tiny_data.split("test"))) == 48
+
+
+def test_splits_trained_on_are_joined(tiny_data: PreparedData, tiny_config: TrainingConfig, tmp_path: Path) -> None:
+    parts = [np.load(tiny_data.folder / f"{name}.npy") for name in ("train", "validation")]
+    joined = _change_folder(tiny_data, tmp_path / "joined", train=np.concatenate(parts, axis=1))
+    _, found = _train(tiny_config, tiny_data, train_on=("train", "validation"), score_on="test")
+    _, expected = _train(tiny_config, joined, score_on="test")
+    assert _figures(found) == _figures(expected)
+
+
+def test_loss_of_an_epoch_is_the_mean_over_its_questions(tiny_data: PreparedData, tiny_config: TrainingConfig) -> None:
+    """With a step too small to matter, it is the first weights' cross entropy, worked out here in one batch."""
+    still = _change(
+        tiny_config, learning_rate=1e-30, dropout=0, batch_size=50
+    )  # 128 questions: the last batch is small
+    training = Training(still, tiny_data)
+    split = tiny_data.split("train")
+    batch = tiny_data.batch(split, np.arange(len(split))).to(training.device)
+    with torch.no_grad():
+        logits = training.model.eval()(*batch.inputs).double().cpu().numpy()
+    likelihood = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    expected = -np.log(likelihood[np.arange(len(split)), split.answers]).mean()
+    assert training.run_epoch().loss == pytest.approx(expected, rel=1e-4)
+
+
+def test_one_step_is_rmsprop_with_the_configured_hyperparameters(
+    tiny_data: PreparedData, tiny_config: TrainingConfig
+) -> None:
+    config = _change(tiny_config, alpha=0.8, eps=1e-3, momentum=0.3, learning_rate=0.01, dropout=0, batch_size=1000)
+    training = Training(config, tiny_data)
+    weight = training.model.classify.bias
+    values = [weight.detach().cpu().double().numpy().copy()]
+    square = buffer = np.zeros_like(values[0])
+    for _ in range(2):  # one step each
+        training.run_epoch()
+        assert weight.grad is not None
+        gradient = weight.grad.cpu().double().numpy()
+        square = 0.8 * square + 0.2 * gradient**2
+        buffer = 0.3 * buffer + gradient / (np.sqrt(square) + 1e-3)
+        expected = values[-1] - 0.01 * buffer
+        values.append(weight.detach().cpu().double().numpy().copy())
+        np.testing.assert_allclose(values[-1], expected, rtol=1e-4, atol=1e-6)

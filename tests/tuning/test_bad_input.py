@@ -1,0 +1,81 @@
+"""Every mistake a user can make ends in one line and exit code 2, with nothing written."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from san_core.command_line import run_command
+from tuning import retrain, search
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def refused(capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line on stderr."""
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data", "nothing"], "unknown data set 'nothing'; accepted: easy-vqa, or a folder written by"),
+        (["--space", "nothing"], "unknown search space 'nothing'; accepted: san"),
+        (["--trials", "0"], "argument --trials: must be a whole number >= 1, but got '0'"),
+        (["--trials", "many"], "argument --trials: must be a whole number >= 1, but got 'many'"),
+        (["--epochs", "0"], "argument --epochs: must be a whole number >= 1, but got '0'"),
+        (["--seed", "-1"], "argument --seed: must be a whole number >= 0, but got '-1'"),
+        (["--gpus-per-trial", "nan"], "argument --gpus-per-trial: must be a number >= 0, but got 'nan'"),
+        (["--cpus-per-trial", "4096"], "--cpus-per-trial must be <= "),
+        (["--set", "hops"], "--set takes SETTING=VALUE, but got 'hops'"),
+        (["--set", "hops=0"], "hops must be a whole number >= 1, but got 0"),
+        (["--set", "hopps=2"], "unknown training setting hopps; accepted: learning_rate, "),
+        (["--set", "dropout=0.1"], "--set cannot fix dropout: the search chooses it"),
+        (["--run", "taken/run"], "run folder taken/run exists already"),
+        (["--run", "file/run"], "is not a folder that can be written"),
+        (["--nonsense"], "unrecognized arguments: --nonsense"),
+        (["--tri", "3"], "unrecognized arguments: --tri 3"),
+    ],
+)
+def test_the_search_refuses(
+    arguments: list[str],
+    message: str,
+    empty_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (empty_folder / "taken" / "run").mkdir(parents=True)
+    (empty_folder / "file").touch()
+    before = sorted(empty_folder.rglob("*"))
+    monkeypatch.setattr(sys, "argv", ["search", *arguments])
+    with pytest.raises(SystemExit) as exit_info:
+        run_command(search.main)
+    assert exit_info.value.code == 2
+    assert message in refused(capsys)
+    assert sorted(empty_folder.rglob("*")) == before
+
+
+def test_a_fraction_of_a_gpu_that_is_not_there_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(search.torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(sys, "argv", ["search", "--gpus-per-trial", "0.5"])
+    with pytest.raises(SystemExit, match="2"):
+        run_command(search.main)
+    assert "--gpus-per-trial must be <= 0, the GPUs of this machine, but got 0.5" in refused(capsys)
+
+
+@pytest.mark.parametrize("folder", ["missing/run", "./"])
+def test_retraining_refuses_what_is_not_a_run(
+    folder: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["retrain", folder])
+    with pytest.raises(SystemExit, match="2"):
+        run_command(retrain.main)
+    assert f"{Path(folder)} is not a run folder: it has no settings.json" in refused(capsys)

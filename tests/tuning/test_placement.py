@@ -1,0 +1,43 @@
+import pytest
+
+from san_core.errors import InputError
+from tuning.placement import Placement, place
+
+
+@pytest.mark.parametrize(
+    ("machine", "wishes", "expected"),
+    [
+        ((2, 0), {}, Placement(cpus=1, gpus=0, slots=2)),
+        ((8, 0), {"cpus_per_trial": 3}, Placement(cpus=3, gpus=0, slots=2)),
+        ((8, 0), {"concurrent": 5}, Placement(cpus=1, gpus=0, slots=5)),
+        ((8, 0), {"concurrent": 50}, Placement(cpus=1, gpus=0, slots=8)),
+        ((16, 1), {}, Placement(cpus=16, gpus=1, slots=1)),
+        ((16, 4), {}, Placement(cpus=4, gpus=1, slots=4)),
+        ((16, 4), {"gpus_per_trial": 0.5}, Placement(cpus=2, gpus=0.5, slots=8)),
+        ((16, 4), {"gpus_per_trial": 0.3}, Placement(cpus=1, gpus=0.3, slots=12)),
+        ((16, 4), {"gpus_per_trial": 0.1}, Placement(cpus=1, gpus=0.1, slots=16)),
+        ((16, 4), {"gpus_per_trial": 2}, Placement(cpus=8, gpus=2, slots=2)),
+        ((16, 4), {"gpus_per_trial": 0}, Placement(cpus=1, gpus=0, slots=16)),
+        ((2, 4), {}, Placement(cpus=1, gpus=1, slots=2)),
+    ],
+)
+def test_a_machine_is_shared_out(machine: tuple[int, int], wishes: dict[str, float], expected: Placement) -> None:
+    cpus, gpus = machine
+    assert place(machine_cpus=cpus, machine_gpus=gpus, **wishes) == expected  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("wishes", "message"),
+    [
+        ({"cpus_per_trial": 3}, "--cpus-per-trial must be <= 2, the cores of this machine, but got 3"),
+        ({"gpus_per_trial": 0.5}, "--gpus-per-trial must be <= 0, the GPUs of this machine, but got 0.5"),
+    ],
+)
+def test_a_wish_the_machine_cannot_meet_is_refused(wishes: dict[str, float], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        place(machine_cpus=2, machine_gpus=0, **wishes)  # type: ignore[arg-type]
+
+
+def test_one_and_a_half_gpus_are_refused() -> None:
+    with pytest.raises(InputError, match=r"a fraction below 1 or a whole number, but got 1\.5"):
+        place(machine_cpus=8, machine_gpus=2, gpus_per_trial=1.5)

@@ -1,0 +1,221 @@
+"""The whole way on real easy-VQA data: search, report, retrain, predict; real Ray, real processes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import easy_vqa
+import pandas as pd
+import pytest
+import torch
+from optuna.trial import TrialState
+
+from san_core.config import TrainingConfig
+from san_core.data.prepared import PreparedData
+from san_core.training import EpochResult, train_fn
+from tuning.run_folder import SEED, RunFolder
+
+pytestmark = pytest.mark.slow
+
+SMALL = ["--epochs", "2", "--set", "questions_per_image=8"]
+
+
+@dataclass
+class Project:
+    """An empty folder to run commands in, with an empty home."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    folder, home = tmp_path_factory.mktemp("project"), tmp_path_factory.mktemp("home")
+    return Project(folder, {**os.environ, "HOME": str(home), "COLUMNS": "120"})
+
+
+@dataclass
+class Search:
+    """A finished search and what was seen of it while it ran."""
+
+    run: RunFolder
+    stdout: str
+    stderr: str
+    actors: set[str]
+
+
+@pytest.fixture(scope="module")
+def search(project: Project) -> Search:
+    process = project.start("tuning.search", "--run", "small", "--trials", "4", *SMALL)
+    assert process.stderr is not None
+    seen: list[str] = []
+    address = next(_addresses(process, seen))
+    actors = _watch_actors(process, address, Path(project.environment["HOME"]))
+    stdout, stderr = process.communicate(timeout=300)
+    assert process.returncode == 0, "".join(seen) + stderr
+    return Search(RunFolder(project.folder / "runs" / "small"), stdout, "".join(seen) + stderr, actors)
+
+
+def _addresses(process: subprocess.Popen[str], seen: list[str]) -> Iterator[str]:
+    assert process.stderr is not None
+    for line in process.stderr:
+        seen.append(line)
+        if line.startswith("Ray dashboard: "):
+            yield line.split()[2]
+    pytest.fail("no dashboard was announced:\n" + "".join(seen))
+
+
+def _watch_actors(process: subprocess.Popen[str], address: str, home: Path) -> set[str]:
+    """How the dashboard's actor list shows its actors, until a trial is among them."""
+    token = (home / ".ray" / "auth_token").read_text().strip()
+    request = urllib.request.Request(f"{address}/logical/actors", headers={"Authorization": f"Bearer {token}"})
+    shown: set[str] = set()
+    while process.poll() is None and not any(name.startswith("trial") for name in shown):
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            actors = json.load(answer)["data"]["actors"].values()
+        shown |= {actor["reprName"] for actor in actors if actor["reprName"]}
+        time.sleep(0.5)
+    return shown
+
+
+def test_every_trial_is_in_the_journal(search: Search) -> None:
+    trials = search.run.study().trials
+    assert len(trials) == 4
+    assert all(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in trials)
+    assert trials[0].params["learning_rate"] == 4e-4
+    assert all(set(trial.intermediate_values) <= {1, 2} for trial in trials)
+
+
+def test_the_confirmation_repeats_under_two_fresh_seeds(search: Search) -> None:
+    again = search.run.study("confirmation").trials
+    assert all(trial.state == TrialState.COMPLETE for trial in again)
+    assert len({trial.user_attrs[SEED] for trial in again}) == 2
+
+
+def test_the_dashboard_shows_trials_by_number_and_parameters(search: Search) -> None:
+    assert any(name.startswith("trial 0: learning_rate=0.0004, momentum=0.9") for name in search.actors), search.actors
+
+
+def test_the_token_is_private(search: Search, project: Project) -> None:
+    del search
+    assert (Path(project.environment["HOME"]) / ".ray" / "auth_token").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_search_writes_its_run_folder_and_nothing_else(search: Search, project: Project) -> None:
+    assert {path.name for path in project.folder.iterdir()} == {"runs", "data"}
+    assert {path.name for path in (project.folder / "runs").iterdir()} >= {"small"}
+    names = {path.name for path in search.run.path.iterdir()}
+    assert names >= {"journal.log", "settings.json", "environment.json", "trials.csv", "trials.parquet", "best.json"}
+    assert "report.md" in names
+
+
+def test_the_search_prints_the_comparison_and_the_next_steps(search: Search) -> None:
+    assert "baseline" in search.stdout
+    assert "-m tuning.retrain runs/small" in search.stdout
+    assert "-m san_core.predict runs/small/retrained/best" in search.stdout
+    assert "Traceback" not in search.stderr
+
+
+def test_the_table_holds_every_trial(search: Search) -> None:
+    table = pd.read_parquet(search.run.trials_parquet)
+    assert sorted(table["trial"]) == [0, 1, 2, 3]
+    scores = {trial.number: max(trial.intermediate_values.values()) for trial in search.run.study().trials}
+    assert dict(zip(table["trial"], table["accuracy"], strict=True)) == pytest.approx(scores)
+
+
+def test_a_trial_trained_alone_reaches_the_score_it_had_in_the_search(search: Search) -> None:
+    trial = search.run.study().trials[1]
+    data = PreparedData.open(Path(search.run.settings["data"]))
+    config = TrainingConfig.from_dict({**search.run.settings["fixed"], **trial.params, "seed": trial.user_attrs[SEED]})
+    scores = {}
+
+    def keep(result: EpochResult) -> bool:
+        scores[result.epoch] = result.accuracy
+        return result.epoch < len(trial.intermediate_values)
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        train_fn(config, data, keep)
+    finally:
+        torch.set_num_threads(threads)
+    assert scores == trial.intermediate_values
+
+
+def test_retraining_tests_both_configurations_and_the_model_answers(search: Search, project: Project) -> None:
+    retrained = project.run("tuning.retrain", "runs/small", "--seeds", "2", "--json")
+    assert retrained.returncode == 0, retrained.stderr
+    result = json.loads(retrained.stdout)
+    configurations = {row["configuration"]: row for row in result["configurations"]}
+    assert configurations["baseline"]["seeds"] == 2
+    assert all(0.5 < row["mean"] <= 1 for row in configurations.values())
+    assert project.run("tuning.retrain", "runs/small").returncode == 2  # the model folder exists
+
+    image = easy_vqa.get_test_image_paths()[0]
+    answers = project.run("san_core.predict", result["model"], image, "what shape is in the image?")
+    assert answers.returncode == 0, answers.stderr
+    lines = answers.stdout.splitlines()
+    assert len(lines) == 5
+    assert lines[0].split()[1] in {"circle", "rectangle", "triangle"}
+    probabilities = [float(line.split("%")[0]) for line in lines]
+    assert probabilities == sorted(probabilities, reverse=True)
+    assert search.run.retrained.is_dir()
+
+
+def test_a_trial_that_does_not_exist_cannot_be_retrained(search: Search, project: Project) -> None:
+    del search
+    refused = project.run("tuning.retrain", "runs/small", "--trial", "99")
+    assert refused.returncode == 2
+    assert refused.stderr == "error: trial 99 does not exist in runs/small; accepted: 0 to 3\n"
+
+
+def test_ctrl_c_keeps_what_had_finished(search: Search, project: Project) -> None:
+    del search  # its data are prepared
+    arguments = ["--run", "stopped", "--trials", "50", "--confirm", "0", "--no-dashboard", *SMALL]
+    process = project.start("tuning.search", *arguments)
+    assert process.stderr is not None
+    seen = ""
+    for line in process.stderr:
+        seen += line
+        if " ended" in line:
+            process.send_signal(signal.SIGINT)
+            break
+    _, rest = process.communicate(timeout=120)
+    assert process.returncode == 130, seen + rest
+    assert "python -m results runs/stopped" in rest
+    assert "Traceback" not in rest
+
+    trials = RunFolder(project.folder / "runs" / "stopped").study().trials
+    assert any(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in trials)
+    assert all(trial.state.is_finished() for trial in trials)
+    report = project.run("results", "runs/stopped")
+    assert report.returncode == 0, report.stderr
+    assert "interrupted" in (project.folder / "runs" / "stopped" / "report.md").read_text()

@@ -1,0 +1,139 @@
+"""Progress a person can read: one live screen in a terminal, plain lines elsewhere."""
+
+import math
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from optuna.trial import FrozenTrial, TrialState
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from tuning.run_folder import BASELINE_TRIAL, CONFIRMS, REASON
+from tuning.study import Study
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a study stands.
+
+    Attributes:
+        ended: trials that ended, oldest first.
+        running: each running trial's number, epochs and last accuracy (None before the first epoch).
+        total: trials in the end.
+        best: the complete trial with the best accuracy.
+        baseline: the baseline's best accuracy so far.
+        seconds_left: a rough guess; None while there is nothing to go by.
+    """
+
+    ended: list[FrozenTrial]
+    running: list[tuple[int, int, float | None]]
+    total: int
+    best: FrozenTrial | None
+    baseline: float | None
+    seconds_left: float | None
+
+
+def standing(study: Study, elapsed: float) -> Standing:
+    """Where `study` stands after `elapsed` seconds."""
+    trials = study.optuna.get_trials(deepcopy=False)
+    ended = [trial for trial in trials if trial.state.is_finished()]
+    ended.sort(key=lambda trial: trial.datetime_complete.timestamp() if trial.datetime_complete else math.inf)
+    complete = [trial for trial in ended if trial.state == TrialState.COMPLETE]
+    baseline = trials[BASELINE_TRIAL].intermediate_values if trials else {}
+    return Standing(
+        ended=ended,
+        running=[
+            (number, len(live.scores), live.scores[max(live.scores)] if live.scores else None)
+            for number, live in sorted(study.live.items())
+        ],
+        total=study.total,
+        best=max(complete, key=lambda trial: trial.value or 0.0, default=None),
+        baseline=max(baseline.values(), default=None),
+        seconds_left=elapsed / len(ended) * (study.total - len(ended)) if ended else None,
+    )
+
+
+@contextmanager
+def show_progress(study: Study, title: str, console: Console | None = None) -> Iterator[None]:
+    """Shows a study's progress on stderr for as long as the context lasts."""
+    console = console or Console(file=sys.stderr)
+    started = time.monotonic()
+    if console.is_terminal:
+        with Live(console=console, refresh_per_second=4, transient=True, redirect_stdout=False) as live:
+            study.on_change = lambda: live.update(_screen(standing(study, time.monotonic() - started), title))
+            study.on_change()
+            yield
+    else:
+        console.print(title, highlight=False)
+        shown: set[int] = set()
+
+        def print_ended() -> None:
+            elapsed = time.monotonic() - started
+            now = standing(study, elapsed)
+            for trial in now.ended:
+                if trial.number not in shown:
+                    shown.add(trial.number)
+                    console.print(_line(trial, now, elapsed), highlight=False, soft_wrap=True)
+
+        study.on_change = print_ended
+        yield
+    study.on_change = lambda: None
+
+
+def _line(trial: FrozenTrial, now: Standing, elapsed: float) -> str:
+    """One ended trial, and where the search stands."""
+    reason = trial.user_attrs.get(REASON) or "complete"
+    best = f"best {_percent(now.best.value)} (trial {now.best.number})" if now.best else "no best yet"
+    return (
+        f"{_clock(elapsed)}  {_name(trial)} {reason}: {_percent(_accuracy(trial))} | {best}, "
+        f"baseline {_percent(now.baseline)} | {len(now.ended)} of {now.total} ended{_left(now.seconds_left)}"
+    )
+
+
+def _screen(now: Standing, title: str) -> RenderableType:
+    """The live screen: counts, best against baseline, running trials, the last that ended."""
+    states = Counter(trial.state for trial in now.ended)
+    counts = (
+        f"{len(now.ended)} of {now.total} ended: {states[TrialState.COMPLETE]} complete, "
+        f"{states[TrialState.PRUNED]} pruned, {states[TrialState.FAIL]} failed; {len(now.running)} running"
+        f"{_left(now.seconds_left)}"
+    )
+    best = f"best {_percent(now.best.value)} (trial {now.best.number})" if now.best else "no complete trial yet"
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    table.add_column("trial", justify="right")
+    table.add_column("state")
+    table.add_column("epochs", justify="right")
+    table.add_column("accuracy", justify="right")
+    for number, epochs, score in now.running:
+        table.add_row(str(number), "[bold]running[/]", str(epochs), _percent(score))
+    for trial in reversed(now.ended[-6:]):
+        reason = trial.user_attrs.get(REASON) or "complete"
+        table.add_row(str(trial.number), reason, str(len(trial.intermediate_values)), _percent(_accuracy(trial)))
+    return Group(Text(title, style="bold"), Text(counts), Text(f"{best}, baseline {_percent(now.baseline)}"), table)
+
+
+def _name(trial: FrozenTrial) -> str:
+    repeated = trial.user_attrs.get(CONFIRMS)
+    return f"trial {trial.number:>3}" if repeated is None else f"repeat of trial {repeated}"
+
+
+def _accuracy(trial: FrozenTrial) -> float | None:
+    return max(trial.intermediate_values.values(), default=None)
+
+
+def _percent(accuracy: float | None) -> str:
+    return "–" if accuracy is None else f"{accuracy:.2%}"
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60:02d}:{int(seconds) % 60:02d}"
+
+
+def _left(seconds: float | None) -> str:
+    return "" if not seconds else f", about {_clock(seconds)} left"

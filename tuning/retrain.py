@@ -1,0 +1,199 @@
+"""`python -m tuning.retrain RUN`: trains the best configuration on all but the test split, and tests it."""
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import ray
+import torch
+from optuna.trial import FrozenTrial
+from rich.console import Console
+from rich.table import Table
+
+from san_core.checkpoint import save_model
+from san_core.command_line import CommandLine, number, run_command
+from san_core.config import TrainingConfig
+from san_core.data.prepared import PreparedData
+from san_core.errors import InputError
+from san_core.training import score_split, train_fn
+from tuning.engine import machine_cpus, ray_session
+from tuning.placement import Placement
+from tuning.run_folder import BASELINE_TRIAL, RunFolder, write_json
+from tuning.study import RETRAINING_SEEDS, best_trial, training_seed
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training: which trial's configuration, under which seed."""
+
+    name: str
+    trial: int
+    config: TrainingConfig
+
+
+def _parse() -> argparse.Namespace:
+    parser = CommandLine(
+        "tuning.retrain",
+        "Trains a configuration on train plus validation under several seeds, evaluates the test split once per "
+        "seed, does the same for the baseline, and saves a model folder.",
+    )
+    add = parser.add_argument
+    add("run", metavar="RUN", help="name of a run under runs/, or a path with a slash")
+    add("--trial", type=number(int, at_least=0), help="trial to retrain (default: the best)")
+    add("--seeds", type=number(int, at_least=1), default=3, help="trainings of each configuration")
+    add("--out", type=Path, help="model folder to write (default: RUN/retrained/best, or .../trial-N)")
+    add("--json", action="store_true", help="print the result as JSON")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Retrains, tests, saves and prints."""
+    options = _parse()
+    run = RunFolder.open(RunFolder.locate(options.run, ""))
+    trial = _chosen_trial(run, options.trial)
+    data = _open_data(run)
+    out = options.out or run.retrained / ("best" if options.trial is None else f"trial-{trial.number}")
+    if out.exists():
+        raise InputError(f"model folder {out} exists already; delete it or choose another with --out")
+    jobs = _plan(run, trial, options.seeds)
+    scores = _run_jobs(jobs, data, run, out)
+    table = _spread(jobs, scores)
+    write_json(out / "test_scores.json", {"configurations": table.to_dict("records")})
+    if options.json:
+        print(json.dumps({"model": str(out), "configurations": table.to_dict("records")}))
+    else:
+        _print(table, out, data)
+
+
+def _chosen_trial(run: RunFolder, wanted: int | None) -> FrozenTrial:
+    """The trial to retrain: the one asked for, else the best."""
+    study = run.study()
+    if wanted is None:
+        return best_trial(study)
+    if wanted >= len(study.trials):
+        raise InputError(f"trial {wanted} does not exist in {run.path}; accepted: 0 to {len(study.trials) - 1}")
+    trial = study.trials[wanted]
+    if not trial.intermediate_values:
+        raise InputError(f"trial {wanted} of {run.path} finished no epoch, so there is no length to retrain it for")
+    return trial
+
+
+def _open_data(run: RunFolder) -> PreparedData:
+    """The data the search ran on, unchanged."""
+    data = PreparedData.open(Path(run.settings["data"]))
+    if data.fingerprint != run.settings["data_fingerprint"]:
+        raise InputError(
+            f"{data.folder} has fingerprint {data.fingerprint}, but the search ran on "
+            f"{run.settings['data_fingerprint']}; prepare the data again as they were"
+        )
+    return data
+
+
+def _plan(run: RunFolder, trial: FrozenTrial, seeds: int) -> list[Job]:
+    """Each seed's training of the trial and of the baseline, for as many epochs as served each best."""
+    settings = run.settings
+    baseline = run.study().trials[BASELINE_TRIAL]
+    chosen = {"baseline": baseline} if trial.number == BASELINE_TRIAL else {"best": trial, "baseline": baseline}
+    return [
+        Job(
+            name=name,
+            trial=source.number,
+            config=TrainingConfig.from_dict(
+                {
+                    **settings["fixed"],
+                    **source.params,
+                    "epochs": _best_epoch(source, settings["fixed"]["epochs"]),
+                    "seed": training_seed(settings["seed"], RETRAINING_SEEDS, repeat),
+                }
+            ),
+        )
+        for repeat in range(seeds)
+        for name, source in chosen.items()
+    ]
+
+
+def _best_epoch(trial: FrozenTrial, otherwise: int) -> int:
+    """The epoch with the trial's best validation accuracy."""
+    scores = trial.intermediate_values
+    return max(scores, key=lambda epoch: (scores[epoch], -epoch)) if scores else otherwise
+
+
+def _run_jobs(jobs: list[Job], data: PreparedData, run: RunFolder, out: Path) -> list[float]:
+    """Every job's test accuracy; the model of the retrained configuration's first seed goes to `out`."""
+    settings = run.settings
+    placement = Placement(settings["cpus_per_trial"], settings["gpus_per_trial"], settings["concurrent"])
+    gpus = torch.cuda.device_count()
+    train = ray.remote(num_cpus=placement.cpus, num_gpus=min(placement.gpus, gpus))(_train_and_test)
+    saved = next(job for job in jobs if job.name == jobs[0].name)
+    with ray_session(run.log, cpus=max(machine_cpus(), placement.cpus), gpus=gpus, dashboard=False):
+        pending = {
+            train.options(name=f"retrain {job.name} seed {job.config.seed}").remote(
+                job.config.to_dict(), str(data.folder), placement.cpus, str(out.resolve()) if job is saved else None
+            ): i
+            for i, job in enumerate(jobs)
+        }
+        scores: dict[int, float] = {}
+        while pending:
+            done, _ = ray.wait(list(pending))
+            index = pending.pop(done[0])
+            scores[index] = ray.get(done[0])
+            _say(f"{len(scores)} of {len(jobs)}: {jobs[index].name}, test accuracy {scores[index]:.2%}")
+    return [scores[i] for i in range(len(jobs))]
+
+
+def _train_and_test(config: Mapping[str, Any], data_folder: str, threads: int, save_to: str | None) -> float:
+    """One training on train plus validation, and its accuracy on the test split."""
+    torch.set_num_threads(threads)
+    settings, data = TrainingConfig.from_dict(config), PreparedData.open(Path(data_folder))
+    model = train_fn(settings, data, train_on=("train", "validation"), score_on=None)
+    score = score_split(model, data, data.split("test"), settings.precision)
+    if save_to is not None:
+        save_model(Path(save_to), model, settings, data, {"test_accuracy": score})
+    return score
+
+
+def _spread(jobs: list[Job], scores: list[float]) -> pd.DataFrame:
+    """Mean and sample standard deviation of each configuration's test accuracy."""
+    rows = pd.DataFrame(
+        {
+            "configuration": [job.name for job in jobs],
+            "trial": [job.trial for job in jobs],
+            "epochs": [job.config.epochs for job in jobs],
+            "test_accuracy": scores,
+        }
+    )
+    return (
+        rows.groupby(["configuration", "trial", "epochs"], sort=False)["test_accuracy"]
+        .agg(seeds="count", mean="mean", std="std", accuracies=list)
+        .reset_index()
+    )
+
+
+def _print(table: pd.DataFrame, out: Path, data: PreparedData) -> None:
+    shown = Table(title=f"test accuracy on {data.name} ({len(data.split('test')):,} questions)", title_justify="left")
+    for column in ("configuration", "trial", "epochs", "seeds", "mean", "spread (s.d.)", "each seed"):
+        shown.add_column(column, justify="left" if column == "configuration" else "right")
+    for row in table.to_dict("records"):
+        shown.add_row(
+            row["configuration"],
+            *(str(row[column]) for column in ("trial", "epochs", "seeds")),
+            f"{row['mean']:.2%}",
+            "–" if pd.isna(row["std"]) else f"{row['std'] * 100:.2f} points",
+            ", ".join(f"{score:.2%}" for score in row["accuracies"]),
+        )
+    console = Console()
+    console.print(shown)
+    console.print(f"model folder (first seed): {out}", highlight=False, soft_wrap=True)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,239 @@
+"""`python -m tuning.search`: searches hyperparameters on the machine's GPUs or cores."""
+
+import argparse
+import json
+import shlex
+import shutil
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from results import summary
+from results.report import write
+from san_core.command_line import CommandLine, number, run_command
+from san_core.config import TrainingConfig
+from san_core.data.prepare import READERS, prepare
+from san_core.data.prepared import PreparedData
+from san_core.errors import InputError
+from search_spaces import SearchSpace, SearchSpaceError, load
+from tuning.engine import machine_cpus, ray_session, run_trials
+from tuning.environment import describe_environment
+from tuning.placement import Placement, place
+from tuning.progress import show_progress
+from tuning.run_folder import RunFolder, write_json
+from tuning.study import best_trial, start_confirmation, start_search
+
+DATA = Path("data")
+
+
+def _parse() -> argparse.Namespace:
+    parser = CommandLine(
+        "tuning.search",
+        "Searches the hyperparameters of a Stacked Attention Network: Optuna chooses, Ray Tune places and runs.",
+    )
+    add = parser.add_argument
+    add("--data", default="easy-vqa", help=f"data set ({', '.join(READERS)}) or folder written by san_core.prepare")
+    add("--space", default="san", help="search space, a file in search_spaces/")
+    add("--trials", type=number(int, at_least=1), default=24, help="trials, the baseline included")
+    add("--epochs", type=number(int, at_least=1), help="epochs of a full trial (default: what suits the data set)")
+    add("--set", action="append", default=[], metavar="SETTING=VALUE", help="fix a training setting; may be repeated")
+    add(
+        "--confirm",
+        type=number(int, at_least=0),
+        default=2,
+        metavar="SEEDS",
+        help="fresh seeds under which the best and the baseline are run again at the end",
+    )
+    add("--concurrent", type=number(int, at_least=1), help="most trials at once (default: what fits)")
+    add(
+        "--gpus-per-trial",
+        type=number(float, at_least=0),
+        help="GPUs of a trial, fractions share one (default: 1 if any)",
+    )
+    add(
+        "--cpus-per-trial",
+        type=number(int, at_least=1),
+        help="cores and threads of a trial (default: 1; by GPU: a share)",
+    )
+    add("--seed", type=number(int, at_least=0), default=0, help="of the sampler and of every training")
+    add("--run", help="name of the run under runs/, or a path (default: data set and time)")
+    add("--no-dashboard", action="store_true", help="leave the Ray dashboard out")
+    add("--json", action="store_true", help="print the result as JSON")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Runs one search from the options to the report; returns the exit code."""
+    options = _parse()
+    space = _load_space(options.space)
+    chosen = _chosen_settings(options, space)
+    path = RunFolder.locate(options.run, Path(options.data).name)
+    RunFolder.check_available(path)
+    cpus, gpus = machine_cpus(), torch.cuda.device_count()
+    placement = place(
+        machine_cpus=cpus,
+        machine_gpus=gpus,
+        cpus_per_trial=options.cpus_per_trial,
+        gpus_per_trial=options.gpus_per_trial,
+        concurrent=options.concurrent,
+    )
+    data = _open_data(options.data)
+    config = TrainingConfig.from_dict({**data.training_defaults, **chosen, **space.baseline})
+    fixed = {name: value for name, value in config.to_dict().items() if name not in {*space.parameters, "seed"}}
+    run = RunFolder.create(path, _settings(options, space, fixed, data, placement), describe_environment(cpus))
+    return _search(options, space, fixed, data, placement, run)
+
+
+def _search(
+    options: argparse.Namespace,
+    space: SearchSpace,
+    fixed: dict[str, Any],
+    data: PreparedData,
+    placement: Placement,
+    run: RunFolder,
+) -> int:
+    """Runs search and confirmation on Ray, then writes and prints the results."""
+    epochs = int(fixed["epochs"])
+    started = time.monotonic()
+    interrupted = False
+    _say(f"run folder {run.path}; {placement.describe()}")
+    study = start_search(run, space, trials=options.trials, epochs=epochs, seed=options.seed)
+    with ray_session(
+        run.log, cpus=machine_cpus(), gpus=torch.cuda.device_count(), dashboard=not options.no_dashboard
+    ) as url:
+        if url:
+            _say(f"Ray dashboard: {url} (to log in, paste what this prints: {_program('ray')} get-auth-token)")
+        try:
+            with show_progress(study, f"searching {options.space} on {data.name}: {options.trials} trials"):
+                run_trials(study, placement, data, fixed, run)
+            if options.confirm:
+                again = start_confirmation(run, space, seeds=options.confirm, epochs=epochs, seed=options.seed)
+                with show_progress(again, f"confirming best and baseline under {options.confirm} fresh seeds"):
+                    run_trials(again, placement, data, fixed, run)
+        except KeyboardInterrupt:
+            interrupted = True
+    _write_results(run, space)
+    if interrupted:
+        _say(f"interrupted; what had finished is safe: python -m results {run.path}")
+        return 130
+    _print_results(options, run, time.monotonic() - started)
+    return 0
+
+
+def _load_space(name: str) -> SearchSpace:
+    try:
+        space = load(name)
+    except SearchSpaceError as error:
+        raise InputError(str(error)) from error
+    if unknown := sorted(set(space.parameters) - set(TrainingConfig.field_names())):
+        raise InputError(
+            f"search space {name!r} searches {', '.join(unknown)}, which training does not know; "
+            f"accepted: {', '.join(TrainingConfig.field_names())}"
+        )
+    return space
+
+
+def _chosen_settings(options: argparse.Namespace, space: SearchSpace) -> dict[str, Any]:
+    """The training settings the user fixed, checked before anything is computed."""
+    chosen: dict[str, Any] = {}
+    for text in options.set:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise InputError(f"--set takes SETTING=VALUE, but got {text!r}")
+        if name in space.parameters or name == "seed":
+            raise InputError(f"--set cannot fix {name}: the search chooses it")
+        chosen[name] = _parse_value(value)
+    if options.epochs:
+        chosen["epochs"] = options.epochs
+    TrainingConfig.from_dict(chosen)
+    return chosen
+
+
+def _parse_value(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _open_data(name: str) -> PreparedData:
+    if name in READERS:
+        return prepare(name, DATA / name)
+    if not Path(name).is_dir():
+        raise InputError(
+            f"unknown data set {name!r}; accepted: {', '.join(READERS)}, or a folder written by san_core.prepare"
+        )
+    return PreparedData.open(Path(name))
+
+
+def _settings(
+    options: argparse.Namespace, space: SearchSpace, fixed: dict[str, Any], data: PreparedData, placement: Placement
+) -> dict[str, Any]:
+    """What the run folder remembers of how the search was asked for."""
+    return {
+        "command": f"python -m tuning.search {shlex.join(sys.argv[1:])}".strip(),
+        "started": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "data": str(data.folder),
+        "data_name": data.name,
+        "data_fingerprint": data.fingerprint,
+        "validation_questions": data.manifest["counts"]["validation"],
+        "space": options.space,
+        "baseline": dict(space.baseline),
+        "fixed": fixed,
+        "trials": options.trials,
+        "confirm": options.confirm,
+        "seed": options.seed,
+        "sampler": "tpe",
+        "pruner": "halving",
+        "concurrent": placement.slots,
+        "cpus_per_trial": placement.cpus,
+        "gpus_per_trial": placement.gpus,
+    }
+
+
+def _write_results(run: RunFolder, space: SearchSpace) -> None:
+    """Writes the tables and the report, and the best configuration if there is one."""
+    write(run)
+    try:
+        best = best_trial(run.study())
+    except InputError:
+        return
+    parameters = {name: best.params[name] for name in space.parameters}
+    settings = {**run.settings["fixed"], **parameters, **{"seed": best.user_attrs["seed"]}}
+    write_json(run.best_file, {"trial": best.number, "accuracy": best.value, "settings": settings})
+
+
+def _print_results(options: argparse.Namespace, run: RunFolder, seconds: float) -> None:
+    if options.json:
+        print(json.dumps({"run": str(run.path), "seconds": round(seconds, 1), **summary.as_json(run)}))
+        return
+    summary.print_summary(run)
+    print(f"\ntime {int(seconds) // 60} min {int(seconds) % 60} s; report: {run.report}\n")
+    python = _program("python")
+    model = run.retrained / "best"
+    print("next, retrain the best configuration and test it:")
+    print(f"  {python} -m tuning.retrain {run.path}")
+    print("then ask the model about any picture:")
+    print(f'  {python} -m san_core.predict {model} IMAGE "what color is the shape?"')
+
+
+def _program(name: str) -> str:
+    """How to call a program of the environment this runs in, as short as it works from here."""
+    program = Path(sys.executable).with_name(name)
+    if shutil.which(name) == str(program):
+        return name
+    return str(program.relative_to(Path.cwd()) if program.is_relative_to(Path.cwd()) else program)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    run_command(main)

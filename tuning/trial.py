@@ -1,0 +1,77 @@
+"""A trial as Ray Tune runs it: one worker, one epoch per step."""
+
+from pathlib import Path
+from typing import Any
+
+import ray
+import torch
+from ray import tune
+
+from san_core.config import TrainingConfig
+from san_core.data.prepared import PreparedData
+from san_core.training import Training
+from tuning.tune_adapters import NUMBER, SETTINGS
+
+FIXED = "fixed"
+DATA = "data"
+THREADS = "threads"
+
+_CHECKPOINT = "training.pt"
+
+
+class Trial:
+    """Shows a running trial in the dashboard's actor list; it does nothing else.
+
+    A worker outlives its trials, and Ray fixes how an actor is shown when it starts. So each trial
+    gets an actor of its own to be recognised by.
+    """
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+
+    def __repr__(self) -> str:
+        return self._title
+
+
+class SANWorker(tune.Trainable):  # type: ignore[misc]  # Ray ships no types for it
+    """Trains trials, one after the other, without being started anew."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Prepares for the first trial."""
+        torch.set_num_threads(config[THREADS])
+        self._data = PreparedData.open(Path(config[DATA]))
+        self.reset_config(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Prepares for the next trial."""
+        settings = new_config[SETTINGS]
+        self._sign = ray.remote(num_cpus=0)(Trial).remote(_title(new_config[NUMBER], settings))
+        self._training = Training(TrainingConfig.from_dict({**new_config[FIXED], **settings}), self._data)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Trains one epoch."""
+        result = self._training.run_epoch()
+        return {
+            "epoch": result.epoch,
+            "loss": result.loss,
+            "accuracy": result.accuracy,
+            "seconds": result.seconds,
+            tune.result.DONE: self._training.finished or result.diverged,
+        }
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Writes all that going on from here needs."""
+        torch.save(self._training.state_dict(), Path(checkpoint_dir) / _CHECKPOINT)
+
+    def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
+        """Goes on from a written state."""
+        self._training.load_state_dict(torch.load(Path(str(checkpoint)) / _CHECKPOINT, weights_only=True))
+
+    def __repr__(self) -> str:
+        return "SAN worker"
+
+
+def _title(number: int, settings: dict[str, Any]) -> str:
+    values = (f"{name}={value:.3g}" for name, value in settings.items() if name != "seed")
+    return f"trial {number}: {', '.join(values)}"

@@ -1,0 +1,96 @@
+"""Lends the study to Ray Tune, as its searcher and as its scheduler.
+
+Tune asks the searcher what to run and the scheduler whether to go on. Both only pass the question to
+the study, which alone remembers.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ray.tune.execution.tune_controller import TuneController
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from tuning.study import Study
+
+NUMBER = "number"
+SETTINGS = "settings"
+
+
+class StudySearcher(Searcher):
+    """Asks the study for trials and tells it how they ended.
+
+    Args:
+        study: the study.
+        slots: trials that may run at once; asking earlier would only mean knowing less.
+        common: what every trial's configuration holds besides its number and settings.
+    """
+
+    def __init__(self, study: Study, *, slots: int, common: Mapping[str, Any]) -> None:
+        super().__init__()
+        self._study = study
+        self._slots = slots
+        self._common = dict(common)
+        self._numbers: dict[str, int] = {}
+        self.errors: dict[int, str] = {}
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """The next trial's configuration, None while all slots are taken, or the word for no more."""
+        if self._study.exhausted:
+            return Searcher.FINISHED
+        if len(self._study.live) >= self._slots:
+            return None
+        live = self._study.ask()
+        self._numbers[trial_id] = live.trial.number
+        return {**self._common, NUMBER: live.trial.number, SETTINGS: live.settings}
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Tells the study that a trial ended."""
+        del result  # every epoch was told when it came
+        number = self._numbers[trial_id]
+        if number in self._study.live:
+            self._study.finish(number, self.errors.get(number, "failed") if error else "")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing for Tune's own snapshots: the journal holds it."""
+        return {}
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing to save: the journal holds it."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing to restore: the journal holds it."""
+
+
+class StudyScheduler(FIFOScheduler):
+    """Passes every epoch to the study and stops the trials it gives up."""
+
+    def __init__(self, study: Study, searcher: StudySearcher) -> None:
+        super().__init__()
+        self._study = study
+        self._searcher = searcher
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing for Tune's own snapshots: the journal holds it."""
+        return {}
+
+    def on_trial_result(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> str:
+        """Records the epoch; tells Tune to go on or to stop."""
+        del tune_controller
+        go_on = self._study.report(
+            trial.config[NUMBER], result["epoch"], result["accuracy"], result["loss"], result["seconds"]
+        )
+        return str(TrialScheduler.CONTINUE if go_on else TrialScheduler.STOP)
+
+    def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:
+        """Keeps the reason for when the searcher hears of the end."""
+        del tune_controller
+        self._searcher.errors[trial.config[NUMBER]] = _last_line(trial)
+
+
+def _last_line(trial: Trial) -> str:
+    """What went wrong, in one line: the last of the traceback that Tune keeps."""
+    error = trial.get_pickled_error()
+    lines = [line for line in str(error).strip().splitlines() if line.strip()]
+    return lines[-1].strip()[:300] if lines else "failed"
