@@ -8,13 +8,18 @@ def best_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def cpu_capabilities() -> dict[str, object]:
+    """What torch knows of the processor: its `cpu_name` and instruction sets; empty where it cannot tell."""
+    find = getattr(torch.cpu, "get_capabilities", None)  # absent from older torch
+    return find() if find else {}
+
+
 def fastest_precision(device: torch.device) -> str:
     """`bfloat16` where the hardware multiplies it faster than float32, else `float32`."""
     if device.type == "cuda":
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        find_capabilities = getattr(torch.cpu, "get_capabilities", None)  # absent from older torch
-        capabilities: dict[str, object] = find_capabilities() if find_capabilities else {}
+        capabilities = cpu_capabilities()
         fast = bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
     return "bfloat16" if fast else "float32"
 

@@ -33,7 +33,7 @@ class Trial:
         return self._title
 
 
-class SANWorker(tune.Trainable):  # type: ignore[misc]  # Ray ships no types for it
+class SANWorker(tune.Trainable):
     """Trains trials, one after the other, without being started anew."""
 
     def setup(self, config: dict[str, Any]) -> None:

@@ -35,10 +35,10 @@ class StudySearcher(Searcher):
         self._numbers: dict[str, int] = {}
         self.errors: dict[int, str] = {}
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """The next trial's configuration, None while all slots are taken, or the word for no more."""
+    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        """The next trial's configuration, None while all slots are taken, or Tune's word for no more."""
         if self._study.exhausted:
-            return Searcher.FINISHED
+            return Searcher.FINISHED  # type: ignore[return-value]  # a word, whatever Tune's annotation says
         if len(self._study.live) >= self._slots:
             return None
         live = self._study.ask()
@@ -67,7 +67,7 @@ class StudyScheduler(FIFOScheduler):
     """Passes every epoch to the study and stops the trials it gives up."""
 
     def __init__(self, study: Study, searcher: StudySearcher) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._study = study
         self._searcher = searcher
 
