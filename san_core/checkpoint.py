@@ -117,11 +117,15 @@ def load_model(folder: Path) -> TrainedModel:
         )
     try:
         description = json.loads(path.read_text(encoding="utf-8"))
+        if description["format"] != FORMAT:
+            raise InputError(f"model folder {folder} has format {description['format']}, accepted: {FORMAT}")
         network = _rebuild(description)
         network.load_state_dict(load_file(folder / WEIGHTS))
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise InputError(f"model folder {folder} is damaged: {error}") from error
-    return TrainedModel(network.to(best_device()), description)
+        return TrainedModel(network.to(best_device()), description)
+    except InputError:
+        raise
+    except (OSError, TypeError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise InputError(f"model folder {folder} is damaged: {' '.join(str(error).split())}") from error
 
 
 def _rebuild(description: Mapping[str, Any]) -> SAN:

@@ -1,6 +1,6 @@
 """What one training run is told: the model's sizes and RMSprop's hyperparameters."""
 
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import Field, asdict, dataclass, field, fields
 from typing import Any, Self
@@ -98,7 +98,8 @@ def _problem(rule: Field[Any], value: object) -> str | None:
     whole = rule.type is int
     accepted = _accepted(rule, "whole number" if whole else "number")
     is_number = isinstance(value, int) if whole else isinstance(value, int | float)
-    if not is_number or isinstance(value, bool) or not math.isfinite(value):  # type: ignore[arg-type]
+    finite = is_number and abs(value) <= sys.float_info.max  # type: ignore[arg-type]  # False for NaN as well
+    if not finite or isinstance(value, bool):
         return f"{rule.name} must be a {accepted}, but got {value!r}"
     limits = rule.metadata
     too_low = (limits["above"] is not None and value <= limits["above"]) or (

@@ -38,10 +38,17 @@ class SearchSpace:
         outside = [
             f"{name}={self.baseline[name]} outside {distribution}"
             for name, distribution in self.parameters.items()
-            if not distribution._contains(distribution.to_internal_repr(self.baseline[name]))
+            if not _inside(distribution, self.baseline[name])
         ]
         if outside:
             raise SearchSpaceError(f"baseline must lie inside the space, but has {'; '.join(outside)}")
+
+
+def _inside(distribution: BaseDistribution, value: float | str) -> bool:
+    try:
+        return distribution._contains(distribution.to_internal_repr(value))
+    except ValueError:  # not among the choices of a categorical
+        return False
 
 
 def names() -> list[str]:

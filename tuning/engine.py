@@ -16,7 +16,7 @@ from san_core.errors import InputError
 from tuning.placement import Placement
 from tuning.run_folder import RunFolder
 from tuning.study import Study
-from tuning.trial import DATA, FIXED, THREADS, SANWorker
+from tuning.trial import CPUS, DATA, FIXED, GPUS, SANWorker
 from tuning.tune_adapters import StudyScheduler, StudySearcher
 
 # Read by Ray when it is imported or started: nobody is asked for usage data, Tune neither writes logs of
@@ -74,10 +74,10 @@ def run_trials(
     searcher = StudySearcher(
         study,
         slots=placement.slots,
-        common={FIXED: dict(fixed), DATA: str(data.folder), THREADS: placement.cpus},
+        common={FIXED: dict(fixed), DATA: str(data.folder), CPUS: placement.cpus, GPUS: placement.gpus},
     )
     tuner = tune.Tuner(
-        tune.with_resources(SANWorker, {"cpu": placement.cpus, "gpu": placement.gpus}),
+        SANWorker,
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=StudyScheduler(study, searcher),

@@ -14,7 +14,8 @@ from tuning.tune_adapters import NUMBER, SETTINGS
 
 FIXED = "fixed"
 DATA = "data"
-THREADS = "threads"
+CPUS = "cpus"
+GPUS = "gpus"
 
 _CHECKPOINT = "training.pt"
 
@@ -36,9 +37,14 @@ class Trial:
 class SANWorker(tune.Trainable):
     """Trains trials, one after the other, without being started anew."""
 
+    @classmethod
+    def default_resource_request(cls, config: dict[str, Any]) -> tune.PlacementGroupFactory:
+        """What Ray is to set aside for a trial: a thread needs a core."""
+        return tune.PlacementGroupFactory([{"CPU": config[CPUS], "GPU": config[GPUS]}])
+
     def setup(self, config: dict[str, Any]) -> None:
         """Prepares for the first trial."""
-        torch.set_num_threads(config[THREADS])
+        torch.set_num_threads(config[CPUS])
         self._data = PreparedData.open(Path(config[DATA]))
         self.reset_config(config)
 
@@ -73,5 +79,9 @@ class SANWorker(tune.Trainable):
 
 
 def _title(number: int, settings: dict[str, Any]) -> str:
-    values = (f"{name}={value:.3g}" for name, value in settings.items() if name != "seed")
+    values = (
+        f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}"
+        for name, value in settings.items()
+        if name != "seed"
+    )
     return f"trial {number}: {', '.join(values)}"

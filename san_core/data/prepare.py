@@ -95,7 +95,7 @@ def _read(name: str) -> Source:
 def _describe_inputs(source: Source, options: Options) -> dict[str, Any]:
     """Everything the prepared data follow from; two equal descriptions mean equal data."""
     architecture = architecture_of(options.encoder)
-    size = options.image_size or source.image_size
+    size = source.image_size if options.image_size is None else options.image_size
     if size < architecture.stride:
         raise InputError(f"image size must be >= {architecture.stride} pixels for {options.encoder}, but got {size}")
     questions = [(q.text, q.answer, q.image) for part in (source.train, source.test) for q in part]
@@ -103,13 +103,20 @@ def _describe_inputs(source: Source, options: Options) -> dict[str, Any]:
         "format": FORMAT,
         "data": source.name,
         "questions": _digest(questions),
-        "images": _digest(sorted((key, path.stat().st_size) for key, path in source.images.items())),
+        "images": _digest(sorted((key, _file_size(path)) for key, path in source.images.items())),
         "encoder": options.encoder,
         "weights": architecture.weights,
         "image_size": size,
         "fine_tune": options.fine_tune,
         "seed": options.seed,
     }
+
+
+def _file_size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise InputError(f"image {path} cannot be read: {error}") from error
 
 
 def _digest(value: object) -> str:

@@ -99,13 +99,13 @@ class PreparedData:
             raise InputError(f"{folder} is not a prepared data set: it has no {MANIFEST}")
         try:
             manifest = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise InputError(f"{path} is damaged ({error}); delete {folder} and prepare the data again") from error
-        if manifest.get("format") != FORMAT:
-            raise InputError(
-                f"{folder} has format {manifest.get('format')}, accepted: {FORMAT}; prepare the data again"
-            )
-        return cls(folder.resolve(), manifest)
+            if manifest["format"] != FORMAT:
+                raise InputError(
+                    f"{folder} has format {manifest['format']}, accepted: {FORMAT}; prepare the data again"
+                )
+            return cls(folder.resolve(), manifest)
+        except (OSError, json.JSONDecodeError, TypeError, KeyError) as error:
+            raise InputError(f"{path} is damaged ({error!r}); delete {folder} and prepare the data again") from error
 
     @property
     def name(self) -> str:

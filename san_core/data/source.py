@@ -58,7 +58,7 @@ def split_by_image(
         The train and the validation questions, each in their original order.
     """
     images = sorted({question.image for question in questions})
-    drawn = np.random.default_rng(seed).permutation(len(images))[: round(len(images) * validation_share)]
+    drawn = np.random.default_rng(seed).permutation(len(images))[: max(1, round(len(images) * validation_share))]
     held_out = {images[i] for i in drawn}
     train = [question for question in questions if question.image not in held_out]
     validation = [question for question in questions if question.image in held_out]

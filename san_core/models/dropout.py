@@ -27,6 +27,7 @@ class Dropout(nn.Module):
         if not self.training or self.dropped_levels == 0:
             return activations
         count = activations.numel()
-        words = torch.empty(-(-count // 8), dtype=torch.int64, device=activations.device).random_()
+        words = torch.empty(-(-count // 8), dtype=torch.int64, device=activations.device)
+        words.random_(-(2**63), None)  # all 64 bits; the default range leaves the sign bit 0
         kept = words.view(torch.uint8)[:count].view(activations.shape) >= self.dropped_levels
         return activations * kept * (_LEVELS / (_LEVELS - self.dropped_levels))

@@ -4,6 +4,7 @@ torchvision and the EfficientNet packages are imported where an encoder is built
 features builds none and should start at once.
 """
 
+import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -135,7 +136,7 @@ def _load_vgg(name: str) -> Weights:
     weights = get_model_weights(name).IMAGENET1K_V1
     try:
         state = weights.get_state_dict(progress=True, check_hash=True)
-    except (OSError, RuntimeError) as error:  # no network, no such host, a damaged file
+    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:  # no network, or a damaged file
         folder = Path(torch.hub.get_dir()) / "checkpoints"
         file = weights.url.rpartition("/")[2]
         raise InputError(

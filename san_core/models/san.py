@@ -64,6 +64,8 @@ class SAN(nn.Module):
             question_rows: which question each row asks [B].
         """
         features = images if self.image_encoder is None else self.image_encoder(images)
+        if not torch.is_autocast_enabled(features.device.type):
+            features = features.to(self.project.weight.dtype)  # prepared features are bfloat16
         regions = torch.tanh(self.project(features))[image_rows]  # v = tanh(W f + b), eq. 2
         question = self.question_encoder(tokens)[question_rows]
         query, _ = self.attention(regions, question)
