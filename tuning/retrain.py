@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -61,9 +62,13 @@ def main() -> None:
     if out.exists():
         raise InputError(f"model folder {out} exists already; delete it or choose another with --out")
     jobs = _plan(run, trial, options.seeds)
-    scores = _run_jobs(jobs, data, run, out)
-    table = _spread(jobs, scores)
-    write_json(out / "test_scores.json", {"configurations": table.to_dict("records")})
+    partial = out.with_name(f".{out.name}.partial")
+    try:
+        table = _spread(jobs, _run_jobs(jobs, data, run, partial))
+        write_json(partial / "test_scores.json", {"configurations": table.to_dict("records")})
+        partial.rename(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
     if options.json:
         print(json.dumps({"model": str(out), "configurations": table.to_dict("records")}))
     else:
@@ -74,7 +79,10 @@ def _chosen_trial(run: RunFolder, wanted: int | None) -> FrozenTrial:
     """The trial to retrain: the one asked for, else the best."""
     study = run.study()
     if wanted is None:
-        return best_trial(study)
+        best = best_trial(study)
+        if best is None:
+            raise InputError(f"no trial of {run.path} is complete, so there is no best one; choose one with --trial")
+        return best
     if wanted >= len(study.trials):
         raise InputError(f"trial {wanted} does not exist in {run.path}; accepted: 0 to {len(study.trials) - 1}")
     trial = study.trials[wanted]
@@ -129,11 +137,10 @@ def _run_jobs(jobs: list[Job], data: PreparedData, run: RunFolder, out: Path) ->
     placement = Placement(settings["cpus_per_trial"], settings["gpus_per_trial"], settings["concurrent"])
     gpus = torch.cuda.device_count()
     train = ray.remote(num_cpus=placement.cpus, num_gpus=min(placement.gpus, gpus))(_train_and_test)
-    saved = next(job for job in jobs if job.name == jobs[0].name)
     with ray_session(run.log, cpus=max(machine_cpus(), placement.cpus), gpus=gpus, dashboard=False):
         pending = {
             train.options(name=f"retrain {job.name} seed {job.config.seed}").remote(
-                job.config.to_dict(), str(data.folder), placement.cpus, str(out.resolve()) if job is saved else None
+                job.config.to_dict(), str(data.folder), placement.cpus, str(out.resolve()) if job is jobs[0] else None
             ): i
             for i, job in enumerate(jobs)
         }
@@ -141,9 +148,22 @@ def _run_jobs(jobs: list[Job], data: PreparedData, run: RunFolder, out: Path) ->
         while pending:
             done, _ = ray.wait(list(pending))
             index = pending.pop(done[0])
-            scores[index] = ray.get(done[0])
+            scores[index] = _result(done[0], jobs[index])
             _say(f"{len(scores)} of {len(jobs)}: {jobs[index].name}, test accuracy {scores[index]:.2%}")
     return [scores[i] for i in range(len(jobs))]
+
+
+def _result(reference: ray.ObjectRef[float], job: Job) -> float:
+    """A finished job's test accuracy.
+
+    Raises:
+        InputError: if its training failed.
+    """
+    try:
+        return float(ray.get(reference))
+    except ray.exceptions.RayError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise InputError(f"training trial {job.trial} under seed {job.config.seed} failed: {reason}") from error
 
 
 def _train_and_test(config: Mapping[str, Any], data_folder: str, threads: int, save_to: str | None) -> float:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from optuna.trial import FrozenTrial
 
 from results import summary
 from results.report import write
@@ -24,7 +25,7 @@ from tuning.engine import machine_cpus, ray_session, run_trials
 from tuning.environment import describe_environment
 from tuning.placement import Placement, place
 from tuning.progress import show_progress
-from tuning.run_folder import RunFolder, write_json
+from tuning.run_folder import SEED, RunFolder, write_json
 from tuning.study import best_trial, start_confirmation, start_search
 
 DATA = Path("data")
@@ -110,18 +111,20 @@ def _search(
         try:
             with show_progress(study, f"searching {options.space} on {data.name}: {options.trials} trials"):
                 run_trials(study, placement, data, fixed, run)
-            if options.confirm:
-                again = start_confirmation(run, space, seeds=options.confirm, epochs=epochs, seed=options.seed)
+            best = best_trial(study.optuna)
+            if options.confirm and best:
+                again = start_confirmation(run, space, best, seeds=options.confirm, epochs=epochs, seed=options.seed)
                 with show_progress(again, f"confirming best and baseline under {options.confirm} fresh seeds"):
                     run_trials(again, placement, data, fixed, run)
         except KeyboardInterrupt:
             interrupted = True
-    _write_results(run, space)
+    best = best_trial(study.optuna)
+    _write_results(run, best)
     if interrupted:
-        _say(f"interrupted; what had finished is safe: python -m results {run.path}")
+        _say(f"interrupted; what had finished is safe: {_program('python')} -m results {run.path}")
         return 130
-    _print_results(options, run, time.monotonic() - started)
-    return 0
+    _print_results(options, run, best, time.monotonic() - started)
+    return 0 if best else 1
 
 
 def _load_space(name: str) -> SearchSpace:
@@ -197,27 +200,25 @@ def _settings(
     }
 
 
-def _write_results(run: RunFolder, space: SearchSpace) -> None:
+def _write_results(run: RunFolder, best: FrozenTrial | None) -> None:
     """Writes the tables and the report, and the best configuration if there is one."""
     write(run)
-    try:
-        best = best_trial(run.study())
-    except InputError:
-        return
-    parameters = {name: best.params[name] for name in space.parameters}
-    settings = {**run.settings["fixed"], **parameters, **{"seed": best.user_attrs["seed"]}}
-    write_json(run.best_file, {"trial": best.number, "accuracy": best.value, "settings": settings})
+    if best:
+        settings = {**run.settings["fixed"], **best.params, "seed": best.user_attrs[SEED]}
+        write_json(run.best_file, {"trial": best.number, "accuracy": best.value, "settings": settings})
 
 
-def _print_results(options: argparse.Namespace, run: RunFolder, seconds: float) -> None:
+def _print_results(options: argparse.Namespace, run: RunFolder, best: FrozenTrial | None, seconds: float) -> None:
     if options.json:
         print(json.dumps({"run": str(run.path), "seconds": round(seconds, 1), **summary.as_json(run)}))
         return
     summary.print_summary(run)
-    print(f"\ntime {int(seconds) // 60} min {int(seconds) % 60} s; report: {run.report}\n")
+    print(f"\ntime {int(seconds) // 60} min {int(seconds) % 60} s; report: {run.report}")
+    if not best:
+        return
     python = _program("python")
     model = run.retrained / "best"
-    print("next, retrain the best configuration and test it:")
+    print("\nnext, retrain the best configuration and test it:")
     print(f"  {python} -m tuning.retrain {run.path}")
     print("then ask the model about any picture:")
     print(f'  {python} -m san_core.predict {model} IMAGE "what color is the shape?"')

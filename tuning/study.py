@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
-from san_core.errors import InputError
 from search_spaces import SearchSpace
 from tuning.run_folder import BASELINE_TRIAL, CONFIRMATION, CONFIRMS, REASON, SEARCH, SECONDS, SEED, RunFolder
 
@@ -46,7 +45,7 @@ class LiveTrial:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The training settings that make this trial."""
+        """What makes this trial's training: its parameters and its seed."""
         return {**self.trial.params, "seed": self.seed}
 
 
@@ -58,7 +57,10 @@ class Study:
         parameters: the ranges.
         total: number of trials in the end.
         epochs: of a trial that is not stopped.
-        next_seed: training seed of a trial, by its number.
+        seed_of: training seed of a trial.
+
+    Attributes:
+        live: trials that have been handed out and have not ended, by number.
         on_change: called after every change, for whoever shows progress.
     """
 
@@ -96,7 +98,7 @@ class Study:
         return live
 
     def report(self, number: int, epoch: int, accuracy: float, loss: float, seconds: float) -> bool:
-        """Records an epoch; returns whether the trial may go on.
+        """Records an epoch; returns whether the trial is to go on.
 
         A diverged epoch is recorded with accuracy 0, so that the sampler learns to keep away.
         """
@@ -110,7 +112,7 @@ class Study:
         elif epoch < self.epochs and number != BASELINE_TRIAL and live.trial.should_prune():
             live.stopped = f"pruned after epoch {epoch}"
         self.on_change()
-        return not live.stopped
+        return epoch < self.epochs and not live.stopped
 
     def finish(self, number: int, error: str = "") -> None:
         """Records a trial's end: complete, pruned if it was told to stop, failed if there is an error."""
@@ -154,7 +156,9 @@ def start_search(run: RunFolder, space: SearchSpace, *, trials: int, epochs: int
     )
 
 
-def start_confirmation(run: RunFolder, space: SearchSpace, *, seeds: int, epochs: int, seed: int) -> Study:
+def start_confirmation(
+    run: RunFolder, space: SearchSpace, best: FrozenTrial, *, seeds: int, epochs: int, seed: int
+) -> Study:
     """A study that repeats the search's best trial and its baseline under fresh seeds, to the end.
 
     The best of many trials is partly luck; fresh seeds, the same for both, show how much.
@@ -163,7 +167,7 @@ def start_confirmation(run: RunFolder, space: SearchSpace, *, seeds: int, epochs
     study = optuna.create_study(
         study_name=CONFIRMATION, storage=run.storage(), direction="maximize", pruner=optuna.pruners.NopPruner()
     )
-    repeated = list(dict.fromkeys([BASELINE_TRIAL, best_trial(search).number]))
+    repeated = list(dict.fromkeys([BASELINE_TRIAL, best.number]))
     for repeat in range(seeds):
         for number in repeated:
             attributes = {CONFIRMS: number, SEED: training_seed(seed, CONFIRMATION_SEEDS, repeat)}
@@ -177,13 +181,7 @@ def start_confirmation(run: RunFolder, space: SearchSpace, *, seeds: int, epochs
     )
 
 
-def best_trial(study: optuna.Study) -> optuna.trial.FrozenTrial:
-    """The complete trial with the best accuracy.
-
-    Raises:
-        InputError: if no trial is complete.
-    """
+def best_trial(study: optuna.Study) -> FrozenTrial | None:
+    """The complete trial with the best accuracy, the earliest of equals; None if no trial is complete."""
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    if not complete:
-        raise InputError(f"no trial of study {study.study_name!r} is complete, so there is no best configuration")
-    return max(complete, key=lambda trial: (trial.value, -trial.number))
+    return max(complete, key=lambda trial: (trial.value, -trial.number), default=None)

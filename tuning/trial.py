@@ -1,5 +1,7 @@
 """A trial as Ray Tune runs it: one worker, one epoch per step."""
 
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from ray import tune
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
 from san_core.training import Training
+from tuning.sign import Trial
 from tuning.tune_adapters import NUMBER, SETTINGS
 
 FIXED = "fixed"
@@ -17,21 +20,10 @@ DATA = "data"
 CPUS = "cpus"
 GPUS = "gpus"
 
+SIGN_AFTER = float(os.environ.get("SAN_SIGN_AFTER", "10"))
+"""Seconds after which a trial gets its sign in the dashboard: starting one costs a core about two seconds."""
+
 _CHECKPOINT = "training.pt"
-
-
-class Trial:
-    """Shows a running trial in the dashboard's actor list; it does nothing else.
-
-    A worker outlives its trials, and Ray fixes how an actor is shown when it starts. So each trial
-    gets an actor of its own to be recognised by.
-    """
-
-    def __init__(self, title: str) -> None:
-        self._title = title
-
-    def __repr__(self) -> str:
-        return self._title
 
 
 class SANWorker(tune.Trainable):
@@ -46,25 +38,36 @@ class SANWorker(tune.Trainable):
         """Prepares for the first trial."""
         torch.set_num_threads(config[CPUS])
         self._data = PreparedData.open(Path(config[DATA]))
+        self._sign: object = None
+        self._sign_timer = threading.Timer(0, lambda: None)
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Prepares for the next trial."""
         settings = new_config[SETTINGS]
-        self._sign = ray.remote(num_cpus=0)(Trial).remote(_title(new_config[NUMBER], settings))
+        self.cleanup()
+        self._sign_timer = threading.Timer(SIGN_AFTER, self._put_up_sign, [_title(new_config[NUMBER], settings)])
+        self._sign_timer.start()
         self._training = Training(TrainingConfig.from_dict({**new_config[FIXED], **settings}), self._data)
         return True
 
     def step(self) -> dict[str, Any]:
-        """Trains one epoch."""
+        """Trains one epoch; the study decides whether it was the last."""
         result = self._training.run_epoch()
         return {
             "epoch": result.epoch,
             "loss": result.loss,
             "accuracy": result.accuracy,
             "seconds": result.seconds,
-            tune.result.DONE: self._training.finished or result.diverged,
         }
+
+    def cleanup(self) -> None:
+        """Takes the last trial's sign down."""
+        self._sign_timer.cancel()
+        self._sign = None
+
+    def _put_up_sign(self, title: str) -> None:
+        self._sign = ray.remote(num_cpus=0)(Trial).remote(title)
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Writes all that going on from here needs."""

@@ -178,13 +178,14 @@ def _number(questions: Iterable[Question], images: list[str], texts: list[str], 
 def _write_images(paths: Sequence[Path], inputs: Mapping[str, Any], folder: Path) -> None:
     """Writes every image's region features [N, R, C], or its pixels [N, S, S, 3] for fine-tuning."""
     size = inputs["image_size"]
+    encoder = build_image_encoder(inputs["encoder"])  # for fine-tuning too: missing weights are told of here
     if inputs["fine_tune"]:
         pixels = np.lib.format.open_memmap(folder / PIXELS, "w+", np.uint8, (len(paths), size, size, 3))
         for start, batch in _load_batches(paths, size, "reading images"):
             pixels[start : start + len(batch)] = batch
         pixels.flush()
         return
-    encoder = build_image_encoder(inputs["encoder"]).to(best_device())
+    encoder.to(best_device())
     regions = (size // architecture_of(inputs["encoder"]).stride) ** 2
     shape = (len(paths), regions, architecture_of(inputs["encoder"]).channels)
     # NumPy has no bfloat16: the file holds its bits as 16-bit integers.

@@ -104,7 +104,9 @@ class PreparedData:
                     f"{folder} has format {manifest['format']}, accepted: {FORMAT}; prepare the data again"
                 )
             return cls(folder.resolve(), manifest)
-        except (OSError, json.JSONDecodeError, TypeError, KeyError) as error:
+        except InputError:
+            raise
+        except (OSError, ValueError, TypeError, KeyError) as error:
             raise InputError(f"{path} is damaged ({error!r}); delete {folder} and prepare the data again") from error
 
     @property
