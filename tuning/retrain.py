@@ -13,6 +13,7 @@ import pandas as pd
 import ray
 import torch
 from optuna.trial import FrozenTrial
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -195,20 +196,22 @@ def _spread(jobs: list[Job], scores: list[float]) -> pd.DataFrame:
 
 
 def _print(table: pd.DataFrame, out: Path, data: PreparedData) -> None:
-    shown = Table(title=f"test accuracy on {data.name} ({len(data.split('test')):,} questions)", title_justify="left")
-    for column in ("configuration", "trial", "epochs", "seeds", "mean", "spread (s.d.)", "each seed"):
-        shown.add_column(column, justify="left" if column == "configuration" else "right")
+    print(f"test accuracy on {data.name}, {len(data.split('test')):,} questions:\n")
+    shown = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    for heading in ("", "trial", "epochs", "seeds", "mean", "s.d. (points)", "lowest", "highest"):
+        shown.add_column(heading, justify="right" if heading else "left")
     for row in table.to_dict("records"):
+        scores = row["accuracies"]
         shown.add_row(
             row["configuration"],
             *(str(row[column]) for column in ("trial", "epochs", "seeds")),
             f"{row['mean']:.2%}",
-            "–" if pd.isna(row["std"]) else f"{row['std'] * 100:.2f} points",
-            ", ".join(f"{score:.2%}" for score in row["accuracies"]),
+            "–" if pd.isna(row["std"]) else f"{100 * row['std']:.2f}",
+            f"{min(scores):.2%}",
+            f"{max(scores):.2%}",
         )
-    console = Console()
-    console.print(shown)
-    console.print(f"model folder (first seed): {out}", highlight=False, soft_wrap=True)
+    Console(highlight=False).print(shown)
+    print(f"\nmodel folder, trained under the first seed: {out}")
 
 
 def _say(text: str) -> None:

@@ -5,8 +5,10 @@ the study, which alone remembers.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from ray import cloudpickle
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
@@ -86,11 +88,18 @@ class StudyScheduler(FIFOScheduler):
     def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:
         """Keeps the reason for when the searcher hears of the end."""
         del tune_controller
-        self._searcher.errors[trial.config[NUMBER]] = _last_line(trial)
+        self._searcher.errors[trial.config[NUMBER]] = _reason(trial)
 
 
-def _last_line(trial: Trial) -> str:
-    """What went wrong, in one line: the last of the traceback that Tune keeps."""
-    error = trial.get_pickled_error()
-    lines = [line for line in str(error).strip().splitlines() if line.strip()]
-    return lines[-1].strip()[:300] if lines else "failed"
+def _reason(trial: Trial) -> str:
+    """What went wrong, in one line.
+
+    When Tune calls the scheduler, the error lies in its local folder only: `trial.get_pickled_error`
+    would look for it in the storage, where it comes later.
+    """
+    if trial.pickled_error_file is None:
+        return "failed; search.log has the details"
+    with Path(trial.pickled_error_file).open("rb") as file:
+        error = cloudpickle.load(file)
+    last_line = str(error).strip().splitlines()[-1]
+    return "the worker process died" if "worker process has died" in last_line else last_line[:200]

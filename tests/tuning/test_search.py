@@ -1,5 +1,6 @@
 """The whole way on real easy-VQA data: search, report, retrain, predict; real Ray, real processes."""
 
+import contextlib
 import json
 import os
 import signal
@@ -198,6 +199,37 @@ def test_a_trial_that_does_not_exist_cannot_be_retrained(search: Search, project
     refused = project.run("tuning.retrain", "runs/small", "--trial", "99")
     assert refused.returncode == 2
     assert refused.stderr == "error: trial 99 does not exist in runs/small; accepted: 0 to 3\n"
+
+
+def test_a_worker_that_dies_fails_its_trial_and_the_search_goes_on(search: Search, project: Project) -> None:
+    del search  # its data are prepared
+    arguments = ["--run", "wounded", "--trials", "4", "--confirm", "0", "--no-dashboard", *SMALL]
+    process = project.start("tuning.search", *arguments)
+    assert process.stderr is not None
+    seen = ""
+    for line in process.stderr:
+        seen += line
+        if "trial   0" in line:
+            os.kill(_worker_of(project), signal.SIGKILL)
+            break
+    _, rest = process.communicate(timeout=120)
+    assert process.returncode == 0, seen + rest
+
+    trials = RunFolder(project.folder / "runs" / "wounded").study().trials
+    failed = [trial for trial in trials if trial.state == TrialState.FAIL]
+    assert [trial.user_attrs["reason"] for trial in failed] == ["the worker process died"]
+    assert len(trials) == 4
+    assert all(trial.state.is_finished() for trial in trials)
+
+
+def _worker_of(project: Project) -> int:
+    """A process of the project's that is training."""
+    home = f"HOME={project.environment['HOME']}".encode()
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it may have ended meanwhile
+            if b"ray::SANWorker" in (process / "cmdline").read_bytes() and home in (process / "environ").read_bytes():
+                return int(process.name)
+    pytest.fail("no worker is training")
 
 
 def test_ctrl_c_keeps_what_had_finished(search: Search, project: Project) -> None:
