@@ -64,22 +64,30 @@ def show_progress(study: Study, title: str, console: Console | None = None) -> I
     """Shows a study's progress on stderr for as long as the context lasts."""
     console = console or Console(file=sys.stderr)
     started = time.monotonic()
+    latest = [standing(study, 0.0)]
+
+    def look() -> Standing:
+        latest[0] = standing(study, time.monotonic() - started)
+        return latest[0]
+
+    def screen() -> RenderableType:
+        return _screen(latest[0], title, time.monotonic() - started)
+
     if console.is_terminal:
-        with Live(console=console, refresh_per_second=4, transient=True, redirect_stdout=False) as live:
-            study.on_change = lambda: live.update(_screen(standing(study, time.monotonic() - started), title))
-            study.on_change()
+        study.on_change = look
+        with Live(console=console, get_renderable=screen, refresh_per_second=2, transient=True, redirect_stdout=False):
             yield
     else:
         console.print(title, highlight=False)
         shown: set[int] = set()
 
         def print_ended() -> None:
-            elapsed = time.monotonic() - started
-            now = standing(study, elapsed)
+            now = look()
             for trial in now.ended:
                 if trial.number not in shown:
                     shown.add(trial.number)
-                    console.print(_line(trial, now, elapsed), highlight=False, soft_wrap=True)
+                    line = _line(trial, now, time.monotonic() - started)
+                    console.print(line, highlight=False, soft_wrap=True)
 
         study.on_change = print_ended
         yield
@@ -96,11 +104,11 @@ def _line(trial: FrozenTrial, now: Standing, elapsed: float) -> str:
     )
 
 
-def _screen(now: Standing, title: str) -> RenderableType:
+def _screen(now: Standing, title: str, elapsed: float) -> RenderableType:
     """The live screen: counts, best against baseline, running trials, the last that ended."""
     states = Counter(trial.state for trial in now.ended)
     counts = (
-        f"{len(now.ended)} of {now.total} ended: {states[TrialState.COMPLETE]} complete, "
+        f"{_clock(elapsed)}  {len(now.ended)} of {now.total} ended: {states[TrialState.COMPLETE]} complete, "
         f"{states[TrialState.PRUNED]} pruned, {states[TrialState.FAIL]} failed; {len(now.running)} running"
         f"{_left(now.seconds_left)}"
     )

@@ -77,7 +77,7 @@ class Study:
         self.total = total
         self.epochs = epochs
         self.live: dict[int, LiveTrial] = {}
-        self.on_change: Callable[[], None] = lambda: None
+        self.on_change: Callable[[], object] = lambda: None
         self._parameters = dict(parameters)
         self._seed_of = seed_of
         self._asked = 0

@@ -25,7 +25,9 @@ from tuning.run_folder import SEED, RunFolder
 
 pytestmark = pytest.mark.slow
 
-SMALL = ["--epochs", "2", "--set", "questions_per_image=8"]
+SMALL = ["--epochs", "2"]
+for setting in ("questions_per_image=16", "hidden_size=64", "attention_size=32"):
+    SMALL += ["--set", setting]
 
 
 @dataclass
