@@ -20,7 +20,7 @@ check: .venv/installed
 	$(BIN)/lint-imports
 
 .venv/installed: pyproject.toml constraints.txt
-	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python >= 3.11 is needed, but $(PYTHON) is ' + sys.version)"
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python >= 3.11 is needed (make PYTHON=python3.12 chooses one), but $(PYTHON) is ' + sys.version)"
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@

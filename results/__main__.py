@@ -6,6 +6,7 @@ from results.record import read
 from results.report import write
 from results.summary import as_json, print_summary
 from san_core.command_line import CommandLine, run_command
+from san_core.errors import InputError
 from tuning.run_folder import RunFolder
 
 
@@ -16,11 +17,17 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print verdict, comparison and trials as JSON")
     options = parser.parse_args()
     record = read(RunFolder.open(RunFolder.locate(options.run, "")))
+    unwritable = None
+    try:
+        write(record)
+    except InputError as error:  # said last, so that the result is shown all the same
+        unwritable = error
     if options.json:
         print(json.dumps(as_json(record), indent=2))
     else:
         print_summary(record)
-    write(record)
+    if unwritable:
+        raise unwritable
     if not options.json:
         print_files(record.folder)
 

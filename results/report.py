@@ -117,10 +117,15 @@ def _best_and_baseline(record: Record) -> str:
 
 
 def _counts(record: Record) -> str:
+    return "\n".join(f"- {line}" for line in count_lines(record))
+
+
+def count_lines(record: Record) -> list[str]:
+    """How many trials ran and how they ended, a line for each study."""
     lines = [_count_line("Search", record.search)]
     if record.confirmations:
         lines.append(_count_line("Fresh seeds", record.confirmations))
-    return "\n".join(lines)
+    return lines
 
 
 def _count_line(name: str, trials: Sequence[FrozenTrial]) -> str:
@@ -128,7 +133,7 @@ def _count_line(name: str, trials: Sequence[FrozenTrial]) -> str:
     counts = ", ".join(f"{states.count(state)} {state}" for state in (COMPLETE, PRUNED, FAILED, RUNNING))
     trained = sum(float(trial.user_attrs.get(SECONDS, 0)) for trial in trials)
     times = f"{show_duration(trained)} of trial time in {show_duration(busy_seconds(trials))} of wall time"
-    return f"- {name}: {len(trials) - states.count(WAITING)} trials run ({counts}), {times}."
+    return f"{name}: {len(trials) - states.count(WAITING)} trials run ({counts}), {times}."
 
 
 def _searched(record: Record) -> str:

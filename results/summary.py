@@ -10,6 +10,7 @@ from rich.table import Table
 
 from results.display import show_comparison, show_trials
 from results.record import Source, read
+from results.report import count_lines
 from results.tables import (
     ACCURACY,
     BEST_EPOCH,
@@ -50,7 +51,7 @@ def as_json(run: Source) -> dict[str, Any]:
 
 
 def print_summary(run: Source, console: Console | None = None) -> None:
-    """Prints comparison, best trials and verdict, as wide as the screen allows (80 columns where there is none)."""
+    """Prints comparison, best trials, verdict and counts, as wide as the screen (80 columns where there is none)."""
     record = read(run)
     console = console or Console(highlight=False, markup=False)
     trials = trial_table(record)
@@ -63,6 +64,9 @@ def print_summary(run: Source, console: Console | None = None) -> None:
         console.print(fit(show_trials(trials).head(TOP), parameter_columns(trials), console))
         console.print()
     console.print(verdict(record), soft_wrap=not console.is_terminal)
+    console.print()
+    for line in count_lines(record):
+        console.print(line, soft_wrap=not console.is_terminal)
 
 
 def fit(shown: pd.DataFrame, parameters: list[str], console: Console) -> Table:

@@ -59,6 +59,12 @@ def _by_seeds(best: pd.Series, baseline: pd.Series) -> str:
     bound = f"the seed-to-seed spread of {_points(spread)}"
     if abs(difference) <= spread:
         return f"{_beats(difference)} ({basis}), within {bound}: not a reliable improvement."
+    error = 2 * spread * math.sqrt(1 / counts[0] + 1 / counts[1])
+    if abs(difference) <= error:
+        return (
+            f"{_beats(difference)} ({basis}), more than {bound} but within two standard errors of the difference "
+            f"({_points(error)}): more seeds would tell."
+        )
     advice = "" if difference > 0 else ": keep the baseline"
     return f"{_beats(difference)} ({basis}), more than {bound}{advice}."
 

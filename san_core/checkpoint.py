@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
+from san_core.files import is_file
 from san_core.hardware import autocast, best_device
 from san_core.models.image_encoder import architecture_of, build_image_encoder
 from san_core.models.san import SAN, build_san
@@ -111,7 +112,7 @@ def load_model(folder: Path) -> TrainedModel:
         InputError: if the folder is not a model folder, or is damaged.
     """
     path = folder / DESCRIPTION
-    if not path.is_file():
+    if not is_file(path):
         raise InputError(
             f"{folder} is not a model folder: it has no {DESCRIPTION}; accepted: a folder that tuning.retrain wrote"
         )

@@ -1,6 +1,8 @@
 """What every command of the project shares: options in, one-line errors out."""
 
 import argparse
+import math
+import os
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -27,7 +29,12 @@ class CommandLine(argparse.ArgumentParser):
 def run_command(main: Callable[[], int | None]) -> NoReturn:
     """Runs a command's main function and exits: 0 done, 2 bad input, 130 interrupted."""
     try:
-        sys.exit(main() or 0)
+        code = main() or 0
+        sys.stdout.flush()
+        sys.exit(code)
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
@@ -36,21 +43,19 @@ def run_command(main: Callable[[], int | None]) -> NoReturn:
         sys.exit(130)
 
 
-def number(
-    kind: type[int] | type[float], *, at_least: float | None = None, above: float | None = None
-) -> Callable[[str], int | float]:
+def number(kind: type[int] | type[float], *, at_least: float, below: float = math.inf) -> Callable[[str], int | float]:
     """An argument type: a number in a range, or an error that names the value and the range."""
 
     def parse(text: str) -> int | float:
-        accepted = "a whole number" if kind is int else "a number"
-        limit = f" >= {at_least:g}" if at_least is not None else f" > {above:g}" if above is not None else ""
+        accepted = f"{'a whole number' if kind is int else 'a number'} >= {at_least:g}"
+        if math.isfinite(below):
+            accepted += f" and < {below:.0f}"
         try:
             value = kind(text)
         except ValueError:
-            value = None
-        fits = value is not None and (at_least is None or value >= at_least) and (above is None or value > above)
-        if value is None or not fits:
-            raise argparse.ArgumentTypeError(f"must be {accepted}{limit}, but got {text!r}")
+            value = kind(at_least) - 1
+        if not at_least <= value < below:
+            raise argparse.ArgumentTypeError(f"must be {accepted}, but got {text!r}")
         return value
 
     return parse

@@ -16,20 +16,20 @@ from san_core.errors import InputError
 from tuning.placement import Placement
 from tuning.run_folder import RunFolder
 from tuning.study import Study
-from tuning.trial import CPUS, DATA, FIXED, GPUS, SANWorker
+from tuning.trial import CPUS, DATA, FIXED, GPUS, SIGNS, SANWorker
 from tuning.tune_adapters import StudyScheduler, StudySearcher
 
-# Read by Ray when it is imported or started: nobody is asked for usage data, Tune neither writes logs of
-# its own per trial nor catches Ctrl-C.
+# Read by Ray when it is imported or started: nobody is asked for usage data; Tune neither writes logs of
+# its own per trial nor catches Ctrl-C; a trial without a GPU sees none.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
 
 
 def machine_cpus() -> int:
     """Cores this process may use."""
-    return len(os.sched_getaffinity(0))
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextlib.contextmanager
@@ -51,6 +51,7 @@ def ray_session(log: Path, *, cpus: int, gpus: int, dashboard: bool) -> Iterator
     with _chatter_to(log):
         try:
             context = ray.init(
+                address="local",
                 num_cpus=cpus,
                 num_gpus=gpus,
                 include_dashboard=dashboard,
@@ -59,7 +60,7 @@ def ray_session(log: Path, *, cpus: int, gpus: int, dashboard: bool) -> Iterator
             )
         except (RuntimeError, ConnectionError, ValueError) as error:
             ray.shutdown()
-            raise InputError(f"Ray did not start: {error}; {log} has the details") from error
+            raise InputError(f"Ray did not start: {' '.join(str(error).split())}; {log} has the details") from error
         try:
             _make_token_private()
             yield f"http://{context.dashboard_url}" if dashboard else None
@@ -68,14 +69,26 @@ def ray_session(log: Path, *, cpus: int, gpus: int, dashboard: bool) -> Iterator
 
 
 def run_trials(
-    study: Study, placement: Placement, data: PreparedData, fixed: Mapping[str, Any], run: RunFolder
+    study: Study, placement: Placement, data: PreparedData, fixed: Mapping[str, Any], run: RunFolder, *, signs: bool
 ) -> None:
-    """Runs the study's trials to the end; every score and end is in the journal as soon as it is known."""
-    searcher = StudySearcher(
-        study,
-        slots=placement.slots,
-        common={FIXED: dict(fixed), DATA: str(data.folder), CPUS: placement.cpus, GPUS: placement.gpus},
-    )
+    """Runs the study's trials to the end; every score and end is in the journal as soon as it is known.
+
+    Args:
+        study: asks for trials and remembers them.
+        placement: what each trial gets.
+        data: what they train on.
+        fixed: training settings that all trials share.
+        run: where Tune may keep what it needs.
+        signs: whether running trials are to show in the dashboard.
+    """
+    common = {
+        FIXED: dict(fixed),
+        DATA: str(data.folder),
+        CPUS: placement.cpus,
+        GPUS: placement.gpus,
+        SIGNS: signs,
+    }
+    searcher = StudySearcher(study, slots=placement.slots, common=common)
     tuner = tune.Tuner(
         SANWorker,
         tune_config=tune.TuneConfig(
@@ -107,7 +120,10 @@ def _trial_name(trial: tune.experiment.Trial) -> str:
 @contextlib.contextmanager
 def _chatter_to(log: Path) -> Iterator[None]:
     """Sends the log messages of Ray's modules to a file and nowhere else."""
-    handler = logging.FileHandler(log, encoding="utf-8")
+    try:
+        handler = logging.FileHandler(log, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write {log}: {error}") from error
     names = [name for name in logging.root.manager.loggerDict if name == "ray" or name.startswith("ray.")]
     before = {name: logging.getLogger(name).handlers for name in names}
     for name in names:

@@ -11,7 +11,7 @@ class Placement:
 
     Attributes:
         cpus: cores, and threads, of a trial.
-        gpus: GPUs of a trial; a fraction shares one.
+        gpus: 0, 1, or the fraction of a GPU that is a trial's share.
         slots: trials that run at once.
     """
 
@@ -57,6 +57,6 @@ def _trials_on_gpus(gpus: float, machine_gpus: int) -> int | None:
         return None
     if gpus > machine_gpus:
         raise InputError(f"--gpus-per-trial must be <= {machine_gpus}, the GPUs of this machine, but got {gpus:g}")
-    if gpus > 1 and gpus != int(gpus):
-        raise InputError(f"--gpus-per-trial must be a fraction below 1 or a whole number, but got {gpus:g}")
-    return int(machine_gpus // gpus) if gpus >= 1 else machine_gpus * int(1 / gpus + 1e-9)
+    if gpus > 1:
+        raise InputError(f"--gpus-per-trial must be <= 1, since a trial trains on one GPU, but got {gpus:g}")
+    return machine_gpus * int(1 / gpus + 1e-9)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
@@ -24,7 +24,7 @@ class Standing:
 
     Attributes:
         ended: trials that ended, oldest first.
-        running: each running trial's number, epochs and last accuracy (None before the first epoch).
+        running: each running trial's name, epochs and last accuracy (None before the first epoch).
         total: trials in the end.
         best: the complete trial with the best accuracy.
         baseline: the baseline's best accuracy so far.
@@ -32,7 +32,7 @@ class Standing:
     """
 
     ended: list[FrozenTrial]
-    running: list[tuple[int, int, float | None]]
+    running: list[tuple[str, int, float | None]]
     total: int
     best: FrozenTrial | None
     baseline: float | None
@@ -49,8 +49,8 @@ def standing(study: Study, elapsed: float) -> Standing:
     return Standing(
         ended=ended,
         running=[
-            (number, len(live.scores), live.scores[max(live.scores)] if live.scores else None)
-            for number, live in sorted(study.live.items())
+            (_name(live.trial), len(live.scores), live.scores[max(live.scores)] if live.scores else None)
+            for _, live in sorted(study.live.items())
         ],
         total=study.total,
         best=max(complete, key=lambda trial: trial.value or 0.0, default=None),
@@ -73,25 +73,27 @@ def show_progress(study: Study, title: str, console: Console | None = None) -> I
     def screen() -> RenderableType:
         return _screen(latest[0], title, time.monotonic() - started)
 
-    if console.is_terminal:
-        study.on_change = look
-        with Live(console=console, get_renderable=screen, refresh_per_second=2, transient=True, redirect_stdout=False):
+    shown: set[int] = set()
+
+    def print_ended() -> None:
+        now = look()
+        for trial in now.ended:
+            if trial.number not in shown:
+                shown.add(trial.number)
+                line = _line(trial, now, time.monotonic() - started)
+                console.print(line, highlight=False, soft_wrap=True)
+
+    try:
+        if console.is_terminal:
+            study.on_change = look
+            with Live(console=console, get_renderable=screen, refresh_per_second=2, transient=True):
+                yield
+        else:
+            console.print(title, highlight=False)
+            study.on_change = print_ended
             yield
-    else:
-        console.print(title, highlight=False)
-        shown: set[int] = set()
-
-        def print_ended() -> None:
-            now = look()
-            for trial in now.ended:
-                if trial.number not in shown:
-                    shown.add(trial.number)
-                    line = _line(trial, now, time.monotonic() - started)
-                    console.print(line, highlight=False, soft_wrap=True)
-
-        study.on_change = print_ended
-        yield
-    study.on_change = lambda: None
+    finally:
+        study.on_change = lambda: None
 
 
 def _line(trial: FrozenTrial, now: Standing, elapsed: float) -> str:
@@ -114,19 +116,19 @@ def _screen(now: Standing, title: str, elapsed: float) -> RenderableType:
     )
     best = f"best {_percent(now.best.value)} (trial {now.best.number})" if now.best else "no complete trial yet"
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
-    table.add_column("trial", justify="right")
+    table.add_column("")
     table.add_column("state")
     table.add_column("epochs", justify="right")
     table.add_column("accuracy", justify="right")
-    for number, epochs, score in now.running:
-        table.add_row(str(number), "[bold]running[/]", str(epochs), _percent(score))
+    for name, epochs, score in now.running:
+        table.add_row(name, "[bold]running[/]", str(epochs), _percent(score))
     for trial in reversed(now.ended[-6:]):
         reason = trial.user_attrs.get(REASON) or "complete"
-        table.add_row(str(trial.number), reason, str(len(trial.intermediate_values)), _percent(_accuracy(trial)))
+        table.add_row(_name(trial), reason, str(len(trial.intermediate_values)), _percent(_accuracy(trial)))
     return Group(Text(title, style="bold"), Text(counts), Text(f"{best}, baseline {_percent(now.baseline)}"), table)
 
 
-def _name(trial: FrozenTrial) -> str:
+def _name(trial: FrozenTrial | Trial) -> str:
     repeated = trial.user_attrs.get(CONFIRMS)
     return f"trial {trial.number:>3}" if repeated is None else f"repeat of trial {repeated}"
 

@@ -22,9 +22,8 @@ from san_core.command_line import CommandLine, number, run_command
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
-from san_core.training import score_split, train_fn
+from san_core.training import EpochResult, score_split, train_fn
 from tuning.engine import machine_cpus, ray_session
-from tuning.placement import Placement
 from tuning.run_folder import BASELINE_TRIAL, RunFolder, write_json
 from tuning.study import RETRAINING_SEEDS, best_trial, training_seed
 
@@ -64,14 +63,19 @@ def main() -> None:
         raise InputError(f"model folder {out} exists already; delete it or choose another with --out")
     jobs = _plan(run, trial, options.seeds)
     partial = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+    except OSError as error:
+        raise InputError(f"cannot write model folder {out}: {error.strerror}") from error
     try:
         table = _spread(jobs, _run_jobs(jobs, data, run, partial))
-        write_json(partial / "test_scores.json", {"configurations": table.to_dict("records")})
+        write_json(partial / "test_scores.json", {"configurations": _records(table)})
         partial.rename(out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     if options.json:
-        print(json.dumps({"model": str(out), "configurations": table.to_dict("records")}))
+        print(json.dumps({"model": str(out), "configurations": _records(table)}))
     else:
         _print(table, out, data)
 
@@ -94,19 +98,19 @@ def _chosen_trial(run: RunFolder, wanted: int | None) -> FrozenTrial:
 
 def _open_data(run: RunFolder) -> PreparedData:
     """The data the search ran on, unchanged."""
-    data = PreparedData.open(Path(run.settings["data"]))
-    if data.fingerprint != run.settings["data_fingerprint"]:
+    data, searched = PreparedData.open(Path(run.setting("data"))), run.setting("data_fingerprint")
+    if data.fingerprint != searched:
         raise InputError(
-            f"{data.folder} has fingerprint {data.fingerprint}, but the search ran on "
-            f"{run.settings['data_fingerprint']}; prepare the data again as they were"
+            f"{data.folder} has fingerprint {data.fingerprint}, but the search ran on {searched}; "
+            "prepare the data again as they were"
         )
     return data
 
 
 def _plan(run: RunFolder, trial: FrozenTrial, seeds: int) -> list[Job]:
     """Each seed's training of the trial and of the baseline, for as many epochs as served each best."""
-    settings = run.settings
-    baseline = run.study().trials[BASELINE_TRIAL]
+    fixed, seed = run.setting("fixed"), run.setting("seed")
+    baseline = _chosen_trial(run, BASELINE_TRIAL)
     chosen = {"baseline": baseline} if trial.number == BASELINE_TRIAL else {"best": trial, "baseline": baseline}
     return [
         Job(
@@ -114,10 +118,10 @@ def _plan(run: RunFolder, trial: FrozenTrial, seeds: int) -> list[Job]:
             trial=source.number,
             config=TrainingConfig.from_dict(
                 {
-                    **settings["fixed"],
+                    **fixed,
                     **source.params,
-                    "epochs": _best_epoch(source, settings["fixed"]["epochs"]),
-                    "seed": training_seed(settings["seed"], RETRAINING_SEEDS, repeat),
+                    "epochs": _best_epoch(source),
+                    "seed": training_seed(seed, RETRAINING_SEEDS, repeat),
                 }
             ),
         )
@@ -126,23 +130,24 @@ def _plan(run: RunFolder, trial: FrozenTrial, seeds: int) -> list[Job]:
     ]
 
 
-def _best_epoch(trial: FrozenTrial, otherwise: int) -> int:
-    """The epoch with the trial's best validation accuracy."""
+def _best_epoch(trial: FrozenTrial) -> int:
+    """The epoch with the trial's best validation accuracy, the earliest of equals."""
     scores = trial.intermediate_values
-    return max(scores, key=lambda epoch: (scores[epoch], -epoch)) if scores else otherwise
+    return max(scores, key=lambda epoch: (scores[epoch], -epoch))
 
 
 def _run_jobs(jobs: list[Job], data: PreparedData, run: RunFolder, out: Path) -> list[float]:
     """Every job's test accuracy; the model of the retrained configuration's first seed goes to `out`."""
-    settings = run.settings
-    placement = Placement(settings["cpus_per_trial"], settings["gpus_per_trial"], settings["concurrent"])
-    gpus = torch.cuda.device_count()
-    train = ray.remote(num_cpus=placement.cpus, num_gpus=min(placement.gpus, gpus))(_train_and_test)
-    with ray_session(run.log, cpus=max(machine_cpus(), placement.cpus), gpus=gpus, dashboard=False):
+    cpus, gpus = run.setting("cpus_per_trial"), torch.cuda.device_count()
+    cores = max(machine_cpus(), cpus)
+    # A core's worth more than its threads need keeps no more trainings at once than the search had trials.
+    share = max(cpus, cores / run.setting("concurrent"))
+    train = ray.remote(num_cpus=share, num_gpus=min(run.setting("gpus_per_trial"), gpus), max_retries=0)(
+        _train_and_test
+    )
+    with ray_session(run.path / "retrain.log", cpus=cores, gpus=gpus, dashboard=False):
         pending = {
-            train.options(name=f"retrain {job.name} seed {job.config.seed}").remote(
-                job.config.to_dict(), str(data.folder), placement.cpus, str(out.resolve()) if job is jobs[0] else None
-            ): i
+            train.remote(job.config.to_dict(), str(data.folder), cpus, str(out.resolve()) if i == 0 else None): i
             for i, job in enumerate(jobs)
         }
         scores: dict[int, float] = {}
@@ -171,11 +176,17 @@ def _train_and_test(config: Mapping[str, Any], data_folder: str, threads: int, s
     """One training on train plus validation, and its accuracy on the test split."""
     torch.set_num_threads(threads)
     settings, data = TrainingConfig.from_dict(config), PreparedData.open(Path(data_folder))
-    model = train_fn(settings, data, train_on=("train", "validation"), score_on=None)
+    model = train_fn(settings, data, _stop_if_diverged, train_on=("train", "validation"), score_on=None)
     score = score_split(model, data, data.split("test"), settings.precision)
     if save_to is not None:
         save_model(Path(save_to), model, settings, data, {"test_accuracy": score})
     return score
+
+
+def _stop_if_diverged(result: EpochResult) -> bool:
+    if result.diverged:
+        raise InputError(f"it diverged in epoch {result.epoch}: the loss is {result.loss}")
+    return True
 
 
 def _spread(jobs: list[Job], scores: list[float]) -> pd.DataFrame:
@@ -193,6 +204,11 @@ def _spread(jobs: list[Job], scores: list[float]) -> pd.DataFrame:
         .agg(seeds="count", mean="mean", std="std", accuracies=list)
         .reset_index()
     )
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows, fit for JSON: None where a single seed has no spread."""
+    return table.astype(object).where(table.notna(), None).to_dict("records")  # type: ignore[return-value]
 
 
 def _print(table: pd.DataFrame, out: Path, data: PreparedData) -> None:

@@ -15,8 +15,12 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from san_core.errors import InputError
+from san_core.files import is_file
 
 RUNS = Path("runs")
+
+LONGEST_NAME = 200
+"""Bytes in a run's name; file systems allow 255, and Ray adds to it."""
 
 SEARCH = "search"
 """Name of the study that holds the search's trials."""
@@ -63,6 +67,8 @@ class RunFolder:
 
         Without a name: one made of the data set's name and the time.
         """
+        if name is not None and Path(name).name in {"", ".."}:
+            raise InputError(f"{name!r} is not a run's name; accepted: a name under runs/, or a path with a slash")
         if name is None:
             return RUNS / f"{data}-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
         return Path(name) if "/" in name else RUNS / name
@@ -74,6 +80,8 @@ class RunFolder:
         Raises:
             InputError: saying which.
         """
+        if len(os.fsencode(path.name)) > LONGEST_NAME:
+            raise InputError(f"run name {path.name[:20]}... is too long; accepted: up to {LONGEST_NAME} bytes")
         if path.exists():
             raise InputError(f"run folder {path} exists already; choose another name with --run")
         parent = next(folder for folder in path.absolute().parents if folder.exists())
@@ -106,7 +114,7 @@ class RunFolder:
         """
         run = cls(path)
         for file in (run.settings_file, run.journal):
-            if not file.is_file():
+            if not is_file(file):
                 raise InputError(
                     f"{path} is not a run folder: it has no {file.name}; accepted: a folder that tuning.search wrote"
                 )
@@ -116,6 +124,17 @@ class RunFolder:
     def settings(self) -> dict[str, Any]:
         """What the search was told."""
         return read_json(self.settings_file)
+
+    def setting(self, name: str) -> Any:  # noqa: ANN401 - settings are of many types
+        """One thing the search was told.
+
+        Raises:
+            InputError: if it is missing.
+        """
+        settings = self.settings
+        if name not in settings:
+            raise InputError(f"{self.settings_file} is damaged: it lacks {name!r}")
+        return settings[name]
 
     @property
     def environment(self) -> dict[str, Any]:
@@ -136,6 +155,8 @@ class RunFolder:
             return optuna.load_study(study_name=name, storage=self.storage())
         except KeyError as error:
             raise InputError(f"{self.journal} holds no study called {name!r}") from error
+        except (OSError, ValueError) as error:
+            raise InputError(f"cannot read {self.journal}: {error}") from error
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -145,9 +166,11 @@ def read_json(path: Path) -> dict[str, Any]:
         InputError: if the file is missing or damaged.
     """
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read {path}: {error}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"cannot read {path}: it holds {type(content).__name__}, accepted: a JSON object")
     return content
 
 

@@ -60,7 +60,7 @@ def _parse() -> argparse.Namespace:
         type=number(int, at_least=1),
         help="cores and threads of a trial (default: 1; by GPU: a share)",
     )
-    add("--seed", type=number(int, at_least=0), default=0, help="of the sampler and of every training")
+    add("--seed", type=number(int, at_least=0, below=2**32), default=0, help="of the sampler and of every training")
     add("--run", help="name of the run under runs/, or a path (default: data set and time)")
     add("--no-dashboard", action="store_true", help="leave the Ray dashboard out")
     add("--json", action="store_true", help="print the result as JSON")
@@ -72,7 +72,7 @@ def main() -> int:
     options = _parse()
     space = _load_space(options.space)
     chosen = _chosen_settings(options, space)
-    path = RunFolder.locate(options.run, Path(options.data).name)
+    path = RunFolder.locate(options.run, Path(options.data).resolve().name)
     RunFolder.check_available(path)
     cpus, gpus = machine_cpus(), torch.cuda.device_count()
     placement = place(
@@ -103,25 +103,24 @@ def _search(
     interrupted = False
     _say(f"run folder {run.path}; {placement.describe()}")
     study = start_search(run, space, trials=options.trials, epochs=epochs, seed=options.seed)
-    with ray_session(
-        run.log, cpus=machine_cpus(), gpus=torch.cuda.device_count(), dashboard=not options.no_dashboard
-    ) as url:
-        if url:
-            _say(f"Ray dashboard: {url} (to log in, paste what this prints: {_program('ray')} get-auth-token)")
-        try:
+    dashboard = not options.no_dashboard
+    try:
+        with ray_session(run.log, cpus=machine_cpus(), gpus=torch.cuda.device_count(), dashboard=dashboard) as url:
+            if url:
+                _say(f"Ray dashboard: {url} (to log in, paste what this prints: {_program('ray')} get-auth-token)")
             with show_progress(study, f"searching {options.space} on {data.name}: {options.trials} trials"):
-                run_trials(study, placement, data, fixed, run)
+                run_trials(study, placement, data, fixed, run, signs=dashboard)
             best = best_trial(study.optuna)
             if options.confirm and best:
                 again = start_confirmation(run, space, best, seeds=options.confirm, epochs=epochs, seed=options.seed)
                 with show_progress(again, f"confirming best and baseline under {options.confirm} fresh seeds"):
-                    run_trials(again, placement, data, fixed, run)
-        except KeyboardInterrupt:
-            interrupted = True
+                    run_trials(again, placement, data, fixed, run, signs=dashboard)
+    except KeyboardInterrupt:
+        interrupted = True
     best = best_trial(study.optuna)
     _write_results(run, best)
     if interrupted:
-        _say(f"interrupted; what had finished is safe: {_program('python')} -m results {run.path}")
+        _say(f"interrupted; what had finished is safe: {_program('python')} -m results {shlex.quote(str(run.path))}")
         return 130
     _print_results(options, run, best, time.monotonic() - started)
     return 0 if best else 1
@@ -132,10 +131,10 @@ def _load_space(name: str) -> SearchSpace:
         space = load(name)
     except SearchSpaceError as error:
         raise InputError(str(error)) from error
-    if unknown := sorted(set(space.parameters) - set(TrainingConfig.field_names())):
+    searchable = [field for field in TrainingConfig.field_names() if field not in {"epochs", "seed"}]
+    if unknown := sorted(set(space.parameters) - set(searchable)):
         raise InputError(
-            f"search space {name!r} searches {', '.join(unknown)}, which training does not know; "
-            f"accepted: {', '.join(TrainingConfig.field_names())}"
+            f"search space {name!r} searches {', '.join(unknown)}, which it cannot; accepted: {', '.join(searchable)}"
         )
     return space
 
@@ -216,10 +215,9 @@ def _print_results(options: argparse.Namespace, run: RunFolder, best: FrozenTria
     print(f"\ntime {int(seconds) // 60} min {int(seconds) % 60} s; report: {run.report}")
     if not best:
         return
-    python = _program("python")
-    model = run.retrained / "best"
+    python, path, model = (shlex.quote(str(part)) for part in (_program("python"), run.path, run.retrained / "best"))
     print("\nnext, retrain the best configuration and test it:")
-    print(f"  {python} -m tuning.retrain {run.path}")
+    print(f"  {python} -m tuning.retrain {path}")
     print("then ask the model about any picture:")
     print(f'  {python} -m san_core.predict {model} IMAGE "what color is the shape?"')
 

@@ -109,28 +109,39 @@ class Study:
         live.trial.report(live.scores[epoch], epoch)
         if diverged:
             live.stopped = f"diverged in epoch {epoch}"
-        elif epoch < self.epochs and number != BASELINE_TRIAL and live.trial.should_prune():
+        elif epoch < self.epochs and self._should_prune(live):
             live.stopped = f"pruned after epoch {epoch}"
         self.on_change()
         return epoch < self.epochs and not live.stopped
 
+    def _should_prune(self, live: LiveTrial) -> bool:
+        """Asks the pruner. The baseline is asked for too, since asking enters it into the comparison, but goes on."""
+        return live.trial.should_prune() and live.trial.number != BASELINE_TRIAL
+
     def finish(self, number: int, error: str = "") -> None:
         """Records a trial's end: complete, pruned if it was told to stop, failed if there is an error."""
-        live = self.live.pop(number)
+        live = self.live[number]
         live.trial.set_user_attr(SECONDS, round(live.seconds, 3))
         live.trial.set_user_attr(REASON, error or live.stopped)
         if error or not live.scores:
-            self.optuna.tell(live.trial, state=TrialState.FAIL)
+            self.optuna.tell(live.trial, state=TrialState.FAIL, skip_if_finished=True)
         elif live.stopped:
-            self.optuna.tell(live.trial, state=TrialState.PRUNED)
+            self.optuna.tell(live.trial, state=TrialState.PRUNED, skip_if_finished=True)
         else:
-            self.optuna.tell(live.trial, max(live.scores.values()))
+            self.optuna.tell(live.trial, max(live.scores.values()), skip_if_finished=True)
+        del self.live[number]
         self.on_change()
 
     def interrupt(self) -> None:
-        """Ends every trial that is still running, so that none is left open in the journal."""
-        for number in list(self.live):
-            self.finish(number, "interrupted")
+        """Ends every trial that is still running, so that none is left open in the journal.
+
+        A trial that had all its epochs, or had been told to stop, ends as it would have.
+        """
+        for number, live in list(self.live.items()):
+            over = live.stopped or len(live.scores) == self.epochs
+            self.finish(number, "" if over else "interrupted")
+        for trial in self.optuna.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            self.optuna.tell(trial.number, state=TrialState.FAIL)  # interrupted while it was being asked for
 
 
 def start_search(run: RunFolder, space: SearchSpace, *, trials: int, epochs: int, seed: int) -> Study:

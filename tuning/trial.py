@@ -19,11 +19,10 @@ FIXED = "fixed"
 DATA = "data"
 CPUS = "cpus"
 GPUS = "gpus"
+SIGNS = "signs"
 
 SIGN_AFTER = float(os.environ.get("SAN_SIGN_AFTER", "10"))
 """Seconds after which a trial gets its sign in the dashboard: starting one costs a core about two seconds."""
-
-_CHECKPOINT = "training.pt"
 
 
 class SANWorker(tune.Trainable):
@@ -39,6 +38,7 @@ class SANWorker(tune.Trainable):
         torch.set_num_threads(config[CPUS])
         self._data = PreparedData.open(Path(config[DATA]))
         self._sign: object = None
+        self._training: Training | None = None
         self._sign_timer = threading.Timer(0, lambda: None)
         self.reset_config(config)
 
@@ -46,13 +46,17 @@ class SANWorker(tune.Trainable):
         """Prepares for the next trial."""
         settings = new_config[SETTINGS]
         self.cleanup()
-        self._sign_timer = threading.Timer(SIGN_AFTER, self._put_up_sign, [_title(new_config[NUMBER], settings)])
-        self._sign_timer.start()
+        if new_config[SIGNS]:
+            title = _title(new_config[NUMBER], settings)
+            self._sign_timer = threading.Timer(SIGN_AFTER, self._put_up_sign, [title])
+            self._sign_timer.start()
         self._training = Training(TrainingConfig.from_dict({**new_config[FIXED], **settings}), self._data)
         return True
 
     def step(self) -> dict[str, Any]:
         """Trains one epoch; the study decides whether it was the last."""
+        if self._training is None:
+            raise RuntimeError("step() was called before setup()")
         result = self._training.run_epoch()
         return {
             "epoch": result.epoch,
@@ -62,20 +66,16 @@ class SANWorker(tune.Trainable):
         }
 
     def cleanup(self) -> None:
-        """Takes the last trial's sign down."""
+        """Takes the last trial's sign down, and lets go of its memory before the next trial takes its own."""
         self._sign_timer.cancel()
+        self._sign_timer = threading.Timer(0, lambda: None)
         self._sign = None
+        self._training = None
 
     def _put_up_sign(self, title: str) -> None:
-        self._sign = ray.remote(num_cpus=0)(Trial).remote(title)
-
-    def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Writes all that going on from here needs."""
-        torch.save(self._training.state_dict(), Path(checkpoint_dir) / _CHECKPOINT)
-
-    def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
-        """Goes on from a written state."""
-        self._training.load_state_dict(torch.load(Path(str(checkpoint)) / _CHECKPOINT, weights_only=True))
+        sign = ray.remote(num_cpus=0)(Trial).remote(title)
+        if threading.current_thread() is self._sign_timer:  # else its trial ended meanwhile
+            self._sign = sign
 
     def __repr__(self) -> str:
         return "SAN worker"

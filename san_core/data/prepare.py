@@ -31,7 +31,7 @@ from san_core.data.images import load_pixels
 from san_core.data.prepared import FEATURES, FORMAT, MANIFEST, PIXELS, QUESTIONS, PreparedData, Split
 from san_core.data.source import Question, Source, split_by_image
 from san_core.errors import InputError
-from san_core.hardware import autocast, best_device
+from san_core.hardware import autocast, best_device, fastest_precision
 from san_core.models.image_encoder import ImageEncoder, architecture_of, build_image_encoder
 from san_core.text import PADDING, Vocabulary, most_common, tokenize
 
@@ -103,18 +103,19 @@ def _describe_inputs(source: Source, options: Options) -> dict[str, Any]:
         "format": FORMAT,
         "data": source.name,
         "questions": _digest(questions),
-        "images": _digest(sorted((key, _file_size(path)) for key, path in source.images.items())),
+        "images": _digest(sorted((key, _file_digest(path)) for key, path in source.images.items())),
         "encoder": options.encoder,
         "weights": architecture.weights,
+        "precision": fastest_precision(best_device()),
         "image_size": size,
         "fine_tune": options.fine_tune,
         "seed": options.seed,
     }
 
 
-def _file_size(path: Path) -> int:
+def _file_digest(path: Path) -> str:
     try:
-        return path.stat().st_size
+        return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
         raise InputError(f"image {path} cannot be read: {error}") from error
 

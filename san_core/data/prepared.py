@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from san_core.errors import InputError
+from san_core.files import is_file
 from san_core.text import Vocabulary
 
 FORMAT = 1
@@ -95,7 +96,7 @@ class PreparedData:
             InputError: if it is not one, or was written by another version.
         """
         path = folder / MANIFEST
-        if not path.is_file():
+        if not is_file(path):
             raise InputError(f"{folder} is not a prepared data set: it has no {MANIFEST}")
         try:
             manifest = json.loads(path.read_text(encoding="utf-8"))
@@ -103,11 +104,17 @@ class PreparedData:
                 raise InputError(
                     f"{folder} has format {manifest['format']}, accepted: {FORMAT}; prepare the data again"
                 )
-            return cls(folder.resolve(), manifest)
+            data = cls(folder.resolve(), manifest)
+            files = [QUESTIONS, PIXELS if data.fine_tune else FEATURES, *(f"{name}.npy" for name in manifest["counts"])]
         except InputError:
             raise
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise InputError(f"{path} is damaged ({error!r}); delete {folder} and prepare the data again") from error
+        if missing := [file for file in files if not is_file(folder / file)]:
+            raise InputError(
+                f"{folder} is damaged: it lacks {', '.join(missing)}; delete it and prepare the data again"
+            )
+        return data
 
     @property
     def name(self) -> str:

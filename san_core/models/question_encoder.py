@@ -7,7 +7,7 @@ from san_core.text import PADDING
 
 
 class LSTMQuestionEncoder(nn.Module):
-    """Word embedding and LSTM; the question's vector is the state after its last word (paper, eq. 1-8).
+    """Word embedding and LSTM; the question's vector is the state after its last word (paper, section 3.2).
 
     The weights are those of an `nn.LSTM`, and so is the result. It is worked out in another order:
     a batch of questions has few distinct words, so each distinct word's part of the gates is
@@ -30,7 +30,7 @@ class LSTMQuestionEncoder(nn.Module):
         hidden = cell = word_gates.new_zeros(len(tokens), self.lstm.hidden_size)
         states = []
         for place in range(int(lengths.max())):
-            gates = word_gates[places[:, place]] + nn.functional.linear(hidden, state_weight)
+            gates = word_gates.index_select(0, places[:, place]) + nn.functional.linear(hidden, state_weight)
             write, forget, candidate, output = gates.chunk(4, dim=1)
             cell = forget.sigmoid() * cell + write.sigmoid() * candidate.tanh()
             hidden = output.sigmoid() * cell.tanh()

@@ -53,6 +53,9 @@ class SAN(nn.Module):
     def forward(self, images: Tensor, image_rows: Tensor, tokens: Tensor, question_rows: Tensor) -> Tensor:
         """Logits [B, A] of the answers to B questions about images.
 
+        Rows are picked with `index_select`: on a CPU its gradient adds up in a fixed order, that of
+        indexing does not, and the same seed would not give the same weights.
+
         Several rows may ask about one image, and several ask the same words: each distinct image and
         question is worked on once.
 
@@ -66,8 +69,10 @@ class SAN(nn.Module):
         features = images if self.image_encoder is None else self.image_encoder(images)
         if not torch.is_autocast_enabled(features.device.type):
             features = features.to(self.project.weight.dtype)  # prepared features are bfloat16
-        regions = torch.tanh(self.project(features))[image_rows]  # v = tanh(W f + b), eq. 2
-        question = self.question_encoder(tokens)[question_rows]
+        regions = torch.tanh(self.project(features)).index_select(
+            0, image_rows
+        )  # v = tanh(W f + b), paper, section 3.1
+        question = self.question_encoder(tokens).index_select(0, question_rows)
         query, _ = self.attention(regions, question)
         logits: Tensor = self.classify(self.dropout(query))
         return logits

@@ -23,7 +23,7 @@ class AttentionHop(nn.Module):
         """Regions v [B, R, H] and query u [B, H] to the next query [B, H] and the attention [B, R].
 
         h = tanh(W_I v (+) (W_Q u + b)); p = softmax(w h + b) over regions; next u = sum_i p_i v_i + u
-        (paper, eq. 15-18).
+        (paper, section 3.3).
         """
         h = self.dropout(torch.tanh(self.region(regions) + self.query(query).unsqueeze(1)))
         attention = self.score(h).squeeze(2).softmax(dim=1)

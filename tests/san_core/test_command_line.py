@@ -17,7 +17,7 @@ def test_whole_number_in_range_is_read(text: str, value: int) -> None:
 
 
 def test_number_in_range_is_read() -> None:
-    assert number(float, above=0)("2.5e-1") == 0.25
+    assert number(float, at_least=0, below=1)("2.5e-1") == 0.25
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "1.5", "", "one", "nan", "1e3"])
@@ -26,10 +26,10 @@ def test_what_is_no_whole_number_in_range_is_refused(text: str) -> None:
         number(int, at_least=1)(text)
 
 
-@pytest.mark.parametrize("text", ["0", "-0.1", "half", "nan", ""])
+@pytest.mark.parametrize("text", ["1", "-0.1", "half", "nan", "inf", ""])
 def test_what_is_no_number_in_range_is_refused(text: str) -> None:
-    with pytest.raises(ArgumentTypeError, match=re.escape(f"must be a number > 0, but got {text!r}")):
-        number(float, above=0)(text)
+    with pytest.raises(ArgumentTypeError, match=re.escape(f"must be a number >= 0 and < 1, but got {text!r}")):
+        number(float, at_least=0, below=1)(text)
 
 
 def _bad_input() -> None:

@@ -30,7 +30,10 @@ def refused(capsys: pytest.CaptureFixture[str]) -> str:
         (["--trials", "0"], "argument --trials: must be a whole number >= 1, but got '0'"),
         (["--trials", "many"], "argument --trials: must be a whole number >= 1, but got 'many'"),
         (["--epochs", "0"], "argument --epochs: must be a whole number >= 1, but got '0'"),
-        (["--seed", "-1"], "argument --seed: must be a whole number >= 0, but got '-1'"),
+        (["--seed", "-1"], "argument --seed: must be a whole number >= 0 and < 4294967296, but got '-1'"),
+        (["--seed", "4294967296"], "but got '4294967296'"),
+        (["--run", "x" * 300], "is too long; accepted: up to 200 bytes"),
+        (["--run", "."], "'.' is not a run's name"),
         (["--gpus-per-trial", "nan"], "argument --gpus-per-trial: must be a number >= 0, but got 'nan'"),
         (["--cpus-per-trial", "4096"], "--cpus-per-trial must be <= "),
         (["--set", "hops"], "--set takes SETTING=VALUE, but got 'hops'"),
@@ -71,7 +74,7 @@ def test_a_fraction_of_a_gpu_that_is_not_there_is_refused(
     assert "--gpus-per-trial must be <= 0, the GPUs of this machine, but got 0.5" in refused(capsys)
 
 
-@pytest.mark.parametrize("folder", ["missing/run", "./"])
+@pytest.mark.parametrize("folder", ["missing/run", "runs/" + "x" * 300])
 def test_retraining_refuses_what_is_not_a_run(
     folder: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -16,7 +16,6 @@ from tuning.placement import Placement, place
         ((16, 4), {"gpus_per_trial": 0.5}, Placement(cpus=2, gpus=0.5, slots=8)),
         ((16, 4), {"gpus_per_trial": 0.3}, Placement(cpus=1, gpus=0.3, slots=12)),
         ((16, 4), {"gpus_per_trial": 0.1}, Placement(cpus=1, gpus=0.1, slots=16)),
-        ((16, 4), {"gpus_per_trial": 2}, Placement(cpus=8, gpus=2, slots=2)),
         ((16, 4), {"gpus_per_trial": 0}, Placement(cpus=1, gpus=0, slots=16)),
         ((2, 4), {}, Placement(cpus=1, gpus=1, slots=2)),
     ],
@@ -38,6 +37,6 @@ def test_a_wish_the_machine_cannot_meet_is_refused(wishes: dict[str, float], mes
         place(machine_cpus=2, machine_gpus=0, **wishes)  # type: ignore[arg-type]
 
 
-def test_one_and_a_half_gpus_are_refused() -> None:
-    with pytest.raises(InputError, match=r"a fraction below 1 or a whole number, but got 1\.5"):
-        place(machine_cpus=8, machine_gpus=2, gpus_per_trial=1.5)
+def test_more_than_one_gpu_for_a_trial_is_refused() -> None:
+    with pytest.raises(InputError, match=r"must be <= 1, since a trial trains on one GPU, but got 2"):
+        place(machine_cpus=8, machine_gpus=2, gpus_per_trial=2)

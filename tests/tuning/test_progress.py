@@ -31,7 +31,7 @@ def test_where_a_study_stands(study: Study) -> None:
 
     now = standing(study, elapsed=60.0)
     assert [trial.number for trial in now.ended] == [0, 1]
-    assert now.running == [(2, 1, 0.8)]
+    assert now.running == [("trial   2", 1, 0.8)]
     assert now.best is not None
     assert now.best.number == 1
     assert now.baseline == 0.6

@@ -81,6 +81,27 @@ def test_a_bad_trial_is_told_as_pruned_with_every_epoch(study: Study, run: RunFo
     assert told.user_attrs[REASON] == "pruned after epoch 1"
 
 
+def test_a_trial_worse_than_the_baseline_is_stopped_early(study: Study) -> None:
+    baseline = study.ask().trial.number
+    study.report(baseline, 1, 0.9, 1.0, seconds=1.0)
+    other = study.ask().trial.number
+    assert not study.report(other, 1, 0.1, 1.0, seconds=1.0)
+
+
+def test_an_interruption_while_asking_leaves_no_trial_running(study: Study, run: RunFolder) -> None:
+    study.optuna.ask()
+    study.interrupt()
+    assert [trial.state for trial in run.study().trials] == [TrialState.FAIL]
+
+
+def test_an_interruption_does_not_lose_a_trial_that_had_all_its_epochs(study: Study, run: RunFolder) -> None:
+    number = study.ask().trial.number
+    for epoch in range(1, EPOCHS + 1):
+        study.report(number, epoch, 0.7, 1.0, seconds=1.0)
+    study.interrupt()
+    assert run.study().trials[number].state == TrialState.COMPLETE
+
+
 def test_the_baseline_is_never_stopped_early(study: Study, run: RunFolder) -> None:
     baseline = study.ask().trial.number
     other = study.ask().trial.number
