@@ -30,6 +30,11 @@ for setting in ("questions_per_image=16", "hidden_size=64", "attention_size=32")
     SMALL += ["--set", setting]
 
 
+def _heed_ctrl_c() -> None:
+    """A shell that runs the tests in the background makes its children deaf to it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @dataclass
 class Project:
     """An empty folder to run commands in, with an empty home."""
@@ -45,6 +50,7 @@ class Project:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=_heed_ctrl_c,
         )
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
