@@ -58,10 +58,11 @@ def main() -> None:
     run = RunFolder.open(RunFolder.locate(options.run, ""))
     trial = _chosen_trial(run, options.trial)
     data = _open_data(run)
-    out = options.out or run.retrained / ("best" if options.trial is None else f"trial-{trial.number}")
+    name = "best" if options.trial is None else f"trial-{trial.number}"
+    out = options.out or run.retrained / name
     if out.exists():
         raise InputError(f"model folder {out} exists already; delete it or choose another with --out")
-    jobs = _plan(run, trial, options.seeds)
+    jobs = _plan(run, name, trial, options.seeds)
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
@@ -107,14 +108,14 @@ def _open_data(run: RunFolder) -> PreparedData:
     return data
 
 
-def _plan(run: RunFolder, trial: FrozenTrial, seeds: int) -> list[Job]:
+def _plan(run: RunFolder, name: str, trial: FrozenTrial, seeds: int) -> list[Job]:
     """Each seed's training of the trial and of the baseline, for as many epochs as served each best."""
     fixed, seed = run.setting("fixed"), run.setting("seed")
     baseline = _chosen_trial(run, BASELINE_TRIAL)
-    chosen = {"baseline": baseline} if trial.number == BASELINE_TRIAL else {"best": trial, "baseline": baseline}
+    chosen = {"baseline": baseline} if trial.number == BASELINE_TRIAL else {name: trial, "baseline": baseline}
     return [
         Job(
-            name=name,
+            name=label,
             trial=source.number,
             config=TrainingConfig.from_dict(
                 {
@@ -126,7 +127,7 @@ def _plan(run: RunFolder, trial: FrozenTrial, seeds: int) -> list[Job]:
             ),
         )
         for repeat in range(seeds)
-        for name, source in chosen.items()
+        for label, source in chosen.items()
     ]
 
 
