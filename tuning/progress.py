@@ -84,7 +84,7 @@ def show_progress(study: Study, title: str, console: Console | None = None) -> I
                 console.print(line, highlight=False, soft_wrap=True)
 
     try:
-        if console.is_terminal:
+        if console.is_terminal and not console.is_dumb_terminal:
             study.on_change = look
             with Live(console=console, get_renderable=screen, refresh_per_second=2, transient=True):
                 yield

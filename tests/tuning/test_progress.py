@@ -55,7 +55,18 @@ def test_without_a_terminal_every_ended_trial_is_one_line(study: Study) -> None:
     assert len(lines) == 3
 
 
-def test_in_a_terminal_one_screen_shows_all(study: Study) -> None:
+def test_in_a_terminal_that_cannot_redraw_every_ended_trial_is_one_line(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    out = io.StringIO()
+    with show_progress(study, "searching", Console(file=out, force_terminal=True, width=80)):
+        end_trial(study, [0.5, 0.6])
+    assert "trial   0 complete: 60.00%" in out.getvalue()
+
+
+def test_in_a_terminal_one_screen_shows_all(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
     out = io.StringIO()
     with show_progress(study, "searching", Console(file=out, force_terminal=True, width=100, height=30)):
         end_trial(study, [0.5, 0.6])
