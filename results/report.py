@@ -14,7 +14,7 @@ from results.record import COMPLETE, FAILED, PRUNED, RUNNING, STATES, WAITING, R
 from results.tables import BEST_EPOCH, DIFFERENCE, END, STATE, TIME, comparison, trial_table
 from results.verdict import verdict
 from san_core.errors import InputError
-from tuning.run_folder import SECONDS
+from tuning.run_folder import SECONDS, write_whole
 
 CAUTION = (
     "The accuracy in the search is that of the best epoch on the validation questions, and the best configuration was "
@@ -103,10 +103,8 @@ def busy_seconds(trials: Iterable[FrozenTrial]) -> float:
 
 
 def _replace(path: Path, write_to: Callable[[Path], object]) -> None:
-    partial = path.with_name(f".{path.name}.partial")
     try:
-        write_to(partial)
-        partial.replace(path)
+        write_whole(path, write_to)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error}; accepted: a run folder that can be written") from error
 

@@ -43,6 +43,11 @@ def run_command(main: Callable[[], int | None]) -> NoReturn:
         sys.exit(130)
 
 
+def say(text: str) -> None:
+    """Tells the person at the screen how things go; stdout is kept for results."""
+    print(text, file=sys.stderr, flush=True)
+
+
 def number(kind: type[int] | type[float], *, at_least: float, below: float = math.inf) -> Callable[[str], int | float]:
     """An argument type: a number in a range, or an error that names the value and the range."""
 

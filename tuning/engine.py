@@ -17,7 +17,7 @@ from tuning.placement import Placement
 from tuning.run_folder import RunFolder
 from tuning.study import Study
 from tuning.trial import CPUS, DATA, FIXED, GPUS, SIGNS, SANWorker
-from tuning.tune_adapters import StudyScheduler, StudySearcher
+from tuning.tune_adapters import NUMBER, StudyScheduler, StudySearcher
 
 # Read by Ray when it is imported or started: nobody is asked for usage data; Tune neither writes logs of
 # its own per trial nor catches Ctrl-C; a trial without a GPU sees none.
@@ -114,7 +114,7 @@ def run_trials(
 
 
 def _trial_name(trial: tune.experiment.Trial) -> str:
-    return f"trial-{trial.config['number']:04d}"
+    return f"trial-{trial.config[NUMBER]:04d}"
 
 
 @contextlib.contextmanager

@@ -2,8 +2,8 @@
 
 import argparse
 import json
+import math
 import shutil
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from san_core.checkpoint import save_model
-from san_core.command_line import CommandLine, number, run_command
+from san_core.command_line import CommandLine, number, run_command, say
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
@@ -141,8 +141,9 @@ def _run_jobs(jobs: list[Job], data: PreparedData, run: RunFolder, out: Path) ->
     """Every job's test accuracy; the model of the retrained configuration's first seed goes to `out`."""
     cpus, gpus = run.setting("cpus_per_trial"), torch.cuda.device_count()
     cores = max(machine_cpus(), cpus)
-    # A core's worth more than its threads need keeps no more trainings at once than the search had trials.
-    share = max(cpus, cores / run.setting("concurrent"))
+    # Asking for more cores than threads keeps no more trainings at once than the search had trials. Rounded
+    # up, because Ray takes no fraction of a number above 1.
+    share = max(cpus, math.ceil(cores / run.setting("concurrent")))
     train = ray.remote(num_cpus=share, num_gpus=min(run.setting("gpus_per_trial"), gpus), max_retries=0)(
         _train_and_test
     )
@@ -156,7 +157,7 @@ def _run_jobs(jobs: list[Job], data: PreparedData, run: RunFolder, out: Path) ->
             done, _ = ray.wait(list(pending))
             index = pending.pop(done[0])
             scores[index] = _result(done[0], jobs[index])
-            _say(f"{len(scores)} of {len(jobs)}: {jobs[index].name}, test accuracy {scores[index]:.2%}")
+            say(f"{len(scores)} of {len(jobs)}: {jobs[index].name}, test accuracy {scores[index]:.2%}")
     return [scores[i] for i in range(len(jobs))]
 
 
@@ -229,10 +230,6 @@ def _print(table: pd.DataFrame, out: Path, data: PreparedData) -> None:
         )
     Console(highlight=False).print(shown)
     print(f"\nmodel folder, trained under the first seed: {out}")
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

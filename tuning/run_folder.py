@@ -5,7 +5,7 @@ Imports neither Ray nor torch, so that reading results is quick.
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
@@ -176,6 +176,11 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Writes a JSON object; the file appears only when it is whole."""
+    write_whole(path, lambda partial: partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8"))
+
+
+def write_whole(path: Path, write_to: Callable[[Path], object]) -> None:
+    """Lets `write_to` write a file beside `path`, which takes its name only when it is whole."""
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_to(partial)
     partial.replace(path)

@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial
 
 from results import summary
 from results.report import write
-from san_core.command_line import CommandLine, number, run_command
+from san_core.command_line import CommandLine, number, run_command, say
 from san_core.config import TrainingConfig
 from san_core.data.prepare import READERS, prepare
 from san_core.data.prepared import PreparedData
@@ -101,13 +101,13 @@ def _search(
     epochs = int(fixed["epochs"])
     started = time.monotonic()
     interrupted = False
-    _say(f"run folder {run.path}; {placement.describe()}")
+    say(f"run folder {run.path}; {placement.describe()}")
     study = start_search(run, space, trials=options.trials, epochs=epochs, seed=options.seed)
     dashboard = not options.no_dashboard
     try:
         with ray_session(run.log, cpus=machine_cpus(), gpus=torch.cuda.device_count(), dashboard=dashboard) as url:
             if url:
-                _say(f"Ray dashboard: {url} (to log in, paste what this prints: {_program('ray')} get-auth-token)")
+                say(f"Ray dashboard: {url} (to log in, paste what this prints: {_program('ray')} get-auth-token)")
             with show_progress(study, f"searching {options.space} on {data.name}: {options.trials} trials"):
                 run_trials(study, placement, data, fixed, run, signs=dashboard)
             best = best_trial(study.optuna)
@@ -120,7 +120,7 @@ def _search(
     best = best_trial(study.optuna)
     _write_results(run, best)
     if interrupted:
-        _say(f"interrupted; what had finished is safe: {_program('python')} -m results {shlex.quote(str(run.path))}")
+        say(f"interrupted; what had finished is safe: {_program('python')} -m results {shlex.quote(str(run.path))}")
         return 130
     _print_results(options, run, best, time.monotonic() - started)
     return 0 if best else 1
@@ -228,10 +228,6 @@ def _program(name: str) -> str:
     if shutil.which(name) == str(program):
         return name
     return str(program.relative_to(Path.cwd()) if program.is_relative_to(Path.cwd()) else program)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
