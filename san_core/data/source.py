@@ -13,13 +13,27 @@ class Question:
 
     Attributes:
         text: the question as asked.
-        answer: the right answer.
+        answer: the right answer, of several people's the most frequent; empty where nobody answered. An
+            answer of several things names them in alphabetical order, joined by ", " (DAQUAR).
         image: key of its image in `Source.images`.
+        id: what the data set calls it; official results name it.
+        answers: each person's answer, where several were asked (VQA: ten).
+        answer_type: kind of answer by which scores are broken down; empty where there are none.
+        question_type: kind of question, likewise.
     """
 
     text: str
     answer: str
     image: str
+    id: str | int = ""
+    answers: tuple[str, ...] = ()
+    answer_type: str = ""
+    question_type: str = ""
+
+    @property
+    def human_answers(self) -> tuple[str, ...]:
+        """Each person's answer; the right one where one person was asked, none where nobody was."""
+        return self.answers or ((self.answer,) if self.answer else ())
 
 
 @dataclass(frozen=True)

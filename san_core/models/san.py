@@ -51,7 +51,13 @@ class SAN(nn.Module):
         self.classify = nn.Linear(hidden_size, answers)
 
     def forward(self, images: Tensor, image_rows: Tensor, tokens: Tensor, question_rows: Tensor) -> Tensor:
-        """Logits [B, A] of the answers to B questions about images.
+        """Logits [B, A] of the answers to B questions about images. Arguments as for `attend`."""
+        return self.attend(images, image_rows, tokens, question_rows)[0]
+
+    def attend(
+        self, images: Tensor, image_rows: Tensor, tokens: Tensor, question_rows: Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Logits [B, A] of the answers to B questions about images, and each hop's attention [B, R].
 
         Rows are picked with `index_select`: on a CPU its gradient adds up in a fixed order, that of
         indexing does not, and the same seed would not give the same weights.
@@ -73,9 +79,8 @@ class SAN(nn.Module):
             0, image_rows
         )  # v = tanh(W f + b), paper, section 3.1
         question = self.question_encoder(tokens).index_select(0, question_rows)
-        query, _ = self.attention(regions, question)
-        logits: Tensor = self.classify(self.dropout(query))
-        return logits
+        query, maps = self.attention(regions, question)
+        return self.classify(self.dropout(query)), maps
 
 
 def build_san(
