@@ -3,7 +3,6 @@
 import pandas as pd
 
 from results.tables import (
-    ACCURACY,
     BEST_EPOCH,
     CONFIG,
     DEVIATION,
@@ -12,6 +11,7 @@ from results.tables import (
     EPOCHS,
     MEAN,
     RANK,
+    SCORE,
     SEEDS,
     STATE,
     TIME,
@@ -25,13 +25,13 @@ LARGE = 1e3
 
 
 def show_trials(table: pd.DataFrame) -> pd.DataFrame:
-    """A trial table as text: accuracies in %, differences in points, times in hours, minutes and seconds."""
+    """A trial table as text: scores in %, differences in points, times in hours, minutes and seconds."""
     return pd.DataFrame(
         {
             RANK: [show_count(value) for value in table[RANK]],
             TRIAL: [show_count(value) for value in table[TRIAL]],
             **{name: show_parameter(name, table[name]) for name in parameter_columns(table)},
-            ACCURACY: [show_percent(value) for value in table[ACCURACY]],
+            SCORE: [show_percent(value) for value in table[SCORE]],
             DIFFERENCE: ["" if pd.isna(value) else f"{100 * value:+.2f}" for value in table[DIFFERENCE]],
             BEST_EPOCH: [show_count(value) for value in table[BEST_EPOCH]],
             EPOCHS: [show_count(value) for value in table[EPOCHS]],
@@ -44,14 +44,14 @@ def show_trials(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def show_comparison(table: pd.DataFrame) -> pd.DataFrame:
+def show_comparison(table: pd.DataFrame, metric_title: str) -> pd.DataFrame:
     """A comparison as text, turned round: a row for each parameter and figure, a column for each configuration."""
     rows = {
         "trial": [show_count(value) for value in table[TRIAL]],
         **{name: show_parameter(name, table[name]) for name in parameter_columns(table)},
-        "accuracy in the search": [show_percent(value) for value in table[ACCURACY]],
+        f"{metric_title} in the search": [show_percent(value) for value in table[SCORE]],
         "fresh seeds": [show_count(value) for value in table[SEEDS]],
-        "mean accuracy over fresh seeds": [show_percent(value) for value in table[MEAN]],
+        f"mean {metric_title} over fresh seeds": [show_percent(value) for value in table[MEAN]],
         "standard deviation (points)": ["" if pd.isna(value) else f"{100 * value:.2f}" for value in table[DEVIATION]],
     }
     return pd.DataFrame.from_dict(rows, orient="index", columns=list(table[CONFIG]), dtype="str")
@@ -71,9 +71,9 @@ def show_value(name: str, value: object) -> str:
     return f"{value:.0f}" if abs(value) >= LARGE else f"{value:.3g}"
 
 
-def show_percent(accuracy: float) -> str:
-    """An accuracy in [0, 1] as a percentage; empty for NaN."""
-    return "" if pd.isna(accuracy) else f"{100 * accuracy:.2f} %"
+def show_percent(score: float) -> str:
+    """A score in [0, 1] as a percentage; empty for NaN."""
+    return "" if pd.isna(score) else f"{100 * score:.2f} %"
 
 
 def show_count(value: int | None) -> str:

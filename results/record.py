@@ -21,6 +21,9 @@ STATES = {
 }
 """Optuna's states of a trial, in the words of tables and reports."""
 
+ACCURACY = "accuracy"
+"""Name and title of the metric of a run whose settings name none."""
+
 
 @dataclass(frozen=True)
 class Record:
@@ -39,6 +42,16 @@ class Record:
     environment: Mapping[str, Any]
     search: Sequence[FrozenTrial]
     confirmations: Sequence[FrozenTrial]
+
+    @property
+    def metric(self) -> str:
+        """Name of the metric that scored the trials."""
+        return str(self.settings.get("metric", ACCURACY))
+
+    @property
+    def metric_title(self) -> str:
+        """What people call that metric."""
+        return str(self.settings.get("metric_title", ACCURACY))
 
 
 Source = RunFolder | Record
@@ -67,19 +80,19 @@ def read(source: Source) -> Record:
     return Record(source, source.settings, environment, search, confirmations)
 
 
-def scores(trial: FrozenTrial) -> dict[int, float]:
-    """The validation accuracy, in [0, 1], after each epoch that has one."""
+def epoch_scores(trial: FrozenTrial) -> dict[int, float]:
+    """The validation score, in [0, 1], after each epoch that has one."""
     return {epoch: score for epoch, score in sorted(trial.intermediate_values.items()) if not math.isnan(score)}
 
 
-def accuracy(trial: FrozenTrial) -> float:
+def best_score(trial: FrozenTrial) -> float:
     """The best of a trial's epochs so far, in [0, 1]; NaN before the first."""
-    return max(scores(trial).values(), default=math.nan)
+    return max(epoch_scores(trial).values(), default=math.nan)
 
 
 def best_epoch(trial: FrozenTrial) -> int | None:
-    """The first epoch that reached the trial's accuracy."""
-    return next((epoch for epoch, score in scores(trial).items() if score == accuracy(trial)), None)
+    """The first epoch that reached the trial's best score."""
+    return next((epoch for epoch, score in epoch_scores(trial).items() if score == best_score(trial)), None)
 
 
 def epochs(trial: FrozenTrial) -> int:

@@ -11,13 +11,13 @@ from optuna.trial import FrozenTrial
 
 from results.display import show_comparison, show_duration, show_trials, show_value
 from results.record import COMPLETE, FAILED, PRUNED, RUNNING, STATES, WAITING, Record, Source, read, reason
-from results.tables import BEST_EPOCH, DIFFERENCE, END, STATE, TIME, comparison, trial_table
+from results.tables import BEST_EPOCH, DIFFERENCE, END, SCORE, STATE, TIME, comparison, trial_table
 from results.verdict import verdict
 from san_core.errors import InputError
 from tuning.run_folder import SECONDS, write_whole
 
 CAUTION = (
-    "The accuracy in the search is that of the best epoch on the validation questions, and the best configuration was "
+    "The {metric} in the search is that of the best epoch on the validation questions, and the best configuration was "
     "chosen by it among all trials, so it flatters; runs under fresh seeds were not chosen. The test questions were "
     "not used."
 )
@@ -26,6 +26,7 @@ CAUTION = (
 SETTINGS = {
     "data_name": "data set",
     "data": "read from",
+    "metric_title": "metric",
     "data_fingerprint": "fingerprint of the data",
     "validation_questions": "validation questions",
     "space": "search space",
@@ -42,7 +43,7 @@ SETTINGS = {
 """The settings that the report lists, and what it calls them; fixed, baseline and command have their own places."""
 
 HEADINGS = {DIFFERENCE: "difference (points)", BEST_EPOCH: "best epoch", TIME: "time"}
-"""Columns of the trial table whose heading in the report is not their name."""
+"""Columns of the trial table whose heading in the report is not their name; the score's is the metric's title."""
 
 REASON_WIDTH = 60
 """Characters of a reason that the table of trials shows; failures have theirs in full further down."""
@@ -111,7 +112,10 @@ def _replace(path: Path, write_to: Callable[[Path], object]) -> None:
 
 def _best_and_baseline(record: Record) -> str:
     table = comparison(record)
-    return f"{_table(show_comparison(table).reset_index(names=''), left={''})}\n\n{CAUTION}" if len(table) else ""
+    if table.empty:
+        return ""
+    shown = show_comparison(table, record.metric_title).reset_index(names="")
+    return f"{_table(shown, left={''})}\n\n{CAUTION.format(metric=_inline(record.metric_title))}"
 
 
 def _counts(record: Record) -> str:
@@ -167,7 +171,7 @@ def _every_trial(record: Record) -> str:
         return "No trial was started."
     shown = show_trials(table)
     shown[END] = [shorten(text, REASON_WIDTH, placeholder=" ...") for text in shown[END]]
-    return _table(shown.rename(columns=HEADINGS), left={STATE, END})
+    return _table(shown.rename(columns=HEADINGS | {SCORE: record.metric_title}), left={STATE, END})
 
 
 def _failures(record: Record) -> str:

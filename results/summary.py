@@ -1,5 +1,6 @@
 """What a search found, in short: on the screen for a person, as JSON for a program."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -12,11 +13,11 @@ from results.display import show_comparison, show_trials
 from results.record import Source, read
 from results.report import count_lines
 from results.tables import (
-    ACCURACY,
     BEST_EPOCH,
     DIFFERENCE,
     EPOCHS,
     RANK,
+    SCORE,
     STATE,
     TIME,
     TRIAL,
@@ -30,7 +31,7 @@ TOP = 10
 """Trials that are printed; the files have them all."""
 
 HEADERS = {RANK: "#", DIFFERENCE: "vs.\nbaseline", TIME: "time"}
-"""Columns whose heading on the screen is not their name."""
+"""Columns whose heading on the screen is not their name; the score's is the metric's title."""
 
 PARAMETERS = "parameters"
 """The one column of all parameters, where the screen has no room for a column each."""
@@ -44,6 +45,7 @@ def as_json(run: Source) -> dict[str, Any]:
     record = read(run)
     return {
         "run": str(record.folder.path),
+        "metric": record.metric,
         "verdict": verdict(record),
         "comparison": _rows(comparison(record)),
         "trials": _rows(trial_table(record)),
@@ -55,13 +57,14 @@ def print_summary(run: Source, console: Console | None = None) -> None:
     record = read(run)
     console = console or Console(highlight=False, markup=False)
     trials = trial_table(record)
-    compared = show_comparison(comparison(record))
+    compared = show_comparison(comparison(record), record.metric_title)
     if not compared.empty:
-        console.print(_grid(compared.reset_index(names=""), left={""}))
+        console.print(_grid(compared.reset_index(names=""), {""}, {}))
         console.print()
     if not trials.empty:
         console.print(f"Best {min(TOP, len(trials))} of {len(trials)} trials, differences in points:\n")
-        console.print(fit(show_trials(trials).head(TOP), parameter_columns(trials), console))
+        shown = show_trials(trials).head(TOP)
+        console.print(fit(shown, parameter_columns(trials), console, record.metric_title))
         console.print()
     console.print(verdict(record), soft_wrap=not console.is_terminal)
     console.print()
@@ -69,25 +72,26 @@ def print_summary(run: Source, console: Console | None = None) -> None:
         console.print(line, soft_wrap=not console.is_terminal)
 
 
-def fit(shown: pd.DataFrame, parameters: list[str], console: Console) -> Table:
+def fit(shown: pd.DataFrame, parameters: list[str], console: Console, metric_title: str) -> Table:
     """The trials in as many columns as the screen has room for; where even few are too many, parameters share one."""
-    few = shown[[RANK, TRIAL, *parameters, ACCURACY, DIFFERENCE, STATE]]
-    many = shown[[RANK, TRIAL, *parameters, ACCURACY, DIFFERENCE, BEST_EPOCH, EPOCHS, TIME, STATE]]
+    few = shown[[RANK, TRIAL, *parameters, SCORE, DIFFERENCE, STATE]]
+    many = shown[[RANK, TRIAL, *parameters, SCORE, DIFFERENCE, BEST_EPOCH, EPOCHS, TIME, STATE]]
     unlimited = console.options.update(max_width=UNLIMITED)
-    for table in (_grid(many, left={STATE}), _grid(few, left={STATE})):
+    headings = HEADERS | {SCORE: metric_title.replace(" ", "\n")}
+    for table in (_grid(many, {STATE}, headings), _grid(few, {STATE}, headings)):
         if Measurement.get(console, unlimited, table).maximum <= console.width:
             return table
     together = few.drop(columns=parameters)
     rows = shown[parameters].to_dict("records")
     together[PARAMETERS] = [" ".join(f"{name}={value}" for name, value in row.items() if value) for row in rows]
-    return _grid(together, left={STATE, PARAMETERS})
+    return _grid(together, {STATE, PARAMETERS}, headings)
 
 
-def _grid(table: pd.DataFrame, left: set[str]) -> Table:
-    """A table for the screen; columns but those named are set right, as numbers are."""
+def _grid(table: pd.DataFrame, left: set[str], headings: Mapping[str, str]) -> Table:
+    """A table for the screen; columns but those in `left` are set right, as numbers are."""
     grid = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for name in table.columns:
-        heading = HEADERS.get(name, name.replace("_", "\n"))
+        heading = headings.get(name, name.replace("_", "\n"))
         grid.add_column(heading, justify="left" if name in left else "right", overflow="fold")
     for row in table.itertuples(index=False):
         grid.add_row(*row)

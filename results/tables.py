@@ -17,14 +17,14 @@ RANK = "rank"
 TRIAL = "trial"
 """The trial's number in its study."""
 
-ACCURACY = "accuracy"
-"""Best validation accuracy of the trial's epochs, in [0, 1]."""
+SCORE = "score"
+"""Best validation score of the trial's epochs, in [0, 1]."""
 
 DIFFERENCE = "difference"
-"""Accuracy less the finished baseline's, in [-1, 1]."""
+"""Score less the finished baseline's, in [-1, 1]."""
 
 BEST_EPOCH = "best_epoch"
-"""The first epoch that reached the accuracy; the first of all is 1."""
+"""The first epoch that reached the score; the first of all is 1."""
 
 EPOCHS = "epochs"
 """Epochs that were trained and scored."""
@@ -51,10 +51,10 @@ SEEDS = "seeds"
 """How many fresh seeds repeated the configuration to the end."""
 
 MEAN = "mean"
-"""Mean accuracy over the fresh seeds, in [0, 1]."""
+"""Mean score over the fresh seeds, in [0, 1]."""
 
 DEVIATION = "deviation"
-"""Sample standard deviation (n - 1) over the fresh seeds, in accuracy; missing for fewer than two."""
+"""Sample standard deviation (n - 1) over the fresh seeds, as a score; missing for fewer than two."""
 
 BEST, BASELINE = "best", "baseline"
 
@@ -64,30 +64,30 @@ EARLIER_BEST = "earlier best"
 UNKNOWN = "unknown"
 """The run was killed before it wrote down what it repeats."""
 
-_AFTER_PARAMETERS = (ACCURACY, DIFFERENCE, BEST_EPOCH, EPOCHS, TIME, TRIAL_SEED, STATE, END)
+_AFTER_PARAMETERS = (SCORE, DIFFERENCE, BEST_EPOCH, EPOCHS, TIME, TRIAL_SEED, STATE, END)
 _RESERVED = {RANK, TRIAL, CONFIG, SEEDS, MEAN, DEVIATION, *_AFTER_PARAMETERS}
 
 
 def trial_table(run: Source) -> pd.DataFrame:
     """Every trial of the search, one row each, the best first.
 
-    Complete trials come first, by accuracy (ties: fewer epochs, then the earlier trial); then pruned ones, by the
-    epochs they reached and their accuracy; then, without a rank, the trials that failed or have not ended.
+    Complete trials come first, by score (ties: fewer epochs, then the earlier trial); then pruned ones, by the
+    epochs they reached and their score; then, without a rank, the trials that failed or have not ended.
 
     Returns:
-        rank, trial, one column for each parameter, accuracy, difference, best_epoch, epochs, seconds, seed, state,
+        rank, trial, one column for each parameter, score, difference, best_epoch, epochs, seconds, seed, state,
         reason. A parameter that is called like another column is found under "<name> (parameter)".
     """
     record = read(run)
     trials = sorted(record.search, key=_order)
     ranked = sum(_is_ranked(trial) for trial in trials)
-    accuracies = pd.Series([reading.accuracy(trial) for trial in trials], dtype="float64")
+    scores = pd.Series([reading.best_score(trial) for trial in trials], dtype="float64")
     columns = {
         RANK: _whole([index + 1 if index < ranked else None for index in range(len(trials))]),
         TRIAL: pd.Series([trial.number for trial in trials], dtype="int64"),
         **_parameters(trials),
-        ACCURACY: accuracies,
-        DIFFERENCE: accuracies - _baseline_accuracy(record),
+        SCORE: scores,
+        DIFFERENCE: scores - _baseline_score(record),
         BEST_EPOCH: _whole([reading.best_epoch(trial) for trial in trials]),
         EPOCHS: pd.Series([reading.epochs(trial) for trial in trials], dtype="int64"),
         TIME: pd.Series([trial.user_attrs.get(SECONDS, math.nan) for trial in trials], dtype="float64"),
@@ -101,7 +101,7 @@ def trial_table(run: Source) -> pd.DataFrame:
 def parameter_columns(table: pd.DataFrame) -> list[str]:
     """The columns of a trial table, or of a comparison, that hold parameters."""
     names = list(table.columns)
-    return names[names.index(TRIAL) + 1 : names.index(ACCURACY)]
+    return names[names.index(TRIAL) + 1 : names.index(SCORE)]
 
 
 def best_trial(run: Source) -> int | None:
@@ -114,7 +114,7 @@ def confirmation_table(run: Source) -> pd.DataFrame:
     """Every run under a fresh seed, one row each, as they were started.
 
     Returns:
-        config, trial (its number among these runs), confirms, seed, accuracy, state, reason.
+        config, trial (its number among these runs), confirms, seed, score, state, reason.
     """
     record = read(run)
     best, trials = best_trial(record), record.confirmations
@@ -124,7 +124,7 @@ def confirmation_table(run: Source) -> pd.DataFrame:
         TRIAL: pd.Series([trial.number for trial in trials], dtype="int64"),
         CONFIRMED: _whole(repeats),
         TRIAL_SEED: _whole([trial.user_attrs.get(SEED) for trial in trials]),
-        ACCURACY: pd.Series([reading.accuracy(trial) for trial in trials], dtype="float64"),
+        SCORE: pd.Series([reading.best_score(trial) for trial in trials], dtype="float64"),
         STATE: _words(STATES[trial.state] for trial in trials),
         END: _words(reading.reason(trial) for trial in trials),
     }
@@ -134,11 +134,11 @@ def confirmation_table(run: Source) -> pd.DataFrame:
 def comparison(run: Source) -> pd.DataFrame:
     """The best configuration and the baseline, a row each, with the same trial in both where they are one.
 
-    A row is left out where there is no such trial. Only complete trials and runs have an accuracy here: that of an
+    A row is left out where there is no such trial. Only complete trials and runs have a score here: that of an
     unfinished one cannot be compared.
 
     Returns:
-        config, trial, one column for each parameter, accuracy (in the search), seeds, mean, deviation.
+        config, trial, one column for each parameter, score (in the search), seeds, mean, deviation.
     """
     record = read(run)
     trials, confirmations = trial_table(record), confirmation_table(record)
@@ -146,10 +146,10 @@ def comparison(run: Source) -> pd.DataFrame:
     rows = pd.concat([trials[trials[TRIAL] == number] for number in numbers.values()], ignore_index=True)
     configs = [config for config, number in numbers.items() if (trials[TRIAL] == number).any()]
     finished = confirmations[confirmations[STATE] == COMPLETE]
-    seeds = [finished.loc[finished[CONFIRMED] == number, ACCURACY].dropna() for number in rows[TRIAL]]
+    seeds = [finished.loc[finished[CONFIRMED] == number, SCORE].dropna() for number in rows[TRIAL]]
     table = rows[[TRIAL, *parameter_columns(trials)]].copy()
     table.insert(0, CONFIG, _words(configs))
-    table[ACCURACY] = rows[ACCURACY].where(rows[STATE] == COMPLETE)
+    table[SCORE] = rows[SCORE].where(rows[STATE] == COMPLETE)
     table[SEEDS] = pd.Series([len(group) for group in seeds], dtype="int64")
     table[MEAN] = pd.Series([group.mean() for group in seeds], dtype="float64")
     table[DEVIATION] = pd.Series([group.std(ddof=1) for group in seeds], dtype="float64")
@@ -157,24 +157,24 @@ def comparison(run: Source) -> pd.DataFrame:
 
 
 def _is_ranked(trial: FrozenTrial) -> bool:
-    return STATES[trial.state] in {COMPLETE, PRUNED} and not math.isnan(reading.accuracy(trial))
+    return STATES[trial.state] in {COMPLETE, PRUNED} and not math.isnan(reading.best_score(trial))
 
 
 def _order(trial: FrozenTrial) -> tuple[float, ...]:
     if not _is_ranked(trial):
         return (2, trial.number)
-    accuracy, epochs = reading.accuracy(trial), reading.epochs(trial)
+    score, epochs = reading.best_score(trial), reading.epochs(trial)
     if STATES[trial.state] == COMPLETE:
-        return (0, -accuracy, epochs, trial.number)
-    return (1, -epochs, -accuracy, trial.number)
+        return (0, -score, epochs, trial.number)
+    return (1, -epochs, -score, trial.number)
 
 
-def _baseline_accuracy(record: Record) -> float:
-    """The finished baseline's accuracy; NaN where it has not finished."""
+def _baseline_score(record: Record) -> float:
+    """The finished baseline's score; NaN where it has not finished."""
     baseline = next((trial for trial in record.search if trial.number == BASELINE_TRIAL), None)
     if baseline is None or STATES[baseline.state] != COMPLETE:
         return math.nan
-    return reading.accuracy(baseline)
+    return reading.best_score(baseline)
 
 
 def _config(number: int | None, best: int | None) -> str:

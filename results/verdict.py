@@ -5,8 +5,8 @@ import math
 import pandas as pd
 
 from results import record as reading
-from results.record import COMPLETE, STATES, Record, Source, read
-from results.tables import ACCURACY, BASELINE, BEST, CONFIG, DEVIATION, MEAN, SEEDS, TRIAL, comparison
+from results.record import ACCURACY, COMPLETE, STATES, Record, Source, read
+from results.tables import BASELINE, BEST, CONFIG, DEVIATION, MEAN, SCORE, SEEDS, TRIAL, comparison
 from tuning.run_folder import BASELINE_TRIAL
 
 ENOUGH_SEEDS = 2
@@ -28,12 +28,12 @@ def verdict(run: Source) -> str:
     best = rows[BEST]
     if best[TRIAL] == BASELINE_TRIAL:
         return _baseline_is_best(record, best)
-    if BASELINE not in rows or math.isnan(rows[BASELINE][ACCURACY]):
+    if BASELINE not in rows or math.isnan(rows[BASELINE][SCORE]):
         return _no_baseline(record, best)
     baseline = rows[BASELINE]
     if min(best[SEEDS], baseline[SEEDS]) >= ENOUGH_SEEDS:
-        return _by_seeds(best, baseline)
-    return _by_questions(best, baseline, record.settings.get("validation_questions"))
+        return _by_seeds(record, best, baseline)
+    return _by_questions(record, best, baseline)
 
 
 def pooled_deviation(first: pd.Series, second: pd.Series) -> float:
@@ -44,11 +44,15 @@ def pooled_deviation(first: pd.Series, second: pd.Series) -> float:
 
 
 def binomial_error(first: float, second: float, questions: int) -> float:
-    """Standard error of the difference of two accuracies in [0, 1], each on that many independent questions."""
+    """Standard error of the difference of two scores in [0, 1], each the mean over that many independent questions.
+
+    Exact where a question is answered right or wrong; an upper bound where it can score anything in [0, 1], because
+    the variance is then p(1 - p) at most.
+    """
     return math.sqrt((first * (1 - first) + second * (1 - second)) / questions)
 
 
-def _by_seeds(best: pd.Series, baseline: pd.Series) -> str:
+def _by_seeds(record: Record, best: pd.Series, baseline: pd.Series) -> str:
     difference, spread = best[MEAN] - baseline[MEAN], pooled_deviation(best, baseline)
     counts = best[SEEDS], baseline[SEEDS]
     basis = (
@@ -56,28 +60,30 @@ def _by_seeds(best: pd.Series, baseline: pd.Series) -> str:
         if counts[0] == counts[1]
         else f"means of {counts[0]} and {counts[1]} fresh seeds"
     )
+    start = f"{_beats(difference)}{_in_metric(record)} ({basis})"
     bound = f"the seed-to-seed spread of {_points(spread)}"
     if abs(difference) <= spread:
-        return f"{_beats(difference)} ({basis}), within {bound}: not a reliable improvement."
+        return f"{start}, within {bound}: not a reliable improvement."
     error = 2 * spread * math.sqrt(1 / counts[0] + 1 / counts[1])
     if abs(difference) <= error:
         return (
-            f"{_beats(difference)} ({basis}), more than {bound} but within two standard errors of the difference "
-            f"({_points(error)}): more seeds would tell."
+            f"{start}, more than {bound} but within two standard errors of the difference ({_points(error)}): "
+            "more seeds would tell."
         )
     advice = "" if difference > 0 else ": keep the baseline"
-    return f"{_beats(difference)} ({basis}), more than {bound}{advice}."
+    return f"{start}, more than {bound}{advice}."
 
 
-def _by_questions(best: pd.Series, baseline: pd.Series, questions: int | None) -> str:
-    difference = best[ACCURACY] - baseline[ACCURACY]
+def _by_questions(record: Record, best: pd.Series, baseline: pd.Series) -> str:
+    questions = record.settings.get("validation_questions")
+    difference = best[SCORE] - baseline[SCORE]
     repeated = (
         "seeds were not repeated" if best[SEEDS] == baseline[SEEDS] == 0 else "too few seeds were repeated to tell more"
     )
-    start = f"{_beats(difference)} (one run each)"
+    start = f"{_beats(difference)}{_in_metric(record)} (one run each)"
     if not questions:
         return f"{start}, but {repeated}."
-    error = 2 * binomial_error(best[ACCURACY], baseline[ACCURACY], questions)
+    error = 2 * binomial_error(best[SCORE], baseline[SCORE], questions)
     bound = f"the {_points(error)} that chance explains on {questions} validation questions (two standard errors)"
     if difference <= error:
         return f"{start}, within {bound}: not a reliable improvement; {repeated}."
@@ -91,12 +97,13 @@ def _nothing_complete(record: Record) -> str:
 
 
 def _baseline_is_best(record: Record, best: pd.Series) -> str:
+    reached = f"{100 * best[SCORE]:.2f} %{_in_metric(record)}"
     others = sum(STATES[trial.state] == COMPLETE for trial in record.search) - 1
     if not others:
-        return f"Only the baseline is complete ({100 * best[ACCURACY]:.2f} %), so there is nothing to compare it with."
+        return f"Only the baseline is complete ({reached}), so there is nothing to compare it with."
     return (
         f"The baseline is the best configuration: none of the {others} other complete trials did better than its "
-        f"{100 * best[ACCURACY]:.2f} %."
+        f"{reached}."
     )
 
 
@@ -105,7 +112,7 @@ def _no_baseline(record: Record, best: pd.Series) -> str:
     why = "missing" if baseline is None else reading.reason(baseline) or STATES[baseline.state]
     return (
         f"The baseline did not finish ({why}), so the best configuration (trial {best[TRIAL]}, "
-        f"{100 * best[ACCURACY]:.2f} %) has nothing to be compared with."
+        f"{100 * best[SCORE]:.2f} %{_in_metric(record)}) has nothing to be compared with."
     )
 
 
@@ -117,5 +124,10 @@ def _beats(difference: float) -> str:
     return f"The best configuration beats the baseline by {_points(difference)}"
 
 
-def _points(accuracy: float) -> str:
-    return f"{100 * accuracy:.2f} points"
+def _in_metric(record: Record) -> str:
+    """Names the metric; accuracy goes without saying."""
+    return "" if record.metric_title == ACCURACY else f" in {record.metric_title}"
+
+
+def _points(difference: float) -> str:
+    return f"{100 * difference:.2f} points"

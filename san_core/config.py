@@ -1,18 +1,26 @@
 """What one training run is told: the model's sizes and RMSprop's hyperparameters."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import Field, asdict, dataclass, field, fields
+from operator import ge, gt, le, lt
 from typing import Any, Self
 
 from san_core.errors import InputError
 
+_CNN_HIDDEN_SIZE = 5  # its filters share the question vector 1 : 2 : 2
+_LIMITS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
+    "above": ("> {:g}", gt),
+    "at_least": (">= {:g}", ge),
+    "below": ("< {:g}", lt),
+    "at_most": ("<= {:g}", le),
+}
+"""How the limits of a numeric field read, and what a value must be to each."""
 
-def _number(
-    default: float, *, above: float | None = None, at_least: float | None = None, below: float | None = None
-) -> Any:  # noqa: ANN401 - dataclasses.field() is typed as the field's own type
-    """A numeric field whose range stands beside its default."""
-    return field(default=default, metadata={"above": above, "at_least": at_least, "below": below})
+
+def _number(default: float, **limits: float) -> Any:  # noqa: ANN401 - dataclasses.field() is typed as the field's own type
+    """A numeric field whose range (`_LIMITS`) stands beside its default."""
+    return field(default=default, metadata=limits)
 
 
 def _choice(default: str, *choices: str) -> Any:  # noqa: ANN401 - as above
@@ -34,9 +42,27 @@ class TrainingConfig:
         embedding_size: length E of a word vector, >= 1.
         alpha: RMSprop's smoothing of the squared gradient, in [0, 1).
         eps: added to RMSprop's denominator, > 0.
+        weight_decay: L2 penalty, added to the gradient as RMSprop does, >= 0. As in the authors' code
+            the word embedding has none.
+        clip_norm: largest norm of a gradient, >= 0; longer ones are shortened to it. 0 clips nothing.
+        clip_by: what `clip_norm` measures: `global`, all gradients as one vector, or `tensor`, each
+            parameter's on its own (the authors' code: 0.1 per tensor).
+        schedule: of the learning rate over the epochs: `constant`, `step` or `cosine` (to almost 0).
+        step_epochs: after how many epochs the step schedule lowers the learning rate, each time, >= 1.
+        step_factor: what the step schedule multiplies the learning rate by, in (0, 1].
+        question_encoder: `lstm` or `cnn` (paper, section 3.2). The CNN needs hidden_size >= 5.
+        embedding_init: of the word embedding: `random`, or `pretrained` word vectors that the data
+            were prepared with; they are trained further.
         hidden_size: length H of the question vector and of a projected region, >= 1.
+        attention: of a hop: `paper`, softmax(w h + b), or `bounded`, softmax(tanh(w h + b)), the form
+            of the authors' code.
         attention_size: length K of a hop's hidden layer, >= 1.
         hops: number of attention hops, >= 1 (the paper: 1 or 2).
+        answer_target: what is learned where people answered differently: `modal`, the commonest
+            answer, `soft`, every answer by its share, or `sampled`, one person's answer drawn anew at
+            each step (the authors' code).
+        batch_norm: statistics of the batch normalisation of an image encoder that is fine-tuned:
+            `frozen` as they are, or `trained`.
         batch_size: questions per step, >= 1.
         questions_per_image: how many questions about one image stay together in a batch, >= 1. With 1
             the questions are fully shuffled; more share the work on the image between them.
@@ -55,9 +81,20 @@ class TrainingConfig:
     embedding_size: int = _number(1000, at_least=1)
     alpha: float = _number(0.99, at_least=0, below=1)
     eps: float = _number(1e-8, above=0)
+    weight_decay: float = _number(0.0, at_least=0)
+    clip_norm: float = _number(0.0, at_least=0)
+    clip_by: str = _choice("global", "global", "tensor")
+    schedule: str = _choice("constant", "constant", "step", "cosine")
+    step_epochs: int = _number(5, at_least=1)
+    step_factor: float = _number(0.1, above=0, at_most=1)
+    question_encoder: str = _choice("lstm", "lstm", "cnn")
+    embedding_init: str = _choice("random", "random", "pretrained")
     hidden_size: int = _number(1024, at_least=1)
+    attention: str = _choice("paper", "paper", "bounded")
     attention_size: int = _number(512, at_least=1)
     hops: int = _number(2, at_least=1)
+    answer_target: str = _choice("modal", "modal", "soft", "sampled")
+    batch_norm: str = _choice("frozen", "frozen", "trained")
     batch_size: int = _number(100, at_least=1)
     questions_per_image: int = _number(1, at_least=1)
     epochs: int = _number(20, at_least=1)
@@ -65,9 +102,13 @@ class TrainingConfig:
     precision: str = _choice("auto", "auto", "float32", "bfloat16")
 
     def __post_init__(self) -> None:
-        problems = [p for f in fields(self) if (p := _problem(f, getattr(self, f.name)))]
+        problems = {f.name: p for f in fields(self) if (p := _problem(f, getattr(self, f.name)))}
+        if self.question_encoder == "cnn" and "hidden_size" not in problems and self.hidden_size < _CNN_HIDDEN_SIZE:
+            problems["question_encoder"] = (
+                f"question_encoder cnn needs hidden_size >= {_CNN_HIDDEN_SIZE}, but got {self.hidden_size}"
+            )
         if problems:
-            raise InputError("; ".join(problems))
+            raise InputError("; ".join(problems.values()))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, object]) -> Self:
@@ -96,21 +137,10 @@ def _problem(rule: Field[Any], value: object) -> str | None:
         choices = rule.metadata["choices"]
         return None if value in choices else f"{rule.name} must be one of {', '.join(choices)}, but got {value!r}"
     whole = rule.type is int
-    accepted = _accepted(rule, "whole number" if whole else "number")
-    is_number = isinstance(value, int) if whole else isinstance(value, int | float)
-    finite = is_number and abs(value) <= sys.float_info.max  # type: ignore[arg-type]  # False for NaN as well
-    if not finite or isinstance(value, bool):
-        return f"{rule.name} must be a {accepted}, but got {value!r}"
-    limits = rule.metadata
-    too_low = (limits["above"] is not None and value <= limits["above"]) or (
-        limits["at_least"] is not None and value < limits["at_least"]
-    )
-    if too_low or (limits["below"] is not None and value >= limits["below"]):
-        return f"{rule.name} must be a {accepted}, but got {value!r}"
-    return None
-
-
-def _accepted(rule: Field[Any], kind: str) -> str:
-    words = {"above": "> {:g}", "at_least": ">= {:g}", "below": "< {:g}"}
-    limits = [text.format(rule.metadata[k]) for k, text in words.items() if rule.metadata[k] is not None]
-    return f"{kind} {' and '.join(limits)}"
+    is_number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+    # A finite number; comparing is False for NaN as well.
+    accepted = is_number and abs(value) <= sys.float_info.max  # type: ignore[arg-type]
+    if accepted and all(_LIMITS[limit][1](value, bound) for limit, bound in rule.metadata.items()):
+        return None
+    limits = " and ".join(_LIMITS[limit][0].format(bound) for limit, bound in rule.metadata.items())
+    return f"{rule.name} must be a {'whole ' if whole else ''}number {limits}, but got {value!r}"

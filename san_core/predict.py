@@ -1,30 +1,95 @@
-"""`python -m san_core.predict MODEL IMAGE "question"`: a trained network's answers."""
+"""`python -m san_core.predict MODEL IMAGE "question"`: a trained network's answers, and where it looked."""
 
 import argparse
 from pathlib import Path
 
 from san_core.checkpoint import load_model
-from san_core.command_line import CommandLine, run_command
-from san_core.data.images import load_pixels
+from san_core.command_line import CommandLine, run_command, say
+from san_core.data.images import open_picture, to_pixels
 from san_core.errors import InputError
+from san_core.files import is_file
+from san_core.predict_list import ListTask, answer_list
 
 
 def _parse() -> argparse.Namespace:
-    parser = CommandLine("san_core.predict", "Answers a question about a picture with the five likeliest answers.")
-    parser.add_argument("model", type=Path, metavar="MODEL", help="model folder written by tuning.retrain")
-    parser.add_argument("image", type=Path, metavar="IMAGE", help="any picture file")
-    parser.add_argument("question", metavar="QUESTION", help="the question, in quotes")
-    return parser.parse_args()
+    parser = CommandLine(
+        "san_core.predict",
+        "Answers a question about a picture with the five likeliest answers, or every question of a list with "
+        "the likeliest.",
+    )
+    add = parser.add_argument
+    add("model", type=Path, metavar="MODEL", help="model folder written by tuning.retrain")
+    add("image", type=Path, nargs="?", metavar="IMAGE", help="any picture file")
+    add("question", nargs="?", metavar="QUESTION", help="the question, in quotes")
+    add(
+        "--attention",
+        type=Path,
+        metavar="OUT",
+        help="draw where the network looked: a .png, .pdf or .svg file, or for a list a folder, one .png per question",
+    )
+    add = parser.add_argument_group("a list of questions").add_argument
+    add("--questions", type=Path, metavar="FILE", help="JSON in the layout of the VQA questions, or a list of such")
+    add("--images", type=Path, metavar="FOLDER", help="where the pictures of the list are")
+    add("--image-name", metavar="PATTERN", help="picture of an image_id, such as COCO_val2014_{image_id:012d}.jpg")
+    add("--out", type=Path, metavar="FILE", help="where to write the answers (default: answers.json)")
+    add("--strict", action="store_true", help="stop at the first question that cannot be answered")
+    arguments = parser.parse_intermixed_args()
+    problem = _find_contradiction(arguments)
+    if problem:
+        parser.error(problem)
+    return arguments
+
+
+def _find_contradiction(arguments: argparse.Namespace) -> str | None:
+    list_only = [name for name in ("images", "image_name", "out", "strict") if getattr(arguments, name)]
+    if arguments.questions and arguments.image:
+        return "IMAGE and QUESTION, or --questions: one or the other, not both"
+    if arguments.questions:
+        return None if arguments.images else "--questions needs --images, the folder of the pictures"
+    if arguments.question is None:
+        return "IMAGE, QUESTION missing; or give --questions for a list"
+    if list_only:
+        return f"--{list_only[0].replace('_', '-')} goes with --questions only"
+    return None
 
 
 def main() -> None:
-    """Prints the answers, one a line, with their probabilities."""
+    """Prints the answers to a question, one a line, with their probabilities; or answers a list."""
     arguments = _parse()
-    if not arguments.question.strip():
+    if arguments.questions:
+        _answer_list(arguments)
+    else:
+        _answer_one(arguments.model, arguments.image, arguments.question, arguments.attention)
+
+
+def _answer_list(arguments: argparse.Namespace) -> None:
+    task = ListTask(
+        questions=arguments.questions,
+        images=arguments.images,
+        image_name=arguments.image_name,
+        out=arguments.out or ListTask.out,
+        attention=arguments.attention,
+        strict=arguments.strict,
+    )
+    answered, left_out = answer_list(arguments.model, task)
+    say(f"{answered} answered, {left_out} left out: {task.out}")
+
+
+def _answer_one(model_folder: Path, image: Path, question: str, attention: Path | None) -> None:
+    if not question.strip():
         raise InputError("the question is empty; accepted: any words, in quotes")
-    model = load_model(arguments.model)
-    pixels = load_pixels(arguments.image, model.image_size)
-    for answer in model.answer(pixels, arguments.question):
+    if attention is not None:
+        from san_core.attention_map import check_format, draw_attention  # matplotlib takes its time
+
+        check_format(attention)
+        if is_file(attention) and is_file(image) and attention.samefile(image):
+            raise InputError(f"--attention {attention} would overwrite the picture")
+    model = load_model(model_folder)
+    picture = open_picture(image)
+    reply = model.reply(to_pixels(picture, model.image_size), question)
+    if attention is not None:
+        draw_attention(picture.image, question, reply, attention)
+    for answer in reply.answers:
         print(f"{answer.probability:6.1%}  {answer.text}")
 
 

@@ -1,33 +1,157 @@
 """`python -m san_core.prepare NAME`: prepares a data set for training."""
 
 import argparse
+import sys
 from pathlib import Path
 
-from san_core.command_line import CommandLine, number, run_command
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from san_core.command_line import CommandLine, number, run_command, say
 from san_core.data.prepare import READERS, Options, prepare
+from san_core.data.prepared import PROBLEMS, PreparedData
+from san_core.data.source import Location, VQAFiles
+from san_core.errors import InputError
 from san_core.models.image_encoder import ARCHITECTURES
+
+_OWN = ("questions", "annotations", "images")
+_OWN_TEST = ("test_questions", "test_annotations", "test_images", "test_image_name")
 
 
 def _parse() -> argparse.Namespace:
     parser = CommandLine("san_core.prepare", "Encodes a data set's images once, for all trials to train from.")
     add = parser.add_argument
-    add("name", metavar="NAME", help=f"data set: {', '.join(READERS)}")
+    add("name", metavar="NAME", help=f"data set: {', '.join(READERS)}; vqa is your own in the official VQA layout")
+    add("--root", type=Path, metavar="FOLDER", help="folder with the data set's files (not for easy-vqa and vqa)")
     add("--encoder", default="efficientnet-lite0", help=f"image encoder: {', '.join(ARCHITECTURES)}")
-    add("--image-size", type=number(int, at_least=1), help="edge in pixels (default: what suits the data set)")
+    add("--layer", help="the encoder's layer to take regions from (default: its last)")
+    add("--grid", type=number(int, at_least=1), metavar="N", help="pool the regions to N x N; 1 is the whole image")
+    add("--image-size", type=number(int, at_least=1), metavar="PIXELS", help="edge (default: what suits the data set)")
     add("--fine-tune", action="store_true", help="keep pixels, so that training trains the encoder too")
+    add(
+        "--top-answers", type=number(int, at_least=1), metavar="N", help="answers to choose among (vqa: 1000, else all)"
+    )
+    add("--single-answers", action="store_true", help="DAQUAR: leave out questions whose answer is several things")
+    add(
+        "--word-vectors",
+        type=Path,
+        metavar="FILE",
+        help="pretrained word vectors, in word2vec's or GloVe's text format",
+    )
     add("--seed", type=number(int, at_least=0), default=0, help="of the cut of validation out of train")
-    add("--out", type=Path, help="folder to write (default: data/NAME)")
+    add("--strict", action="store_true", help="make every flaw of the data an error")
+    add("--out", type=Path, metavar="FOLDER", help="folder to write (default: data/NAME)")
+    own = parser.add_argument_group("your own files (NAME vqa)")
+    own.add_argument("--questions", type=Path, metavar="JSON", help="training questions")
+    own.add_argument("--annotations", type=Path, metavar="JSON", help="their answers")
+    own.add_argument("--images", type=Path, metavar="FOLDER", help="their images")
+    own.add_argument(
+        "--image-name", default="{image_id}.jpg", metavar="PATTERN", help="as in COCO_train2014_{image_id:012d}.jpg"
+    )
+    own.add_argument("--test-questions", type=Path, metavar="JSON", help="test questions")
+    own.add_argument(
+        "--test-annotations", type=Path, metavar="JSON", help="their answers; without, they are only asked"
+    )
+    own.add_argument("--test-images", type=Path, metavar="FOLDER", help="their images (default: --images)")
+    own.add_argument("--test-image-name", metavar="PATTERN", help="their names (default: --image-name)")
+    own.add_argument(
+        "--test-share",
+        type=number(float, at_least=0, below=1),
+        default=0.0,
+        metavar="SHARE",
+        help="share of the images to keep for testing, where there are no test questions",
+    )
     return parser.parse_args()
 
 
 def main() -> None:
     """Prepares, or finds prepared, and prints what there is."""
     arguments = _parse()
-    options = Options(arguments.encoder, arguments.image_size, arguments.fine_tune, arguments.seed)
-    data = prepare(arguments.name, arguments.out or Path("data") / arguments.name, options)
-    counts = ", ".join(f"{count:,} {split}" for split, count in data.manifest["counts"].items())
-    print(f"{data.folder}: {len(data.images):,} images; questions: {counts}; {len(data.answers)} answers")
-    print(f"search on it: python -m tuning.search --data {data.folder}")
+    options = Options(
+        encoder=arguments.encoder,
+        layer=arguments.layer,
+        grid=arguments.grid,
+        image_size=arguments.image_size,
+        fine_tune=arguments.fine_tune,
+        top_answers=arguments.top_answers,
+        word_vectors=arguments.word_vectors,
+        test_share=arguments.test_share,
+        seed=arguments.seed,
+        strict=arguments.strict,
+    )
+    try:
+        data = prepare(arguments.name, arguments.out or Path("data") / arguments.name, options, _location(arguments))
+    except KeyboardInterrupt:
+        say("the same command goes on where this one stopped")
+        raise
+    _print(data)
+
+
+def _location(arguments: argparse.Namespace) -> Location:
+    """Where the files are.
+
+    Raises:
+        InputError: for options that do not go with the data set.
+    """
+    name = arguments.name
+    if arguments.single_answers and not name.startswith("daquar"):
+        raise InputError(f"--single-answers is for daquar-all and daquar-reduced, but got {name}")
+    if arguments.root and name in ("easy-vqa", "vqa"):
+        raise InputError(f"--root is not for the data set {name}")
+    given = [f"--{option.replace('_', '-')}" for option in (*_OWN, *_OWN_TEST) if getattr(arguments, option)]
+    if name == "vqa":
+        return _own_files(arguments)
+    if given:
+        raise InputError(f"{given[0]} is for the data set vqa, but got {name}")
+    return Location(root=arguments.root, single_answers=arguments.single_answers)
+
+
+def _own_files(arguments: argparse.Namespace) -> Location:
+    """Where one's own files are.
+
+    Raises:
+        InputError: for options that are missing, or that would be of no use.
+    """
+    missing = [option for option in _OWN if getattr(arguments, option) is None]
+    if missing:
+        raise InputError(f"the data set vqa needs --{missing[0]}")
+    train = VQAFiles(arguments.questions, arguments.annotations, arguments.images, arguments.image_name)
+    if arguments.test_questions is None:
+        useless = [option for option in _OWN_TEST if getattr(arguments, option)]
+        if useless:
+            raise InputError(f"--{useless[0].replace('_', '-')} needs --test-questions")
+        return Location(train=train)
+    images, image_name = arguments.test_images or train.images, arguments.test_image_name or train.image_name
+    return Location(
+        train=train, test=VQAFiles(arguments.test_questions, arguments.test_annotations, images, image_name)
+    )
+
+
+def _print(data: PreparedData) -> None:
+    manifest = data.manifest
+    console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 120)
+    console.print(
+        f"{data.name}: {manifest['images']:,} images, {len(data.answers):,} answers, {len(data.words.words):,} words"
+    )
+    console.print(f"regions of {data.encoder} {data.layer}: {data.grid} x {data.grid} at {data.image_size} pixels\n")
+    rows = {f"{name} as shipped": row for name, row in manifest["as_shipped"].items()} | manifest["coverage"]
+    types = list(dict.fromkeys(name for row in rows.values() for name in row["answer_types"]))
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    headings = ["", "questions", "images", *types, "answer not in\nvocabulary", "unknown\nwords"]
+    for heading in headings:
+        table.add_column(heading, justify="right" if heading else "left")
+    for name, row in rows.items():
+        counts = [row["questions"], row["images"], *(row["answer_types"].get(kind, 0) for kind in types)]
+        unknown = f"{row['unknown_words']:,} of {row['words']:,}"
+        outside = row["answered"] - row["known_answers"]
+        table.add_row(name, *(f"{count:,}" for count in counts), f"{outside:,}" if row["answered"] else "–", unknown)
+    console.print(table)
+    if manifest["problems"]:
+        console.print(f"\nflaws ({data.folder / PROBLEMS} has them all):", soft_wrap=True)
+        for line in manifest["problems"]:
+            console.print(f"  {line}", soft_wrap=True)
+    console.print(f"\nsearch on it: python -m tuning.search --data {data.folder}", soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -15,12 +15,12 @@ from torch import nn
 
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData, Split
+from san_core.evaluation import objective, predict_split
 from san_core.hardware import autocast, best_device
-from san_core.metrics import accuracy
-from san_core.models.image_encoder import architecture_of, build_image_encoder
+from san_core.models.image_encoder import build_image_encoder, layer_of
 from san_core.models.san import SAN, build_san
-
-_EVALUATION_BATCH = 1024
+from san_core.optimizer import build_optimizer, clip_gradients, set_learning_rate
+from san_core.targets import answerable, draw_targets
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,14 @@ class EpochResult:
     Attributes:
         epoch: number of passes so far, >= 1.
         loss: mean cross entropy of the pass, in nats.
-        accuracy: on the scored split after the pass, in [0, 1]; None where no split is scored.
+        score: by the objective's metric, on the scored split after the pass, in [0, 1]; None where no split
+            is scored.
         seconds: the pass and its scoring took.
     """
 
     epoch: int
     loss: float
-    accuracy: float | None
+    score: float | None
     seconds: float
 
     @property
@@ -56,6 +57,7 @@ def train_fn(
     *,
     train_on: Sequence[str] = ("train",),
     score_on: str | None = "validation",
+    metric: str | None = None,
 ) -> SAN:
     """Trains a network and returns it.
 
@@ -66,9 +68,13 @@ def train_fn(
         data: a prepared data set.
         report: called after each epoch; training ends early when it returns False.
         train_on: splits to train on.
-        score_on: split whose accuracy every epoch reports, or None.
+        score_on: split that every epoch is scored on, or None.
+        metric: name of the score's metric; None takes the one the data set's literature leads with.
+
+    Raises:
+        InputError: for a metric that does not fit the data, or pretrained word vectors the data lack.
     """
-    training = Training(config, data, train_on=train_on, score_on=score_on)
+    training = Training(config, data, train_on=train_on, score_on=score_on, metric=metric)
     while not training.finished:
         result = training.run_epoch()
         if not report(result) or result.diverged:
@@ -90,23 +96,19 @@ class Training:
         *,
         train_on: Sequence[str] = ("train",),
         score_on: str | None = "validation",
+        metric: str | None = None,
     ) -> None:
         self.config = config
         self.data = data
         self.epoch = 0
         self.device = best_device()
         questions = reduce(add, (data.split(name) for name in train_on))
-        self._train = _answerable(questions)
-        self._score = data.split(score_on) if score_on else None
+        self._train = answerable(questions, config.answer_target)
+        self._score_on = score_on
+        self._metric = objective(data, metric)
         torch.manual_seed(config.seed)
         self.model = build_model(config, data).to(self.device)
-        self.optimizer = torch.optim.RMSprop(
-            self.model.parameters(),
-            lr=config.learning_rate,
-            alpha=config.alpha,
-            eps=config.eps,
-            momentum=config.momentum,
-        )
+        self.optimizer = build_optimizer(self.model, config)
 
     @property
     def finished(self) -> bool:
@@ -118,8 +120,7 @@ class Training:
         started = time.perf_counter()
         self.epoch += 1
         loss = self._train_once()
-        score = None if self._score is None else score_split(self.model, self.data, self._score, self.config.precision)
-        return EpochResult(self.epoch, loss, score, time.perf_counter() - started)
+        return EpochResult(self.epoch, loss, self._score(), time.perf_counter() - started)
 
     def state_dict(self) -> dict[str, Any]:
         """All that `load_state_dict` needs to go on from here."""
@@ -131,19 +132,32 @@ class Training:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
 
+    def _score(self) -> float | None:
+        """Mean score over the scored split."""
+        if self._score_on is None:
+            return None
+        split, questions = self.data.split(self._score_on), self.data.asked(self._score_on)
+        answers = predict_split(self.model, self.data, split, self.config.precision).answers
+        return float(self._metric.score(answers, questions).mean())
+
     def _train_once(self) -> float:
         """One pass over the training questions; returns the mean loss."""
+        config = self.config
         self.model.train()
-        order = np.random.default_rng([self.config.seed, self.epoch])
+        set_learning_rate(self.optimizer, config, self.epoch)
+        order = np.random.default_rng([config.seed, self.epoch])
         torch.manual_seed(int(order.integers(2**63)))  # of dropout
         total = torch.zeros((), device=self.device)
-        for rows in _shuffled_batches(self._train, self.config, order):
+        draws = np.random.default_rng([config.seed, self.epoch, 1])  # of sampled answers
+        for rows in _shuffled_batches(self._train, config, order):
             batch = self.data.batch(self._train, rows).to(self.device)
-            with autocast(self.device, self.config.precision):
+            targets = draw_targets(self._train, rows, config.answer_target, len(self.data.answers), draws)
+            with autocast(self.device, config.precision):
                 logits = self.model(*batch.inputs)
-            loss = nn.functional.cross_entropy(logits.float(), batch.answers)
+            loss = nn.functional.cross_entropy(logits.float(), targets.to(self.device))
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
+            clip_gradients(self.model, config)
             self.optimizer.step()
             total += loss.detach() * len(rows)
         return float(total) / len(self._train)
@@ -152,40 +166,20 @@ class Training:
 def build_model(config: TrainingConfig, data: PreparedData) -> SAN:
     """A network of the configuration's sizes for the data's words, answers and images, not yet trained.
 
-    Where the data hold pixels, its image encoder starts from ImageNet weights and is trained too.
+    Where the data hold pixels, its image encoder starts from ImageNet weights, if it has any, and is trained too.
+
+    Raises:
+        InputError: if the configuration wants pretrained word vectors and the data were prepared without.
     """
+    encoder = build_image_encoder(data.encoder, layer=data.layer, grid=data.grid) if data.fine_tune else None
     return build_san(
         config,
-        channels=architecture_of(data.encoder).channels,
+        channels=layer_of(data.encoder, data.layer).channels,
         vocabulary_size=len(data.words),
         answers=len(data.answers),
-        image_encoder=build_image_encoder(data.encoder) if data.fine_tune else None,
+        image_encoder=encoder,
+        vectors=data.word_vectors,
     )
-
-
-@torch.inference_mode()
-def predict_split(model: SAN, data: PreparedData, split: Split, precision: str = "auto") -> NDArray[np.int64]:
-    """The number of the likeliest answer to each of the split's questions [Q]."""
-    model.eval()
-    device = next(model.parameters()).device
-    likeliest = []
-    for start in range(0, len(split), _EVALUATION_BATCH):
-        rows = np.arange(start, min(start + _EVALUATION_BATCH, len(split)))
-        with autocast(device, precision):
-            logits = model(*data.batch(split, rows).to(device).inputs)
-        likeliest.append(logits.argmax(dim=1).cpu().numpy())
-    return np.concatenate(likeliest)
-
-
-def score_split(model: SAN, data: PreparedData, split: Split, precision: str = "auto") -> float:
-    """The model's accuracy on a split, in [0, 1]."""
-    return accuracy(predict_split(model, data, split, precision), split.answers)
-
-
-def _answerable(split: Split) -> Split:
-    """The questions whose right answer is in the vocabulary: only those can teach."""
-    known = split.answers >= 0
-    return Split(split.images[known], split.questions[known], split.answers[known])
 
 
 def _shuffled_batches(

@@ -64,14 +64,14 @@ def tiny_source(tmp_path_factory: pytest.TempPathFactory) -> Source:
 @pytest.fixture
 def register(monkeypatch: pytest.MonkeyPatch) -> Callable[[Source], None]:
     """Makes a source a data set that `prepare` knows by name, for one test."""
-    return lambda source: monkeypatch.setitem(preparing.READERS, source.name, lambda: source)
+    return lambda source: monkeypatch.setitem(preparing.READERS, source.name, lambda *_: source)
 
 
 @pytest.fixture(scope="session")
 def _prepared_tiny(tiny_source: Source, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Options], PreparedData]:
     def prepare_tiny(options: Options) -> PreparedData:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setitem(preparing.READERS, "tiny", lambda: tiny_source)
+            patch.setitem(preparing.READERS, "tiny", lambda *_: tiny_source)
             return prepare("tiny", tmp_path_factory.mktemp("prepared") / "tiny", options)
 
     return prepare_tiny

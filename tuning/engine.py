@@ -4,19 +4,16 @@ import contextlib
 import io
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import ray
 from ray import tune
 
-from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
-from tuning.placement import Placement
 from tuning.run_folder import RunFolder
 from tuning.study import Study
-from tuning.trial import CPUS, DATA, FIXED, GPUS, SIGNS, SANWorker
+from tuning.trial import SHARED, SANWorker, Shared
 from tuning.tune_adapters import NUMBER, StudyScheduler, StudySearcher
 
 # Read by Ray when it is imported or started: nobody is asked for usage data; Tune neither writes logs of
@@ -68,27 +65,16 @@ def ray_session(log: Path, *, cpus: int, gpus: int, dashboard: bool) -> Iterator
             ray.shutdown()
 
 
-def run_trials(
-    study: Study, placement: Placement, data: PreparedData, fixed: Mapping[str, Any], run: RunFolder, *, signs: bool
-) -> None:
+def run_trials(study: Study, shared: Shared, slots: int, run: RunFolder) -> None:
     """Runs the study's trials to the end; every score and end is in the journal as soon as it is known.
 
     Args:
         study: asks for trials and remembers them.
-        placement: what each trial gets.
-        data: what they train on.
-        fixed: training settings that all trials share.
+        shared: what all trials share.
+        slots: trials that run at once.
         run: where Tune may keep what it needs.
-        signs: whether running trials are to show in the dashboard.
     """
-    common = {
-        FIXED: dict(fixed),
-        DATA: str(data.folder),
-        CPUS: placement.cpus,
-        GPUS: placement.gpus,
-        SIGNS: signs,
-    }
-    searcher = StudySearcher(study, slots=placement.slots, common=common)
+    searcher = StudySearcher(study, slots=slots, common={SHARED: shared})
     tuner = tune.Tuner(
         SANWorker,
         tune_config=tune.TuneConfig(

@@ -24,10 +24,10 @@ class Standing:
 
     Attributes:
         ended: trials that ended, oldest first.
-        running: each running trial's name, epochs and last accuracy (None before the first epoch).
+        running: each running trial's name, epochs and last score (None before the first epoch).
         total: trials in the end.
-        best: the complete trial with the best accuracy.
-        baseline: the baseline's best accuracy so far.
+        best: the complete trial with the best score.
+        baseline: the baseline's best score so far.
         seconds_left: a rough guess; None while there is nothing to go by.
     """
 
@@ -60,8 +60,8 @@ def standing(study: Study, elapsed: float) -> Standing:
 
 
 @contextmanager
-def show_progress(study: Study, title: str, console: Console | None = None) -> Iterator[None]:
-    """Shows a study's progress on stderr for as long as the context lasts."""
+def show_progress(study: Study, title: str, console: Console | None = None, metric: str = "accuracy") -> Iterator[None]:
+    """Shows a study's progress on stderr for as long as the context lasts; `metric` is the title of its scores."""
     console = console or Console(file=sys.stderr)
     started = time.monotonic()
     latest = [standing(study, 0.0)]
@@ -71,7 +71,7 @@ def show_progress(study: Study, title: str, console: Console | None = None) -> I
         return latest[0]
 
     def screen() -> RenderableType:
-        return _screen(latest[0], title, time.monotonic() - started)
+        return _screen(latest[0], title, metric, time.monotonic() - started)
 
     shown: set[int] = set()
 
@@ -101,12 +101,12 @@ def _line(trial: FrozenTrial, now: Standing, elapsed: float) -> str:
     reason = trial.user_attrs.get(REASON) or "complete"
     best = f"best {_percent(now.best.value)} (trial {now.best.number})" if now.best else "no best yet"
     return (
-        f"{_clock(elapsed)}  {_name(trial)} {reason}: {_percent(_accuracy(trial))} | {best}, "
+        f"{_clock(elapsed)}  {_name(trial)} {reason}: {_percent(_best_score(trial))} | {best}, "
         f"baseline {_percent(now.baseline)} | {len(now.ended)} of {now.total} ended{_left(now.seconds_left)}"
     )
 
 
-def _screen(now: Standing, title: str, elapsed: float) -> RenderableType:
+def _screen(now: Standing, title: str, metric: str, elapsed: float) -> RenderableType:
     """The live screen: counts, best against baseline, running trials, the last that ended."""
     states = Counter(trial.state for trial in now.ended)
     counts = (
@@ -119,12 +119,12 @@ def _screen(now: Standing, title: str, elapsed: float) -> RenderableType:
     table.add_column("")
     table.add_column("state")
     table.add_column("epochs", justify="right")
-    table.add_column("accuracy", justify="right")
+    table.add_column(metric, justify="right")
     for name, epochs, score in now.running:
         table.add_row(name, "[bold]running[/]", str(epochs), _percent(score))
     for trial in reversed(now.ended[-6:]):
         reason = trial.user_attrs.get(REASON) or "complete"
-        table.add_row(_name(trial), reason, str(len(trial.intermediate_values)), _percent(_accuracy(trial)))
+        table.add_row(_name(trial), reason, str(len(trial.intermediate_values)), _percent(_best_score(trial)))
     return Group(Text(title, style="bold"), Text(counts), Text(f"{best}, baseline {_percent(now.baseline)}"), table)
 
 
@@ -133,12 +133,12 @@ def _name(trial: FrozenTrial | Trial) -> str:
     return f"trial {trial.number:>3}" if repeated is None else f"repeat of trial {repeated}"
 
 
-def _accuracy(trial: FrozenTrial) -> float | None:
+def _best_score(trial: FrozenTrial) -> float | None:
     return max(trial.intermediate_values.values(), default=None)
 
 
-def _percent(accuracy: float | None) -> str:
-    return "–" if accuracy is None else f"{accuracy:.2%}"
+def _percent(score: float | None) -> str:
+    return "–" if score is None else f"{score:.2%}"
 
 
 def _clock(seconds: float) -> str:

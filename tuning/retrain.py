@@ -4,37 +4,48 @@ import argparse
 import json
 import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import ray
 import torch
 from optuna.trial import FrozenTrial
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
 
 from san_core.checkpoint import save_model
 from san_core.command_line import CommandLine, number, run_command, say
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
-from san_core.training import EpochResult, score_split, train_fn
+from san_core.evaluation import (
+    Score,
+    evaluate,
+    predict_split,
+    usable_metrics,
+    write_official_results,
+    write_predictions,
+)
+from san_core.models.san import SAN
+from san_core.training import EpochResult, train_fn
 from tuning.engine import machine_cpus, ray_session
 from tuning.run_folder import BASELINE_TRIAL, RunFolder, write_json
+from tuning.score_tables import as_records, print_scores, spread
 from tuning.study import RETRAINING_SEEDS, best_trial, training_seed
 
 
 @dataclass(frozen=True)
 class Job:
-    """One training: which trial's configuration, under which seed."""
+    """One training: which trial's configuration, under which seed, ended after how many epochs.
+
+    The configuration keeps the search's number of epochs, since schedules follow from it.
+    """
 
     name: str
     trial: int
     config: TrainingConfig
+    epochs: int
 
 
 def _parse() -> argparse.Namespace:
@@ -63,6 +74,23 @@ def main() -> None:
     if out.exists():
         raise InputError(f"model folder {out} exists already; delete it or choose another with --out")
     jobs = _plan(run, name, trial, options.seeds)
+    for reason in usable_metrics(data)[1]:
+        say(reason)
+    with _folder_when_whole(out) as partial:
+        scores = _run_jobs(jobs, data, run, partial)
+        table = spread([(job.name, job.trial, job.epochs) for job in jobs], scores)
+        write_json(partial / "test_scores.json", {"split": _held_out(data), "scores": as_records(table)})
+    if options.json:
+        print(json.dumps({"model": str(out), "split": _held_out(data), "scores": as_records(table)}))
+    else:
+        print(f"{_held_out(data)} scores on {data.name}:\n")
+        print_scores(table)
+        print(f"\nmodel folder, trained under the first seed: {out}")
+
+
+@contextmanager
+def _folder_when_whole(out: Path) -> Iterator[Path]:
+    """A hidden folder that gets its name when the context ends well, and goes when it does not."""
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
@@ -70,15 +98,10 @@ def main() -> None:
     except OSError as error:
         raise InputError(f"cannot write model folder {out}: {error.strerror}") from error
     try:
-        table = _spread(jobs, _run_jobs(jobs, data, run, partial))
-        write_json(partial / "test_scores.json", {"configurations": _records(table)})
+        yield partial
         partial.rename(out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    if options.json:
-        print(json.dumps({"model": str(out), "configurations": _records(table)}))
-    else:
-        _print(table, out, data)
 
 
 def _chosen_trial(run: RunFolder, wanted: int | None) -> FrozenTrial:
@@ -108,6 +131,11 @@ def _open_data(run: RunFolder) -> PreparedData:
     return data
 
 
+def _held_out(data: PreparedData) -> str:
+    """The split that scores are measured on: test, or validation for data without answered test questions."""
+    return "test" if "test" in data.splits else "validation"
+
+
 def _plan(run: RunFolder, name: str, trial: FrozenTrial, seeds: int) -> list[Job]:
     """Each seed's training of the trial and of the baseline, for as many epochs as served each best."""
     fixed, seed = run.setting("fixed"), run.setting("seed")
@@ -118,13 +146,9 @@ def _plan(run: RunFolder, name: str, trial: FrozenTrial, seeds: int) -> list[Job
             name=label,
             trial=source.number,
             config=TrainingConfig.from_dict(
-                {
-                    **fixed,
-                    **source.params,
-                    "epochs": _best_epoch(source),
-                    "seed": training_seed(seed, RETRAINING_SEEDS, repeat),
-                }
+                {**fixed, **source.params, "seed": training_seed(seed, RETRAINING_SEEDS, repeat)}
             ),
+            epochs=_best_epoch(source),
         )
         for repeat in range(seeds)
         for label, source in chosen.items()
@@ -132,13 +156,13 @@ def _plan(run: RunFolder, name: str, trial: FrozenTrial, seeds: int) -> list[Job
 
 
 def _best_epoch(trial: FrozenTrial) -> int:
-    """The epoch with the trial's best validation accuracy, the earliest of equals."""
+    """The epoch with the trial's best validation score, the earliest of equals."""
     scores = trial.intermediate_values
     return max(scores, key=lambda epoch: (scores[epoch], -epoch))
 
 
-def _run_jobs(jobs: list[Job], data: PreparedData, run: RunFolder, out: Path) -> list[float]:
-    """Every job's test accuracy; the model of the retrained configuration's first seed goes to `out`."""
+def _run_jobs(jobs: list[Job], data: PreparedData, run: RunFolder, out: Path) -> list[list[Score]]:
+    """Every job's scores; the model of the retrained configuration's first seed goes to `out`."""
     cpus, gpus = run.setting("cpus_per_trial"), torch.cuda.device_count()
     cores = max(machine_cpus(), cpus)
     # Asking for more cores than threads keeps no more trainings at once than the search had trials. Rounded
@@ -149,87 +173,68 @@ def _run_jobs(jobs: list[Job], data: PreparedData, run: RunFolder, out: Path) ->
     )
     with ray_session(run.path / "retrain.log", cpus=cores, gpus=gpus, dashboard=False):
         pending = {
-            train.remote(job.config.to_dict(), str(data.folder), cpus, str(out.resolve()) if i == 0 else None): i
+            train.remote(
+                job.config.to_dict(), job.epochs, str(data.folder), cpus, str(out.resolve()) if i == 0 else None
+            ): i
             for i, job in enumerate(jobs)
         }
-        scores: dict[int, float] = {}
+        scores: dict[int, list[Score]] = {}
         while pending:
             done, _ = ray.wait(list(pending))
             index = pending.pop(done[0])
             scores[index] = _result(done[0], jobs[index])
-            say(f"{len(scores)} of {len(jobs)}: {jobs[index].name}, test accuracy {scores[index]:.2%}")
+            overall = scores[index][0]
+            say(f"{len(scores)} of {len(jobs)}: {jobs[index].name}, {overall.metric} {overall.mean:.2%}")
     return [scores[i] for i in range(len(jobs))]
 
 
-def _result(reference: ray.ObjectRef[float], job: Job) -> float:
-    """A finished job's test accuracy.
+def _result(reference: ray.ObjectRef[list[Score]], job: Job) -> list[Score]:
+    """A finished job's scores.
 
     Raises:
         InputError: if its training failed.
     """
     try:
-        return float(ray.get(reference))
+        scores: list[Score] = ray.get(reference)
     except ray.exceptions.RayError as error:
         reason = str(error).strip().splitlines()[-1]
         raise InputError(f"training trial {job.trial} under seed {job.config.seed} failed: {reason}") from error
+    return scores
 
 
-def _train_and_test(config: Mapping[str, Any], data_folder: str, threads: int, save_to: str | None) -> float:
-    """One training on train plus validation, and its accuracy on the test split."""
+def _train_and_test(
+    config: Mapping[str, Any], epochs: int, data_folder: str, threads: int, save_to: str | None
+) -> list[Score]:
+    """One training on everything but the held-out split, and its scores on that."""
     torch.set_num_threads(threads)
     settings, data = TrainingConfig.from_dict(config), PreparedData.open(Path(data_folder))
-    model = train_fn(settings, data, _stop_if_diverged, train_on=("train", "validation"), score_on=None)
-    score = score_split(model, data, data.split("test"), settings.precision)
+    held_out = _held_out(data)
+
+    def go_on(result: EpochResult) -> bool:
+        if result.diverged:
+            raise InputError(f"it diverged in epoch {result.epoch}: the loss is {result.loss}")
+        return result.epoch < epochs
+
+    train_on = ("train", "validation") if held_out == "test" else ("train",)
+    model = train_fn(settings, data, go_on, train_on=train_on, score_on=None)
+    predictions, questions = predict_split(model, data, data.split(held_out), settings.precision), data.asked(held_out)
+    metrics, _ = usable_metrics(data)
+    scores = evaluate(predictions, questions, metrics)
     if save_to is not None:
-        save_model(Path(save_to), model, settings, data, {"test_accuracy": score})
-    return score
+        overall = {score.metric: score.mean for score in scores if score.kind == "all"}
+        save_model(Path(save_to), model, settings, data, {"split": held_out, "epochs": epochs, "scores": overall})
+        write_predictions(Path(save_to) / f"predictions-{held_out}.parquet", predictions, questions, metrics)
+        _write_results(model, settings, data, Path(save_to))
+    return scores
 
 
-def _stop_if_diverged(result: EpochResult) -> bool:
-    if result.diverged:
-        raise InputError(f"it diverged in epoch {result.epoch}: the loss is {result.loss}")
-    return True
-
-
-def _spread(jobs: list[Job], scores: list[float]) -> pd.DataFrame:
-    """Mean and sample standard deviation of each configuration's test accuracy."""
-    rows = pd.DataFrame(
-        {
-            "configuration": [job.name for job in jobs],
-            "trial": [job.trial for job in jobs],
-            "epochs": [job.config.epochs for job in jobs],
-            "test_accuracy": scores,
-        }
-    )
-    return (
-        rows.groupby(["configuration", "trial", "epochs"], sort=False)["test_accuracy"]
-        .agg(seeds="count", mean="mean", std="std", accuracies=list)
-        .reset_index()
-    )
-
-
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows, fit for JSON: None where a single seed has no spread."""
-    return table.astype(object).where(table.notna(), None).to_dict("records")  # type: ignore[return-value]
-
-
-def _print(table: pd.DataFrame, out: Path, data: PreparedData) -> None:
-    print(f"test accuracy on {data.name}, {len(data.split('test')):,} questions:\n")
-    shown = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    for heading in ("", "trial", "epochs", "seeds", "mean", "s.d. (points)", "lowest", "highest"):
-        shown.add_column(heading, justify="right" if heading else "left")
-    for row in table.to_dict("records"):
-        scores = row["accuracies"]
-        shown.add_row(
-            row["configuration"],
-            *(str(row[column]) for column in ("trial", "epochs", "seeds")),
-            f"{row['mean']:.2%}",
-            "–" if pd.isna(row["std"]) else f"{100 * row['std']:.2f}",
-            f"{min(scores):.2%}",
-            f"{max(scores):.2%}",
-        )
-    Console(highlight=False).print(shown)
-    print(f"\nmodel folder, trained under the first seed: {out}")
+def _write_results(model: SAN, config: TrainingConfig, data: PreparedData, out: Path) -> None:
+    """For VQA the answers in the official form, also to the questions nobody answered."""
+    if "vqa" not in data.metrics:
+        return
+    for name in {_held_out(data), "unanswered"} & set(data.splits):
+        predictions = predict_split(model, data, data.split(name), config.precision)
+        write_official_results(out / f"vqa-results-{name}.json", predictions, data.asked(name))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,10 @@ from san_core.config import TrainingConfig
 from san_core.data.prepare import READERS, prepare
 from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
+from san_core.evaluation import objective
+from san_core.metrics import METRICS, Metric, metric_called
+from san_core.presets import PRESETS, preset
+from san_core.training import build_model
 from search_spaces import SearchSpace, SearchSpaceError, load
 from tuning.engine import machine_cpus, ray_session, run_trials
 from tuning.environment import describe_environment
@@ -27,8 +31,13 @@ from tuning.placement import Placement, place
 from tuning.progress import show_progress
 from tuning.run_folder import SEED, RunFolder, write_json
 from tuning.study import best_trial, start_confirmation, start_search
+from tuning.trial import Shared
 
 DATA = Path("data")
+"""Where prepared data sets are."""
+
+EMBEDDED = "easy-vqa"
+"""The data set that comes with its package and is prepared where it is missing."""
 
 
 def _parse() -> argparse.Namespace:
@@ -37,9 +46,15 @@ def _parse() -> argparse.Namespace:
         "Searches the hyperparameters of a Stacked Attention Network: Optuna chooses, Ray Tune places and runs.",
     )
     add = parser.add_argument
-    add("--data", default="easy-vqa", help=f"data set ({', '.join(READERS)}) or folder written by san_core.prepare")
+    add(
+        "--data",
+        default=EMBEDDED,
+        help=f"prepared data set ({', '.join(READERS)}) or folder written by san_core.prepare",
+    )
     add("--space", default="san", help="search space, a file in search_spaces/")
     add("--trials", type=number(int, at_least=1), default=24, help="trials, the baseline included")
+    add("--metric", help=f"the objective: {', '.join(METRICS)} (default: what the data set's literature leads with)")
+    add("--preset", help=f"the paper's dimensions: {', '.join(PRESETS)}")
     add("--epochs", type=number(int, at_least=1), help="epochs of a full trial (default: what suits the data set)")
     add("--set", action="append", default=[], metavar="SETTING=VALUE", help="fix a training setting; may be repeated")
     add(
@@ -72,6 +87,8 @@ def main() -> int:
     options = _parse()
     space = _load_space(options.space)
     chosen = _chosen_settings(options, space)
+    if options.metric:
+        metric_called(options.metric)
     path = RunFolder.locate(options.run, Path(options.data).resolve().name)
     RunFolder.check_available(path)
     cpus, gpus = machine_cpus(), torch.cuda.device_count()
@@ -83,38 +100,39 @@ def main() -> int:
         concurrent=options.concurrent,
     )
     data = _open_data(options.data)
+    metric = objective(data, options.metric)
     config = TrainingConfig.from_dict({**data.training_defaults, **chosen, **space.baseline})
+    build_model(config, data)  # settings that do not go with the data are told of now
     fixed = {name: value for name, value in config.to_dict().items() if name not in {*space.parameters, "seed"}}
-    run = RunFolder.create(path, _settings(options, space, fixed, data, placement), describe_environment(cpus))
-    return _search(options, space, fixed, data, placement, run)
+    run = RunFolder.create(path, _settings(options, space, fixed, data, placement, metric), describe_environment(cpus))
+    shared = Shared(
+        str(data.folder), metric.name, fixed, placement.cpus, placement.gpus, signs=not options.no_dashboard
+    )
+    return _search(options, space, shared, placement, run)
 
 
 def _search(
-    options: argparse.Namespace,
-    space: SearchSpace,
-    fixed: dict[str, Any],
-    data: PreparedData,
-    placement: Placement,
-    run: RunFolder,
+    options: argparse.Namespace, space: SearchSpace, shared: Shared, placement: Placement, run: RunFolder
 ) -> int:
     """Runs search and confirmation on Ray, then writes and prints the results."""
-    epochs = int(fixed["epochs"])
+    epochs, title = int(shared.fixed["epochs"]), run.setting("metric_title")
+    data = run.setting("data_name")
     started = time.monotonic()
     interrupted = False
     say(f"run folder {run.path}; {placement.describe()}")
     study = start_search(run, space, trials=options.trials, epochs=epochs, seed=options.seed)
-    dashboard = not options.no_dashboard
     try:
-        with ray_session(run.log, cpus=machine_cpus(), gpus=torch.cuda.device_count(), dashboard=dashboard) as url:
+        with ray_session(run.log, cpus=machine_cpus(), gpus=torch.cuda.device_count(), dashboard=shared.signs) as url:
             if url:
                 say(f"Ray dashboard: {url} (to log in, paste what this prints: {_program('ray')} get-auth-token)")
-            with show_progress(study, f"searching {options.space} on {data.name}: {options.trials} trials"):
-                run_trials(study, placement, data, fixed, run, signs=dashboard)
+            with show_progress(study, f"searching {options.space} on {data}: {options.trials} trials", metric=title):
+                run_trials(study, shared, placement.slots, run)
             best = best_trial(study.optuna)
             if options.confirm and best:
                 again = start_confirmation(run, space, best, seeds=options.confirm, epochs=epochs, seed=options.seed)
-                with show_progress(again, f"confirming best and baseline under {options.confirm} fresh seeds"):
-                    run_trials(again, placement, data, fixed, run, signs=dashboard)
+                heading = f"confirming best and baseline under {options.confirm} fresh seeds"
+                with show_progress(again, heading, metric=title):
+                    run_trials(again, shared, placement.slots, run)
     except KeyboardInterrupt:
         interrupted = True
     best = best_trial(study.optuna)
@@ -141,7 +159,7 @@ def _load_space(name: str) -> SearchSpace:
 
 def _chosen_settings(options: argparse.Namespace, space: SearchSpace) -> dict[str, Any]:
     """The training settings the user fixed, checked before anything is computed."""
-    chosen: dict[str, Any] = {}
+    chosen: dict[str, Any] = preset(options.preset) if options.preset else {}
     for text in options.set:
         name, equals, value = text.partition("=")
         if not equals:
@@ -165,17 +183,26 @@ def _parse_value(text: str) -> int | float | str:
 
 
 def _open_data(name: str) -> PreparedData:
-    if name in READERS:
+    if name == EMBEDDED:
         return prepare(name, DATA / name)
-    if not Path(name).is_dir():
+    folder = DATA / name if name in READERS else Path(name)
+    if name in READERS and not folder.is_dir():
+        raise InputError(f"data set {name} is not prepared; first: python -m san_core.prepare {name} --root FOLDER")
+    if not folder.is_dir():
         raise InputError(
-            f"unknown data set {name!r}; accepted: {', '.join(READERS)}, or a folder written by san_core.prepare"
+            f"unknown data set {name!r}; accepted: {EMBEDDED}, a folder written by san_core.prepare, or the name of a "
+            f"data set prepared in {DATA}/: {', '.join(READERS)}"
         )
-    return PreparedData.open(Path(name))
+    return PreparedData.open(folder)
 
 
 def _settings(
-    options: argparse.Namespace, space: SearchSpace, fixed: dict[str, Any], data: PreparedData, placement: Placement
+    options: argparse.Namespace,
+    space: SearchSpace,
+    fixed: dict[str, Any],
+    data: PreparedData,
+    placement: Placement,
+    metric: Metric,
 ) -> dict[str, Any]:
     """What the run folder remembers of how the search was asked for."""
     return {
@@ -184,6 +211,8 @@ def _settings(
         "data": str(data.folder),
         "data_name": data.name,
         "data_fingerprint": data.fingerprint,
+        "metric": metric.name,
+        "metric_title": metric.title,
         "validation_questions": data.manifest["counts"]["validation"],
         "space": options.space,
         "baseline": dict(space.baseline),
@@ -204,7 +233,7 @@ def _write_results(run: RunFolder, best: FrozenTrial | None) -> None:
     write(run)
     if best:
         settings = {**run.settings["fixed"], **best.params, "seed": best.user_attrs[SEED]}
-        write_json(run.best_file, {"trial": best.number, "accuracy": best.value, "settings": settings})
+        write_json(run.best_file, {"trial": best.number, "score": best.value, "settings": settings})
 
 
 def _print_results(options: argparse.Namespace, run: RunFolder, best: FrozenTrial | None, seconds: float) -> None:
@@ -219,7 +248,8 @@ def _print_results(options: argparse.Namespace, run: RunFolder, best: FrozenTria
     print("\nnext, retrain the best configuration and test it:")
     print(f"  {python} -m tuning.retrain {path}")
     print("then ask the model about any picture:")
-    print(f'  {python} -m san_core.predict {model} IMAGE "what color is the shape?"')
+    question = PreparedData.open(Path(run.setting("data"))).asked("validation")[0].text
+    print(f"  {python} -m san_core.predict {model} IMAGE {shlex.quote(question)}")
 
 
 def _program(name: str) -> str:

@@ -32,7 +32,7 @@ class LiveTrial:
     Attributes:
         trial: the trial in Optuna's study.
         seed: of its training.
-        scores: accuracy of each epoch so far, by epoch.
+        scores: of each epoch so far, by epoch.
         seconds: its epochs took.
         stopped: why it was told to stop early; empty while it may go on.
     """
@@ -97,14 +97,14 @@ class Study:
         self.on_change()
         return live
 
-    def report(self, number: int, epoch: int, accuracy: float, loss: float, seconds: float) -> bool:
+    def report(self, number: int, epoch: int, score: float, loss: float, seconds: float) -> bool:
         """Records an epoch; returns whether the trial is to go on.
 
-        A diverged epoch is recorded with accuracy 0, so that the sampler learns to keep away.
+        A diverged epoch is recorded with score 0, so that the sampler learns to keep away.
         """
         live = self.live[number]
         diverged = not math.isfinite(loss)
-        live.scores[epoch] = 0.0 if diverged else accuracy
+        live.scores[epoch] = 0.0 if diverged else score
         live.seconds += seconds
         live.trial.report(live.scores[epoch], epoch)
         if diverged:
@@ -193,6 +193,6 @@ def start_confirmation(
 
 
 def best_trial(study: optuna.Study) -> FrozenTrial | None:
-    """The complete trial with the best accuracy, the earliest of equals; None if no trial is complete."""
+    """The complete trial with the best score, the earliest of equals; None if no trial is complete."""
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     return max(complete, key=lambda trial: (trial.value, -trial.number), default=None)

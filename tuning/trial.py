@@ -2,6 +2,8 @@
 
 import os
 import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +17,32 @@ from san_core.training import Training
 from tuning.sign import Trial
 from tuning.tune_adapters import NUMBER, SETTINGS
 
-FIXED = "fixed"
-DATA = "data"
-CPUS = "cpus"
-GPUS = "gpus"
-SIGNS = "signs"
+SHARED = "shared"
+"""Key of what all trials share in a trial's configuration."""
 
 SIGN_AFTER = float(os.environ.get("SAN_SIGN_AFTER", "10"))
 """Seconds after which a trial gets its sign in the dashboard: starting one costs a core about two seconds."""
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all trials of a study share.
+
+    Attributes:
+        data: folder of the prepared data set.
+        metric: name of the objective.
+        fixed: training settings that are not searched.
+        cpus: cores, and threads, of a trial.
+        gpus: of a trial.
+        signs: whether running trials are to show in the dashboard.
+    """
+
+    data: str
+    metric: str
+    fixed: Mapping[str, Any]
+    cpus: int
+    gpus: float
+    signs: bool
 
 
 class SANWorker(tune.Trainable):
@@ -31,12 +51,12 @@ class SANWorker(tune.Trainable):
     @classmethod
     def default_resource_request(cls, config: dict[str, Any]) -> tune.PlacementGroupFactory:
         """What Ray is to set aside for a trial: a thread needs a core."""
-        return tune.PlacementGroupFactory([{"CPU": config[CPUS], "GPU": config[GPUS]}])
+        return tune.PlacementGroupFactory([{"CPU": config[SHARED].cpus, "GPU": config[SHARED].gpus}])
 
     def setup(self, config: dict[str, Any]) -> None:
         """Prepares for the first trial."""
-        torch.set_num_threads(config[CPUS])
-        self._data = PreparedData.open(Path(config[DATA]))
+        torch.set_num_threads(config[SHARED].cpus)
+        self._data = PreparedData.open(Path(config[SHARED].data))
         self._sign: object = None
         self._training: Training | None = None
         self._sign_timer = threading.Timer(0, lambda: None)
@@ -44,13 +64,14 @@ class SANWorker(tune.Trainable):
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Prepares for the next trial."""
-        settings = new_config[SETTINGS]
+        settings, shared = new_config[SETTINGS], new_config[SHARED]
         self.cleanup()
-        if new_config[SIGNS]:
+        if shared.signs:
             title = _title(new_config[NUMBER], settings)
             self._sign_timer = threading.Timer(SIGN_AFTER, self._put_up_sign, [title])
             self._sign_timer.start()
-        self._training = Training(TrainingConfig.from_dict({**new_config[FIXED], **settings}), self._data)
+        config = TrainingConfig.from_dict({**shared.fixed, **settings})
+        self._training = Training(config, self._data, metric=shared.metric)
         return True
 
     def step(self) -> dict[str, Any]:
@@ -61,7 +82,7 @@ class SANWorker(tune.Trainable):
         return {
             "epoch": result.epoch,
             "loss": result.loss,
-            "accuracy": result.accuracy,
+            "score": result.score,
             "seconds": result.seconds,
         }
 

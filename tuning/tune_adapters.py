@@ -81,7 +81,7 @@ class StudyScheduler(FIFOScheduler):
         """Records the epoch; tells Tune to go on or to stop."""
         del tune_controller
         go_on = self._study.report(
-            trial.config[NUMBER], result["epoch"], result["accuracy"], result["loss"], result["seconds"]
+            trial.config[NUMBER], result["epoch"], result["score"], result["loss"], result["seconds"]
         )
         return str(TrialScheduler.CONTINUE if go_on else TrialScheduler.STOP)
 

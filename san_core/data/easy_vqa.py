@@ -32,7 +32,8 @@ def read() -> Source:
 
 
 def _questions(split: str, texts: list[str], answers: list[str], images: list[int]) -> list[Question]:
-    return [Question(*row) for row in zip(texts, answers, (f"{split}/{i}" for i in images), strict=True)]
+    rows = zip(texts, answers, (f"{split}/{i}" for i in images), strict=True)
+    return [Question(*row, id=f"{split}:{number}") for number, row in enumerate(rows)]
 
 
 def _images(split: str, paths: dict[int, str]) -> dict[str, Path]:

@@ -1,25 +1,101 @@
-"""Image files as pixels."""
+"""Image files as pixels, whatever a camera or a program made of them."""
 
+import io
+import struct
+import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from san_core.errors import InputError
+from san_core.files import read_bytes
+
+# A picture of more pixels than Pillow's limit is more likely an attack or a mistake than a photograph.
+warnings.simplefilter("error", Image.DecompressionBombWarning)
+
+# What undoes each EXIF orientation. Pillow's own exif_transpose rewrites the EXIF data, which fails on damaged ones.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture as a person sees it.
+
+    Attributes:
+        image: upright, RGB.
+        remarks: what had to be done to make it so.
+    """
+
+    image: Image.Image
+    remarks: tuple[str, ...] = ()
+
+
+def open_picture(path: Path) -> Picture:
+    """Reads a picture: turned as its EXIF data say, grey, palette, CMYK and 16-bit pictures as RGB.
+
+    Where it is transparent it becomes white.
+
+    Raises:
+        InputError: if the file is missing, is not a picture Pillow can read, is cut short, or has more
+            pixels than Pillow's limit against decompression bombs.
+    """
+    try:
+        content = read_bytes(path)
+    except InputError as error:
+        raise InputError(f"image {error}") from error
+    if not content:
+        raise InputError(f"image {path} cannot be read: it is empty")
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            exif = image.getexif()  # before the pixels: decoding a TIFF closes its file, and turns it
+            to_be_turned = exif.get(ExifTags.Base.Orientation) in _TURNS
+            image.load()
+            turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+            upright = image if turn is None else image.transpose(turn)
+            remarks = (["turned as its EXIF data say"] if to_be_turned else []) + (
+                [f"mode {image.mode} converted to RGB"] if image.mode != "RGB" else []
+            )
+            return Picture(_to_rgb(upright), tuple(remarks))
+    except UnidentifiedImageError as error:
+        raise InputError(f"image {path} cannot be read: it is in no format known here") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise InputError(f"image {path} has too many pixels: {error}") from error
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
+        raise InputError(f"image {path} cannot be read: {error}") from error
 
 
 def load_pixels(path: Path, size: int) -> NDArray[np.uint8]:
     """The picture brought to `size` x `size` pixels: RGB, uint8 [size, size, 3].
 
     Raises:
-        InputError: if the file is missing or is not a picture Pillow can read.
+        InputError: as `open_picture`.
     """
-    try:
-        with Image.open(path) as image:
-            square = image.convert("RGB").resize((size, size), Image.Resampling.BICUBIC)
-    except FileNotFoundError as error:
-        raise InputError(f"image {path} does not exist") from error
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError) as error:
-        raise InputError(f"image {path} cannot be read: {error}") from error
-    return np.asarray(square)
+    return to_pixels(open_picture(path), size)
+
+
+def to_pixels(picture: Picture, size: int) -> NDArray[np.uint8]:
+    """The picture brought to `size` x `size` pixels: RGB, uint8 [size, size, 3]."""
+    return np.asarray(picture.image.resize((size, size), Image.Resampling.BICUBIC))
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image.copy()
+    if image.mode.startswith("I"):  # 16 bits; Pillow's own conversion would cut them off at 255
+        return Image.fromarray((np.asarray(image).astype(np.int64) // 257).clip(0, 255).astype(np.uint8)).convert("RGB")
+    if image.mode in {"RGBA", "LA", "PA", "La", "RGBa"} or "transparency" in image.info:
+        opaque = image.convert("RGBA")
+        paper = Image.new("RGBA", opaque.size, "white")
+        return Image.alpha_composite(paper, opaque).convert("RGB")
+    return image.convert("RGB")

@@ -3,41 +3,31 @@
 import hashlib
 import json
 import shutil
-import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from filelock import FileLock
-from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
 
-from san_core.data import easy_vqa
-from san_core.data.images import load_pixels
-from san_core.data.prepared import FEATURES, FORMAT, MANIFEST, PIXELS, QUESTIONS, PreparedData, Split
-from san_core.data.source import Question, Source, split_by_image
+from san_core.data import coco_qa, daquar, easy_vqa, vqa
+from san_core.data.image_table import PROGRESS, progress, write_images
+from san_core.data.numbering import build_vocabularies, coverage, write_splits
+from san_core.data.prepared import FORMAT, MANIFEST, PROBLEMS, SPLITS, WORD_VECTORS, PreparedData
+from san_core.data.problems import Problems
+from san_core.data.source import NOWHERE, Location, Question, Source, split_by_image
 from san_core.errors import InputError
-from san_core.hardware import autocast, best_device, fastest_precision
-from san_core.models.image_encoder import ImageEncoder, architecture_of, build_image_encoder
-from san_core.text import PADDING, Vocabulary, most_common, tokenize
+from san_core.files import digest
+from san_core.hardware import best_device, fastest_precision
+from san_core.models.image_encoder import architecture_of, layer_of, regions
+from san_core.word_vectors import read_word_vectors
 
-READERS = {"easy-vqa": easy_vqa.read}
+_INPUTS = "inputs.json"
 
-_IMAGES_PER_STEP = 64
+Reader = Callable[[Location, Problems], Source]
 
 
 @dataclass(frozen=True)
@@ -46,196 +36,216 @@ class Options:
 
     Attributes:
         encoder: name of the image encoder.
+        layer: its layer to take regions from; None takes its last.
+        grid: regions along an edge, 1 pools the whole image; None takes what the layer gives.
         image_size: edge in pixels every image is brought to; None takes what suits the data set.
-        fine_tune: keep the images as pixels, so that training trains the encoder as well.
-        seed: of the cut of validation out of train.
+        fine_tune: keep the images as pixels, so that training trains the encoder as well. Always so for an
+            encoder without pretrained weights.
+        top_answers: size of the answer vocabulary; None takes what suits the data set.
+        word_vectors: text file of pretrained word vectors (word2vec or GloVe format); None for none.
+        test_share: share of the images whose questions become the test split, in [0, 1), for data that
+            come without one.
+        seed: of the cuts of validation and test.
+        strict: make every flaw of the data an error.
     """
 
     encoder: str = "efficientnet-lite0"
+    layer: str | None = None
+    grid: int | None = None
     image_size: int | None = None
     fine_tune: bool = False
+    top_answers: int | None = None
+    word_vectors: Path | None = None
+    test_share: float = 0.0
     seed: int = 0
+    strict: bool = False
 
 
-def prepare(name: str, out: Path, options: Options = Options()) -> PreparedData:
+def prepare(name: str, out: Path, options: Options = Options(), location: Location = NOWHERE) -> PreparedData:
     """Prepares the data set called `name` in the folder `out`, or finds it prepared there.
 
-    The folder appears under its name only when it is whole.
+    The folder appears under its name only when it is whole; an interrupted preparation goes on where it
+    stopped. The data's flaws are listed in `problems.txt` there.
 
     Raises:
-        InputError: for an unknown data set or encoder, an image that cannot be read, a folder that
-            cannot be written, or one that holds data prepared differently.
+        InputError: for an unknown data set or encoder, a missing file, too many unreadable images, a
+            folder that cannot be written, or one that holds data prepared differently.
     """
-    source = _read(name)
+    if name not in READERS:
+        raise InputError(f"unknown data set {name!r}; accepted: {', '.join(READERS)}")
+    problems = Problems(strict=options.strict)
+    source = _cut_test(READERS[name](location, problems), options)
     inputs = _describe_inputs(source, options)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(out.parent / f".{out.name}.lock"):
             if out.exists():
-                return _reuse(out, inputs)
-            partial = out.with_name(f".{out.name}.partial")
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir()
-            try:
-                _write(source, inputs, partial)
+                return _reuse(out, inputs, strict=options.strict)
+            with _partial_folder(out, inputs) as partial:
+                _write(source, inputs, options, partial, problems)
+                for note in (_INPUTS, PROGRESS):
+                    (partial / note).unlink()
                 partial.rename(out)
-            finally:
-                shutil.rmtree(partial, ignore_errors=True)
     except OSError as error:
         raise InputError(f"cannot write prepared data to {out}: {error}") from error
     return PreparedData.open(out)
 
 
-def _read(name: str) -> Source:
-    if name not in READERS:
-        raise InputError(f"unknown data set {name!r}; accepted: {', '.join(READERS)}")
-    return READERS[name]()
+def _root(location: Location) -> Path:
+    if location.root is None:
+        raise InputError("this data set needs --root FOLDER, the folder that holds its files")
+    return location.root
+
+
+READERS: dict[str, Reader] = {
+    "easy-vqa": lambda _, __: easy_vqa.read(),
+    **{
+        f"daquar-{size}": lambda location, problems, size=size: daquar.read(  # type: ignore[misc]
+            size, _root(location), problems, single_answers=location.single_answers
+        )
+        for size in daquar.FILES
+    },
+    "coco-qa": lambda location, problems: coco_qa.read(_root(location), problems),
+    "vqa-v1": lambda location, problems: vqa.read("v1", _root(location), problems),
+    "vqa-v2": lambda location, problems: vqa.read("v2", _root(location), problems),
+    "vqa": lambda location, problems: vqa.read_own("vqa", location.train, location.test, problems),
+}
+"""The data sets by name."""
+
+
+def _cut_test(source: Source, options: Options) -> Source:
+    """Cuts a test split out of the training questions where one is asked for.
+
+    Raises:
+        InputError: if one came with them.
+    """
+    if not options.test_share:
+        return source
+    if source.test:
+        raise InputError(f"test share must be 0 for data with a test split, but got {options.test_share:g}")
+    train, test = split_by_image(source.train, share=options.test_share, seed=options.seed + 1)
+    return replace(source, train=train, test=test)
 
 
 def _describe_inputs(source: Source, options: Options) -> dict[str, Any]:
     """Everything the prepared data follow from; two equal descriptions mean equal data."""
     architecture = architecture_of(options.encoder)
     size = source.image_size if options.image_size is None else options.image_size
-    if size < architecture.stride:
-        raise InputError(f"image size must be >= {architecture.stride} pixels for {options.encoder}, but got {size}")
-    questions = [(q.text, q.answer, q.image) for part in (source.train, source.test) for q in part]
+    edge = regions(options.encoder, options.layer, options.grid, size)
+    word_vectors = options.word_vectors and digest(options.word_vectors)
+    questions = [
+        [q.text, q.answer, q.image, q.id, q.answers, q.answer_type, q.question_type]
+        for part in (source.train, source.test, source.unanswered)
+        for q in part
+    ]
     return {
         "format": FORMAT,
         "data": source.name,
         "questions": _digest(questions),
-        "images": _digest(sorted((key, _file_digest(path)) for key, path in source.images.items())),
+        "images": _digest(_image_digests(source.images)),
         "encoder": options.encoder,
+        "layer": layer_of(options.encoder, options.layer).name,
+        "grid": edge,
         "weights": architecture.weights,
         "precision": fastest_precision(best_device()),
         "image_size": size,
-        "fine_tune": options.fine_tune,
+        "fine_tune": options.fine_tune or architecture.weights is None,
+        "top_answers": options.top_answers or source.top_answers,
+        "word_vectors": word_vectors,
+        "test_share": options.test_share,
         "seed": options.seed,
     }
 
 
+def _image_digests(images: Mapping[str, Path]) -> list[tuple[str, str]]:
+    """Every image's key and hash of its content."""
+    keys = sorted(images)
+    with progress() as bars, ThreadPoolExecutor() as pool:
+        digests = bars.track(pool.map(_file_digest, (images[k] for k in keys)), len(keys), description="checking")
+        return list(zip(keys, digests, strict=True))
+
+
 def _file_digest(path: Path) -> str:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise InputError(f"image {path} cannot be read: {error}") from error
+        return digest(path)
+    except InputError:
+        return "unreadable"
 
 
 def _digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16]
 
 
-def _reuse(out: Path, inputs: Mapping[str, Any]) -> PreparedData:
+def _reuse(out: Path, inputs: Mapping[str, Any], *, strict: bool) -> PreparedData:
+    """The data prepared earlier, if it was from the same inputs."""
     data = PreparedData.open(out)
-    found = data.manifest["inputs"]
-    differing = [
-        f"{key} {found.get(key)!r} instead of {value!r}" for key, value in inputs.items() if found.get(key) != value
-    ]
-    if differing:
-        raise InputError(
-            f"{out} was prepared from something else: {'; '.join(differing)}; delete it or choose another folder"
-        )
+    if differing := _differences(data.manifest["inputs"], inputs):
+        raise InputError(f"{out} was prepared from something else: {differing}; delete it or choose another folder")
+    if strict and data.manifest["problems"]:
+        raise InputError(f"{out} was prepared from flawed data; {out / PROBLEMS} lists what --strict does not accept")
     return data
 
 
-def _write(source: Source, inputs: dict[str, Any], folder: Path) -> None:
-    train, validation = split_by_image(source.train, seed=inputs["seed"])
-    splits = {"train": train, "validation": validation, "test": source.test}
-    words = Vocabulary(most_common(word for question in train for word in tokenize(question.text)))
-    answers = most_common(question.answer for question in train)
-    image_keys = sorted({question.image for part in splits.values() for question in part})
-    texts = sorted({question.text for part in splits.values() for question in part})
+def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    return "; ".join(
+        f"{k} {found.get(k)!r} instead of {value!r}" for k, value in wanted.items() if found.get(k) != value
+    )
 
-    np.save(folder / QUESTIONS, _pad([words.encode(text) for text in texts]))
-    for name, questions in splits.items():
-        _number(questions, image_keys, texts, answers).save(folder / f"{name}.npy")
-    _write_images([source.images[key] for key in image_keys], inputs, folder)
+
+@contextmanager
+def _partial_folder(out: Path, inputs: Mapping[str, Any]) -> Iterator[Path]:
+    """The hidden folder in which `out` grows. What an interrupted run left of the same data is kept.
+
+    Bad input leaves nothing behind.
+    """
+    partial = out.with_name(f".{out.name}.partial")
+    note = partial / _INPUTS
+    wanted = json.dumps(inputs)
+    if not (note.is_file() and note.read_text(encoding="utf-8") == wanted):
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        note.write_text(wanted, encoding="utf-8")
+    try:
+        yield partial
+    except InputError:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def _write(source: Source, inputs: dict[str, Any], options: Options, folder: Path, problems: Problems) -> None:
+    splits = _cut(source, options.seed)
+    vocabularies = build_vocabularies(splits["train"], inputs["top_answers"])
+    keys = sorted({question.image for questions in splits.values() for question in questions})
+    training_defaults = dict(source.training_defaults)
+    if options.word_vectors:  # before the images: a bad file should not cost their encoding
+        vectors = read_word_vectors(options.word_vectors, vocabularies.words.words, problems)
+        np.save(folder / WORD_VECTORS, vectors)
+        training_defaults["embedding_init"] = "pretrained"
+    write_images({key: source.images[key] for key in keys}, inputs, folder, problems)
+    write_splits(splits, vocabularies, keys, folder)
+    as_shipped = {"train": source.train, "test": source.test}
     manifest = {
         "format": FORMAT,
         "fingerprint": _digest(inputs),
         "inputs": inputs,
         "counts": {name: len(questions) for name, questions in splits.items()},
-        "training_defaults": dict(source.training_defaults),
-        "answers": answers,
-        "words": words.words,
+        "images": len(keys),
+        "metrics": list(source.metrics),
+        "as_shipped": coverage({n: part for n, part in as_shipped.items() if part}, vocabularies),
+        "coverage": coverage(splits, vocabularies),
+        "problems": problems.summary(),
+        "training_defaults": training_defaults,
+        "answers": vocabularies.answers,
+        "words": vocabularies.words.words,
     }
+    (folder / PROBLEMS).write_text("".join(f"{problem}\n" for problem in problems.found), encoding="utf-8")
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
 
-def _pad(rows: Sequence[Sequence[int]]) -> NDArray[np.int32]:
-    """Word numbers as one matrix [U, L], padded behind."""
-    padded = np.full((len(rows), max(map(len, rows))), PADDING, dtype=np.int32)
-    for row, numbers in zip(padded, rows, strict=True):
-        row[: len(numbers)] = numbers
-    return padded
-
-
-def _number(questions: Iterable[Question], images: list[str], texts: list[str], answers: list[str]) -> Split:
-    """The questions with every name replaced by its number."""
-    image, text, answer = ({name: i for i, name in enumerate(names)} for names in (images, texts, answers))
-    columns = [(image[q.image], text[q.text], answer.get(q.answer, -1)) for q in questions]
-    return Split(*np.array(columns, dtype=np.int32).T)
-
-
-def _write_images(paths: Sequence[Path], inputs: Mapping[str, Any], folder: Path) -> None:
-    """Writes every image's region features [N, R, C], or its pixels [N, S, S, 3] for fine-tuning."""
-    size = inputs["image_size"]
-    encoder = build_image_encoder(inputs["encoder"])  # for fine-tuning too: missing weights are told of here
-    if inputs["fine_tune"]:
-        pixels = np.lib.format.open_memmap(folder / PIXELS, "w+", np.uint8, (len(paths), size, size, 3))
-        for start, batch in _load_batches(paths, size, "reading images"):
-            pixels[start : start + len(batch)] = batch
-        pixels.flush()
-        return
-    encoder.to(best_device())
-    regions = (size // architecture_of(inputs["encoder"]).stride) ** 2
-    shape = (len(paths), regions, architecture_of(inputs["encoder"]).channels)
-    # NumPy has no bfloat16: the file holds its bits as 16-bit integers.
-    features = np.lib.format.open_memmap(folder / FEATURES, "w+", np.int16, shape)
-    for start, batch in _load_batches(paths, size, f"encoding images with {inputs['encoder']}"):
-        features[start : start + len(batch)] = encode(encoder, batch).view(torch.int16).cpu().numpy()
-    features.flush()
-
-
-@torch.inference_mode()
-def encode(encoder: ImageEncoder, pixels: NDArray[np.uint8]) -> torch.Tensor:
-    """Pixels [B, S, S, 3] to region features [B, R, C] in bfloat16, as prepared data hold them."""
-    device = encoder.mean.device
-    with autocast(device, "auto"):
-        features: torch.Tensor = encoder(torch.from_numpy(pixels).to(device))
-    return features.bfloat16().contiguous()
-
-
-def _load_batches(paths: Sequence[Path], size: int, task: str) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """Yields (first row, pixels [B, S, S, 3]); the next batch is decoded while this one is used."""
-    starts = range(0, len(paths), _IMAGES_PER_STEP)
-    with _progress() as progress, ThreadPoolExecutor() as pool:
-        bar = progress.add_task(task, total=len(paths))
-        ahead: list[Future[NDArray[np.uint8]]] = []
-        for start in starts:
-            batch = ahead or _submit(pool, paths, start, size)
-            ahead = _submit(pool, paths, start + _IMAGES_PER_STEP, size)
-            yield start, np.stack([image.result() for image in batch])
-            progress.advance(bar, len(batch))
-
-
-def _submit(pool: ThreadPoolExecutor, paths: Sequence[Path], start: int, size: int) -> list[Future[NDArray[np.uint8]]]:
-    return [pool.submit(load_pixels, path, size) for path in paths[start : start + _IMAGES_PER_STEP]]
-
-
-class _Speed(ProgressColumn):
-    """Images per second."""
-
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:.0f} images/s")
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        _Speed(),
-        TimeRemainingColumn(),
-        console=Console(file=sys.stderr),
-    )
+def _cut(source: Source, seed: int) -> dict[str, Sequence[Question]]:
+    """The splits there are, by name."""
+    if len({question.image for question in source.train}) <= 1:
+        raise InputError(f"{source.name} has training questions about fewer than two images; none would validate")
+    train, validation = split_by_image(source.train, seed=seed)
+    every = (train, validation, source.test, source.unanswered)
+    return {name: questions for name, questions in zip(SPLITS, every, strict=True) if questions}

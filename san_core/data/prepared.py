@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -12,17 +12,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from san_core.data.question_table import read_questions
+from san_core.data.source import Question
 from san_core.errors import InputError
 from san_core.files import is_file
 from san_core.text import Vocabulary
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 FEATURES = "features.npy"
 PIXELS = "pixels.npy"
 QUESTIONS = "questions.npy"
+WORD_VECTORS = "word_vectors.npy"
+PROBLEMS = "problems.txt"
 
-_COLUMNS = ("images", "questions", "answers")
+SPLITS = ("train", "validation", "test", "unanswered")
+"""Every split there may be; `unanswered` questions have no right answers."""
 
 
 @dataclass(frozen=True)
@@ -33,38 +38,47 @@ class Split:
         images: row of each question's image in the features [Q].
         questions: row of each question's words among the distinct questions [Q].
         answers: number of each right answer, -1 where the answer vocabulary lacks it [Q].
+        people: number of each person's answer [Q, P], -1 where the vocabulary lacks it or fewer answered.
     """
 
     images: NDArray[np.int32]
     questions: NDArray[np.int32]
     answers: NDArray[np.int32]
+    people: NDArray[np.int32]
 
     def __len__(self) -> int:
         return len(self.answers)
 
     def __add__(self, other: "Split") -> "Split":
         """The questions of both."""
-        return Split(*(np.concatenate([getattr(self, c), getattr(other, c)]) for c in _COLUMNS))
+        return Split(*(np.concatenate(pair) for pair in zip(self._columns(), other._columns(), strict=True)))
 
-    def save(self, path: Path) -> None:
-        """Writes the split as one [3, Q] array."""
-        np.save(path, np.stack([getattr(self, column) for column in _COLUMNS]).astype(np.int32))
+    def where(self, kept: NDArray[np.bool_]) -> "Split":
+        """The questions for which `kept` [Q] holds."""
+        return Split(*(column[kept] for column in self._columns()))
+
+    def save(self, folder: Path, name: str) -> None:
+        """Writes the split."""
+        np.savez(folder / f"{name}.npz", **{f.name: getattr(self, f.name) for f in fields(self)})
 
     @classmethod
-    def load(cls, path: Path) -> Self:
+    def load(cls, folder: Path, name: str) -> Self:
         """Reads what `save` wrote."""
-        return cls(*np.load(path))
+        with np.load(folder / f"{name}.npz") as columns:
+            return cls(**{f.name: columns[f.name] for f in fields(cls)})
+
+    def _columns(self) -> list[NDArray[np.int32]]:
+        return [getattr(self, f.name) for f in fields(self)]
 
 
 @dataclass(frozen=True)
 class Batch:
-    """The arguments of `SAN.forward`, and the right answers [B]."""
+    """The arguments of `SAN.forward`."""
 
     images: Tensor
     image_rows: Tensor
     tokens: Tensor
     question_rows: Tensor
-    answers: Tensor
 
     @property
     def inputs(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -73,7 +87,7 @@ class Batch:
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on a device."""
-        return Batch(*(t.to(device, non_blocking=True) for t in (*self.inputs, self.answers)))
+        return Batch(*(tensor.to(device, non_blocking=True) for tensor in self.inputs))
 
 
 class PreparedData:
@@ -87,6 +101,7 @@ class PreparedData:
         self.manifest = manifest
         self.words = Vocabulary(manifest["words"])
         self.answers: list[str] = manifest["answers"]
+        self._asked: dict[str, list[Question]] = {}
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -101,11 +116,13 @@ class PreparedData:
         try:
             manifest = json.loads(path.read_text(encoding="utf-8"))
             if manifest["format"] != FORMAT:
+                found = manifest["format"]
                 raise InputError(
-                    f"{folder} has format {manifest['format']}, accepted: {FORMAT}; prepare the data again"
+                    f"{folder} has format {found}, accepted: {FORMAT}; delete it and prepare the data again"
                 )
             data = cls(folder.resolve(), manifest)
-            files = [QUESTIONS, PIXELS if data.fine_tune else FEATURES, *(f"{name}.npy" for name in manifest["counts"])]
+            splits = [f"{name}.{suffix}" for name in manifest["counts"] for suffix in ("npz", "parquet")]
+            files = [QUESTIONS, PIXELS if data.fine_tune else FEATURES, *splits]
         except InputError:
             raise
         except (OSError, ValueError, TypeError, KeyError) as error:
@@ -132,6 +149,26 @@ class PreparedData:
         return str(self.manifest["inputs"]["encoder"])
 
     @property
+    def layer(self) -> str:
+        """The image encoder's layer that the regions come from."""
+        return str(self.manifest["inputs"]["layer"])
+
+    @property
+    def grid(self) -> int:
+        """Regions along an edge of an image."""
+        return int(self.manifest["inputs"]["grid"])
+
+    @property
+    def metrics(self) -> list[str]:
+        """Names of the metrics the data set's literature reports, the one it leads with first."""
+        return list(self.manifest["metrics"])
+
+    @property
+    def splits(self) -> list[str]:
+        """The splits there are."""
+        return list(self.manifest["counts"])
+
+    @property
     def fine_tune(self) -> bool:
         """Whether the images are kept as pixels, to train the image encoder with the rest."""
         return bool(self.manifest["inputs"]["fine_tune"])
@@ -142,13 +179,33 @@ class PreparedData:
         return int(self.manifest["inputs"]["image_size"])
 
     @property
-    def training_defaults(self) -> dict[str, float | int]:
+    def training_defaults(self) -> dict[str, float | int | str]:
         """`TrainingConfig` fields that suit the data set."""
         return dict(self.manifest["training_defaults"])
 
     def split(self, name: str) -> Split:
-        """A split by name: `train`, `validation` or `test`."""
-        return Split.load(self.folder / f"{name}.npy")
+        """A split by name.
+
+        Raises:
+            InputError: if the data set has none of that name.
+        """
+        self._check(name)
+        return Split.load(self.folder, name)
+
+    def asked(self, name: str) -> list[Question]:
+        """A split's questions in words, in the order of `split`.
+
+        Raises:
+            InputError: if the data set has none of that name.
+        """
+        if name not in self._asked:
+            self._check(name)
+            self._asked[name] = read_questions(self.folder / f"{name}.parquet")
+        return self._asked[name]
+
+    def _check(self, name: str) -> None:
+        if name not in self.splits:
+            raise InputError(f"{self.folder} has no {name} split; accepted: {', '.join(self.splits)}")
 
     @cached_property
     def images(self) -> Tensor:
@@ -162,6 +219,12 @@ class PreparedData:
         """Word numbers of the distinct questions [U, L], padded behind with 0."""
         return torch.from_numpy(np.load(self.folder / QUESTIONS)).long()
 
+    @cached_property
+    def word_vectors(self) -> Tensor | None:
+        """Pretrained vectors of the words [V, D], padding and unknown included; None if prepared without."""
+        path = self.folder / WORD_VECTORS
+        return torch.from_numpy(np.load(path)) if is_file(path) else None
+
     def batch(self, split: Split, rows: NDArray[np.integer]) -> Batch:
         """The split's rows [B], each distinct image and question once."""
         images, image_rows = np.unique(split.images[rows], return_inverse=True)
@@ -171,5 +234,4 @@ class PreparedData:
             image_rows=torch.from_numpy(image_rows),
             tokens=self.questions[torch.from_numpy(questions)],
             question_rows=torch.from_numpy(question_rows),
-            answers=torch.from_numpy(split.answers[rows].astype(np.int64)),
         )

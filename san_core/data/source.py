@@ -41,39 +41,81 @@ class Source:
     """A data set as read.
 
     Attributes:
-        name: the data set's name.
+        name: the data set's name, and which of its conventions was followed.
         train: questions to learn from; validation is cut out of them.
-        test: questions nobody looks at before retraining.
+        test: answered questions nobody looks at before retraining; empty where there are none.
         images: file of each image key.
         image_size: edge in pixels that suits the images.
         training_defaults: `TrainingConfig` fields that suit the data set's size.
+        unanswered: questions without answers, to be answered by a trained model.
+        metrics: names of the metrics its literature reports, the one it leads with first.
+        top_answers: size of the answer vocabulary; None takes every training answer.
     """
 
     name: str
     train: Sequence[Question]
     test: Sequence[Question]
     images: Mapping[str, Path]
-    image_size: int
-    training_defaults: Mapping[str, float | int] = field(default_factory=dict)
+    image_size: int = 448
+    training_defaults: Mapping[str, float | int | str] = field(default_factory=dict)
+    unanswered: Sequence[Question] = ()
+    metrics: Sequence[str] = ("accuracy",)
+    top_answers: int | None = None
+
+
+@dataclass(frozen=True)
+class VQAFiles:
+    """One split in the official VQA layout.
+
+    Attributes:
+        questions: JSON file with a list `questions` of objects with question_id, image_id and question.
+        annotations: JSON file with a list `annotations`; None where the questions are not answered.
+        images: folder of the images.
+        image_name: file name of an image, a Python format such as `COCO_val2014_{image_id:012d}.jpg`.
+    """
+
+    questions: Path
+    annotations: Path | None
+    images: Path
+    image_name: str
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where a data set's files are, and what of them is wanted.
+
+    Attributes:
+        root: the data set's folder.
+        train, test: one's own files in the VQA layout.
+        single_answers: leave out questions whose answer is several things (DAQUAR).
+    """
+
+    root: Path | None = None
+    train: VQAFiles | None = None
+    test: VQAFiles | None = None
+    single_answers: bool = False
+
+
+NOWHERE = Location()
+"""For a data set that ships inside its package."""
 
 
 def split_by_image(
-    questions: Sequence[Question], *, validation_share: float = 0.2, seed: int = 0
+    questions: Sequence[Question], *, share: float = 0.2, seed: int = 0
 ) -> tuple[list[Question], list[Question]]:
-    """Cuts questions into train and validation so that no image is on both sides.
+    """Cuts questions in two so that no image is on both sides.
 
     Args:
         questions: at least two images' questions.
-        validation_share: share of the images that go to validation, in (0, 1). The default is the 4 : 1 of
+        share: share of the images that go to the second part, in (0, 1). The default is the 4 : 1 of
             the baseline.
         seed: of the draw.
 
     Returns:
-        The train and the validation questions, each in their original order.
+        Both parts, each in its original order.
     """
     images = sorted({question.image for question in questions})
-    drawn = np.random.default_rng(seed).permutation(len(images))[: max(1, round(len(images) * validation_share))]
+    drawn = np.random.default_rng(seed).permutation(len(images))[: max(1, round(len(images) * share))]
     held_out = {images[i] for i in drawn}
-    train = [question for question in questions if question.image not in held_out]
-    validation = [question for question in questions if question.image in held_out]
-    return train, validation
+    kept = [question for question in questions if question.image not in held_out]
+    return kept, [question for question in questions if question.image in held_out]

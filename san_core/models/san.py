@@ -4,9 +4,10 @@ import torch
 from torch import Tensor, nn
 
 from san_core.config import TrainingConfig
+from san_core.errors import InputError
 from san_core.models.dropout import Dropout
 from san_core.models.image_encoder import ImageEncoder
-from san_core.models.question_encoder import LSTMQuestionEncoder
+from san_core.models.question_encoder import QUESTION_ENCODERS
 from san_core.models.stacked_attention import StackedAttention
 
 
@@ -20,7 +21,9 @@ class SAN(nn.Module):
         channels: C, length of a region vector as the image encoder gives it.
         vocabulary_size: word numbers, padding and unknown included.
         answers: A, size of the answer vocabulary.
-        embedding_size, hidden_size, attention_size, hops, dropout: see `TrainingConfig`.
+        embedding_size, hidden_size, attention_size, hops, dropout, question_encoder, attention: see
+            `TrainingConfig`.
+        vectors: pretrained word vectors, see `WordEmbedding`.
         image_encoder: given, the network takes pixels and trains the encoder with the rest
             (fine-tuning); without one it takes prepared region features.
     """
@@ -36,16 +39,19 @@ class SAN(nn.Module):
         attention_size: int,
         hops: int,
         dropout: float,
+        question_encoder: str = "lstm",
+        attention: str = "paper",
+        vectors: Tensor | None = None,
         image_encoder: ImageEncoder | None = None,
     ) -> None:
         super().__init__()
         self.image_encoder = image_encoder
-        self.question_encoder = LSTMQuestionEncoder(
-            vocabulary_size=vocabulary_size, embedding_size=embedding_size, hidden_size=hidden_size
+        self.question_encoder = QUESTION_ENCODERS[question_encoder](
+            vocabulary_size=vocabulary_size, embedding_size=embedding_size, hidden_size=hidden_size, vectors=vectors
         )
         self.project = nn.Linear(channels, hidden_size)
         self.attention = StackedAttention(
-            hops=hops, hidden_size=hidden_size, attention_size=attention_size, dropout=dropout
+            hops=hops, hidden_size=hidden_size, attention_size=attention_size, dropout=dropout, attention=attention
         )
         self.dropout = Dropout(dropout)
         self.classify = nn.Linear(hidden_size, answers)
@@ -89,9 +95,25 @@ def build_san(
     channels: int,
     vocabulary_size: int,
     answers: int,
+    vectors: Tensor | None = None,
     image_encoder: ImageEncoder | None = None,
 ) -> SAN:
-    """A network of the configuration's sizes, not yet trained. Arguments as for `SAN`."""
+    """A network of the configuration's choices and sizes, not yet trained. Arguments as for `SAN`.
+
+    The vectors are used where the configuration asks for pretrained ones. An image encoder given is
+    told whether to train its batch normalisation.
+
+    Raises:
+        InputError: if the configuration asks for word vectors and none are given.
+    """
+    pretrained = config.embedding_init == "pretrained"
+    if pretrained and vectors is None:
+        raise InputError(
+            "embedding_init pretrained needs word vectors, but the data have none; accepted: embedding_init random, "
+            "or data prepared with word vectors"
+        )
+    if image_encoder is not None:
+        image_encoder.train_batch_norm = config.batch_norm == "trained"
     return SAN(
         channels=channels,
         vocabulary_size=vocabulary_size,
@@ -101,5 +123,8 @@ def build_san(
         attention_size=config.attention_size,
         hops=config.hops,
         dropout=config.dropout,
+        question_encoder=config.question_encoder,
+        attention=config.attention,
+        vectors=vectors if pretrained else None,
         image_encoder=image_encoder,
     )

@@ -21,6 +21,8 @@ SETTINGS = {
     "trials": 20,
     "confirm": 3,
     "seed": 1,
+    "metric": "accuracy",
+    "metric_title": "accuracy",
     "sampler": "tpe",
     "pruner": "median",
     "concurrent": 2,
@@ -49,6 +51,9 @@ RANGES: dict[str, BaseDistribution] = {
 }
 
 START = datetime(2025, 1, 2, 10)
+
+WUPS = {"metric": "wups@0.9", "metric_title": "WUPS@0.9"}
+"""Settings of a search whose objective is not the accuracy."""
 
 MakeRun = Callable[..., RunFolder]
 """make_run(search's trials, confirmations or None, **other settings)"""

@@ -1,6 +1,8 @@
+import json
+
 import pandas as pd
 import pytest
-from journals import MakeRun, complete, failed, fresh, pruned, trial
+from journals import SETTINGS, WUPS, MakeRun, complete, failed, fresh, pruned, trial
 from optuna.trial import TrialState
 
 from results.display import show_duration, show_value
@@ -40,6 +42,26 @@ def test_the_report_compares_in_percent(run: RunFolder) -> None:
     assert row(report, "|momentum|0.98") == ["momentum", "0.988", "0.9"]
     assert row(report, "|accuracyinthesearch") == ["accuracy in the search", "75.00 %", "62.50 %"]
     assert row(report, "|meanaccuracy") == ["mean accuracy over fresh seeds", "75.00 %", "50.00 %"]
+
+
+def test_the_report_calls_the_score_by_its_metric(make_run: MakeRun) -> None:
+    report = markdown(make_run([complete(0.5), complete(0.75, params=OTHER)], [fresh(0, 0.5), fresh(1, 0.75)], **WUPS))
+
+    assert "**The best configuration beats the baseline by 25.00 points in WUPS@0.9 (one run each), " in report
+    assert row(report, "|WUPS@0.9inthesearch") == ["WUPS@0.9 in the search", "75.00 %", "50.00 %"]
+    assert row(report, "|meanWUPS@0.9") == ["mean WUPS@0.9 over fresh seeds", "75.00 %", "50.00 %"]
+    assert "\n\nThe WUPS@0.9 in the search is that of the best epoch on the validation questions, " in report
+    assert row(report, "|rank|")[6:8] == ["WUPS@0.9", "difference (points)"]
+    assert "accuracy" not in report
+
+
+def test_a_report_of_a_run_whose_settings_name_no_metric_says_accuracy(run: RunFolder) -> None:
+    report = markdown(run)
+    run.settings_file.write_text(json.dumps({key: value for key, value in SETTINGS.items() if key not in WUPS}))
+
+    assert "\n\nThe accuracy in the search is that of the best epoch on the validation questions, " in report
+    assert row(report, "|rank|")[6:8] == ["accuracy", "difference (points)"]
+    assert markdown(run) == report
 
 
 def test_the_report_counts_states_and_times(run: RunFolder) -> None:

@@ -5,7 +5,7 @@ import sys
 
 import pandas as pd
 import pytest
-from journals import MakeRun, complete, failed, fresh
+from journals import WUPS, MakeRun, complete, failed, fresh
 from rich.console import Console
 
 from results.display import show_trials
@@ -46,15 +46,39 @@ def test_json_is_all_that_is_printed_for_a_program(run: RunFolder) -> None:
 
     assert (done.returncode, done.stderr) == (0, "")
     result = json.loads(done.stdout)
-    assert list(result) == ["run", "verdict", "comparison", "trials"]
+    assert list(result) == ["run", "metric", "verdict", "comparison", "trials"]
+    assert result["metric"] == "accuracy"
     assert [row["config"] for row in result["comparison"]] == ["best", "baseline"]
     assert result["comparison"][0]["deviation"] is None
     assert len(result["trials"]) == 12
-    assert result["trials"][0]["accuracy"] == 0.79
+    assert result["trials"][0]["score"] == 0.79
+    assert result["comparison"][0]["score"] == 0.79
     assert (
         result["trials"][-1] | {"rank": None, "trial": 1, "state": "failed", "reason": "broke"} == result["trials"][-1]
     )
     assert run.report.is_file()
+
+
+def test_the_command_calls_the_score_by_its_metric(make_run: MakeRun) -> None:
+    run = make_run([complete(0.5), complete(0.75)], [fresh(0, 0.5), fresh(1, 0.75)], **WUPS)
+
+    lines = [line.split() for line in results(str(run.path)).stdout.splitlines()]
+    result = json.loads(results(str(run.path), "--json").stdout)
+
+    assert ["WUPS@0.9", "in", "the", "search", "75.00", "%", "50.00", "%"] in lines
+    assert ["mean", "WUPS@0.9", "over", "fresh", "seeds", "75.00", "%", "50.00", "%"] in lines
+    assert ["#", "trial", "rate", "momentum", "dropout", "size", "WUPS@0.9", "baseline", "state"] in lines
+    assert result["metric"] == "wups@0.9"
+    assert result["trials"][0]["score"] == 0.75
+
+
+def test_a_long_title_of_a_metric_takes_two_lines() -> None:
+    shown = pd.DataFrame([["1", "0", "75.00 %", "+0.00", "1", "1", "1.0 s", "complete"]], dtype="str")
+    shown.columns = pd.Index(["rank", "trial", "score", "difference", "best_epoch", "epochs", "seconds", "state"])
+
+    table = fit(shown, [], Console(width=80), "VQA accuracy")
+
+    assert table.columns[2].header == "VQA\naccuracy"
 
 
 @pytest.mark.parametrize("arguments", [["./nowhere"], ["no-such-run"], []])
@@ -99,7 +123,7 @@ def test_the_trials_fit_the_screen(run: RunFolder, width: int, headings: str) ->
     trials = trial_table(run)
     console = Console(width=width)
 
-    table = fit(show_trials(trials), parameter_columns(trials), console)
+    table = fit(show_trials(trials), parameter_columns(trials), console, "accuracy")
 
     assert [str(column.header).replace("\n", " ") for column in table.columns] == headings.split(", ")
     with console.capture() as capture:
@@ -111,9 +135,9 @@ def test_the_trials_fit_the_screen(run: RunFolder, width: int, headings: str) ->
 def test_parameters_that_a_trial_lacks_are_left_out_where_they_share_a_column() -> None:
     shown = pd.DataFrame([["1", "0", "", "2", "75.00 %", "+0.00", "1", "1", "1.0 s", "complete"]], dtype="str")
     shown.columns = pd.Index(
-        ["rank", "trial", "size", "hops", "accuracy", "difference", "best_epoch", "epochs", "seconds", "state"]
+        ["rank", "trial", "size", "hops", "score", "difference", "best_epoch", "epochs", "seconds", "state"]
     )
 
-    table = fit(shown, ["size", "hops"], Console(width=45))
+    table = fit(shown, ["size", "hops"], Console(width=45), "accuracy")
 
     assert list(table.columns[-1].cells) == ["hops=2"]

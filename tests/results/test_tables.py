@@ -1,9 +1,10 @@
+import json
 import math
 
 import optuna
 import pandas as pd
 import pytest
-from journals import BASELINE, SETTINGS, MakeRun, complete, failed, fresh, pruned, trial
+from journals import BASELINE, SETTINGS, WUPS, MakeRun, complete, failed, fresh, pruned, trial
 from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.trial import TrialState, create_trial
 
@@ -51,7 +52,7 @@ def test_trial_table_has_its_columns_in_order_and_their_values(make_run: MakeRun
 
     assert list(table.columns) == [
         *("rank", "trial", "learning_rate", "momentum", "dropout", "embedding_size"),
-        *("accuracy", "difference", "best_epoch", "epochs", "seconds", "seed", "state", "reason"),
+        *("score", "difference", "best_epoch", "epochs", "seconds", "seed", "state", "reason"),
     ]
     assert table.iloc[0].tolist() == [1, 1, 1e-3, 0.5, 0.0, 250, 0.75, 0.125, 2, 3, 12.5, 9, "complete", ""]
     assert table.iloc[1].tolist() == [2, 0, 4e-4, 0.9, 0.5, 500, 0.625, 0.0, 2, 2, 30.0, 1, "complete", ""]
@@ -70,7 +71,7 @@ def test_trial_table_copes_with_missing_attributes(make_run: MakeRun) -> None:
 
     table = trial_table(make_run([killed, silent]))
 
-    assert table[["accuracy", "difference", "best_epoch", "seconds", "seed"]].isna().all(axis=None)
+    assert table[["score", "difference", "best_epoch", "seconds", "seed"]].isna().all(axis=None)
     assert table["epochs"].tolist() == [0, 0]
     assert table["reason"].tolist() == ["not finished", "no reason recorded"]
 
@@ -85,7 +86,7 @@ def test_a_complete_trial_without_scores_is_a_row_without_a_rank(make_run: MakeR
 def test_scores_that_are_not_numbers_do_not_count(make_run: MakeRun) -> None:
     row = trial_table(make_run([pruned(math.nan, 0.5, math.nan)])).iloc[0]
 
-    assert (row["accuracy"], row["best_epoch"], row["epochs"]) == (0.5, 2, 3)
+    assert (row["score"], row["best_epoch"], row["epochs"]) == (0.5, 2, 3)
 
 
 @pytest.mark.parametrize("baseline", [pruned(0.9), failed(0.9, why="x"), trial(0.9, state=TrialState.RUNNING)])
@@ -133,7 +134,7 @@ def test_a_search_that_has_not_begun_gives_empty_tables_with_columns(make_run: M
     run = make_run([])
 
     assert list(trial_table(run).columns) == [
-        *("rank", "trial", "accuracy", "difference", "best_epoch", "epochs", "seconds", "seed", "state", "reason")
+        *("rank", "trial", "score", "difference", "best_epoch", "epochs", "seconds", "seed", "state", "reason")
     ]
     assert len(trial_table(run)) == len(confirmation_table(run)) == len(comparison(run)) == 0
     assert best_trial(run) is None
@@ -153,11 +154,11 @@ def test_confirmation_table_names_what_each_run_repeats(make_run: MakeRun) -> No
 
     table = confirmation_table(run)
 
-    assert list(table.columns) == ["config", "trial", "confirms", "seed", "accuracy", "state", "reason"]
+    assert list(table.columns) == ["config", "trial", "confirms", "seed", "score", "state", "reason"]
     assert table["config"].tolist() == ["best", "baseline", "earlier best", "unknown", "best"]
     assert table["trial"].tolist() == [0, 1, 2, 3, 4]
     assert table["seed"].tolist()[:3] == [11, 12, 13]
-    assert table["accuracy"].tolist()[:3] == [0.75, 0.5, 0.25]
+    assert table["score"].tolist()[:3] == [0.75, 0.5, 0.25]
     assert table["state"].tolist() == ["complete"] * 3 + ["running", "failed"]
     assert table["confirms"].isna().tolist() == [False, False, False, True, False]
 
@@ -172,11 +173,11 @@ def test_comparison_takes_mean_and_sample_deviation_of_complete_fresh_seeds(make
 
     table = comparison(run)
 
-    assert list(table.columns) == ["config", "trial", *BASELINE, "accuracy", "seeds", "mean", "deviation"]
+    assert list(table.columns) == ["config", "trial", *BASELINE, "score", "seeds", "mean", "deviation"]
     assert table["config"].tolist() == ["best", "baseline"]
     assert table["trial"].tolist() == [1, 0]
     assert table["learning_rate"].tolist() == [1e-3, 4e-4]
-    assert table["accuracy"].tolist() == [0.75, 0.5]
+    assert table["score"].tolist() == [0.75, 0.5]
     assert table["seeds"].tolist() == [3, 1]
     assert table["mean"].tolist() == pytest.approx([0.73, 0.5])
     # (0.70 - 0.73)^2 + (0.72 - 0.73)^2 + (0.77 - 0.73)^2 = 0.0026, over n - 1 = 2
@@ -193,12 +194,12 @@ def test_comparison_says_the_same_twice_where_the_baseline_is_the_best(make_run:
     pd.testing.assert_series_equal(table.iloc[0, 1:], table.iloc[1, 1:], check_names=False)
 
 
-def test_comparison_shows_an_unfinished_baseline_without_accuracy(make_run: MakeRun) -> None:
+def test_comparison_shows_an_unfinished_baseline_without_a_score(make_run: MakeRun) -> None:
     table = comparison(make_run([pruned(0.9), complete(0.5)]))
 
     assert table["trial"].tolist() == [1, 0]
-    assert table["accuracy"].iloc[0] == 0.5
-    assert math.isnan(table["accuracy"].iloc[1])
+    assert table["score"].iloc[0] == 0.5
+    assert math.isnan(table["score"].iloc[1])
 
 
 def test_comparison_has_no_best_row_before_a_trial_is_complete(make_run: MakeRun) -> None:
@@ -268,3 +269,17 @@ def test_a_run_without_environment_can_be_read(make_run: MakeRun) -> None:
     assert record.settings == SETTINGS
     assert record.confirmations == []
     assert CONFIRMATION not in run.journal.read_text()
+
+
+def test_a_record_names_the_metric_of_its_search(make_run: MakeRun) -> None:
+    record = read(make_run([], **WUPS))
+
+    assert (record.metric, record.metric_title) == ("wups@0.9", "WUPS@0.9")
+
+
+def test_a_run_whose_settings_name_no_metric_was_scored_by_accuracy(make_run: MakeRun) -> None:
+    run = make_run([])
+    run.settings_file.write_text(json.dumps({"space": "san"}))
+    record = read(run)
+
+    assert (record.metric, record.metric_title) == ("accuracy", "accuracy")

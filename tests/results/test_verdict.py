@@ -1,7 +1,7 @@
 import math
 
 import pytest
-from journals import MakeRun, complete, failed, fresh, pruned, trial
+from journals import WUPS, MakeRun, complete, failed, fresh, pruned, trial
 from optuna.trial import FrozenTrial, TrialState
 
 from results.verdict import binomial_error, verdict
@@ -124,3 +124,29 @@ def test_no_trial_at_all(make_run: MakeRun) -> None:
 def test_binomial_error_of_certain_answers_is_zero() -> None:
     assert binomial_error(1.0, 0.0, 10) == 0
     assert binomial_error(0.5, 0.5, 50) == pytest.approx(math.sqrt(0.5 / 50))
+
+
+@pytest.mark.parametrize(
+    ("search", "confirmations", "said"),
+    [
+        (SEARCH, [], "beats the baseline by 10.00 points in WUPS@0.9 (one run each), more than the 4.43 points that"),
+        (
+            SEARCH,
+            [fresh(1, 0.40), fresh(1, 0.41), fresh(0, 0.50), fresh(0, 0.51)],
+            "is 10.00 points below the baseline in WUPS@0.9 (mean of 2 fresh seeds each), more than the seed-to-seed",
+        ),
+        (SEARCH, [fresh(1, 0.5), fresh(1, 0.5), fresh(0, 0.5), fresh(0, 0.5)], "equals the baseline in WUPS@0.9 (mean"),
+        ([complete(0.75)], [], "Only the baseline is complete (75.00 % in WUPS@0.9), so"),
+        ([complete(0.75), complete(0.5)], [], "did better than its 75.00 % in WUPS@0.9."),
+        ([pruned(0.4), complete(0.6)], [], "the best configuration (trial 1, 60.00 % in WUPS@0.9) has nothing"),
+    ],
+)
+def test_a_metric_other_than_accuracy_is_named(
+    make_run: MakeRun, search: list[FrozenTrial], confirmations: list[FrozenTrial], said: str
+) -> None:
+    assert said in verdict(make_run(search, confirmations, **WUPS))
+
+
+def test_binomial_error_bounds_that_of_partial_scores() -> None:
+    # Scores of 0, 1/3, 2/3 and 1 in equal parts: mean 1/2, variance 5/36 where right and wrong have 1/4.
+    assert math.sqrt(2 * 5 / 36 / 100) < binomial_error(0.5, 0.5, 100) == pytest.approx(math.sqrt(2 / 4 / 100))

@@ -150,8 +150,8 @@ def test_description_that_lacks_a_key_names_it(key: str, copy: Path) -> None:
 
 def test_description_of_another_format_is_refused(copy: Path) -> None:
     description = json.loads((copy / "model.json").read_text())
-    (copy / "model.json").write_text(json.dumps(description | {"format": 2}))
-    with pytest.raises(InputError, match="format 2, accepted: 1"):
+    (copy / "model.json").write_text(json.dumps(description | {"format": 1}))
+    with pytest.raises(InputError, match="format 1, accepted: 2"):
         load_model(copy)
 
 

@@ -8,12 +8,24 @@ import pytest
 from san_core.config import TrainingConfig
 from san_core.errors import InputError
 
+CHOICES = {
+    "clip_by": ("global", "tensor"),
+    "schedule": ("constant", "step", "cosine"),
+    "question_encoder": ("lstm", "cnn"),
+    "embedding_init": ("random", "pretrained"),
+    "attention": ("paper", "bounded"),
+    "answer_target": ("modal", "soft", "sampled"),
+    "batch_norm": ("frozen", "trained"),
+    "precision": ("auto", "float32", "bfloat16"),
+}
 BROKEN = [
     *[("learning_rate", value, "number > 0 and < 10") for value in (0, -1e-4, 10, 10.5)],
     *[("momentum", value, "number >= 0 and < 1") for value in (-0.1, 1, 1.5)],
     *[("dropout", value, "number >= 0 and < 1") for value in (-0.1, 1.0)],
     *[("alpha", value, "number >= 0 and < 1") for value in (-0.01, 1)],
     *[("eps", value, "number > 0") for value in (0, -1e-8)],
+    *[(name, value, "number >= 0") for name in ("weight_decay", "clip_norm") for value in (-1e-9, -1)],
+    *[("step_factor", value, "number > 0 and <= 1") for value in (0, -0.5, 1.001)],
     *[
         (name, value, "whole number >= 1")
         for name in (
@@ -24,13 +36,18 @@ BROKEN = [
             "batch_size",
             "questions_per_image",
             "epochs",
+            "step_epochs",
         )
         for value in (0, -3, 2.0, 1.5)
     ],
     *[("seed", value, "whole number >= 0") for value in (-1, 0.5)],
-    *[("precision", value, "one of auto, float32, bfloat16") for value in ("float16", "", 16, None)],
+    *[
+        (name, value, f"one of {', '.join(choices)}")
+        for name, choices in CHOICES.items()
+        for value in ("float16", "", 16, None)
+    ],
 ]
-NUMBERS = sorted({name for name, _, _ in BROKEN} - {"precision"})
+NUMBERS = sorted({name for name, _, _ in BROKEN} - set(CHOICES))
 
 
 def _refusal(name: str, value: object, accepted: str) -> str:
@@ -66,7 +83,8 @@ def test_number_too_large_to_compute_with_is_refused(name: str) -> None:
     ("name", "value"),
     [("learning_rate", 9.99), ("learning_rate", 1), ("momentum", 0), ("dropout", 0.0), ("alpha", 0), ("seed", 0)]
     + [(name, 1) for name in ("embedding_size", "hidden_size", "hops", "batch_size", "questions_per_image", "epochs")]
-    + [("precision", name) for name in ("auto", "float32", "bfloat16")],
+    + [("weight_decay", 0), ("clip_norm", 0.0), ("step_epochs", 1), ("step_factor", 1), ("step_factor", 1e-9)]
+    + [(name, choice) for name, choices in CHOICES.items() for choice in choices],
 )
 def test_values_on_the_edge_of_their_range_are_accepted(name: str, value: float | str) -> None:
     assert TrainingConfig.from_dict({name: value}).to_dict()[name] == value
@@ -81,6 +99,24 @@ def test_all_problems_are_named_at_once() -> None:
     )
 
 
+@pytest.mark.parametrize("hidden_size", [1, 4])
+def test_cnn_question_encoder_needs_a_filter_of_each_length(hidden_size: int) -> None:
+    with pytest.raises(InputError) as raised:
+        TrainingConfig(question_encoder="cnn", hidden_size=hidden_size, hops=0)
+    assert str(raised.value) == (
+        "hops must be a whole number >= 1, but got 0; "
+        f"question_encoder cnn needs hidden_size >= 5, but got {hidden_size}"
+    )
+    assert TrainingConfig(question_encoder="cnn", hidden_size=5).hidden_size == 5
+    assert TrainingConfig(question_encoder="lstm", hidden_size=hidden_size).hidden_size == hidden_size
+
+
+def test_a_field_that_breaks_its_own_rule_is_named_once() -> None:
+    with pytest.raises(InputError) as raised:
+        TrainingConfig(question_encoder="cnn", hidden_size="4")  # type: ignore[arg-type]
+    assert str(raised.value) == "hidden_size must be a whole number >= 1, but got '4'"
+
+
 def test_unknown_fields_are_named_with_the_accepted_ones() -> None:
     with pytest.raises(InputError, match=r"unknown training setting lr, momentun; accepted: learning_rate, momentum"):
         TrainingConfig.from_dict({"momentun": 0.9, "lr": 1e-3, "hops": 1})
@@ -90,6 +126,9 @@ def test_defaults_are_the_baseline() -> None:
     config = TrainingConfig()
     found = (config.learning_rate, config.momentum, config.dropout, config.embedding_size, config.batch_size)
     assert found == (4e-4, 0.9, 0.5, 1000, 100)
+    regularised = (config.weight_decay, config.clip_norm, config.schedule, config.embedding_init, config.batch_norm)
+    assert regularised == (0, 0, "constant", "random", "frozen")
+    assert (config.question_encoder, config.attention, config.answer_target) == ("lstm", "paper", "modal")
 
 
 def test_configuration_survives_json() -> None:

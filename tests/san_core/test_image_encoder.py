@@ -1,8 +1,3 @@
-import re
-from pathlib import Path
-from typing import Any
-from urllib.error import URLError
-
 import numpy as np
 import pytest
 import torch
@@ -11,7 +6,11 @@ from torch import Tensor, nn
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
-from san_core.models.image_encoder import ARCHITECTURES, ImageEncoder, architecture_of, build_image_encoder
+from san_core.models.image_encoder import (
+    ImageEncoder,
+    build_image_encoder,
+    regions,
+)
 from san_core.training import Training
 
 
@@ -59,24 +58,64 @@ def test_regions_are_the_places_of_the_feature_map_in_reading_order(lite0: Image
 
 
 @pytest.mark.parametrize(
-    ("name", "size", "regions", "channels"),
+    ("size", "grid", "bins"),
     [
-        ("vgg16", 448, 14 * 14, 512),  # the paper's regions
-        ("vgg19", 448, 14 * 14, 512),
-        ("vgg16", 64, 4, 512),
-        ("vgg19", 100, 9, 512),
-        ("efficientnet-lite0", 64, 4, 1280),
-        ("efficientnet-lite0", 128, 16, 1280),
-        ("efficientnet-lite0", 100, 9, 1280),
-        ("efficientnet-lite0", 127, 9, 1280),
+        (16, 2, [(0, 8), (8, 16)]),
+        (16, 1, [(0, 16)]),
+        (12, 2, [(0, 8), (4, 12)]),  # 3 regions in 2: the middle one counts twice
+        (12, 3, [(0, 4), (4, 8), (8, 12)]),
+        (16, None, [(0, 4), (4, 8), (8, 12), (12, 16)]),
     ],
 )
-def test_encoder_gives_as_many_regions_as_its_stride_says(name: str, size: int, regions: int, channels: int) -> None:
-    with torch.device("meta"):  # shapes without numbers: nothing is computed
-        found = build_image_encoder(name, pretrained=False)(torch.zeros(2, size, size, 3, dtype=torch.uint8))
-    assert found.shape == (2, regions, channels)
-    architecture = architecture_of(name)
-    assert (architecture.channels, (size // architecture.stride) ** 2) == (channels, regions)
+def test_grid_averages_regions(size: int, grid: int | None, bins: list[tuple[int, int]]) -> None:
+    encoder = ImageEncoder(nn.AvgPool2d(4), mean=(0.0,) * 3, std=(1.0,) * 3, grid=grid)
+    pixels = _pixels(size)
+    found = encoder(pixels)[0].numpy()
+    expected = [pixels.numpy()[0, t:b, le:r].mean(axis=(0, 1)) / 255 for t, b in bins for le, r in bins]
+    np.testing.assert_allclose(found, np.stack(expected), rtol=1e-5)
+
+
+def test_a_grid_asked_for_by_name_of_encoder_is_the_mean_of_its_regions(lite0: ImageEncoder) -> None:
+    pixels = _pixels(96, images=2)
+    with torch.inference_mode():
+        pooled = build_image_encoder("efficientnet-lite0", grid=1)(pixels)
+        torch.testing.assert_close(pooled, lite0(pixels).mean(dim=1, keepdim=True), rtol=1e-4, atol=1e-5)
+    assert regions("efficientnet-lite0", None, 1, 96) == 1
+    assert regions("efficientnet-lite0", None, 3, 96) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("vgg16", None, None, 31), "image size 31 is too small for layer pool5 of vgg16; accepted: >= 32 pixels"),
+        (("resnet50", "layer3", None, 15), "image size 15 is too small for layer layer3 of resnet50; .* >= 16"),
+        (("vgg16", None, 15, 448), "grid 15 is not .* layer pool5 of vgg16 .* image size 448; accepted: 1 to 14"),
+        (("resnet50", None, 5, 100), "grid 5 is not .* accepted: 1 to 4"),
+        (("vgg19", None, 4, 100), "grid 4 is not .* accepted: 1 to 3"),
+        (("small-cnn", None, 0, 64), "grid 0 is not .* accepted: 1 to 4"),
+        (("vgg16", "layer4", 1, 64), "image encoder vgg16 has no layer 'layer4'; accepted: pool4, conv5, pool5"),
+        (("vgg11", None, 1, 64), "unknown image encoder 'vgg11'"),
+    ],
+)
+def test_regions_that_an_encoder_cannot_give_are_an_error(
+    arguments: tuple[str, str | None, int | None, int], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        regions(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("efficientnet-lite0", "reduction_3, reduction_4, reduction_5, features"),
+        ("resnet50", "layer3, layer4"),
+        ("vgg19", "pool4, conv5, pool5"),
+        ("small-cnn", "features"),
+    ],
+)
+def test_unknown_layer_names_the_encoders_layers(name: str, known: str) -> None:
+    with pytest.raises(InputError, match=f"image encoder {name} has no layer 'pool9'; accepted: {known}$"):
+        build_image_encoder(name, layer="pool9")
 
 
 def test_encoder_stays_in_evaluation_mode(lite0: ImageEncoder) -> None:
@@ -84,6 +123,20 @@ def test_encoder_stays_in_evaluation_mode(lite0: ImageEncoder) -> None:
     lite0.train()
     assert whole.training
     assert not any(part.training for part in lite0.modules())
+
+
+@pytest.mark.parametrize("trained", [False, True])
+def test_batch_statistics_move_only_when_asked_to(trained: bool) -> None:
+    encoder = build_image_encoder("efficientnet-lite0", layer="reduction_3")
+    encoder.train_batch_norm = trained
+    before = [part.running_mean.clone() for part in _batch_norms(encoder) if part.running_mean is not None]
+    encoder.train()
+    encoder(_pixels(32, images=4))
+    encoder.eval()
+    encoder(_pixels(32, images=4))
+    assert not encoder.training
+    after = [part.running_mean for part in _batch_norms(encoder) if part.running_mean is not None]
+    assert [not torch.equal(ours, theirs) for ours, theirs in zip(before, after, strict=True)] == [trained] * len(after)
 
 
 def test_same_weights_every_time(lite0: ImageEncoder) -> None:
@@ -127,49 +180,7 @@ def test_training_on_prepared_features_leaves_them_and_the_encoder_alone(
 
 
 def test_unknown_encoder_names_the_known_ones() -> None:
-    expected = "unknown image encoder 'resnet'; accepted: efficientnet-lite0, vgg16, vgg19"
+    known = "efficientnet-lite0, efficientnet-lite1, efficientnet-lite2, resnet50, vgg16, vgg19, small-cnn"
+    expected = f"unknown image encoder 'resnet'; accepted: {known}$"
     with pytest.raises(InputError, match=expected):
         build_image_encoder("resnet")
-    assert list(ARCHITECTURES) == ["efficientnet-lite0", "vgg16", "vgg19"]
-
-
-@pytest.fixture
-def torch_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty torch folder on a machine without network."""
-
-    def fail(*_arguments: Any, **_options: Any) -> None:  # noqa: ANN401 - whatever torch passes
-        raise URLError("no network")
-
-    monkeypatch.setattr(torch.hub, "_hub_dir", None)
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr(torch.hub, "download_url_to_file", fail)
-    return tmp_path / "hub" / "checkpoints"
-
-
-VGG_FILES = {"vgg16": "vgg16-397923af.pth", "vgg19": "vgg19-dcbb9e9d.pth"}
-
-
-@pytest.mark.parametrize("name", VGG_FILES)
-def test_weights_that_cannot_be_downloaded_say_which_file_goes_where(name: str, torch_home: Path) -> None:
-    pattern = f"image encoder {name} .*no network.*put the file {VGG_FILES[name]} into {re.escape(str(torch_home))}"
-    with torch.device("meta"), pytest.raises(InputError, match=pattern):
-        build_image_encoder(name)
-
-
-@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 cut short"], ids=["empty", "text", "cut"])
-def test_damaged_weights_file_says_which_file_goes_where(content: bytes, torch_home: Path) -> None:
-    torch_home.mkdir(parents=True)
-    (torch_home / VGG_FILES["vgg16"]).write_bytes(content)
-    with torch.device("meta"), pytest.raises(InputError, match=VGG_FILES["vgg16"]) as raised:
-        build_image_encoder("vgg16")
-    assert "\n" not in str(raised.value)
-
-
-def test_weights_file_in_torchs_folder_is_used(torch_home: Path) -> None:
-    layers = build_image_encoder("vgg16", pretrained=False).layers.state_dict()
-    torch_home.mkdir(parents=True)
-    saved = {f"features.{name}": value for name, value in layers.items()} | {"classifier.0.bias": torch.zeros(3)}
-    torch.save(saved, torch_home / VGG_FILES["vgg16"])
-    loaded = architecture_of("vgg16").load_weights()
-    assert loaded.keys() == layers.keys()
-    assert all(torch.equal(value, layers[name]) for name, value in loaded.items())

@@ -1,31 +1,95 @@
+import pickle
+
 import numpy as np
 import pytest
 
-from san_core.metrics import accuracy
+from san_core.data.source import Question
+from san_core.errors import InputError
+from san_core.metrics import METRICS, Group, breakdown, metric_called
+
+
+def _asked(answer: str, *, answer_type: str = "", question_type: str = "") -> Question:
+    return Question("?", answer, "image", answer_type=answer_type, question_type=question_type)
+
+
+def test_accuracy_is_1_for_the_right_answer_and_0_for_any_other() -> None:
+    questions = [_asked("red"), _asked("two"), _asked("bed, chair"), _asked("bed, chair"), _asked("a cat")]
+    scores = metric_called("accuracy").score(["red", "2", "bed, chair", "bed", "A cat"], questions)
+    assert scores.tolist() == [1, 0, 1, 0, 0]
+    assert scores.dtype == np.float64
 
 
 @pytest.mark.parametrize(
-    ("predicted", "answers", "share"),
+    ("name", "title"),
     [
-        ([0, 1, 2, 3], [0, 1, 2, 0], 0.75),
-        ([5], [5], 1.0),
-        ([5, 5], [4, 6], 0.0),
-        ([0, 1, 2, 0, 1], [0, -1, 2, -1, 0], 0.4),  # two right ones of five
+        ("accuracy", "accuracy"),
+        ("vqa", "VQA accuracy"),
+        ("wups@0.9", "WUPS@0.9"),
+        ("wups@0.0", "WUPS@0.0"),
     ],
 )
-def test_accuracy_is_the_share_of_right_answers(predicted: list[int], answers: list[int], share: float) -> None:
-    assert accuracy(np.array(predicted), np.array(answers)) == pytest.approx(share)
+def test_metric_is_found_by_its_name(name: str, title: str) -> None:
+    assert metric_called(name) is METRICS[name]
+    assert (metric_called(name).name, metric_called(name).title) == (name, title)
 
 
-def test_answer_outside_the_vocabulary_counts_as_wrong() -> None:
-    assert accuracy(np.array([3, 0]), np.array([-1, 0])) == 0.5
+def test_unknown_metric_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(InputError, match=r"unknown metric 'bleu'; accepted: accuracy, vqa, wups@0\.9, wups@0\.0"):
+        metric_called("bleu")
 
 
-@pytest.mark.parametrize(
-    ("predicted", "answers"),
-    [((4,), (4, 1)), ((4, 1), (4,)), ((4, 1), (4, 1)), ((4,), (5,)), ((4,), (1,)), ((0,), (0,)), ((), ())],
-)
-def test_anything_but_two_equally_long_vectors_is_refused(predicted: tuple[int, ...], answers: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match="must be two equally long vectors, but got") as raised:
-        accuracy(np.zeros(predicted, dtype=np.int64), np.zeros(answers, dtype=np.int64))
-    assert f"{predicted} and {answers}" in str(raised.value)
+@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize(("answers", "asked"), [(1, 2), (2, 1), (0, 1), (0, 0)])
+def test_answers_that_do_not_pair_with_questions_are_refused(name: str, answers: int, asked: int) -> None:
+    with pytest.raises(ValueError, match=f"but got {answers} answers and {asked} questions"):
+        METRICS[name].score(["red"] * answers, [_asked("red")] * asked)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_metric_travels_to_another_process(name: str) -> None:
+    assert pickle.loads(pickle.dumps(METRICS[name])).name == name
+
+
+def test_breakdown_has_all_then_types_most_frequent_first() -> None:
+    questions = [
+        _asked("2", answer_type="number", question_type="how many"),
+        _asked("red", answer_type="colour", question_type="what"),
+        _asked("cat", answer_type="object", question_type="what"),
+        _asked("dog", answer_type="object", question_type="what"),
+        _asked("1", answer_type="number", question_type="how many"),
+        _asked("bed", answer_type="object", question_type="which"),
+    ]
+    assert breakdown(np.array([1.0, 0.3, 0.0, 1.0, 0.5, 0.5]), questions) == [
+        Group("all", "all", 6, pytest.approx(3.3 / 6)),
+        Group("answer type", "object", 3, pytest.approx(0.5)),
+        Group("answer type", "number", 2, pytest.approx(0.75)),
+        Group("answer type", "colour", 1, pytest.approx(0.3)),
+        Group("question type", "what", 3, pytest.approx(1.3 / 3)),
+        Group("question type", "how many", 2, pytest.approx(0.75)),
+        Group("question type", "which", 1, pytest.approx(0.5)),
+    ]
+
+
+def test_breakdown_orders_ties_alphabetically() -> None:
+    questions = [_asked("x", answer_type=kind) for kind in ["yes/no", "other", "number", "other", "number", "yes/no"]]
+    assert [group.name for group in breakdown(np.ones(6), questions)] == ["all", "number", "other", "yes/no"]
+
+
+def test_question_without_a_type_counts_in_all_only() -> None:
+    questions = [_asked("x"), _asked("x", answer_type="number")]
+    assert breakdown(np.array([0.0, 1.0]), questions) == [
+        Group("all", "all", 2, 0.5),
+        Group("answer type", "number", 1, 1.0),
+    ]
+
+
+@pytest.mark.parametrize("shape", [(1,), (3,), (2, 1), (0,)])
+def test_breakdown_refuses_scores_that_do_not_pair_with_questions(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="one score for each") as raised:
+        breakdown(np.zeros(shape), [_asked("x")] * 2)
+    assert f"{shape} and 2 questions" in str(raised.value)
+
+
+def test_breakdown_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="and 0 questions"):
+        breakdown(np.zeros(0), [])

@@ -1,12 +1,16 @@
+import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import san_core
-from san_core import predict
+from san_core import attention_map, predict
+from san_core.checkpoint import Reply
 from san_core.command_line import run_command
 from san_core.data.source import Source
 
@@ -82,18 +86,112 @@ def test_empty_question_is_one_line_on_stderr(
     assert found == (2, "", "error: the question is empty; accepted: any words, in quotes\n")
 
 
-def test_missing_argument_is_one_line_on_stderr(
-    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+LIST = ["--questions", "list.json", "--images", "."]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ([], "the following arguments are required: MODEL"),
+        (["model"], "IMAGE, QUESTION missing"),
+        (["model", "image.png"], "IMAGE, QUESTION missing"),
+        (["model", "image.png", "is it red?", *LIST], "one or the other, not both"),
+        (["model", "image.png", *LIST], "one or the other, not both"),
+        (["model", "--questions", "list.json"], "--questions needs --images"),
+        (["model", "--images", "."], "IMAGE, QUESTION missing"),
+        (["model", "image.png", "is it red?", "--images", "."], "--images goes with --questions only"),
+        (["model", "image.png", "is it red?", "--image-name", "x"], "--image-name goes with --questions only"),
+        (["model", "image.png", "is it red?", "--out", "x.json"], "--out goes with --questions only"),
+        (["model", "image.png", "is it red?", "--strict"], "--strict goes with --questions only"),
+        (["model", "image.png", "is it red?", "--attention"], "--attention: expected one argument"),
+    ],
+)
+def test_contradictory_arguments_are_one_line_on_stderr(
+    arguments: list[str], problem: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, out, err = _run_here(monkeypatch, capsys, tiny_model)
+    code, out, err = _run_here(monkeypatch, capsys, *arguments)
     assert (code, out) == (2, "")
     assert err.startswith("python -m san_core.predict: ")
-    assert "IMAGE, QUESTION" in err
+    assert problem in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("place", [0, 1, 2, 3])
+def test_attention_is_drawn_and_the_answers_are_those_without(
+    place: int,
+    tiny_model: Path,
+    picture: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    plain = _run_here(monkeypatch, capsys, tiny_model, picture, "is it red?")
+    drawn: list[dict[str, object]] = []
+
+    def record(image: Image.Image, question: str, reply: Reply, path: Path) -> None:
+        drawn.append({"size": image.size, "question": question, "attention": reply.attention.shape, "path": path})
+        attention_map.attention_figure(image, question, reply)
+
+    monkeypatch.setattr(attention_map, "draw_attention", record)
+    arguments: list[object] = [tiny_model, picture, "is it red?"]
+    arguments[place:place] = ["--attention", tmp_path / "map.svg"]
+    assert _run_here(monkeypatch, capsys, *arguments) == plain
+    assert drawn == [{"size": (64, 64), "question": "is it red?", "attention": (2, 2, 2), "path": tmp_path / "map.svg"}]
+
+
+def test_attention_appears_in_the_file_named(
+    tiny_model: Path, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "new" / "map.png"
+    code, _, err = _run_here(monkeypatch, capsys, tiny_model, picture, "is it red?", "--attention", path)
+    assert (code, err) == (0, "")
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_attention_in_an_unknown_format_is_refused_before_anything_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = _run_here(monkeypatch, capsys, tmp_path / "no-model", "no.png", "is it red?", "--attention", "map.gif")
+    assert found == (2, "", "error: cannot draw map.gif: accepted are names that end in .png, .pdf, .svg\n")
+
+
+def test_attention_that_cannot_be_written_is_one_line_on_stderr(
+    tiny_model: Path, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    path = tmp_path / "file" / "map.png"
+    code, out, err = _run_here(monkeypatch, capsys, tiny_model, picture, "is it red?", "--attention", path)
+    assert (code, out) == (2, "")
+    assert re.fullmatch(rf"error: cannot write {re.escape(str(path))}: .+\n", err)
+
+
+def test_attention_never_overwrites_the_picture(
+    tiny_model: Path, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = Path(shutil.copy(picture, tmp_path / "copy.png"))
+    (tmp_path / "link.png").symlink_to(copy)
+    for path in (copy, tmp_path / "link.png"):
+        found = _run_here(monkeypatch, capsys, tiny_model, copy, "is it red?", "--attention", path)
+        assert found == (2, "", f"error: --attention {path} would overwrite the picture\n")
+    assert copy.read_bytes() == picture.read_bytes()
+
+
+def test_list_is_answered_into_the_current_folder(
+    tiny_model: Path, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listed = [{"question_id": 7, "image": picture.name, "question": "is it red?"}]
+    (tmp_path / "list.json").write_text(json.dumps(listed))
+    monkeypatch.chdir(tmp_path)
+    found = _run_here(monkeypatch, capsys, tiny_model, "--questions", "list.json", "--images", picture.parent)
+    assert found == (0, "", "1 answered, 0 left out: answers.json\n")
+    answers = json.loads((tmp_path / "answers.json").read_text())
+    _, out, _ = _run_here(monkeypatch, capsys, tiny_model, picture, "is it red?")
+    assert answers == [{"question_id": 7, "answer": out.split()[1]}]
 
 
 def test_help_explains_every_argument(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = _run_here(monkeypatch, capsys, "--help")
     assert (code, err) == (0, "")
-    for word in ("python -m san_core.predict", "MODEL", "IMAGE", "QUESTION"):
+    options = ["--attention", "--questions", "--images", "--image-name", "--out", "--strict"]
+    for word in ("python -m san_core.predict", "MODEL", "IMAGE", "QUESTION", *options):
         assert word in out

@@ -1,5 +1,7 @@
 import json
 import re
+import resource
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
-from san_core.data.prepare import Options, encode, prepare
+from san_core.data import image_table
+from san_core.data import prepare as preparing
+from san_core.data.image_table import encode
+from san_core.data.prepare import Options, prepare
 from san_core.data.prepared import PreparedData
 from san_core.data.source import Question, Source
 from san_core.errors import InputError
@@ -92,6 +97,20 @@ def test_second_run_reuses_the_first(tiny_data: PreparedData, tiny_source: Sourc
     assert again.manifest == tiny_data.manifest
 
 
+def test_strict_refuses_what_was_prepared_from_flawed_data(
+    tiny_source: Source, register: Register, tmp_path: Path
+) -> None:
+    grey = tmp_path / "grey.png"
+    Image.new("L", (7, 7)).save(grey)
+    register(replace(tiny_source, images={**tiny_source.images, "train/3": grey}))
+    out = tmp_path / "out"
+    assert prepare("tiny", out, PIXELS).manifest["problems"] == ["1 x mode L converted to RGB: train/3"]
+    assert (out / "problems.txt").read_text() == "train/3: mode L converted to RGB\n"
+    prepare("tiny", out, PIXELS)
+    with pytest.raises(InputError, match=re.escape(f"{out} was prepared from flawed data; {out / 'problems.txt'}")):
+        prepare("tiny", out, replace(PIXELS, strict=True))
+
+
 def test_image_size_left_out_is_the_one_that_suits_the_data(
     tiny_data: PreparedData, tiny_source: Source, register: Register
 ) -> None:
@@ -104,6 +123,9 @@ def test_image_size_left_out_is_the_one_that_suits_the_data(
     [
         (Options(image_size=96), "image_size 64 instead of 96"),
         (Options(encoder="vgg16"), "encoder 'efficientnet-lite0' instead of 'vgg16'"),
+        (Options(layer="reduction_4"), "layer 'features' instead of 'reduction_4'"),
+        (Options(grid=1), "grid 2 instead of 1"),
+        (Options(top_answers=2), "top_answers None instead of 2"),
         (Options(fine_tune=True), "fine_tune False instead of True"),
         (Options(seed=5), "seed 0 instead of 5"),
     ],
@@ -148,17 +170,29 @@ def test_fingerprint_follows_from_the_options(tiny_data: PreparedData, tiny_pixe
     assert tiny_data.fingerprint != tiny_pixels.fingerprint
 
 
-@pytest.mark.parametrize("content", [b"no picture", None], ids=["unreadable", "missing"])
-@pytest.mark.parametrize("options", [PIXELS, Options()], ids=["pixels", "features"])
+TOO_MANY = "1 of 52 images are unreadable, accepted: up to 1%; the first: train/3 (image {bad} "
+STRICT = "train/3: image cannot be read, its questions are asked without it (image {bad} "
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "message"),
+    [
+        (b"no picture", PIXELS, TOO_MANY),
+        (b"no picture", Options(), TOO_MANY),
+        (None, PIXELS, TOO_MANY),
+        (b"no picture", replace(PIXELS, strict=True), STRICT),
+        (None, Options(strict=True), STRICT),
+    ],
+)
 def test_preparation_that_fails_leaves_nothing_behind(
-    content: bytes | None, options: Options, tiny_source: Source, register: Register, tmp_path: Path
+    content: bytes | None, options: Options, message: str, tiny_source: Source, register: Register, tmp_path: Path
 ) -> None:
     bad, home = tmp_path / "bad.png", tmp_path / "home"
     home.mkdir()
     if content is not None:
         bad.write_bytes(content)
     register(replace(tiny_source, images={**tiny_source.images, "train/3": bad}))
-    with pytest.raises(InputError, match=re.escape(f"image {bad} ")):
+    with pytest.raises(InputError, match=re.escape(message.format(bad=bad))):
         prepare("tiny", home / "squares", options)
     assert _leftovers(home) == []
 
@@ -192,7 +226,7 @@ def test_unknown_data_set_names_the_known_ones(tmp_path: Path) -> None:
 
 def test_unknown_encoder_names_the_known_ones(tiny_source: Source, register: Register, tmp_path: Path) -> None:
     register(tiny_source)
-    with pytest.raises(InputError, match="unknown image encoder 'resnet'; accepted: efficientnet-lite0, vgg16, vgg19"):
+    with pytest.raises(InputError, match="unknown image encoder 'resnet'; accepted: efficientnet-lite0, "):
         prepare("tiny", tmp_path / "out", Options(encoder="resnet"))
 
 
@@ -201,7 +235,7 @@ def test_image_smaller_than_a_region_is_refused(
     size: int, tiny_source: Source, register: Register, tmp_path: Path
 ) -> None:
     register(tiny_source)
-    expected = f"image size must be >= 32 pixels for efficientnet-lite0, but got {size}"
+    expected = f"image size {size} is too small for layer features of efficientnet-lite0; accepted: >= 32 pixels"
     with pytest.raises(InputError, match=expected):
         prepare("tiny", tmp_path / "out", Options(image_size=size, fine_tune=True))
 
@@ -222,3 +256,189 @@ def test_folder_with_other_contents_is_left_alone(tiny_source: Source, register:
     with pytest.raises(InputError, match=re.escape(f"{out} is not a prepared data set: it has no manifest.json")):
         prepare("tiny", out, PIXELS)
     assert _leftovers(out) == ["beach.txt"]
+
+
+def _whole(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def _stop(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
+STAGES = {"images": 0, "splits": 52, "manifest": 52}  # and how many images need not be read again
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_interrupted_preparation_goes_on_where_it_stopped(
+    stage: str, tiny_source: Source, register: Register, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(tiny_source)
+    prepare("tiny", tmp_path / "whole", PIXELS)
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        if stage == "images":
+            patch.setattr(image_table._Table, "append", _stop)
+        else:
+            patch.setattr(preparing, {"splits": "write_splits", "manifest": "coverage"}[stage], _stop)
+        with pytest.raises(KeyboardInterrupt):
+            prepare("tiny", out, PIXELS)
+    assert not out.exists()
+    assert sorted(_leftovers(tmp_path)) == [".out.partial", "whole"]
+    opened = []
+    load = image_table._load
+    monkeypatch.setattr(image_table, "_load", lambda path, size: (opened.append(path), load(path, size))[1])
+    prepare("tiny", out, PIXELS)
+    assert len(opened) == 52 - STAGES[stage]
+    assert _whole(out) == _whole(tmp_path / "whole")
+    assert sorted(_leftovers(tmp_path)) == ["out", "whole"]
+
+
+@pytest.mark.parametrize("change", ["seed", "image", "question"])
+def test_interrupted_preparation_of_something_else_starts_anew(
+    change: str, tiny_source: Source, register: Register, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "own.png"
+    shutil.copy(tiny_source.images["train/0"], own)
+    source = replace(tiny_source, images={**tiny_source.images, "train/0": own})
+    register(source)
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr(preparing, "write_splits", _stop)
+        with pytest.raises(KeyboardInterrupt):
+            prepare("tiny", out, PIXELS)
+    options = replace(PIXELS, seed=1) if change == "seed" else PIXELS
+    if change == "image":
+        Image.new("RGB", (64, 64), (1, 2, 3)).save(own)
+    if change == "question":
+        register(replace(source, train=[*source.train[:-1], replace(source.train[-1], text="is it?")]))
+    opened = []
+    load = image_table._load
+    monkeypatch.setattr(image_table, "_load", lambda path, size: (opened.append(path), load(path, size))[1])
+    prepare("tiny", out, options)
+    assert len(opened) == 52
+    prepare("tiny", tmp_path / "whole", options)
+    assert _whole(out) == _whole(tmp_path / "whole")
+
+
+def test_full_disk_is_bad_input_and_no_crash(tiny_source: Source, register: Register, tmp_path: Path) -> None:
+    register(tiny_source)
+    out = tmp_path / "out"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, before[1]))
+    try:
+        with pytest.raises(InputError, match=re.escape(f"cannot write prepared data to {out}: ")):
+            prepare("tiny", out, PIXELS)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not out.exists()
+    assert prepare("tiny", out, PIXELS).images.shape == (52, 64, 64, 3)
+
+
+def test_only_the_most_frequent_answers_are_to_choose_among_and_no_question_is_dropped(
+    tiny_source: Source, register: Register, tmp_path: Path
+) -> None:
+    register(tiny_source)
+    data = prepare("tiny", tmp_path / "out", replace(PIXELS, top_answers=2))
+    assert data.answers == ["yes", "no"]
+    assert data.manifest["counts"] == {"train": 128, "validation": 32, "test": 48}
+    # Each image has two questions answered by a colour. Of the twelve test images none has more colours.
+    unknown = data.manifest["coverage"]["test"]["answered"] - data.manifest["coverage"]["test"]["known_answers"]
+    assert unknown == 24 == int((data.split("test").answers == -1).sum())
+    assert data.manifest["as_shipped"]["train"]["questions"] == 160
+
+
+def test_data_set_lays_down_how_many_answers_there_are(tiny_source: Source, register: Register, tmp_path: Path) -> None:
+    register(replace(tiny_source, top_answers=3))
+    assert len(prepare("tiny", tmp_path / "three", PIXELS).answers) == 3
+    assert len(prepare("tiny", tmp_path / "five", replace(PIXELS, top_answers=5)).answers) == 5
+
+
+def test_seed_decides_the_cut_of_validation_and_leaves_test_alone(
+    tiny_pixels: PreparedData, tiny_source: Source, register: Register, tmp_path: Path
+) -> None:
+    register(tiny_source)
+    other = prepare("tiny", tmp_path / "out", replace(PIXELS, seed=1))
+    images = [{q.image for q in data.asked("validation")} for data in (tiny_pixels, other)]
+    assert images[0] != images[1]
+    assert tiny_pixels.asked("test") == other.asked("test") == tiny_source.test
+    for data in (tiny_pixels, other):
+        assert not {q.image for q in data.asked("train")} & {q.image for q in data.asked("validation")}
+
+
+def test_test_split_is_cut_by_image_where_there_is_none(
+    tiny_source: Source, register: Register, tmp_path: Path
+) -> None:
+    register(replace(tiny_source, test=[]))
+    data = prepare("tiny", tmp_path / "out", replace(PIXELS, test_share=0.25))
+    parts = {name: {q.image for q in data.asked(name)} for name in ("train", "validation", "test")}
+    assert {name: len(images) for name, images in parts.items()} == {"train": 24, "validation": 6, "test": 10}
+    assert len(set.union(*parts.values())) == 40
+
+
+def test_test_share_is_refused_where_there_is_a_test_split(
+    tiny_source: Source, register: Register, tmp_path: Path
+) -> None:
+    register(tiny_source)
+    with pytest.raises(InputError, match=r"test share must be 0 for data with a test split, but got 0.25"):
+        prepare("tiny", tmp_path / "out", replace(PIXELS, test_share=0.25))
+    assert _leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize("share", [0.0, 0.9])
+def test_too_few_images_to_validate_are_refused(
+    share: float, tiny_source: Source, register: Register, tmp_path: Path
+) -> None:
+    kept = tiny_source.train[: 8 if share else 4]  # of two images, or one
+    register(replace(tiny_source, train=kept, test=[]))
+    with pytest.raises(
+        InputError, match="tiny has training questions about fewer than two images; none would validate"
+    ):
+        prepare("tiny", tmp_path / "out", replace(PIXELS, test_share=share))
+    assert _leftovers(tmp_path) == []
+
+
+def test_unanswered_questions_become_a_split_without_answers(
+    tiny_source: Source, register: Register, tmp_path: Path
+) -> None:
+    asked = [Question("What colour is it?", "", "test/45", id=7)]
+    register(replace(tiny_source, unanswered=asked))
+    data = prepare("tiny", tmp_path / "out", PIXELS)
+    assert data.manifest["counts"]["unanswered"] == 1
+    assert data.asked("unanswered") == asked
+    split = data.split("unanswered")
+    assert (split.answers.tolist(), split.people.tolist()) == ([-1], [[-1]])
+    assert data.manifest["coverage"]["unanswered"]["answered"] == 0
+
+
+def test_word_vectors_are_kept_and_used_for_training(tiny_source: Source, register: Register, tmp_path: Path) -> None:
+    path = tmp_path / "vectors.txt"
+    path.write_text("is 1 2\nred 3 4\n")
+    register(tiny_source)
+    data = prepare("tiny", tmp_path / "out", replace(PIXELS, word_vectors=path))
+    assert data.word_vectors is not None
+    assert data.word_vectors.shape == (len(data.words), 2)
+    rows = [data.words.encode(word)[0] for word in ("is", "red")]
+    assert data.word_vectors[rows].tolist() == [[1, 2], [3, 4]]
+    assert data.training_defaults["embedding_init"] == "pretrained"
+    path.write_text("is 1 2\n")
+    with pytest.raises(InputError, match=r"word_vectors '\w+' instead of '\w+'"):
+        prepare("tiny", tmp_path / "out", replace(PIXELS, word_vectors=path))
+
+
+def test_useless_word_vectors_are_told_of_before_images_are_read(
+    tiny_source: Source, register: Register, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "vectors.txt"
+    path.write_text("fish 1 2\n")
+    register(tiny_source)
+    monkeypatch.setattr(image_table, "_load", _stop)
+    with pytest.raises(InputError, match="has a vector for none of the 11 words"):
+        prepare("tiny", tmp_path / "out", replace(PIXELS, word_vectors=path))
+    assert _leftovers(tmp_path) == ["vectors.txt"]
+
+
+@pytest.mark.parametrize("name", ["daquar-all", "daquar-reduced", "coco-qa", "vqa-v1", "vqa-v2"])
+def test_data_set_without_its_folder_says_so(name: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="this data set needs --root FOLDER"):
+        prepare(name, tmp_path / "out")

@@ -1,13 +1,26 @@
 import json
+import re
+import shutil
+import signal
+import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from data_sets import SHARED, answered, asked, needs_daquar, paint, write_daquar, write_json
+from PIL import Image
 
 from san_core import prepare as command
 from san_core.command_line import run_command
-from san_core.data.source import Source
+from san_core.data import image_table
+from san_core.data.prepare import Options, prepare
+from san_core.data.prepared import PreparedData
+from san_core.data.source import Location, Source, VQAFiles
+
+OWN = ["vqa", "--questions", "q.json", "--annotations", "a.json", "--images", "."]
 
 
 def _run(
@@ -28,12 +41,118 @@ def test_command_prepares_what_its_options_say(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     register(tiny_source)
-    options = ["--image-size", 96, "--fine-tune", "--seed", 3, "--out", tmp_path / "out"]
-    code, out, _ = _run(monkeypatch, capsys, "tiny", *options)
+    options = ["--image-size", "96", "--fine-tune", "--seed", "3", "--grid", "2", "--top-answers", "4", "--out"]
+    code, out, _ = _run(monkeypatch, capsys, "tiny", *options, tmp_path / "out")
     assert code == 0
-    assert f"{tmp_path / 'out'}: 52 images; questions: 128 train, 32 validation, 48 test; 6 answers" in out
+    assert out.startswith("tiny: 52 images, 4 answers, 11 words\nregions of efficientnet-lite0 features: 2 x 2 at 96")
+    assert out.endswith(f"search on it: python -m tuning.search --data {tmp_path / 'out'}\n")
     inputs = json.loads((tmp_path / "out" / "manifest.json").read_text())["inputs"]
-    assert (inputs["image_size"], inputs["fine_tune"], inputs["seed"]) == (96, True, 3)
+    expected = {"image_size": 96, "fine_tune": True, "seed": 3, "grid": 2, "top_answers": 4}
+    assert expected.items() <= inputs.items()
+
+
+def _rows(out: str) -> dict[str, list[str]]:
+    """The printed table: the cells of each row, counts without their commas."""
+    below = out[out.rindex("──") + 2 : out.index("\n\n", out.rindex("──"))].strip().splitlines()
+    cells = [[cell.strip().replace(",", "") for cell in re.split(r"  +", line)] for line in below]
+    return {name: rest for name, *rest in cells}
+
+
+def test_table_counts_questions_images_types_and_what_the_vocabularies_lack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train = [line for n in range(1, 6) for line in (f"what is red in the image{n} ?", "cup")]
+    train += ["what is on it in the image1 ?", "book, cup"]
+    test = ["what is green in the image9 ?", "cup", "what is red in the image9 ?", "zebra", "nothing", "lamp"]
+    write_daquar(tmp_path / "set", train, test)
+    options = ["--root", tmp_path / "set", "--encoder", "small-cnn", "--image-size", 16, "--out", tmp_path / "out"]
+    code, out, _ = _run(monkeypatch, capsys, "daquar-all", *options)
+    assert code == 0
+    rows = _rows(out)
+    assert list(rows) == ["train as shipped", "test as shipped", "train", "validation", "test"]
+    # questions, images, one thing, several things, answer not in vocabulary, unknown words
+    assert rows["test"] == rows["test as shipped"] == ["2", "1", "2", "0", "1", "1 of 6"]
+    assert rows["train as shipped"][:4] == ["6", "5", "5", "1"]
+    assert int(rows["train"][1]) == 4
+    assert int(rows["validation"][1]) == 1
+    assert int(rows["train"][0]) + int(rows["validation"][0]) == 6
+    file = tmp_path / "set" / "qa.894.raw.test.txt"
+    assert f"flaws ({tmp_path / 'out' / 'problems.txt'} has them all):" in out
+    assert f"  1 x question names no image, left out: {file} line 5 ('nothing')\n" in out
+    code, _, err = _run(monkeypatch, capsys, "daquar-all", *options[:-1], tmp_path / "other", "--strict")
+    assert code == 2
+    expected = f"error: {file} line 5: question names no image, left out ('nothing'); without --strict this is only"
+    assert err.startswith(expected)
+    assert err.count("\n") == 1
+
+
+@needs_daquar
+@pytest.mark.parametrize(
+    ("arguments", "train", "test"),
+    [
+        (["daquar-reduced"], ["3876", "781", "3825", "51"], ["297", "25", "290", "7"]),
+        (["daquar-all", "--single-answers"], ["6149", "794", "6149"], ["5076", "652", "5076"]),
+    ],
+)
+def test_counts_of_daquar_are_those_published(
+    arguments: list[str],
+    train: list[str],
+    test: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(image_table, "_load", lambda _, size: (np.zeros((size, size, 3), np.uint8), []))  # quick
+    options = ["--root", SHARED / "daquar", "--encoder", "small-cnn", "--image-size", "16", "--out", tmp_path / "out"]
+    code, out, _ = _run(monkeypatch, capsys, *arguments, *options)
+    assert code == 0
+    rows = _rows(out)
+    assert rows["train as shipped"][: len(train)] == train
+    assert rows["test as shipped"][: len(test)] == rows["test"][: len(test)] == test
+    assert [int(a) + int(b) for a, b in zip(rows["train"][:3], rows["validation"][:3], strict=True)] == [
+        int(count) for count in train[:3]
+    ]
+
+
+def _own_files(folder: Path, images: int = 6) -> list[str]:
+    """One's own questions about pictures 0.jpg, 1.jpg and so on."""
+    for number in range(images):
+        paint(folder / f"{number}.jpg", number)
+    people = ["yes"] * 6 + ["no"] * 4
+    questions = write_json(folder / "q.json", "questions", [asked(i, i) for i in range(images)])
+    annotations = [answered(i, people, answer_type="yes/no") for i in range(images)]
+    answers = write_json(folder / "a.json", "annotations", annotations)
+    return ["--questions", str(questions), "--annotations", str(answers), "--images", str(folder)]
+
+
+def test_own_files_are_prepared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = _own_files(tmp_path / "own")
+    test = ["--test-questions", str(write_json(tmp_path / "t.json", "questions", [asked(99, 4)]))]
+    options = [*own, *test, "--encoder", "small-cnn", "--image-size", "16", "--out", tmp_path / "out"]
+    code, out, _ = _run(monkeypatch, capsys, "vqa", *options)
+    assert code == 0
+    rows = _rows(out)
+    assert rows["unanswered"] == ["1", "1", "0", "–", "0 of 3"]
+    assert rows["train as shipped"] == ["6", "6", "6", "0", "0 of 18"]
+    data = PreparedData.open(tmp_path / "out")
+    assert [question.id for question in data.asked("unanswered")] == [99]
+    assert data.metrics[0] == "vqa"
+
+
+def test_test_share_keeps_some_of_ones_own_images_for_testing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = _own_files(tmp_path / "own", 20)
+    options = [*own, "--test-share", "0.2", "--encoder", "small-cnn", "--image-size", "16", "--out", tmp_path / "out"]
+    code, out, _ = _run(monkeypatch, capsys, "vqa", *options)
+    assert code == 0
+    assert {name: cells[0] for name, cells in _rows(out).items() if "shipped" not in name} == {
+        "train": "13",
+        "validation": "3",
+        "test": "4",
+    }
 
 
 @pytest.mark.parametrize(
@@ -41,7 +160,23 @@ def test_command_prepares_what_its_options_say(
     [
         (["easy"], "unknown data set 'easy'; accepted: easy-vqa"),
         (["easy-vqa", "--encoder", "resnet"], "unknown image encoder 'resnet'; accepted: efficientnet-lite0"),
-        (["easy-vqa", "--image-size", "16"], "image size must be >= 32 pixels for efficientnet-lite0, but got 16"),
+        (["easy-vqa", "--image-size", "16"], "image size 16 is too small for layer features of efficientnet-lite0"),
+        (["easy-vqa", "--layer", "conv5"], "image encoder efficientnet-lite0 has no layer 'conv5'"),
+        (["easy-vqa", "--grid", "99"], "grid 99 is not one that layer features of efficientnet-lite0 can give"),
+        (["easy-vqa", "--single-answers"], "--single-answers is for daquar-all and daquar-reduced, but got easy-vqa"),
+        (["easy-vqa", "--test-share", "1"], "must be a number >= 0 and < 1, but got '1'"),
+        (["easy-vqa", "--test-share", "0.1"], "test share must be 0 for data with a test split, but got 0.1"),
+        (["easy-vqa", "--root", "."], "--root is not for the data set easy-vqa"),
+        (["easy-vqa", "--word-vectors", "none.txt"], "none.txt cannot be read: No such file or directory"),
+        (["daquar-all"], "this data set needs --root FOLDER"),
+        (["daquar-all", "--root", "none"], "none is not a folder"),
+        (["coco-qa", "--root", "."], "holds no COCO-QA train questions"),
+        (["vqa-v1", "--root", "."], "holds no questions of VQA v1; accepted"),
+        (["vqa-v2", "--images", "."], "--images is for the data set vqa, but got vqa-v2"),
+        (["vqa", "--questions", "q.json", "--images", "."], "the data set vqa needs --annotations"),
+        (["vqa", "--root", "."], "--root is not for the data set vqa"),
+        ([*OWN, "--test-images", "."], "--test-images needs --test-questions"),
+        ([*OWN], "q.json does not exist"),
         (["easy-vqa", "--image-size", "0"], "must be a whole number >= 1, but got '0'"),
         (["easy-vqa", "--seed", "-1"], "must be a whole number >= 0, but got '-1'"),
         ([], "required: NAME"),
@@ -61,3 +196,75 @@ def test_bad_input_is_one_line_on_stderr(
     assert problem in err
     assert err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def _heed_ctrl_c() -> None:
+    """A shell that runs the tests in the background makes its children deaf to it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+_WITHOUT_PAUSES = """
+from san_core import prepare
+from san_core.command_line import run_command
+from san_core.data import image_table
+
+image_table._SECONDS_BETWEEN_NOTES = 0
+run_command(prepare.main)
+"""
+
+
+def _stop_halfway(command: list[str], partial: Path, stop: signal.Signals) -> tuple[int, str]:
+    """Sends a signal once some fifty images are written; returns the exit code and stderr."""
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=_heed_ctrl_c)
+    table, deadline = partial / "pixels.npy", time.monotonic() + 120
+    while not (table.exists() and table.stat().st_size > 50 * SIZE * SIZE * 3):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.send_signal(stop)
+    _, err = process.communicate(timeout=60)
+    return process.returncode, err
+
+
+SIZE, COUNT = 128, 150
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("how", "stop", "expected"),
+    [
+        (["-m", "san_core.prepare"], signal.SIGINT, (130, True)),
+        (["-c", _WITHOUT_PAUSES], signal.SIGKILL, (-9, False)),
+    ],
+    ids=["Ctrl-C", "kill -9"],
+)
+def test_stopped_command_goes_on_where_it_stopped(
+    how: list[str], stop: signal.Signals, expected: tuple[int, bool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, out, partial = tmp_path / "own", tmp_path / "out", tmp_path / ".out.partial"
+    own = _own_files(folder, COUNT)
+    pixels = np.random.default_rng(0).integers(0, 256, (600, 800, 3), dtype=np.uint8)  # takes a while to decode
+    for number in range(7):
+        Image.fromarray(np.roll(pixels, number, axis=2)).save(folder / f"{number}.jpg")
+    for number in range(7, COUNT):
+        shutil.copy(folder / f"{number % 7}.jpg", folder / f"{number}.jpg")
+    (folder / "5.jpg").write_bytes(b"no picture")
+    more = ["--encoder", "small-cnn", "--image-size", str(SIZE), "--out", str(out)]
+    code, err = _stop_halfway([sys.executable, *how, "vqa", *own, *more], partial, stop)
+    assert (code, "the same command goes on where this one stopped" in err) == expected
+    assert not out.exists()
+    done = json.loads((partial / "progress.json").read_text())["done"]
+    assert 30 <= done < COUNT
+
+    location = Location(train=VQAFiles(folder / "q.json", folder / "a.json", folder, "{image_id}.jpg"))
+    options = Options(encoder="small-cnn", image_size=SIZE)
+    prepare("vqa", tmp_path / "whole", options, location)
+    opened = []
+    load = image_table._load
+    monkeypatch.setattr(image_table, "_load", lambda path, size: (opened.append(path), load(path, size))[1])
+    prepare("vqa", out, options, location)
+    assert len(opened) == COUNT - done
+    assert not partial.exists()
+    contents = [{path.name: path.read_bytes() for path in part.iterdir()} for part in (out, tmp_path / "whole")]
+    assert contents[0] == contents[1]
+    assert "5.jpg" in (out / "problems.txt").read_text()

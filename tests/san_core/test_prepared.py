@@ -30,7 +30,7 @@ def test_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
         PreparedData.open(tmp_path / "none")
 
 
-@pytest.mark.parametrize("text", ["", '{"format": 1, "wor', "[]", "7", b"\xff\xfe\x00", '{"format": 1}'], ids=repr)
+@pytest.mark.parametrize("text", ["", '{"format": 2, "wor', "[]", "7", b"\xff\xfe\x00", '{"format": 2}'], ids=repr)
 def test_damaged_manifest_is_named(text: str | bytes, copy: Path) -> None:
     path = copy / "manifest.json"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
@@ -39,13 +39,45 @@ def test_damaged_manifest_is_named(text: str | bytes, copy: Path) -> None:
     assert str(raised.value).endswith(f"delete {copy} and prepare the data again")
 
 
-@pytest.mark.parametrize("found", [0, 2, None, "1"])
+@pytest.mark.parametrize("found", [0, 1, 3, None, "2"])
 def test_other_format_is_refused(found: object, copy: Path) -> None:
     path = copy / "manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": found}))
-    expected = f"{copy} has format {found}, accepted: 1; prepare the data again"
+    expected = f"{copy} has format {found}, accepted: 2; delete it and prepare the data again"
     with pytest.raises(InputError, match=re.escape(expected)):
         PreparedData.open(copy)
+
+
+@pytest.mark.parametrize("lost", ["features.npy", "questions.npy", "test.npz", "validation.parquet"])
+def test_missing_file_is_named(lost: str, copy: Path) -> None:
+    (copy / lost).unlink()
+    expected = f"{copy} is damaged: it lacks {lost}; delete it and prepare the data again"
+    with pytest.raises(InputError, match=re.escape(expected)):
+        PreparedData.open(copy)
+
+
+def test_split_there_is_not_names_those_there_are(tiny_data: PreparedData) -> None:
+    for method in (tiny_data.split, tiny_data.asked):
+        with pytest.raises(InputError, match="has no unanswered split; accepted: train, validation, test"):
+            method("unanswered")
+
+
+def test_questions_are_kept_in_words_in_the_order_of_the_split(tiny_data: PreparedData, tiny_source: Source) -> None:
+    assert tiny_data.asked("test") == tiny_source.test
+    validation, numbers = tiny_data.asked("validation"), tiny_data.split("validation")
+    assert [tiny_data.answers[number] for number in numbers.answers] == [question.answer for question in validation]
+
+
+def test_word_vectors_are_none_unless_prepared_with_them(tiny_data: PreparedData) -> None:
+    assert tiny_data.word_vectors is None
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs Linux's list of mapped files")
+def test_images_are_mapped_from_the_file(copy: Path) -> None:
+    data = PreparedData.open(copy)
+    assert data.images.shape[0] == 52
+    mapped = Path("/proc/self/maps").read_text()
+    assert str((copy / "features.npy").resolve()) in mapped
 
 
 def test_properties_say_what_the_data_were_prepared_from(tiny_data: PreparedData, tiny_pixels: PreparedData) -> None:
@@ -76,7 +108,7 @@ def test_batch_rows_lead_back_to_image_question_and_answer(tiny_pixels: Prepared
         tokens = batch.tokens[batch.question_rows[i]]
         words = [tiny_pixels.words.words[number - 2] for number in tokens[tokens > 0].tolist()]
         assert words == question.text.lower().strip("?").split()
-        answer = int(batch.answers[i])
+        answer = int(split.answers[row])
         assert (tiny_pixels.answers[answer] if answer >= 0 else "white") == question.answer
 
 
@@ -84,8 +116,8 @@ def test_batch_holds_each_image_and_question_once(tiny_data: PreparedData) -> No
     batch = tiny_data.batch(tiny_data.split("test"), np.array([0, 1, 2, 3, 4, 8, 0]))
     assert len(batch.images) == 3  # four questions each: rows 0-3, 4-7, 8-11
     assert len(batch.tokens) == 4
-    assert len(batch.answers) == len(batch.image_rows) == len(batch.question_rows) == 7
-    assert batch.answers.dtype == batch.tokens.dtype == torch.int64
+    assert len(batch.image_rows) == len(batch.question_rows) == 7
+    assert batch.tokens.dtype == torch.int64
     assert [part.data_ptr() for part in batch.inputs] == [
         part.data_ptr() for part in (batch.images, batch.image_rows, batch.tokens, batch.question_rows)
     ]
@@ -102,15 +134,28 @@ def test_splits_are_joined_in_order(tiny_data: PreparedData) -> None:
     train, test = tiny_data.split("train"), tiny_data.split("test")
     both = train + test
     assert len(both) == len(train) + len(test)
-    for column in ("images", "questions", "answers"):
+    for column in ("images", "questions", "answers", "people"):
         expected = [*getattr(train, column), *getattr(test, column)]
         assert getattr(both, column).tolist() == expected
 
 
-def test_split_survives_its_file(tmp_path: Path) -> None:
-    columns = [np.array(column, dtype=np.int32) for column in ([0, 1, 1], [4, 5, 6], [2, -1, 0])]
-    Split(*columns).save(tmp_path / "part.npy")
-    loaded = Split.load(tmp_path / "part.npy")
-    for found, expected in zip((loaded.images, loaded.questions, loaded.answers), columns, strict=True):
+@pytest.fixture
+def three_questions() -> Split:
+    columns = ([0, 1, 1], [4, 5, 6], [2, -1, 0], [[2, 2], [-1, 1], [0, -1]])
+    return Split(*(np.array(column, dtype=np.int32) for column in columns))
+
+
+def test_split_survives_its_file(three_questions: Split, tmp_path: Path) -> None:
+    three_questions.save(tmp_path, "part")
+    loaded = Split.load(tmp_path, "part")
+    for column in ("images", "questions", "answers", "people"):
+        found, expected = getattr(loaded, column), getattr(three_questions, column)
         np.testing.assert_array_equal(found, expected)
         assert found.dtype == np.int32
+
+
+def test_part_of_a_split_keeps_all_columns(three_questions: Split) -> None:
+    part = three_questions.where(np.array([True, False, True]))
+    assert len(part) == 2
+    assert (part.questions.tolist(), part.answers.tolist()) == ([4, 6], [2, 0])
+    assert part.people.tolist() == [[2, 2], [0, -1]]

@@ -3,18 +3,27 @@ import pytest
 import torch
 
 from san_core.config import TrainingConfig
+from san_core.errors import InputError
 from san_core.models.image_encoder import ImageEncoder
+from san_core.models.question_encoder import CNNQuestionEncoder, LSTMQuestionEncoder
 from san_core.models.san import SAN, build_san
 
 
-def _network(**changes: float) -> SAN:
+def _network(**changes: float | str) -> SAN:
     torch.manual_seed(0)
-    sizes: dict[str, float] = {"hops": 2, "dropout": 0.5, "embedding_size": 4, "hidden_size": 6, "attention_size": 3}
+    sizes: dict[str, float | str] = {
+        "hops": 2,
+        "dropout": 0.5,
+        "embedding_size": 4,
+        "hidden_size": 6,
+        "attention_size": 3,
+    }
     return build_san(TrainingConfig.from_dict(sizes | changes), channels=8, vocabulary_size=9, answers=5)
 
 
-def test_shared_images_and_questions_give_the_logits_of_one_row_each() -> None:
-    network = _network().eval()
+@pytest.mark.parametrize("question_encoder", ["lstm", "cnn"])
+def test_shared_images_and_questions_give_the_logits_of_one_row_each(question_encoder: str) -> None:
+    network = _network(question_encoder=question_encoder).eval()
     images = torch.randn(3, 4, 8)
     tokens = torch.tensor([[2, 3, 4], [5, 0, 0]])
     image_rows, question_rows = torch.tensor([2, 0, 0, 1, 2]), torch.tensor([0, 1, 0, 1, 0])
@@ -61,6 +70,40 @@ def test_sizes_follow_the_configuration(hops: int) -> None:
     assert shapes["classify.weight"] == (5, 10)
     assert shapes["attention.hops.0.region.weight"] == (2, 10)
     assert len({name.split(".")[2] for name in shapes if name.startswith("attention.hops.")}) == hops
+
+
+def test_configuration_chooses_question_encoder_and_attention() -> None:
+    config = {"question_encoder": "cnn", "attention": "bounded", "hidden_size": 10, "hops": 3}
+    chosen, plain = _network(**config), _network()
+    assert isinstance(chosen.question_encoder, CNNQuestionEncoder)
+    assert isinstance(plain.question_encoder, LSTMQuestionEncoder)
+    assert [hop.bounded for hop in chosen.attention.hops] == [True] * 3
+    assert [hop.bounded for hop in plain.attention.hops] == [False] * 2
+    assert chosen.question_encoder(torch.tensor([[2, 3, 4]])).shape == (1, 10)
+
+
+def test_word_vectors_are_used_where_the_configuration_asks_for_them() -> None:
+    vectors = torch.randn(9, 7)
+    sizes = {"channels": 8, "vocabulary_size": 9, "answers": 5}
+    pretrained = build_san(TrainingConfig(embedding_size=4, embedding_init="pretrained"), vectors=vectors, **sizes)
+    assert torch.equal(pretrained.question_encoder.embedding.weight[2:], vectors[2:])
+    random = build_san(TrainingConfig(embedding_size=4), vectors=vectors, **sizes)
+    assert random.question_encoder.embedding.weight.shape == (9, 4)
+
+
+def test_word_vectors_that_are_missing_are_an_error() -> None:
+    with pytest.raises(InputError, match="embedding_init pretrained needs word vectors, but the data have none"):
+        _network(embedding_init="pretrained")
+
+
+@pytest.mark.parametrize(("batch_norm", "trained"), [("frozen", False), ("trained", True)])
+def test_configuration_tells_the_image_encoder_whether_to_train_batch_normalisation(
+    batch_norm: str, trained: bool
+) -> None:
+    encoder = ImageEncoder(torch.nn.BatchNorm2d(3), mean=(0.5,) * 3, std=(0.25,) * 3)
+    config = TrainingConfig(embedding_size=4, hidden_size=6, attention_size=3, batch_norm=batch_norm)
+    build_san(config, channels=3, vocabulary_size=9, answers=5, image_encoder=encoder).train()
+    assert encoder.layers.training == trained
 
 
 def test_network_with_an_image_encoder_takes_pixels() -> None:

@@ -48,7 +48,7 @@ def test_order_and_number_of_questions_do_not_change_which_images_are_held_out()
 
 
 def test_share_of_validation_can_be_chosen() -> None:
-    _, validation = split_by_image(_questions(40), validation_share=0.5)
+    _, validation = split_by_image(_questions(40), share=0.5)
     assert len(_images(validation)) == 20
 
 

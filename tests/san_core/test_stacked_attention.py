@@ -1,3 +1,5 @@
+from itertools import combinations
+
 import numpy as np
 import pytest
 import torch
@@ -23,14 +25,19 @@ def _hop_by_hand(hop: AttentionHop, regions: Array, query: Array) -> tuple[Array
         for i, region in enumerate(v):
             h = np.tanh(weights["region.weight"] @ region + weights["query.weight"] @ u + weights["query.bias"])
             scores[i] = (weights["score.weight"] @ h + weights["score.bias"]).item()
+        if hop.bounded:
+            scores = np.tanh(scores)
         maps[b] = np.exp(scores) / np.exp(scores).sum()
         queries[b] = sum(p * region for p, region in zip(maps[b], v, strict=True)) + u
     return queries, maps
 
 
-def test_hop_computes_the_papers_equations() -> None:
+@pytest.mark.parametrize("bounded", [False, True])
+def test_hop_computes_the_papers_equations_or_those_of_the_authors_code(bounded: bool) -> None:
     torch.manual_seed(0)
-    hop = AttentionHop(hidden_size=H, attention_size=K, dropout=0.5).eval()
+    hop = AttentionHop(hidden_size=H, attention_size=K, dropout=0.5, bounded=bounded).eval()
+    with torch.no_grad():
+        hop.score.weight *= 5  # scores large enough for tanh to show
     regions, query = _inputs()
     found_query, found_map = hop(regions, query)
     expected_query, expected_map = _hop_by_hand(hop, regions.double().numpy(), query.double().numpy())
@@ -54,6 +61,19 @@ def test_each_hop_starts_from_the_query_of_the_last(hops: int) -> None:
     np.testing.assert_allclose(torch.stack(found_maps).detach().numpy(), np.stack(maps), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize(("attention", "is_bounded"), [("paper", False), ("bounded", True)])
+def test_bounded_attention_never_prefers_a_region_more_than_e_squared_times(attention: str, is_bounded: bool) -> None:
+    torch.manual_seed(0)
+    stack = StackedAttention(hops=3, hidden_size=H, attention_size=K, dropout=0.0, attention=attention)
+    with torch.no_grad():
+        for hop in stack.hops:
+            assert isinstance(hop, AttentionHop)
+            hop.score.weight *= 1000
+    _, maps = stack(*_inputs())
+    for attended in maps:
+        assert bool((attended.amax(dim=1) <= np.e**2 * 1.0001 * attended.amin(dim=1)).all()) == is_bounded
+
+
 @pytest.mark.parametrize("training", [True, False])
 def test_attention_over_regions_sums_to_one(training: bool) -> None:
     attention = StackedAttention(hops=2, hidden_size=H, attention_size=K, dropout=0.5).train(training)
@@ -64,15 +84,17 @@ def test_attention_over_regions_sums_to_one(training: bool) -> None:
         torch.testing.assert_close(attended.sum(dim=1), torch.ones(B))
 
 
-def test_hops_do_not_share_weights() -> None:
-    attention = StackedAttention(hops=2, hidden_size=H, attention_size=K, dropout=0.0)
-    first, second = (dict(hop.named_parameters()) for hop in attention.hops)
-    assert first.keys() == second.keys()
-    for name, weight in first.items():
-        assert weight.data_ptr() != second[name].data_ptr()
-        assert not torch.equal(weight, second[name])
+@pytest.mark.parametrize("hops", [2, 3])
+def test_hops_do_not_share_weights(hops: int) -> None:
+    attention = StackedAttention(hops=hops, hidden_size=H, attention_size=K, dropout=0.0)
+    for one, other in combinations(attention.hops, 2):
+        first, second = dict(one.named_parameters()), dict(other.named_parameters())
+        assert first.keys() == second.keys()
+        for name, weight in first.items():
+            assert weight.data_ptr() != second[name].data_ptr()
+            assert not torch.equal(weight, second[name])
     one_hop = K * H + (K * H + K) + (K + 1)
-    assert sum(p.numel() for p in attention.parameters()) == 2 * one_hop
+    assert sum(p.numel() for p in attention.parameters()) == hops * one_hop
 
 
 def test_dropout_acts_in_training_only() -> None:

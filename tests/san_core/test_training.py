@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData, Split
+from san_core.evaluation import predict_split
 from san_core.models.san import SAN
-from san_core.training import EpochResult, Training, _shuffled_batches, predict_split, score_split, train_fn
+from san_core.training import EpochResult, Training, _shuffled_batches, train_fn
 
 
 def _change(config: TrainingConfig, **changes: float | str) -> TrainingConfig:
@@ -31,21 +32,25 @@ def _train(
 
 
 def _figures(results: list[EpochResult]) -> list[tuple[int, float, float | None]]:
-    return [(result.epoch, result.loss, result.accuracy) for result in results]
+    return [(result.epoch, result.loss, result.score) for result in results]
 
 
-def _change_folder(data: PreparedData, folder: Path, **arrays: NDArray[np.integer]) -> PreparedData:
-    """A copy of prepared data with some of its arrays replaced."""
+def _change_folder(data: PreparedData, folder: Path, **changes: NDArray[np.integer] | Split) -> PreparedData:
+    """A copy of prepared data with some of its arrays or splits replaced."""
     shutil.copytree(data.folder, folder)
-    for name, array in arrays.items():
-        np.save(folder / f"{name}.npy", array)
+    for name, change in changes.items():
+        if isinstance(change, Split):
+            change.save(folder, name)
+        else:
+            np.save(folder / f"{name}.npy", change)
     return PreparedData.open(folder)
 
 
 def _questions_about(counts: list[int]) -> Split:
     """Image i has counts[i] questions; they are mixed."""
     images = np.random.default_rng(5).permutation(np.repeat(np.arange(len(counts)), counts)).astype(np.int32)
-    return Split(images, np.zeros_like(images), np.zeros_like(images))
+    nothing = np.zeros_like(images)
+    return Split(images, nothing, nothing, nothing[:, None])
 
 
 COUNTS = {"even": [4] * 12, "uneven": [1, 7, 4, 0, 6, 2, 9, 3], "one image": [5], "one question": [1]}
@@ -155,7 +160,7 @@ def test_report_that_returns_false_ends_training(tiny_data: PreparedData, tiny_c
     ("loss", "diverged"), [(math.nan, True), (math.inf, True), (-math.inf, True), (1e30, False), (0.0, False)]
 )
 def test_loss_that_is_no_finite_number_means_diverged(loss: float, diverged: bool) -> None:
-    assert EpochResult(epoch=1, loss=loss, accuracy=0.5, seconds=1.0).diverged is diverged
+    assert EpochResult(epoch=1, loss=loss, score=0.5, seconds=1.0).diverged is diverged
 
 
 def test_diverged_training_ends_and_says_so(
@@ -177,8 +182,10 @@ def test_huge_step_size_is_survived(tiny_data: PreparedData, tiny_config: Traini
 
 def test_network_can_learn_the_squares(tiny_data: PreparedData, tiny_config: TrainingConfig) -> None:
     model, results = _train(_change(tiny_config, epochs=20), tiny_data)
-    assert score_split(model, tiny_data, tiny_data.split("train"), "float32") > 0.95
-    last = results[-1].accuracy
+    answers = predict_split(model, tiny_data, tiny_data.split("train"), "float32").answers
+    right = [given == question.answer for given, question in zip(answers, tiny_data.asked("train"), strict=True)]
+    assert sum(right) / len(right) > 0.95
+    last = results[-1].score
     assert last is not None
     assert last > 0.85
     assert results[-1].loss < results[0].loss / 5
@@ -204,37 +211,35 @@ def test_accuracy_is_that_of_the_scored_split(tiny_data: PreparedData, tiny_conf
     model, results = _train(tiny_config, tiny_data, score_on="test")
     test = tiny_data.split("test")
     predicted = predict_split(model, tiny_data, test, tiny_config.precision)
-    right = [p == a for p, a in zip(predicted.tolist(), test.answers.tolist(), strict=True)]
-    assert results[-1].accuracy == pytest.approx(sum(right) / len(right))
+    right = [p == q.answer for p, q in zip(predicted.answers, tiny_data.asked("test"), strict=True)]
+    assert results[-1].score == pytest.approx(sum(right) / len(right))
 
 
 def test_no_split_scored_gives_no_accuracy(tiny_data: PreparedData, tiny_config: TrainingConfig) -> None:
     _, results = _train(tiny_config, tiny_data, score_on=None)  # type: ignore[arg-type]
-    assert [result.accuracy for result in results] == [None, None, None]
+    assert [result.score for result in results] == [None, None, None]
 
 
 def test_questions_whose_answer_is_unknown_teach_nothing_but_count_as_wrong(
     tiny_data: PreparedData, tiny_config: TrainingConfig, tmp_path: Path
 ) -> None:
-    """Training on a test split equals training on the same split without them; its score does not."""
-    test = np.load(tiny_data.folder / "test.npy")
-    answerable = test[:, test[2] >= 0]
-    assert (test.shape[1], answerable.shape[1]) == (48, 44)
-    without = _change_folder(tiny_data, tmp_path / "without", test=answerable)
-    splits: dict[str, tuple[str, ...] | str] = {"train_on": ("train", "test"), "score_on": "test"}
-    model, found = _train(tiny_config, tiny_data, **splits)
-    _, expected = _train(tiny_config, without, **splits)
+    """Training on a test split equals training on the same split without them; they stay in the score."""
+    test = tiny_data.split("test")
+    known = test.answers >= 0
+    assert (len(known), sum(known)) == (48, 44)
+    without = _change_folder(tiny_data, tmp_path / "without", test=test.where(known))
+    model, found = _train(tiny_config, tiny_data, train_on=("train", "test"), score_on="test")
+    _, expected = _train(tiny_config, without, train_on=("train", "test"), score_on="train")
     assert [r.loss for r in found] == [r.loss for r in expected]
-    for ours, theirs in zip(found, expected, strict=True):
-        assert ours.accuracy is not None
-        assert theirs.accuracy is not None
-        assert ours.accuracy * 48 == pytest.approx(theirs.accuracy * 44)
-    assert len(predict_split(model, tiny_data, tiny_data.split("test"))) == 48
+    answers = predict_split(model, tiny_data, test, tiny_config.precision).answers
+    right = [given == question.answer for given, question in zip(answers, tiny_data.asked("test"), strict=True)]
+    assert not any(np.array(right)[~known])
+    assert found[-1].score == pytest.approx(sum(right) / 48)
 
 
 def test_splits_trained_on_are_joined(tiny_data: PreparedData, tiny_config: TrainingConfig, tmp_path: Path) -> None:
-    parts = [np.load(tiny_data.folder / f"{name}.npy") for name in ("train", "validation")]
-    joined = _change_folder(tiny_data, tmp_path / "joined", train=np.concatenate(parts, axis=1))
+    both = tiny_data.split("train") + tiny_data.split("validation")
+    joined = _change_folder(tiny_data, tmp_path / "joined", train=both)
     _, found = _train(tiny_config, tiny_data, train_on=("train", "validation"), score_on="test")
     _, expected = _train(tiny_config, joined, score_on="test")
     assert _figures(found) == _figures(expected)

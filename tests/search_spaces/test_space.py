@@ -3,6 +3,7 @@ import re
 import pytest
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
+from san_core.config import TrainingConfig
 from search_spaces import SearchSpace, SearchSpaceError, load
 from search_spaces.space import names
 
@@ -72,3 +73,37 @@ def test_baseline_must_name_exactly_the_parameters(baseline: dict[str, int]) -> 
     expected = f"baseline must name the space's parameters size, but names {', '.join(baseline)}"
     with pytest.raises(SearchSpaceError, match=re.escape(expected)):
         SearchSpace(parameters={"size": IntDistribution(32, 1024)}, baseline=baseline)
+
+
+def _ends(distribution: BaseDistribution) -> list[float | int | str]:
+    """The lowest and the highest value, or every choice."""
+    if isinstance(distribution, CategoricalDistribution):
+        return list(distribution.choices)  # type: ignore[arg-type]  # our choices are words and numbers
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    return [distribution.low, distribution.high]
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_value_a_space_gives_is_one_that_training_accepts(name: str) -> None:
+    space = load(name)
+    TrainingConfig.from_dict(space.baseline)
+    for parameter, distribution in space.parameters.items():
+        for value in _ends(distribution):
+            assert getattr(TrainingConfig.from_dict({**space.baseline, parameter: value}), parameter) == value
+    for ends in (0, -1):  # and all together
+        TrainingConfig.from_dict({p: _ends(distribution)[ends] for p, distribution in space.parameters.items()})
+
+
+def test_wide_extends_the_four_and_starts_from_the_same_baseline() -> None:
+    four, wide = load("san"), load("wide")
+    assert dict(four.parameters).items() <= dict(wide.parameters).items()
+    assert len(wide.parameters) == 13
+    assert TrainingConfig.from_dict(wide.baseline) == TrainingConfig()
+
+
+def test_daquar_starts_smaller_and_searches_only_smaller_networks_than_the_paper_baseline() -> None:
+    space, baseline = load("daquar"), TrainingConfig()
+    for size in ("embedding_size", "hidden_size", "attention_size"):
+        assert space.baseline[size] < getattr(baseline, size)  # type: ignore[operator]
+        assert _ends(space.parameters[size])[1] <= getattr(baseline, size)
+    assert space.baseline["dropout"] >= baseline.dropout  # type: ignore[operator]

@@ -25,8 +25,11 @@ def refused(capsys: pytest.CaptureFixture[str]) -> str:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--data", "nothing"], "unknown data set 'nothing'; accepted: easy-vqa, or a folder written by"),
-        (["--space", "nothing"], "unknown search space 'nothing'; accepted: san"),
+        (["--data", "nothing"], "unknown data set 'nothing'; accepted: easy-vqa, a folder written by"),
+        (["--data", "vqa-v2"], "data set vqa-v2 is not prepared; first: python -m san_core.prepare vqa-v2 --root"),
+        (["--metric", "nothing"], "unknown metric 'nothing'; accepted: accuracy, vqa, wups@0.9, wups@0.0"),
+        (["--preset", "nothing"], "unknown preset 'nothing'; accepted: SAN(1,LSTM), "),
+        (["--space", "nothing"], "unknown search space 'nothing'; accepted: daquar, san, wide"),
         (["--trials", "0"], "argument --trials: must be a whole number >= 1, but got '0'"),
         (["--trials", "many"], "argument --trials: must be a whole number >= 1, but got 'many'"),
         (["--epochs", "0"], "argument --epochs: must be a whole number >= 1, but got '0'"),

@@ -74,3 +74,14 @@ def test_in_a_terminal_one_screen_shows_all(study: Study, monkeypatch: pytest.Mo
     text = out.getvalue()
     assert "1 of 4 ended: 1 complete, 0 pruned, 0 failed; 1 running" in text
     assert "best 60.00% (trial 0), baseline 60.00%" in text
+    assert "accuracy" in text
+
+
+def test_the_screen_calls_the_score_by_its_metric(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=100, height=30)
+    with show_progress(study, "searching", console, metric="WUPS@0.9"):
+        end_trial(study, [0.5, 0.6])
+    assert "WUPS@0.9" in out.getvalue()
+    assert "accuracy" not in out.getvalue()

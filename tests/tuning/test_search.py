@@ -160,7 +160,7 @@ def test_the_table_holds_every_trial(search: Search) -> None:
     table = pd.read_parquet(search.run.trials_parquet)
     assert sorted(table["trial"]) == [0, 1, 2, 3]
     scores = {trial.number: max(trial.intermediate_values.values()) for trial in search.run.study().trials}
-    assert dict(zip(table["trial"], table["accuracy"], strict=True)) == pytest.approx(scores)
+    assert dict(zip(table["trial"], table["score"], strict=True)) == pytest.approx(scores)
 
 
 def test_a_trial_trained_alone_reaches_the_score_it_had_in_the_search(search: Search) -> None:
@@ -170,7 +170,7 @@ def test_a_trial_trained_alone_reaches_the_score_it_had_in_the_search(search: Se
     scores = {}
 
     def keep(result: EpochResult) -> bool:
-        scores[result.epoch] = result.accuracy
+        scores[result.epoch] = result.score
         return result.epoch < len(trial.intermediate_values)
 
     threads = torch.get_num_threads()
@@ -186,10 +186,14 @@ def test_retraining_tests_both_configurations_and_the_model_answers(search: Sear
     retrained = project.run("tuning.retrain", "runs/small", "--seeds", "2", "--json")
     assert retrained.returncode == 0, retrained.stderr
     result = json.loads(retrained.stdout)
-    configurations = {row["configuration"]: row for row in result["configurations"]}
+    configurations = {row["configuration"]: row for row in result["scores"] if row["kind"] == "all"}
     assert configurations["baseline"]["seeds"] == 2
     assert all(0.5 < row["mean"] <= 1 for row in configurations.values())
     assert project.run("tuning.retrain", "runs/small").returncode == 2  # the model folder exists
+    predictions = pd.read_parquet(Path(project.folder, result["model"], "predictions-test.parquet"))
+    assert len(predictions) == 9673
+    right = (predictions["answer"] == predictions["predicted"]).mean()
+    assert right == pytest.approx(configurations["best"]["values"][0])
 
     image = easy_vqa.get_test_image_paths()[0]
     answers = project.run("san_core.predict", result["model"], image, "what shape is in the image?")

@@ -1,0 +1,197 @@
+"""VQA v1 and v2, and anybody's own questions in their layout.
+
+A split is a JSON file of questions, one of annotations with ten people's answers to each, and a folder
+of images. The official validation questions serve as the test split, since the official test questions
+come without answers; those are prepared too where they lie, to be answered by a trained model.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from san_core.data.problems import Problems
+from san_core.data.source import Question, Source, VQAFiles
+from san_core.data.text_files import read_records
+from san_core.errors import InputError
+from san_core.files import find, is_folder, look_for
+
+PEOPLE = 10
+"""How many people answered each question."""
+
+TOP_ANSWERS = 1000
+"""Answers a model of the paper chooses among."""
+
+Images = dict[str, Path]
+
+
+def read(version: str, root: Path, problems: Problems) -> Source:
+    """VQA v1 or v2.
+
+    Args:
+        version: `v1` or `v2`.
+        root: folder with the official JSON files and the folders of images, or with folders that hold them.
+        problems: told of every flaw.
+
+    Raises:
+        InputError: if the training files are missing, or a file cannot be read.
+    """
+    prefix = "v2_" if version == "v2" else ""
+    train = _official(root, prefix, "train2014", answered=True)
+    if train is None:
+        find(root, [f"{prefix}OpenEnded_mscoco_train2014_questions.json"], f"questions of VQA {version}")
+    return read_own(
+        f"vqa-{version}",
+        train,
+        _official(root, prefix, "val2014", answered=True),
+        problems,
+        unanswered=_official(root, prefix, "test2015", answered=False),
+    )
+
+
+def read_own(
+    name: str,
+    train: VQAFiles | None,
+    test: VQAFiles | None,
+    problems: Problems,
+    *,
+    unanswered: VQAFiles | None = None,
+) -> Source:
+    """Questions in the layout of VQA.
+
+    Args:
+        name: the data set's name.
+        train: questions to learn from.
+        test: questions to test with; without annotations they are only prepared to be answered.
+        problems: told of every flaw.
+        unanswered: questions to be answered by a trained model.
+
+    Raises:
+        InputError: if a file cannot be read, or the training questions have no annotations.
+    """
+    if train is None or train.annotations is None:
+        raise InputError(f"{name} needs training questions with annotations")
+    if test is not None and test.annotations is None:
+        test, unanswered = None, test
+    images: Images = {}
+    learned = _read_split(train, images, problems)
+    several_people = any(len(question.answers) > 1 for question in learned)
+    return Source(
+        name=name,
+        train=learned,
+        test=_read_split(test, images, problems),
+        unanswered=_read_split(unanswered, images, problems),
+        images=images,
+        training_defaults={"epochs": 20, "questions_per_image": 3},
+        metrics=("vqa", "accuracy") if several_people else ("accuracy",),
+        top_answers=TOP_ANSWERS,
+    )
+
+
+def _official(root: Path, prefix: str, part: str, *, answered: bool) -> VQAFiles | None:
+    """The files of a split under their official names; None where its questions are not there."""
+    questions = look_for(root, [f"{prefix}OpenEnded_mscoco_{part}_questions.json"])
+    if questions is None:
+        return None
+    annotations = f"{prefix}mscoco_{part}_annotations.json"
+    return VQAFiles(
+        questions=questions,
+        annotations=find(root, [annotations], f"annotations to {questions.name}") if answered else None,
+        images=find(root, [part], f"folder of images {part}"),
+        image_name=f"COCO_{part}_{{image_id:012d}}.jpg",
+    )
+
+
+def _read_split(files: VQAFiles | None, images: Images, problems: Problems) -> list[Question]:
+    """The split's questions; adds their images' files to `images`."""
+    if files is None:
+        return []
+    if not is_folder(files.images):
+        raise InputError(f"image folder {files.images} does not exist")
+    asked = _by_id(files.questions, read_records(files.questions, "questions", problems), problems)
+    annotations: Mapping[Any, Mapping[str, Any]] = {}
+    if files.annotations:
+        annotations = _by_id(files.annotations, read_records(files.annotations, "annotations", problems), problems)
+        for number in (number for number in annotations if number not in asked):
+            problems.add("annotation without a question, left out", f"{files.annotations} question_id {number}")
+    questions = (
+        _read_question(files, number, entry, annotations.get(number), images, problems)
+        for number, entry in asked.items()
+    )
+    return [question for question in questions if question]
+
+
+def _by_id(path: Path, records: Iterable[dict[str, Any]], problems: Problems) -> dict[Any, dict[str, Any]]:
+    """The records by question_id, the first of several with the same."""
+    by_id: dict[Any, dict[str, Any]] = {}
+    for place, record in enumerate(records):
+        number = record.get("question_id")
+        if not isinstance(number, int | str):
+            problems.add("entry without a question_id, left out", f"{path} entry {place}")
+        elif number in by_id:
+            problems.add("duplicate question_id, the first is used", f"{path} question_id {number}")
+        else:
+            by_id[number] = record
+    return by_id
+
+
+def _read_question(
+    files: VQAFiles,
+    number: int | str,
+    entry: Mapping[str, Any],
+    annotation: Mapping[str, Any] | None,
+    images: Images,
+    problems: Problems,
+) -> Question | None:
+    where = f"{files.questions} question_id {number}"
+    text, image = entry.get("question"), entry.get("image_id")
+    if not isinstance(text, str) or not isinstance(image, int | str):
+        problems.add("entry without a question or an image_id, left out", where)
+        return None
+    if not text.strip():
+        problems.add("empty question", where)
+    answers = _read_answers(annotation)
+    annotation = annotation or {}
+    modal = annotation.get("multiple_choice_answer")
+    modal = modal if isinstance(modal, str) and modal.strip() else _most_frequent(answers)
+    if files.annotations:
+        if not modal:
+            problems.add("question without an annotation, left out", where)
+            return None
+        if len(answers) < PEOPLE:
+            problems.add(f"fewer than {PEOPLE} answers", f"{files.annotations} question_id {number}", f"{len(answers)}")
+    return Question(
+        text=text,
+        answer=modal,
+        image=_add_image(files, image, images),
+        id=number,
+        answers=answers,
+        answer_type=str(annotation.get("answer_type") or ""),
+        question_type=str(annotation.get("question_type") or ""),
+    )
+
+
+def _read_answers(annotation: Mapping[str, Any] | None) -> tuple[str, ...]:
+    listed = (annotation or {}).get("answers")
+    entries = listed if isinstance(listed, list) else []
+    answers = (entry.get("answer") if isinstance(entry, dict) else None for entry in entries)
+    return tuple(answer for answer in answers if isinstance(answer, str) and answer.strip())
+
+
+def _most_frequent(answers: tuple[str, ...]) -> str:
+    return Counter(answers).most_common(1)[0][0] if answers else ""
+
+
+def _add_image(files: VQAFiles, image: int | str, images: Images) -> str:
+    """The image's key: its folder's and its own name, and as many folders above as tell it from other images."""
+    try:
+        name = files.image_name.format(image_id=image)
+    except (KeyError, IndexError, ValueError, AttributeError, TypeError) as error:
+        raise InputError(
+            f"image name {files.image_name!r} does not fit image_id {image!r} ({error}); accepted: a Python format "
+            "such as COCO_val2014_{image_id:012d}.jpg"
+        ) from error
+    path = files.images / name
+    folders = files.images.absolute().parts
+    keys = ("/".join((*folders[-count:], name)) for count in range(1, len(folders) + 1))
+    return next(key for key in keys if images.setdefault(key, path) == path)

@@ -1,0 +1,140 @@
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from san_core.config import TrainingConfig
+from san_core.models.san import SAN, build_san
+from san_core.optimizer import build_optimizer, clip_gradients, learning_rate_factor, set_learning_rate
+
+EMBEDDING = "question_encoder.embedding.weight"
+
+
+def _config(**changes: float | str) -> TrainingConfig:
+    sizes: dict[str, float | str] = {"embedding_size": 4, "hidden_size": 6, "attention_size": 3}
+    return TrainingConfig.from_dict(sizes | changes)
+
+
+def _network(config: TrainingConfig) -> SAN:
+    torch.manual_seed(0)
+    network = build_san(config, channels=8, vocabulary_size=9, answers=5)
+    for weight in network.parameters():
+        weight.grad = torch.randn_like(weight)
+    return network
+
+
+def _gradients(network: SAN) -> dict[str, Tensor]:
+    found = {name: weight.grad for name, weight in network.named_parameters()}
+    return {name: gradient.clone() for name, gradient in found.items() if gradient is not None}
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.3])
+def test_steps_are_those_of_rmsprop_with_weight_decay_except_of_the_word_embedding(weight_decay: float) -> None:
+    config = _config(learning_rate=0.01, momentum=0.8, alpha=0.9, eps=1e-3, weight_decay=weight_decay)
+    network = _network(config)
+    expected = {name: weight.detach().double().numpy().copy() for name, weight in network.named_parameters()}
+    gradients = {name: gradient.double().numpy() for name, gradient in _gradients(network).items()}
+    optimizer = build_optimizer(network, config)
+    squares = {name: np.zeros_like(weight) for name, weight in expected.items()}
+    moves = {name: np.zeros_like(weight) for name, weight in expected.items()}
+    for _ in range(3):
+        optimizer.step()
+        for name, weight in expected.items():
+            decayed = gradients[name] + (0 if name == EMBEDDING else weight_decay) * weight
+            squares[name] = 0.9 * squares[name] + 0.1 * decayed**2
+            moves[name] = 0.8 * moves[name] + decayed / (np.sqrt(squares[name]) + 1e-3)
+            expected[name] = weight - 0.01 * moves[name]
+    for name, weight in network.named_parameters():
+        np.testing.assert_allclose(weight.detach().numpy(), expected[name], rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("question_encoder", ["lstm", "cnn"])
+def test_every_weight_is_trained_once(question_encoder: str) -> None:
+    config = _config(question_encoder=question_encoder, weight_decay=0.1)
+    network = _network(config)
+    found = [id(weight) for group in build_optimizer(network, config).param_groups for weight in group["params"]]
+    assert sorted(found) == sorted(id(weight) for weight in network.parameters())
+
+
+def test_only_the_table_of_words_is_spared_weight_decay() -> None:
+    config = _config(weight_decay=0.1, embedding_init="pretrained")
+    network = build_san(config, channels=8, vocabulary_size=9, answers=5, vectors=torch.randn(9, 7))
+    spared = [g["params"] for g in build_optimizer(network, config).param_groups if g["weight_decay"] == 0]
+    assert [[tuple(weight.shape) for weight in weights] for weights in spared] == [[(9, 7)]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"schedule": "constant"}, [1, 1, 1, 1, 1, 1]),
+        ({"schedule": "step", "step_epochs": 2, "step_factor": 0.5}, [1, 1, 0.5, 0.5, 0.25, 0.25]),
+        ({"schedule": "step", "step_epochs": 9}, [1, 1, 1, 1, 1, 1]),
+        ({"schedule": "step", "step_epochs": 1, "step_factor": 1}, [1, 1, 1, 1, 1, 1]),
+        (
+            {"schedule": "cosine"},
+            [1, (2 + math.sqrt(3)) / 4, 0.75, 0.5, 0.25, (2 - math.sqrt(3)) / 4],  # cos of multiples of 30 degrees
+        ),
+    ],
+)
+def test_learning_rate_follows_its_schedule(changes: dict[str, float | str], expected: list[float]) -> None:
+    config = _config(epochs=6, learning_rate=0.02, **changes)
+    factors = [learning_rate_factor(config, epoch) for epoch in range(1, 7)]
+    assert factors == pytest.approx(expected)
+    optimizer = build_optimizer(_network(config), config)
+    for epoch in (4, 1, 6):  # in any order: nothing adds up
+        set_learning_rate(optimizer, config, epoch)
+        assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.02 * expected[epoch - 1]] * 2)
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 300])
+@pytest.mark.parametrize("schedule", ["constant", "step", "cosine"])
+def test_first_epoch_has_the_whole_learning_rate_and_the_last_some(schedule: str, epochs: int) -> None:
+    config = _config(schedule=schedule, epochs=epochs, step_factor=0.5)
+    assert learning_rate_factor(config, 1) == 1
+    assert 0 < learning_rate_factor(config, epochs) <= 1
+
+
+def _norm(*gradients: Tensor) -> float:
+    return math.sqrt(sum(float(gradient.double().square().sum()) for gradient in gradients))
+
+
+def _globally(gradients: dict[str, Tensor], limit: float) -> dict[str, Tensor]:
+    scale = min(1.0, limit / _norm(*gradients.values()))
+    return {name: gradient * scale for name, gradient in gradients.items()}
+
+
+def _by_tensor(gradients: dict[str, Tensor], limit: float) -> dict[str, Tensor]:
+    return {name: gradient * min(1.0, limit / _norm(gradient)) for name, gradient in gradients.items()}
+
+
+@pytest.mark.parametrize("limit", [0.1, 3.0, 1e4])  # 3 lies between the norms of the tensors
+@pytest.mark.parametrize(("clip_by", "clip"), [("global", _globally), ("tensor", _by_tensor)])
+def test_gradients_longer_than_the_limit_are_shortened_to_it(
+    clip_by: str, clip: Callable[[dict[str, Tensor], float], dict[str, Tensor]], limit: float
+) -> None:
+    config = _config(clip_norm=limit, clip_by=clip_by)
+    network = _network(config)
+    expected = clip(_gradients(network), limit)
+    clip_gradients(network, config)
+    for name, gradient in _gradients(network).items():
+        torch.testing.assert_close(gradient, expected[name], rtol=1e-4, atol=1e-6, msg=name)
+
+
+@pytest.mark.parametrize("clip_by", ["global", "tensor"])
+def test_limit_of_zero_clips_nothing(clip_by: str) -> None:
+    config = _config(clip_norm=0, clip_by=clip_by)
+    network = _network(config)
+    before = _gradients(network)
+    clip_gradients(network, config)
+    after = _gradients(network)
+    assert all(torch.equal(gradient, after[name]) for name, gradient in before.items())
+
+
+def test_weights_without_a_gradient_are_left_alone() -> None:
+    config = _config(clip_norm=0.1, clip_by="tensor")
+    network = build_san(config, channels=8, vocabulary_size=9, answers=5)
+    clip_gradients(network, config)
+    assert _gradients(network) == {}
