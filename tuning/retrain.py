@@ -83,7 +83,8 @@ def main() -> None:
     if options.json:
         print(json.dumps({"model": str(out), "split": _held_out(data), "scores": as_records(table)}))
     else:
-        print(f"{_held_out(data)} scores on {data.name}:\n")
+        questions = data.manifest["counts"][_held_out(data)]
+        print(f"{_held_out(data)} scores on {data.name}, {questions:,} questions:\n")
         print_scores(table)
         print(f"\nmodel folder, trained under the first seed: {out}")
 

@@ -51,6 +51,7 @@ def print_scores(table: pd.DataFrame) -> None:
     console = Console(highlight=False)
     overall = table[table["kind"] == "all"]
     console.print(_overall(overall))
+    console.print("* sample standard deviation over the seeds, in points")
     for kind, rows in table[table["kind"] != "all"].groupby("kind", sort=False):
         if rows["group"].nunique() <= _MOST_TYPES:
             console.print()
@@ -58,14 +59,12 @@ def print_scores(table: pd.DataFrame) -> None:
 
 
 def _overall(rows: pd.DataFrame) -> Table:
-    shown = _grid(
-        ["", "metric"], ["trial", "epochs", "questions", "seeds", "mean", "s.d. (points)", "lowest", "highest"]
-    )
+    shown = _grid(["", "metric"], ["trial", "epochs", "seeds", "mean", "s.d.*", "lowest", "highest"])
     for row in rows.to_dict("records"):
         shown.add_row(
             row["configuration"],
             row["metric"],
-            *(f"{row[column]:,}" for column in ("trial", "epochs", "questions", "seeds")),
+            *(f"{row[column]:,}" for column in ("trial", "epochs", "seeds")),
             f"{row['mean']:.2%}",
             "–" if pd.isna(row["std"]) else f"{100 * row['std']:.2f}",
             f"{min(row['values']):.2%}",

@@ -105,9 +105,9 @@ def test_half_transparent_picture_is_seen_on_white_paper(tmp_path: Path) -> None
 @pytest.mark.parametrize("suffix", ["png", "tiff"])
 def test_sixteen_bits_are_scaled_to_eight(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"a.{suffix}"
-    Image.fromarray(np.array([[0, 257, 32896, 65535]], dtype=np.uint16)).save(path)
+    Image.fromarray(np.array([[0, 256, 257, 32896, 65535]], dtype=np.uint16)).save(path)
     (row,), (remark,) = _found(path)
-    assert row == [[0] * 3, [1] * 3, [128] * 3, [255] * 3]
+    assert row == [[0] * 3, [0] * 3, [1] * 3, [128] * 3, [255] * 3]
     assert remark.startswith("mode I")
 
 

@@ -77,15 +77,15 @@ def test_splits_are_written_as_numbers_and_in_words(tmp_path: Path) -> None:
 
 
 def test_every_persons_answer_becomes_a_number_in_columns_all_splits_share(tmp_path: Path) -> None:
-    train = [_q("a", "yes", answers=("yes", "no", "yes")), _q("b", "no", answers=("no",))]
-    validation = [_q("c", "yes", answers=("yes", "perhaps"))]
+    train = [_q("a", "yes", answers=("yes", "no")), _q("b", "no", answers=("no",))]
+    validation = [_q("c", "yes", answers=("yes", "perhaps", "yes"))]
     unanswered = [_q("d", "")]
     splits = {"train": train, "validation": validation, "unanswered": unanswered}
     write_splits(splits, build_vocabularies(train, None), ["a"], tmp_path)
     no, yes = 0, 1
     expected = {
-        "train": [[yes, no, yes], [no, -1, -1]],
-        "validation": [[yes, -1, -1]],
+        "train": [[yes, no, -1], [no, -1, -1]],
+        "validation": [[yes, -1, yes]],
         "unanswered": [[-1, -1, -1]],
     }
     loaded = {name: Split.load(tmp_path, name) for name in splits}

@@ -166,6 +166,13 @@ def test_two_preparations_are_the_same_byte_for_byte(
     assert {name: content for name, (_, content) in first.items()} == {name: c for name, (_, c) in second.items()}
 
 
+def test_folder_holds_what_training_needs_and_nothing_else(tiny_data: PreparedData, tiny_pixels: PreparedData) -> None:
+    splits = [f"{name}.{kind}" for name in ("train", "validation", "test") for kind in ("npz", "parquet")]
+    common = ["manifest.json", "problems.txt", "questions.npy", *splits]
+    for data, images in ((tiny_data, "features.npy"), (tiny_pixels, "pixels.npy")):
+        assert sorted(path.name for path in data.folder.iterdir()) == sorted([images, *common])
+
+
 def test_fingerprint_follows_from_the_options(tiny_data: PreparedData, tiny_pixels: PreparedData) -> None:
     assert tiny_data.fingerprint != tiny_pixels.fingerprint
 
@@ -374,6 +381,8 @@ def test_test_split_is_cut_by_image_where_there_is_none(
     parts = {name: {q.image for q in data.asked(name)} for name in ("train", "validation", "test")}
     assert {name: len(images) for name, images in parts.items()} == {"train": 24, "validation": 6, "test": 10}
     assert len(set.union(*parts.values())) == 40
+    other = prepare("tiny", tmp_path / "other", replace(PIXELS, test_share=0.25, seed=1))
+    assert {q.image for q in other.asked("test")} != parts["test"]
 
 
 def test_test_share_is_refused_where_there_is_a_test_split(

@@ -136,6 +136,12 @@ def test_images_of_the_same_name_in_different_folders_stay_apart(tmp_path: Path)
     ]
 
 
+def test_image_key_does_not_tell_where_the_data_lie(tmp_path: Path) -> None:
+    for place in ("here", "there"):
+        (question,) = _read(_own(tmp_path / place, [asked(1, 7)], [answered(1, TEN)])).train
+        assert question.image == "images/7.jpg"
+
+
 def test_image_in_train_and_test_is_one_image(tmp_path: Path) -> None:
     train = _own(tmp_path, [asked(1, 7)], [answered(1, TEN)])
     other = _own(tmp_path / "test", [asked(2, 7)], [answered(2, TEN)])
