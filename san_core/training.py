@@ -87,6 +87,11 @@ class Training:
 
     Every epoch's order and dropout follow from the seed and the epoch's number alone, so a run that
     was put aside goes on exactly as if it had not been.
+
+    Attributes:
+        epoch: passes done.
+        seconds: they took.
+        model: the network.
     """
 
     def __init__(
@@ -101,6 +106,7 @@ class Training:
         self.config = config
         self.data = data
         self.epoch = 0
+        self.seconds = 0.0
         self.device = best_device()
         questions = reduce(add, (data.split(name) for name in train_on))
         self._train = answerable(questions, config.answer_target)
@@ -120,15 +126,23 @@ class Training:
         started = time.perf_counter()
         self.epoch += 1
         loss = self._train_once()
-        return EpochResult(self.epoch, loss, self._score(), time.perf_counter() - started)
+        score = self._score()
+        seconds = time.perf_counter() - started
+        self.seconds += seconds
+        return EpochResult(self.epoch, loss, score, seconds)
 
     def state_dict(self) -> dict[str, Any]:
         """All that `load_state_dict` needs to go on from here."""
-        return {"epoch": self.epoch, "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+        return {
+            "epoch": self.epoch,
+            "seconds": self.seconds,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes back to where `state_dict` was called."""
-        self.epoch = state["epoch"]
+        self.epoch, self.seconds = state["epoch"], state["seconds"]
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, distribution_to_json
 
 import search_spaces
 
@@ -28,6 +28,10 @@ class SearchSpace:
 
     parameters: Mapping[str, BaseDistribution]
     baseline: Mapping[str, float | int | str]
+
+    def describe(self) -> dict[str, str]:
+        """Each parameter's range, in Optuna's JSON."""
+        return {name: distribution_to_json(distribution) for name, distribution in self.parameters.items()}
 
     def __post_init__(self) -> None:
         if set(self.parameters) != set(self.baseline):

@@ -4,16 +4,20 @@ import contextlib
 import io
 import logging
 import os
+import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import ray
 from ray import tune
 
 from san_core.errors import InputError
+from tuning.checkpoints import keep_best
 from tuning.run_folder import RunFolder
 from tuning.study import Study
-from tuning.trial import SHARED, SANWorker, Shared
+from tuning.trial import CHECKPOINTS, SHARED, SANWorker, Shared
 from tuning.tune_adapters import NUMBER, StudyScheduler, StudySearcher
 
 # Read by Ray when it is imported or started: nobody is asked for usage data; Tune neither writes logs of
@@ -65,16 +69,36 @@ def ray_session(log: Path, *, cpus: int, gpus: int, dashboard: bool) -> Iterator
             ray.shutdown()
 
 
-def run_trials(study: Study, shared: Shared, slots: int, run: RunFolder) -> None:
+@dataclass(frozen=True)
+class Limits:
+    """What bounds the running of trials.
+
+    Attributes:
+        slots: trials that run at once.
+        max_failures: how often a trial whose worker fails goes on from its checkpoint before it counts as failed.
+        keep: how many of the best finished trials keep their checkpoint.
+    """
+
+    slots: int
+    max_failures: int = 2
+    keep: int = 3
+
+
+def run_trials(study: Study, shared: Shared, limits: Limits, run: RunFolder) -> None:
     """Runs the study's trials to the end; every score and end is in the journal as soon as it is known.
 
     Args:
         study: asks for trials and remembers them.
         shared: what all trials share.
-        slots: trials that run at once.
-        run: where Tune may keep what it needs.
+        limits: what bounds them.
+        run: where Tune may keep what it needs; what an earlier Tune left there is deleted.
     """
-    searcher = StudySearcher(study, slots=slots, common={SHARED: shared})
+    name = study.optuna.study_name
+    shutil.rmtree(run.ray / name, ignore_errors=True)
+    checkpoints = (run.checkpoints / name).resolve()
+    tidy = partial(keep_best, checkpoints, study.optuna, limits.keep)
+    common = {SHARED: shared, CHECKPOINTS: str(checkpoints)}
+    searcher = StudySearcher(study, slots=limits.slots, common=common, on_end=tidy)
     tuner = tune.Tuner(
         SANWorker,
         tune_config=tune.TuneConfig(
@@ -86,7 +110,8 @@ def run_trials(study: Study, shared: Shared, slots: int, run: RunFolder) -> None
             trial_dirname_creator=_trial_name,
         ),
         run_config=tune.RunConfig(
-            name=study.optuna.study_name,
+            name=name,
+            failure_config=tune.FailureConfig(max_failures=limits.max_failures),
             storage_path=str(run.ray.resolve()),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             verbose=0,
@@ -97,6 +122,7 @@ def run_trials(study: Study, shared: Shared, slots: int, run: RunFolder) -> None
             tuner.fit()
     finally:
         study.interrupt()
+        tidy()
 
 
 def _trial_name(trial: tune.experiment.Trial) -> str:

@@ -5,14 +5,17 @@ Imports neither Ray nor torch, so that reading results is quick.
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
 import optuna
+from filelock import FileLock, Timeout
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial
 
 from san_core.errors import InputError
 from san_core.files import is_file
@@ -37,11 +40,25 @@ SECONDS = "seconds"
 REASON = "reason"
 """Trial attribute: why it ended; empty for a trial that ran all its epochs."""
 
+WORKER = "worker"
+"""Trial attribute: where it ran last: the node's address and the GPU, or the worker process where there is none."""
+
 CONFIRMS = "confirms"
 """Attribute of a confirmation's trial: number of the search's trial it repeats."""
 
+PRIOR = "prior"
+"""Trial attribute of what an earlier search found, copied for the sampler to learn from: that run's name."""
+
+DUPLICATE_OF = "duplicate_of"
+"""Trial attribute of a configuration the sampler chose again, which was not trained: the first trial's number."""
+
 BASELINE_TRIAL = 0
 """The first trial of every search runs the baseline configuration."""
+
+
+def is_own(trial: FrozenTrial) -> bool:
+    """Whether a trial of the journal was, is or will be trained by this search."""
+    return PRIOR not in trial.user_attrs and DUPLICATE_OF not in trial.user_attrs
 
 
 class RunFolder:
@@ -59,6 +76,8 @@ class RunFolder:
         self.report = path / "report.md"
         self.log = path / "search.log"
         self.ray = path / "ray"
+        self.checkpoints = path / "checkpoints"
+        self.gallery = path / "gallery"
         self.retrained = path / "retrained"
 
     @staticmethod
@@ -106,19 +125,55 @@ class RunFolder:
         return run
 
     @classmethod
-    def open(cls, path: Path) -> Self:
-        """Opens the folder of an earlier search.
+    def open(cls, path: Path, *, journal: bool = True) -> Self:
+        """Opens the folder of an earlier search, which must hold a journal too unless told otherwise.
 
         Raises:
             InputError: if it is not one.
         """
         run = cls(path)
-        for file in (run.settings_file, run.journal):
+        for file in [run.settings_file, *([run.journal] if journal else [])]:
             if not is_file(file):
                 raise InputError(
                     f"{path} is not a run folder: it has no {file.name}; accepted: a folder that tuning.search wrote"
                 )
         return run
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps every other search out of the folder, however this one ends.
+
+        Raises:
+            InputError: if another search is in it.
+        """
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise InputError(f"another search is running in {self.path}; wait for it to end") from error
+        except OSError as error:
+            raise InputError(f"cannot write {self.path}: {error.strerror}") from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def mend_journal(self) -> None:
+        """Cuts what a killed search left of a line it was writing, and lets go of its lock.
+
+        Only for whoever has `locked` the folder.
+
+        Raises:
+            InputError: if the journal cannot be read or written.
+        """
+        try:
+            self.journal.with_name(f"{self.journal.name}.lock").unlink(missing_ok=True)
+            with self.journal.open("r+b") as journal:
+                lines = journal.read().splitlines(keepends=True)
+                if lines and not _is_whole(lines[-1]):
+                    journal.truncate(sum(map(len, lines[:-1])))
+        except OSError as error:
+            raise InputError(f"cannot write {self.journal}: {error.strerror}") from error
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -157,6 +212,15 @@ class RunFolder:
             raise InputError(f"{self.journal} holds no study called {name!r}") from error
         except (OSError, ValueError) as error:
             raise InputError(f"cannot read {self.journal}: {error}") from error
+
+
+def _is_whole(line: bytes) -> bool:
+    """Whether a line of a journal was written to its end."""
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return line.endswith(b"\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -14,11 +14,15 @@ from ray import tune
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
 from san_core.training import Training
+from tuning.checkpoints import TrialCheckpoint
 from tuning.sign import Trial
 from tuning.tune_adapters import NUMBER, SETTINGS
 
 SHARED = "shared"
 """Key of what all trials share in a trial's configuration."""
+
+CHECKPOINTS = "checkpoints"
+"""Key of the folder where trials put aside what they need to go on."""
 
 SIGN_AFTER = float(os.environ.get("SAN_SIGN_AFTER", "10"))
 """Seconds after which a trial gets its sign in the dashboard: starting one costs a core about two seconds."""
@@ -72,18 +76,24 @@ class SANWorker(tune.Trainable):
             self._sign_timer.start()
         config = TrainingConfig.from_dict({**shared.fixed, **settings})
         self._training = Training(config, self._data, metric=shared.metric)
+        self._checkpoint = TrialCheckpoint(Path(new_config[CHECKPOINTS]), new_config[NUMBER])
+        # An interrupted trial reports its last epoch again: the search may not have heard of it.
+        self._unreported = self._checkpoint.load(self._training)
         return True
 
     def step(self) -> dict[str, Any]:
         """Trains one epoch; the study decides whether it was the last."""
         if self._training is None:
             raise RuntimeError("step() was called before setup()")
-        result = self._training.run_epoch()
+        result, self._unreported = self._unreported, None
+        if result is None:
+            result = self._training.run_epoch()
+            self._checkpoint.save_if_due(self._training, result)
         return {
             "epoch": result.epoch,
             "loss": result.loss,
             "score": result.score,
-            "seconds": result.seconds,
+            "seconds": self._training.seconds,
         }
 
     def cleanup(self) -> None:

@@ -4,7 +4,7 @@ Tune asks the searcher what to run and the scheduler whether to go on. Both only
 the study, which alone remembers.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,15 @@ class StudySearcher(Searcher):
         study: the study.
         slots: trials that may run at once; asking earlier would only mean knowing less.
         common: what every trial's configuration holds besides its number and settings.
+        on_end: called after each trial's end.
     """
 
-    def __init__(self, study: Study, *, slots: int, common: Mapping[str, Any]) -> None:
+    def __init__(
+        self, study: Study, *, slots: int, common: Mapping[str, Any], on_end: Callable[[], object] = lambda: None
+    ) -> None:
         super().__init__()
         self._study = study
+        self._on_end = on_end
         self._slots = slots
         self._common = dict(common)
         self._numbers: dict[str, int] = {}
@@ -53,6 +57,7 @@ class StudySearcher(Searcher):
         number = self._numbers[trial_id]
         if number in self._study.live:
             self._study.finish(number, self.errors.get(number, "failed") if error else "")
+        self._on_end()
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing for Tune's own snapshots: the journal holds it."""

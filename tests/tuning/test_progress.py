@@ -7,13 +7,13 @@ from rich.console import Console
 from search_spaces import load
 from tuning.progress import show_progress, standing
 from tuning.run_folder import RunFolder
-from tuning.study import Study, start_search
+from tuning.study import Study, open_search
 
 
 @pytest.fixture
 def study(tmp_path: Path) -> Study:
     run = RunFolder.create(tmp_path / "run", {}, {})
-    return start_search(run, load("san"), trials=4, epochs=2, seed=0)
+    return open_search(run, load("san"), trials=4, epochs=2, seed=0)
 
 
 def end_trial(study: Study, scores: list[float], error: str = "") -> None:
