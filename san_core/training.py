@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from san_core.chance import clueless_loss, commonest_answer, constant_score
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData, Split
 from san_core.evaluation import objective, predict_split
@@ -33,17 +34,14 @@ class EpochResult:
         score: by the objective's metric, on the scored split after the pass, in [0, 1]; None where no split
             is scored.
         seconds: the pass and its scoring took.
+        diverged: why going on is useless; empty where it is not.
     """
 
     epoch: int
     loss: float
     score: float | None
     seconds: float
-
-    @property
-    def diverged(self) -> bool:
-        """Whether the loss is no longer a finite number; going on is useless."""
-        return not math.isfinite(self.loss)
+    diverged: str = ""
 
 
 Report = Callable[[EpochResult], bool]
@@ -129,7 +127,7 @@ class Training:
         score = self._score()
         seconds = time.perf_counter() - started
         self.seconds += seconds
-        return EpochResult(self.epoch, loss, score, seconds)
+        return EpochResult(self.epoch, loss, score, seconds, self._why_useless(loss, score))
 
     def state_dict(self) -> dict[str, Any]:
         """All that `load_state_dict` needs to go on from here."""
@@ -145,6 +143,20 @@ class Training:
         self.epoch, self.seconds = state["epoch"], state["seconds"]
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
+
+    def _why_useless(self, loss: float, score: float | None) -> str:
+        """Says so if the loss is no number, or if the network is worse than an untrained one.
+
+        The first epoch is let off, since its loss counts the first steps.
+        """
+        if not math.isfinite(loss):
+            return f"the loss is {loss}"
+        if self.epoch == 1 or score is None or self._score_on is None or loss < clueless_loss(self.data):
+            return ""
+        commonest = commonest_answer(self._train.answers, self.data)
+        if score > constant_score(commonest, self.data, self._metric, self._score_on):
+            return ""
+        return f"no better than always answering {commonest!r}"
 
     def _score(self) -> float | None:
         """Mean score over the scored split."""

@@ -1,5 +1,5 @@
 """What to search: one space per file, each with its baseline."""
 
-from search_spaces.space import SearchSpace, SearchSpaceError, load
+from search_spaces.space import SearchSpace, SearchSpaceError, load, misfits
 
-__all__ = ["SearchSpace", "SearchSpaceError", "load"]
+__all__ = ["SearchSpace", "SearchSpaceError", "load", "misfits"]

@@ -1,11 +1,14 @@
 """A search space, and finding one by name."""
 
 import pkgutil
+import runpy
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 
-from optuna.distributions import BaseDistribution, distribution_to_json
+from optuna.distributions import BaseDistribution, IntDistribution, distribution_to_json
 
 import search_spaces
 
@@ -34,24 +37,34 @@ class SearchSpace:
         return {name: distribution_to_json(distribution) for name, distribution in self.parameters.items()}
 
     def __post_init__(self) -> None:
+        problems = []
         if set(self.parameters) != set(self.baseline):
-            raise SearchSpaceError(
+            problems.append(
                 f"baseline must name the space's parameters {', '.join(self.parameters)}, "
                 f"but names {', '.join(self.baseline)}"
             )
-        outside = [
-            f"{name}={self.baseline[name]} outside {distribution}"
-            for name, distribution in self.parameters.items()
-            if not _inside(distribution, self.baseline[name])
-        ]
+        outside = misfits(self.parameters, self.baseline)
         if outside:
-            raise SearchSpaceError(f"baseline must lie inside the space, but has {'; '.join(outside)}")
+            problems.append(f"baseline must lie inside the space, but has {'; '.join(outside)}")
+        if problems:
+            raise SearchSpaceError("; ".join(problems))
 
 
-def _inside(distribution: BaseDistribution, value: float | str) -> bool:
+def misfits(parameters: Mapping[str, BaseDistribution], configuration: Mapping[str, object]) -> list[str]:
+    """The values of a configuration that lie outside their parameter's range, in words."""
+    return [
+        f"{name}={configuration[name]} outside {distribution}"
+        for name, distribution in parameters.items()
+        if name in configuration and not _inside(distribution, configuration[name])
+    ]
+
+
+def _inside(distribution: BaseDistribution, value: object) -> bool:
+    if isinstance(distribution, IntDistribution) and not isinstance(value, int):
+        return False
     try:
         return distribution._contains(distribution.to_internal_repr(value))
-    except ValueError:  # not among the choices of a categorical
+    except (ValueError, TypeError):  # not among the choices of a categorical, not a number
         return False
 
 
@@ -62,12 +75,31 @@ def names() -> list[str]:
 
 
 def load(name: str) -> SearchSpace:
-    """The space called `name`.
+    """The space called `name`, or the `SPACE` of the Python file at that path.
 
     Raises:
-        SearchSpaceError: if there is none; the message lists those there are.
+        SearchSpaceError: if there is none; the message lists those there are. For a file: what is wrong with it.
     """
+    if name.endswith(".py"):
+        return _load_file(Path(name))
     if name not in names():
-        raise SearchSpaceError(f"unknown search space {name!r}; accepted: {', '.join(names())}")
+        raise SearchSpaceError(
+            f"unknown search space {name!r}; accepted: {', '.join(names())}, or the path of a Python file"
+        )
     space: SearchSpace = import_module(f"search_spaces.{name}").SPACE
+    return space
+
+
+def _load_file(path: Path) -> SearchSpace:
+    if not path.is_file():
+        raise SearchSpaceError(f"search space {path} does not exist")
+    try:
+        space = runpy.run_path(str(path)).get("SPACE")
+    except SearchSpaceError as error:
+        raise SearchSpaceError(f"{path}: {error}") from error
+    except Exception as error:  # noqa: BLE001 - the user's code may raise anything
+        line = traceback.extract_tb(error.__traceback__)[-1]
+        raise SearchSpaceError(f"{path} cannot be run: {error!r} ({line.filename}, line {line.lineno})") from error
+    if not isinstance(space, SearchSpace):
+        raise SearchSpaceError(f"{path} must set SPACE to a search_spaces.SearchSpace, but it is {space!r}")
     return space

@@ -1,59 +1,108 @@
 """What a trial puts aside to go on after an interruption."""
 
+import io
 import time
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-import optuna
 import torch
-from optuna.trial import TrialState
+from pyarrow import fs
 
+from san_core.errors import InputError
 from san_core.training import EpochResult, Training
-from tuning.run_folder import write_whole
 
 SECONDS_BETWEEN = 10
 """Training time an interruption may cost; putting aside more often would slow small trials down."""
 
 
-class TrialCheckpoint:
-    """A trial's newest state on disk: weights, optimizer, epoch and that epoch's result.
+class Checkpoints:
+    """Where the trials of a study put their newest state aside: weights, optimizer, epoch and its result.
 
     Args:
-        folder: of the study's checkpoints.
-        number: the trial's.
+        place: a folder's path, or the URI of one on any file system pyarrow knows (`s3://`, `gs://`, `hdfs://`).
+
+    Raises:
+        InputError: if there is no such file system.
     """
 
-    def __init__(self, folder: Path, number: int) -> None:
-        self.path = folder / f"trial-{number:04d}.pt"
-        self._saved = time.monotonic()
+    def __init__(self, place: str) -> None:
+        self._system, self._folder = _system_of(place)
 
-    def save_if_due(self, training: Training, result: EpochResult) -> None:
-        """Puts the state aside if enough time has passed since the last time, and after the last epoch."""
-        if training.finished or time.monotonic() - self._saved >= SECONDS_BETWEEN:
-            self.save(training, result)
+    def save(self, number: int, training: Training, result: EpochResult) -> None:
+        """Puts a trial's state aside; the file appears only when it is whole."""
+        state = io.BytesIO()
+        torch.save({"training": training.state_dict(), "result": asdict(result)}, state)
+        self._system.create_dir(self._folder)
+        partial = f"{self._path(number)}.partial"
+        with self._system.open_output_stream(partial) as file:
+            file.write(state.getbuffer())
+        self._system.move(partial, self._path(number))
 
-    def save(self, training: Training, result: EpochResult) -> None:
-        """Puts the state aside; the file appears only when it is whole."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        state = {"training": training.state_dict(), "result": asdict(result)}
-        write_whole(self.path, lambda partial: torch.save(state, partial))
-        self._saved = time.monotonic()
-
-    def load(self, training: Training) -> EpochResult | None:
+    def load(self, number: int, training: Training) -> EpochResult | None:
         """Takes training back to where it was put aside; returns that epoch's result, None if it never was."""
-        if not self.path.is_file():
+        state = self.read(number, training.device)
+        if state is None:
             return None
-        state = torch.load(self.path, map_location=training.device, weights_only=True)
         training.load_state_dict(state["training"])
         return EpochResult(**state["result"])
 
+    def read(self, number: int, device: torch.device) -> dict[str, Any] | None:
+        """What `save` put aside; None if it never did."""
+        try:
+            with self._system.open_input_file(self._path(number)) as file:
+                content = io.BytesIO(file.read())
+        except FileNotFoundError:
+            return None
+        state: dict[str, Any] = torch.load(content, map_location=device, weights_only=True)
+        return state
 
-def keep_best(folder: Path, study: optuna.Study, keep: int) -> None:
-    """Deletes the checkpoints of all trials that ended, but of the best `keep` complete ones."""
-    trials = study.get_trials(deepcopy=False)
-    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-    best = sorted(complete, key=lambda trial: (-(trial.value or 0.0), trial.number))[:keep]
-    kept = {trial.number for trial in best}
-    for trial in trials:
-        if trial.state.is_finished() and trial.number not in kept:
-            TrialCheckpoint(folder, trial.number).path.unlink(missing_ok=True)
+    def delete(self, numbers: Iterable[int]) -> None:
+        """Deletes the states of trials, if there are any."""
+        for number in numbers:
+            for path in (self._path(number), f"{self._path(number)}.partial"):
+                if self._system.get_file_info(path).type != fs.FileType.NotFound:
+                    self._system.delete_file(path)
+
+    def _path(self, number: int) -> str:
+        return f"{self._folder}/trial-{number:04d}.pt"
+
+
+class Clock:
+    """Says when a trial's state is due to be put aside again."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def is_due(self) -> bool:
+        """Whether enough time has passed since the start, or since it was last due."""
+        if time.monotonic() - self._last < SECONDS_BETWEEN:
+            return False
+        self._last = time.monotonic()
+        return True
+
+
+def check_storage(place: str | None) -> None:
+    """Refuses a place that checkpoints cannot be written to.
+
+    Raises:
+        InputError: saying why.
+    """
+    if place is None:
+        return
+    if "://" not in place and not Path(place).is_absolute():
+        raise InputError(f"--storage must be an absolute path or a URI that all nodes reach, but got {place!r}")
+    system, folder = _system_of(place)
+    try:
+        system.create_dir(folder)
+    except OSError as error:
+        raise InputError(f"--storage {place} cannot be written: {error}") from error
+
+
+def _system_of(place: str) -> tuple[fs.FileSystem, str]:
+    try:
+        system, folder = fs.FileSystem.from_uri(place)
+    except (OSError, ValueError) as error:
+        raise InputError(f"checkpoints cannot go to {place!r}: {error}; accepted: a folder, or a URI") from error
+    return system, folder

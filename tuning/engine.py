@@ -1,4 +1,4 @@
-"""Starts Ray, and runs a study's trials on it with Ray Tune."""
+"""Starts or joins Ray, and runs a study's trials on it with Ray Tune."""
 
 import contextlib
 import io
@@ -7,24 +7,29 @@ import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
+import optuna
 import ray
+import torch
+from optuna.trial import TrialState
 from ray import tune
 
 from san_core.errors import InputError
-from tuning.checkpoints import keep_best
-from tuning.run_folder import RunFolder
+from tuning.checkpoints import Checkpoints
+from tuning.placement import Resources
+from tuning.run_folder import RunFolder, is_own
 from tuning.study import Study
-from tuning.trial import CHECKPOINTS, SHARED, SANWorker, Shared
-from tuning.tune_adapters import NUMBER, StudyScheduler, StudySearcher
+from tuning.trial import SANWorker, Shared
+from tuning.tune_adapters import CHECKPOINTS, NUMBER, SHARED, Loan, StudyScheduler, StudySearcher
 
 # Read by Ray when it is imported or started: nobody is asked for usage data; Tune neither writes logs of
-# its own per trial nor catches Ctrl-C; a trial without a GPU sees none.
+# its own per trial nor catches Ctrl-C, and keeps no snapshots, since nobody would read them; a trial without
+# a GPU sees none.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
+os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", str(10**9))
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
 
 
@@ -33,40 +38,74 @@ def machine_cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def resources(address: str | None) -> Resources:
+    """What trials can be placed on: this machine, or the Ray cluster at an address.
+
+    Raises:
+        InputError: if no cluster can be joined there.
+    """
+    if address is None:
+        cpus = machine_cpus()
+        return Resources(cpus, torch.cuda.device_count(), cpus)
+    with _joined(address):
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    cores = [int(node.get("CPU", 0)) for node in nodes]
+    return Resources(sum(cores), sum(int(node.get("GPU", 0)) for node in nodes), max(cores, default=0))
+
+
 @contextlib.contextmanager
-def ray_session(log: Path, *, cpus: int, gpus: int, dashboard: bool) -> Iterator[str | None]:
-    """Ray on this machine for as long as the context lasts; its chatter goes to a log file.
+def ray_session(log: Path, *, dashboard: bool, address: str | None = None, cpus: int | None = None) -> Iterator[str]:
+    """Ray for as long as the context lasts; its chatter goes to a log file.
 
     Args:
         log: file for what Ray has to say.
-        cpus: cores Ray may hand out.
-        gpus: GPUs Ray may hand out.
         dashboard: whether to start the dashboard, on 127.0.0.1.
+        address: of a running cluster to join; None starts Ray on this machine.
+        cpus: cores Ray may hand out; None for all this process may use.
 
     Yields:
-        The dashboard's address, or None.
+        The dashboard's address; empty if there is none.
 
     Raises:
-        InputError: if Ray does not start.
+        InputError: if Ray does not start, or the cluster cannot be joined.
     """
-    with _chatter_to(log):
-        try:
-            context = ray.init(
-                address="local",
-                num_cpus=cpus,
-                num_gpus=gpus,
-                include_dashboard=dashboard,
-                dashboard_host="127.0.0.1",
-                log_to_driver=False,
-            )
-        except (RuntimeError, ConnectionError, ValueError) as error:
-            ray.shutdown()
-            raise InputError(f"Ray did not start: {' '.join(str(error).split())}; {log} has the details") from error
-        try:
-            _make_token_private()
-            yield f"http://{context.dashboard_url}" if dashboard else None
-        finally:
-            ray.shutdown()
+    started = _joined(address) if address else _started(cpus or machine_cpus(), log, dashboard=dashboard)
+    with _chatter_to(log), started as url:
+        yield url
+
+
+@contextlib.contextmanager
+def _started(cpus: int, log: Path, *, dashboard: bool) -> Iterator[str]:
+    try:
+        context = ray.init(
+            address="local",
+            num_cpus=cpus,
+            num_gpus=torch.cuda.device_count(),
+            include_dashboard=dashboard,
+            dashboard_host="127.0.0.1",
+            log_to_driver=False,
+        )
+    except (RuntimeError, ConnectionError, ValueError) as error:
+        ray.shutdown()
+        raise InputError(f"Ray did not start: {' '.join(str(error).split())}; {log} has the details") from error
+    try:
+        _make_token_private()
+        yield f"http://{context.dashboard_url}" if dashboard else ""
+    finally:
+        ray.shutdown()
+
+
+@contextlib.contextmanager
+def _joined(address: str) -> Iterator[str]:
+    try:
+        context = ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (RuntimeError, ConnectionError, ValueError) as error:
+        ray.shutdown()
+        raise InputError(f"no Ray cluster can be joined at {address!r}: {' '.join(str(error).split())}") from error
+    try:
+        yield f"http://{context.dashboard_url}" if context.dashboard_url else ""
+    finally:
+        ray.shutdown()
 
 
 @dataclass(frozen=True)
@@ -77,14 +116,25 @@ class Limits:
         slots: trials that run at once.
         max_failures: how often a trial whose worker fails goes on from its checkpoint before it counts as failed.
         keep: how many of the best finished trials keep their checkpoint.
+        storage: where checkpoints go; None for the run folder.
     """
 
     slots: int
     max_failures: int = 2
     keep: int = 3
+    storage: str | None = None
 
 
-def run_trials(study: Study, shared: Shared, limits: Limits, run: RunFolder) -> None:
+def checkpoint_place(run: RunFolder, study_name: str, storage: str | None) -> str:
+    """Where a study's checkpoints are: in the run folder, or in a folder of the storage named like the run."""
+    if storage is None:
+        return str((run.checkpoints / study_name).resolve())
+    return f"{storage.rstrip('/')}/{run.path.resolve().name}/{study_name}"
+
+
+def run_trials(
+    study: Study, shared: Shared, limits: Limits, run: RunFolder, worker: type[tune.Trainable] = SANWorker
+) -> None:
     """Runs the study's trials to the end; every score and end is in the journal as soon as it is known.
 
     Args:
@@ -92,19 +142,24 @@ def run_trials(study: Study, shared: Shared, limits: Limits, run: RunFolder) -> 
         shared: what all trials share.
         limits: what bounds them.
         run: where Tune may keep what it needs; what an earlier Tune left there is deleted.
+        worker: what trains.
+
+    Raises:
+        InputError: if the journal, or a checkpoint, can no longer be written. What was written is safe.
     """
     name = study.optuna.study_name
     shutil.rmtree(run.ray / name, ignore_errors=True)
-    checkpoints = (run.checkpoints / name).resolve()
-    tidy = partial(keep_best, checkpoints, study.optuna, limits.keep)
-    common = {SHARED: shared, CHECKPOINTS: str(checkpoints)}
-    searcher = StudySearcher(study, slots=limits.slots, common=common, on_end=tidy)
+    place = checkpoint_place(run, name, limits.storage)
+    tidy = _KeepBest(Checkpoints(place), study.optuna, limits.keep)
+    tidy()
+    loan = Loan(study, slots=limits.slots, common={SHARED: shared, CHECKPOINTS: place}, on_end=tidy)
+    searcher = StudySearcher(loan)
     tuner = tune.Tuner(
-        SANWorker,
+        worker,
         tune_config=tune.TuneConfig(
             search_alg=searcher,
-            scheduler=StudyScheduler(study, searcher),
-            num_samples=study.total,
+            scheduler=StudyScheduler(loan),
+            num_samples=-1,
             reuse_actors=True,
             trial_name_creator=_trial_name,
             trial_dirname_creator=_trial_name,
@@ -121,8 +176,32 @@ def run_trials(study: Study, shared: Shared, limits: Limits, run: RunFolder) -> 
         with contextlib.redirect_stdout(io.StringIO()):
             tuner.fit()
     finally:
-        study.interrupt()
-        tidy()
+        if loan.broken is None:
+            study.interrupt()
+            tidy()
+    if loan.broken is not None:
+        raise InputError(
+            f"{run.path} cannot be written: {loan.broken.strerror or loan.broken}; what had finished is safe, "
+            f"and --resume {run.path} goes on when there is room again"
+        )
+
+
+class _KeepBest:
+    """Deletes the checkpoints of trials that ended, but of the best complete ones."""
+
+    def __init__(self, checkpoints: Checkpoints, study: optuna.Study, keep: int) -> None:
+        self._checkpoints = checkpoints
+        self._study = study
+        self._keep = keep
+        self._deleted: set[int] = set()
+
+    def __call__(self) -> None:
+        trials = [trial for trial in self._study.get_trials(deepcopy=False) if trial.state.is_finished()]
+        complete = [trial for trial in trials if trial.state == TrialState.COMPLETE and is_own(trial)]
+        best = sorted(complete, key=lambda trial: (-(trial.value or 0.0), trial.number))[: self._keep]
+        superseded = {trial.number for trial in trials} - {trial.number for trial in best} - self._deleted
+        self._checkpoints.delete(superseded)
+        self._deleted |= superseded
 
 
 def _trial_name(trial: tune.experiment.Trial) -> str:

@@ -3,40 +3,44 @@
 import argparse
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import torch
+from optuna.trial import FrozenTrial
 
 from san_core.config import TrainingConfig
 from san_core.data.prepare import READERS, prepare
 from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
 from san_core.evaluation import objective
-from san_core.metrics import Metric, metric_called
+from san_core.metrics import metric_called
 from san_core.presets import preset
 from san_core.training import build_model
-from search_spaces import SearchSpace, SearchSpaceError, load
-from tuning.engine import Limits, machine_cpus
+from search_spaces import SearchSpace
+from tuning.beforehand import read_configurations, read_priors
+from tuning.checkpoints import check_storage
+from tuning.engine import Limits, resources
 from tuning.environment import describe_environment
+from tuning.open_study import first_trials
+from tuning.options import EMBEDDED, TRIALS, Amount
 from tuning.placement import Placement, place
-from tuning.run_folder import RunFolder, write_json
+from tuning.run_folder import SECONDS, RunFolder, write_json
+from tuning.samplers import check_sampler
+from tuning.spaces import load_space
+from tuning.stop_rules import StopRules
 from tuning.trial import Shared
 
 DATA = Path("data")
 """Where prepared data sets are."""
 
-EMBEDDED = "easy-vqa"
-"""The data set that comes with its package and is prepared where it is missing."""
+BOUNDS = ("trials", "budget", "gpu_hours", "patience")
+"""Settings that bound a search."""
 
-UNCHANGED = ("space", "metric", "seed", "confirm", "cpus_per_trial", "gpus_per_trial")
-"""Options that a resumed search takes from its settings; given again they must be the same."""
-
-REFUSED = ("set", "preset", "epochs", "run", "data")
-"""Options that make no sense for a resumed search."""
+CHANGEABLE = {*BOUNDS, "resume", "confirm", "concurrent", "address", "max_failures", "keep", "no_dashboard", "json"}
+"""Options that a search may be given anew when it is resumed; the others stay as they were."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +53,9 @@ class Plan:
         placement: what each trial gets.
         shared: what all trials share.
         limits: what bounds their running.
-        trials: their number in the end.
+        rules: what ends the search.
+        beforehand: gives the trials that go into a new journal first.
         confirm: fresh seeds for best and baseline.
-        seed: of sampler and trainings.
     """
 
     run: RunFolder
@@ -59,14 +63,9 @@ class Plan:
     placement: Placement
     shared: Shared
     limits: Limits
-    trials: int
+    rules: StopRules
+    beforehand: Callable[[], Sequence[FrozenTrial]]
     confirm: int
-    seed: int
-
-    @property
-    def epochs(self) -> int:
-        """Of a trial that is not stopped."""
-        return int(self.shared.fixed["epochs"])
 
 
 def new_plan(options: argparse.Namespace) -> Plan:
@@ -75,27 +74,38 @@ def new_plan(options: argparse.Namespace) -> Plan:
     Raises:
         InputError: for anything that keeps it from being carried out.
     """
-    space = _load_space(options.space)
+    space = load_space(options.space)
+    check_sampler(options.sampler, space.parameters)
     chosen = _chosen_settings(options, space)
     if options.metric:
         metric_called(options.metric)
-    if options.trials.more:
-        raise InputError(f"--trials {options.trials} adds to a search that is resumed; accepted here: a number")
+    tried = read_configurations(Path(options.try_first), space) if options.try_first else []
     path = RunFolder.locate(options.run, Path(options.data).resolve().name)
     RunFolder.check_available(path)
-    placement = _place(options.cpus_per_trial, options.gpus_per_trial, options.concurrent)
+    check_storage(options.storage)
+    placement = _place(options)
     data = _open_data(options.data)
-    metric = objective(data, options.metric)
     config = TrainingConfig.from_dict({**data.training_defaults, **chosen, **space.baseline})
     build_model(config, data)  # settings that do not go with the data are told of now
     fixed = {name: value for name, value in config.to_dict().items() if name not in {*space.parameters, "seed"}}
-    settings = _settings(options, space, fixed, data, placement, metric)
-    run = RunFolder.create(path, settings, describe_environment(machine_cpus()))
-    return _plan(options, run, settings, space, placement)
+    settings = {
+        **_asked_for(options),
+        **_searched_on(data, options.metric),
+        "space_definition": space.describe(),
+        "baseline": dict(space.baseline),
+        "fixed": fixed,
+        "try_first": tried,
+        "concurrent": placement.slots,
+        "cpus_per_trial": placement.cpus,
+        "gpus_per_trial": placement.gpus,
+    }
+    read_priors(options.prior, settings, space)
+    run = RunFolder.create(path, settings, describe_environment())
+    return _plan(options, run, space, placement)
 
 
 def resumed_plan(options: argparse.Namespace, given: Mapping[str, Any]) -> Plan:
-    """The plan of a search that goes on; more trials are noted in its folder.
+    """The plan of a search that goes on; what bounds it now is noted in its folder.
 
     Args:
         options: of this call.
@@ -105,26 +115,35 @@ def resumed_plan(options: argparse.Namespace, given: Mapping[str, Any]) -> Plan:
         InputError: if the folder holds no search, or what it searched on has changed.
     """
     run = RunFolder.open(RunFolder.locate(options.resume, ""), journal=False)
+    space = load_space(run.setting("space"))
+    _check_unchanged(run, space, given)
     settings = run.settings
-    for name in REFUSED:
-        if name in given:
-            raise InputError(f"--{name} cannot be used with --resume: {run.path} goes on as it was started")
-    for name in UNCHANGED:
-        if name in given and given[name] != run.setting(name):
-            option = name.replace("_", "-")
-            raise InputError(f"--{option} of {run.path} is {run.setting(name)!r} and stays so, but got {given[name]!r}")
-    space = _load_space(run.setting("space"))
-    _check_unchanged(run, space)
-    concurrent = options.concurrent or run.setting("concurrent")
-    placement = _place(run.setting("cpus_per_trial"), run.setting("gpus_per_trial"), concurrent)
-    settings["trials"] = options.trials.after(run.setting("trials")) if "trials" in given else run.setting("trials")
-    if settings["trials"] != run.setting("trials"):
-        write_json(run.settings_file, settings)
-    return _plan(options, run, settings, space, placement)
+    bounds = _new_bounds(run, given) if given.keys() & set(BOUNDS) else {}
+    changed = {**bounds, **{name: given[name] for name in ("confirm", "keep", "max_failures") if name in given}}
+    if changed:
+        write_json(run.settings_file, {**settings, **changed})
+    options.cpus_per_trial, options.gpus_per_trial = run.setting("cpus_per_trial"), run.setting("gpus_per_trial")
+    options.concurrent = options.concurrent or run.setting("concurrent")
+    return _plan(options, run, space, _place(options))
 
 
-def _check_unchanged(run: RunFolder, space: SearchSpace) -> None:
-    """Refuses to mix trials of different spaces or data."""
+def _check_unchanged(run: RunFolder, space: SearchSpace, given: Mapping[str, Any]) -> None:
+    """Refuses to mix trials of different spaces, data, metrics or settings."""
+    searched = run.setting("data_fingerprint")
+    data = _open_data(given.get("data") or run.setting("data"))
+    if data.fingerprint != searched:
+        raise InputError(
+            f"{data.folder} has fingerprint {data.fingerprint}, but {run.path} ran on {searched}; "
+            "give it the same data, prepared as they were, or start a new search"
+        )
+    for name in given.keys() - CHANGEABLE - {"data"}:
+        before = run.settings.get(name)
+        if given[name] != before:
+            option = {"try_first": "try"}.get(name, name.replace("_", "-"))
+            raise InputError(
+                f"--{option} cannot change when a search is resumed: {run.path} was started with {before!r}, "
+                f"but got {given[name]!r}"
+            )
     found, before = space.describe(), run.setting("space_definition")
     if differing := [name for name in {**found, **before} if found.get(name) != before.get(name)]:
         name = differing[0]
@@ -132,17 +151,26 @@ def _check_unchanged(run: RunFolder, space: SearchSpace) -> None:
             f"search space {run.setting('space')!r} has changed since {run.path} was started: {name} is "
             f"{found.get(name, 'missing')}, but was {before.get(name, 'missing')}; start a new search"
         )
-    data = PreparedData.open(Path(run.setting("data")))
-    if data.fingerprint != run.setting("data_fingerprint"):
-        raise InputError(
-            f"{data.folder} has fingerprint {data.fingerprint}, but {run.path} ran on "
-            f"{run.setting('data_fingerprint')}; prepare the data as they were, or start a new search"
-        )
 
 
-def _plan(
-    options: argparse.Namespace, run: RunFolder, settings: Mapping[str, Any], space: SearchSpace, placement: Placement
-) -> Plan:
+def _new_bounds(run: RunFolder, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What bounds a resumed search: what is given now, and before that only what does not end it at once.
+
+    A search that was to have 24 trials and is given half an hour more has no use for the 24.
+    """
+    wall = run.study().user_attrs.get(SECONDS, 0.0) if run.journal.is_file() else 0.0
+    used = {"trials": run.setting("trials") or 0, "budget": wall}
+    amounts = {
+        name: bound.after(used[name]) if isinstance(bound := given[name], Amount) else bound
+        for name in BOUNDS
+        if name in given
+    }
+    return {**dict.fromkeys(BOUNDS), **amounts}
+
+
+def _plan(options: argparse.Namespace, run: RunFolder, space: SearchSpace, placement: Placement) -> Plan:
+    settings = run.settings
+    baseline = space.baseline if settings["baseline_first"] else None
     return Plan(
         run=run,
         space=space,
@@ -155,34 +183,23 @@ def _plan(
             gpus=placement.gpus,
             signs=not options.no_dashboard,
         ),
-        limits=Limits(placement.slots, options.max_failures, options.keep),
-        trials=settings["trials"],
+        limits=Limits(placement.slots, settings["max_failures"], settings["keep"], settings["storage"]),
+        rules=StopRules(**{name: settings[name] for name in BOUNDS}, gpus=placement.gpus),
+        beforehand=lambda: [
+            *first_trials(baseline, settings["try_first"]),
+            *read_priors(settings["prior"], settings, space),
+        ],
         confirm=settings["confirm"],
-        seed=settings["seed"],
     )
 
 
-def _place(cpus_per_trial: int | None, gpus_per_trial: float | None, concurrent: int | None) -> Placement:
+def _place(options: argparse.Namespace) -> Placement:
     return place(
-        machine_cpus=machine_cpus(),
-        machine_gpus=torch.cuda.device_count(),
-        cpus_per_trial=cpus_per_trial,
-        gpus_per_trial=gpus_per_trial,
-        concurrent=concurrent,
+        resources(options.address),
+        cpus_per_trial=options.cpus_per_trial,
+        gpus_per_trial=options.gpus_per_trial,
+        concurrent=options.concurrent,
     )
-
-
-def _load_space(name: str) -> SearchSpace:
-    try:
-        space = load(name)
-    except SearchSpaceError as error:
-        raise InputError(str(error)) from error
-    searchable = [field for field in TrainingConfig.field_names() if field not in {"epochs", "seed"}]
-    if unknown := sorted(set(space.parameters) - set(searchable)):
-        raise InputError(
-            f"search space {name!r} searches {', '.join(unknown)}, which it cannot; accepted: {', '.join(searchable)}"
-        )
-    return space
 
 
 def _chosen_settings(options: argparse.Namespace, space: SearchSpace) -> dict[str, Any]:
@@ -224,34 +241,34 @@ def _open_data(name: str) -> PreparedData:
     return PreparedData.open(folder)
 
 
-def _settings(
-    options: argparse.Namespace,
-    space: SearchSpace,
-    fixed: dict[str, Any],
-    data: PreparedData,
-    placement: Placement,
-    metric: Metric,
-) -> dict[str, Any]:
+def _asked_for(options: argparse.Namespace) -> dict[str, Any]:
     """What the run folder remembers of how the search was asked for."""
+    bounds = {name: getattr(options, name) for name in BOUNDS}
+    for name, bound in bounds.items():
+        if isinstance(bound, Amount):
+            if bound.more:
+                raise InputError(f"--{name} {bound.text} adds to a search that is resumed; accepted here: without +")
+            bounds[name] = bound.value
+    if not any(bounds.values()):
+        bounds["trials"] = TRIALS
+    kept = ("sampler", "pruner", "baseline_first", "prior", "confirm", "seed", "storage", "max_failures", "keep")
     return {
         "command": f"python -m tuning.search {shlex.join(sys.argv[1:])}".strip(),
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "space": str(Path(options.space).resolve()) if options.space.endswith(".py") else options.space,
+        **bounds,
+        **{name: getattr(options, name) for name in kept},
+    }
+
+
+def _searched_on(data: PreparedData, metric_name: str | None) -> dict[str, Any]:
+    """What the run folder remembers of the data, and how answers to them are scored."""
+    metric = objective(data, metric_name)
+    return {
         "data": str(data.folder),
         "data_name": data.name,
         "data_fingerprint": data.fingerprint,
         "metric": metric.name,
         "metric_title": metric.title,
         "validation_questions": data.manifest["counts"]["validation"],
-        "space": options.space,
-        "space_definition": space.describe(),
-        "baseline": dict(space.baseline),
-        "fixed": fixed,
-        "trials": options.trials.count,
-        "confirm": options.confirm,
-        "seed": options.seed,
-        "sampler": "tpe",
-        "pruner": "halving",
-        "concurrent": placement.slots,
-        "cpus_per_trial": placement.cpus,
-        "gpus_per_trial": placement.gpus,
     }

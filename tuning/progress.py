@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from tuning.run_folder import BASELINE_TRIAL, CONFIRMS, REASON
+from tuning.run_folder import BASELINE, CONFIRMS, REASON, is_own
 from tuning.study import Study
 
 
@@ -25,7 +25,7 @@ class Standing:
     Attributes:
         ended: trials that ended, oldest first.
         running: each running trial's name, epochs and last score (None before the first epoch).
-        total: trials in the end.
+        total: trials in the end; None if their number is not bounded.
         best: the complete trial with the best score.
         baseline: the baseline's best score so far.
         seconds_left: a rough guess; None while there is nothing to go by.
@@ -33,7 +33,7 @@ class Standing:
 
     ended: list[FrozenTrial]
     running: list[tuple[str, int, float | None]]
-    total: int
+    total: int | None
     best: FrozenTrial | None
     baseline: float | None
     seconds_left: float | None
@@ -41,21 +41,22 @@ class Standing:
 
 def standing(study: Study, elapsed: float) -> Standing:
     """Where `study` stands after `elapsed` seconds."""
-    trials = study.optuna.get_trials(deepcopy=False)
+    trials = [trial for trial in study.optuna.get_trials(deepcopy=False) if is_own(trial)]
+    total = study.rules.trials
     ended = [trial for trial in trials if trial.state.is_finished()]
     ended.sort(key=lambda trial: trial.datetime_complete.timestamp() if trial.datetime_complete else math.inf)
     complete = [trial for trial in ended if trial.state == TrialState.COMPLETE]
-    baseline = trials[BASELINE_TRIAL].intermediate_values if trials else {}
+    baseline = next((trial.intermediate_values for trial in trials if BASELINE in trial.user_attrs), {})
     return Standing(
         ended=ended,
         running=[
             (_name(live.trial), len(live.scores), live.scores[max(live.scores)] if live.scores else None)
             for _, live in sorted(study.live.items())
         ],
-        total=study.total,
+        total=total,
         best=max(complete, key=lambda trial: trial.value or 0.0, default=None),
         baseline=max(baseline.values(), default=None),
-        seconds_left=elapsed / len(ended) * (study.total - len(ended)) if ended else None,
+        seconds_left=elapsed / len(ended) * (total - len(ended)) if ended and total else None,
     )
 
 
@@ -102,7 +103,7 @@ def _line(trial: FrozenTrial, now: Standing, elapsed: float) -> str:
     best = f"best {_percent(now.best.value)} (trial {now.best.number})" if now.best else "no best yet"
     return (
         f"{_clock(elapsed)}  {_name(trial)} {reason}: {_percent(_best_score(trial))} | {best}, "
-        f"baseline {_percent(now.baseline)} | {len(now.ended)} of {now.total} ended{_left(now.seconds_left)}"
+        f"baseline {_percent(now.baseline)} | {_ended(now)}{_left(now.seconds_left)}"
     )
 
 
@@ -110,7 +111,7 @@ def _screen(now: Standing, title: str, metric: str, elapsed: float) -> Renderabl
     """The live screen: counts, best against baseline, running trials, the last that ended."""
     states = Counter(trial.state for trial in now.ended)
     counts = (
-        f"{_clock(elapsed)}  {len(now.ended)} of {now.total} ended: {states[TrialState.COMPLETE]} complete, "
+        f"{_clock(elapsed)}  {_ended(now)}: {states[TrialState.COMPLETE]} complete, "
         f"{states[TrialState.PRUNED]} pruned, {states[TrialState.FAIL]} failed; {len(now.running)} running"
         f"{_left(now.seconds_left)}"
     )
@@ -126,6 +127,10 @@ def _screen(now: Standing, title: str, metric: str, elapsed: float) -> Renderabl
         reason = trial.user_attrs.get(REASON) or "complete"
         table.add_row(_name(trial), reason, str(len(trial.intermediate_values)), _percent(_best_score(trial)))
     return Group(Text(title, style="bold"), Text(counts), Text(f"{best}, baseline {_percent(now.baseline)}"), table)
+
+
+def _ended(now: Standing) -> str:
+    return f"{len(now.ended)}{'' if now.total is None else f' of {now.total}'} ended"
 
 
 def _name(trial: FrozenTrial | Trial) -> str:

@@ -1,7 +1,16 @@
 """Which trials may go on: decided from the scores alone, so that a resumed search decides as it would have."""
 
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
 import optuna
 from optuna.trial import FrozenTrial
+
+from tuning.run_folder import is_own
+
+_FACTOR = 2
+"""Successive halving lets one in so many go on."""
 
 
 class SuccessiveHalving(optuna.pruners.BasePruner):
@@ -11,25 +20,59 @@ class SuccessiveHalving(optuna.pruners.BasePruner):
     reported the same epoch before it. Optuna's pruner of that name decides alike but notes its decisions in the
     journal; where a search is killed between note and decision, the decision would be lost.
 
+    With several brackets it is Hyperband (Li et al., JMLR 2018): the trials of bracket b compete among themselves,
+    and for the first time after 2^b epochs, so that some are safe from a verdict that comes too early.
+
     Args:
-        reduction_factor: one in so many goes on, >= 2.
+        brackets: how many, >= 1.
     """
 
-    def __init__(self, *, reduction_factor: int = 2) -> None:
-        self._reduction_factor = reduction_factor
+    def __init__(self, *, brackets: int = 1) -> None:
+        self._brackets = brackets
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
         """Whether the trial is to stop after the last epoch it reported."""
-        epoch = trial.last_step
-        if epoch is None or not self._is_rung(epoch):
+        epoch, bracket = trial.last_step, bracket_of(trial.number, self._brackets)
+        if epoch is None or not _is_rung(epoch, first=_FACTOR**bracket):
             return False
-        others = study.get_trials(deepcopy=False)
-        scores = sorted((t.intermediate_values[epoch] for t in others if epoch in t.intermediate_values), reverse=True)
-        going_on = max(1, len(scores) // self._reduction_factor)
-        return trial.intermediate_values[epoch] < scores[going_on - 1]
+        scores = [
+            other.intermediate_values[epoch]
+            for other in study.get_trials(deepcopy=False)
+            if epoch in other.intermediate_values
+            and is_own(other)
+            and bracket_of(other.number, self._brackets) == bracket
+        ]
+        going_on = max(1, len(scores) // _FACTOR)
+        return trial.intermediate_values[epoch] < sorted(scores, reverse=True)[going_on - 1]
 
-    def _is_rung(self, epoch: int) -> bool:
-        rung = 1
-        while rung < epoch:
-            rung *= self._reduction_factor
-        return rung == epoch
+
+def bracket_of(number: int, brackets: int) -> int:
+    """The bracket of the trial of a number, in [0, brackets).
+
+    Brackets cost about the same: that of the fewest safe epochs has the most trials.
+    """
+    pattern = _pattern(brackets)
+    return pattern[number % len(pattern)]
+
+
+@cache
+def _pattern(brackets: int) -> list[int]:
+    """Brackets of one round of trials: ceil(n 2^(n-1-b) / (n-b)) of bracket b (Hyperband's rule), mixed."""
+    counts = [-(-brackets * _FACTOR ** (brackets - 1 - b) // (brackets - b)) for b in range(brackets)]
+    return list(np.random.default_rng(0).permutation(np.repeat(range(brackets), counts)).tolist())
+
+
+def _is_rung(epoch: int, first: int) -> bool:
+    rung = first
+    while rung < epoch:
+        rung *= _FACTOR
+    return rung == epoch
+
+
+PRUNERS: dict[str, Callable[[int], optuna.pruners.BasePruner]] = {
+    "halving": lambda _: SuccessiveHalving(),
+    "hyperband": lambda epochs: SuccessiveHalving(brackets=epochs.bit_length()),
+    "median": lambda _: optuna.pruners.MedianPruner(n_startup_trials=5),
+    "none": lambda _: optuna.pruners.NopPruner(),
+}
+"""The pruners by name, for trials of so many epochs."""

@@ -6,7 +6,7 @@ import math
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,11 @@ from san_core.evaluation import (
 from san_core.models.san import SAN
 from san_core.training import EpochResult, train_fn
 from tuning.engine import machine_cpus, ray_session
-from tuning.run_folder import BASELINE_TRIAL, RunFolder, write_json
+from tuning.open_study import RETRAINING_SEEDS, training_seed
+from tuning.recheck import recheck
+from tuning.run_folder import RunFolder, write_json
 from tuning.score_tables import as_records, print_scores, spread
-from tuning.study import RETRAINING_SEEDS, best_trial, training_seed
+from tuning.study import best_trial
 
 
 @dataclass(frozen=True)
@@ -59,16 +61,21 @@ def _parse() -> argparse.Namespace:
     add("--trial", type=number(int, at_least=0), help="trial to retrain (default: the best)")
     add("--seeds", type=number(int, at_least=1), default=3, help="trainings of each configuration")
     add("--out", type=Path, help="model folder to write (default: RUN/retrained/best, or .../trial-N)")
+    add("--check", action="store_true", help="run the trial as in the search, and compare with its recorded score")
     add("--json", action="store_true", help="print the result as JSON")
     return parser.parse_args()
 
 
-def main() -> None:
-    """Retrains, tests, saves and prints."""
+def main() -> int:
+    """Retrains, tests, saves and prints; returns the exit code."""
     options = _parse()
     run = RunFolder.open(RunFolder.locate(options.run, ""))
     trial = _chosen_trial(run, options.trial)
     data = _open_data(run)
+    if options.check:
+        checked = recheck(run, trial, data)
+        print(json.dumps({**asdict(checked), "reached": checked.reached}) if options.json else checked.describe())
+        return 0 if checked.reached else 1
     name = "best" if options.trial is None else f"trial-{trial.number}"
     out = options.out or run.retrained / name
     if out.exists():
@@ -87,6 +94,7 @@ def main() -> None:
         print(f"{_held_out(data)} scores on {data.name}, {questions:,} questions:\n")
         print_scores(table)
         print(f"\nmodel folder, trained under the first seed: {out}")
+    return 0
 
 
 @contextmanager
@@ -140,8 +148,9 @@ def _held_out(data: PreparedData) -> str:
 def _plan(run: RunFolder, name: str, trial: FrozenTrial, seeds: int) -> list[Job]:
     """Each seed's training of the trial and of the baseline, for as many epochs as served each best."""
     fixed, seed = run.setting("fixed"), run.setting("seed")
-    baseline = _chosen_trial(run, BASELINE_TRIAL)
-    chosen = {"baseline": baseline} if trial.number == BASELINE_TRIAL else {name: trial, "baseline": baseline}
+    chosen = {} if trial.number == run.baseline_trial else {name: trial}
+    if run.baseline_trial is not None:
+        chosen["baseline"] = _chosen_trial(run, run.baseline_trial)
     return [
         Job(
             name=label,
@@ -172,7 +181,7 @@ def _run_jobs(jobs: list[Job], data: PreparedData, run: RunFolder, out: Path) ->
     train = ray.remote(num_cpus=share, num_gpus=min(run.setting("gpus_per_trial"), gpus), max_retries=0)(
         _train_and_test
     )
-    with ray_session(run.path / "retrain.log", cpus=cores, gpus=gpus, dashboard=False):
+    with ray_session(run.path / "retrain.log", dashboard=False, cpus=cores):
         pending = {
             train.remote(
                 job.config.to_dict(), job.epochs, str(data.folder), cpus, str(out.resolve()) if i == 0 else None

@@ -35,7 +35,7 @@ SEED = "seed"
 """Trial attribute: the seed its training used."""
 
 SECONDS = "seconds"
-"""Trial attribute: training and scoring time of its epochs."""
+"""Trial attribute: training and scoring time of its epochs. Study attribute: wall time of the search."""
 
 REASON = "reason"
 """Trial attribute: why it ended; empty for a trial that ran all its epochs."""
@@ -46,6 +46,12 @@ WORKER = "worker"
 CONFIRMS = "confirms"
 """Attribute of a confirmation's trial: number of the search's trial it repeats."""
 
+BASELINE = "baseline"
+"""Trial attribute of the baseline configuration's trial."""
+
+STOPPED_BY = "stopped_by"
+"""Study attribute: why the search ended."""
+
 PRIOR = "prior"
 """Trial attribute of what an earlier search found, copied for the sampler to learn from: that run's name."""
 
@@ -53,7 +59,7 @@ DUPLICATE_OF = "duplicate_of"
 """Trial attribute of a configuration the sampler chose again, which was not trained: the first trial's number."""
 
 BASELINE_TRIAL = 0
-"""The first trial of every search runs the baseline configuration."""
+"""Number of the baseline configuration's trial, unless the search was told to leave it out."""
 
 
 def is_own(trial: FrozenTrial) -> bool:
@@ -166,6 +172,8 @@ class RunFolder:
         Raises:
             InputError: if the journal cannot be read or written.
         """
+        if not self.journal.exists():
+            return
         try:
             self.journal.with_name(f"{self.journal.name}.lock").unlink(missing_ok=True)
             with self.journal.open("r+b") as journal:
@@ -190,6 +198,11 @@ class RunFolder:
         if name not in settings:
             raise InputError(f"{self.settings_file} is damaged: it lacks {name!r}")
         return settings[name]
+
+    @property
+    def baseline_trial(self) -> int | None:
+        """Number of the baseline's trial; None if the search was told to leave it out."""
+        return BASELINE_TRIAL if self.settings.get("baseline_first", True) else None
 
     @property
     def environment(self) -> dict[str, Any]:

@@ -1,139 +1,50 @@
 """`python -m tuning.search`: searches hyperparameters on the machine's GPUs or cores."""
 
-import argparse
 import json
 import shlex
 import shutil
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import torch
 from optuna.trial import FrozenTrial
 
 from results import summary
 from results.report import write
-from san_core.command_line import CommandLine, number, run_command, say
-from san_core.data.prepare import READERS
+from san_core.command_line import run_command, say
 from san_core.data.prepared import PreparedData
-from san_core.errors import InputError
-from san_core.metrics import METRICS
-from san_core.presets import PRESETS
-from tuning.engine import machine_cpus, ray_session, run_trials
-from tuning.plan import EMBEDDED, Plan, new_plan, resumed_plan
+from tuning.engine import ray_session, run_trials
+from tuning.open_study import open_confirmation, open_search
+from tuning.options import parse_options
+from tuning.plan import Plan, new_plan, resumed_plan
 from tuning.progress import show_progress
 from tuning.run_folder import SEED, RunFolder, write_json
-from tuning.study import Study, best_trial, open_confirmation, open_search
-
-
-@dataclass(frozen=True)
-class TrialCount:
-    """A number of trials, or so many more.
-
-    Attributes:
-        count: how many.
-        more: whether they are added to those of the search that is resumed.
-    """
-
-    count: int
-    more: bool = False
-
-    def __str__(self) -> str:
-        return f"{'+' if self.more else ''}{self.count}"
-
-    def after(self, before: int) -> int:
-        """The number in the end, of a search that was to have `before`.
-
-        Raises:
-            InputError: if it would be smaller.
-        """
-        total = before + self.count if self.more else self.count
-        if total < before:
-            raise InputError(f"--trials must be >= {before}, what the search was started with, or +N, but got {self}")
-        return total
-
-
-def _trial_count(text: str) -> TrialCount:
-    return TrialCount(int(number(int, at_least=1)(text.removeprefix("+"))), text.startswith("+"))
-
-
-def _parse() -> tuple[argparse.Namespace, dict[str, Any]]:
-    """The options, and those of them that were given."""
-    parser = CommandLine(
-        "tuning.search",
-        "Searches the hyperparameters of a Stacked Attention Network: Optuna chooses, Ray Tune places and runs.",
-    )
-    add = parser.add_argument
-    add(
-        "--data",
-        default=EMBEDDED,
-        help=f"prepared data set ({', '.join(READERS)}) or folder written by san_core.prepare",
-    )
-    add("--space", default="san", help="search space, a file in search_spaces/")
-    add("--resume", metavar="RUN", help="go on with a search that was interrupted, or extend one that ended")
-    add("--trials", type=_trial_count, default=TrialCount(24), help="trials, the baseline included; +N with --resume")
-    add("--metric", help=f"the objective: {', '.join(METRICS)} (default: what the data set's literature leads with)")
-    add("--preset", help=f"the paper's dimensions: {', '.join(PRESETS)}")
-    add("--epochs", type=number(int, at_least=1), help="epochs of a full trial (default: what suits the data set)")
-    add("--set", action="append", default=[], metavar="SETTING=VALUE", help="fix a training setting; may be repeated")
-    add(
-        "--confirm",
-        type=number(int, at_least=0),
-        default=2,
-        metavar="SEEDS",
-        help="fresh seeds under which the best and the baseline are run again at the end",
-    )
-    add("--concurrent", type=number(int, at_least=1), help="most trials at once (default: what fits)")
-    add(
-        "--gpus-per-trial",
-        type=number(float, at_least=0),
-        help="GPUs of a trial, fractions share one (default: 1 if any)",
-    )
-    add(
-        "--cpus-per-trial",
-        type=number(int, at_least=1),
-        help="cores and threads of a trial (default: 1; by GPU: a share)",
-    )
-    add("--seed", type=number(int, at_least=0, below=2**32), default=0, help="of the sampler and of every training")
-    add("--run", help="name of the run under runs/, or a path (default: data set and time)")
-    add("--max-failures", type=number(int, at_least=0), default=2, help="how often a trial whose worker dies goes on")
-    add("--keep", type=number(int, at_least=0), default=3, help="best finished trials whose checkpoint is kept")
-    add("--no-dashboard", action="store_true", help="leave the Ray dashboard out")
-    add("--json", action="store_true", help="print the result as JSON")
-    options = parser.parse_args()
-    defaults = vars(parser.parse_args([]))
-    return options, {name: value for name, value in vars(options).items() if value != defaults[name]}
+from tuning.study import Study, best_trial
 
 
 def main() -> int:
     """Runs one search from the options to the report; returns the exit code."""
-    options, given = _parse()
+    options, given = parse_options()
     plan = resumed_plan(options, given) if options.resume else new_plan(options)
     with plan.run.locked():
-        return _search(plan, as_json=options.json)
+        return _search(plan, address=options.address, as_json=options.json)
 
 
-def _search(plan: Plan, *, as_json: bool) -> int:
+def _search(plan: Plan, *, address: str | None, as_json: bool) -> int:
     """Runs search and confirmation on Ray, then writes and prints the results."""
     started = time.monotonic()
     run, interrupted = plan.run, False
     say(f"run folder {run.path}; {plan.placement.describe()}")
-    if run.journal.exists():
-        run.mend_journal()
-    study = open_search(run, plan.space, trials=plan.trials, epochs=plan.epochs, seed=plan.seed)
+    run.mend_journal()
+    study = open_search(run, plan.space, plan.rules, beforehand=plan.beforehand)
     try:
-        with ray_session(
-            run.log, cpus=machine_cpus(), gpus=torch.cuda.device_count(), dashboard=plan.shared.signs
-        ) as url:
+        with ray_session(run.log, dashboard=plan.shared.signs, address=address) as url:
             if url:
                 say(f"Ray dashboard: {url} (to log in, paste what this prints: {_program('ray')} get-auth-token)")
-            _run(study, plan, f"searching {run.setting('space')} on {run.setting('data_name')}: {plan.trials} trials")
-            best = best_trial(study.optuna)
-            if plan.confirm and best:
-                again = open_confirmation(run, plan.space, best, seeds=plan.confirm, epochs=plan.epochs, seed=plan.seed)
-                _run(again, plan, f"confirming best and baseline under {plan.confirm} fresh seeds")
+            _run(study, plan, f"searching {run.setting('space')} on {run.setting('data_name')}")
+            say(f"the search is over: {study.over}")
+            study.close()
+            _confirm(plan, study)
     except KeyboardInterrupt:
         interrupted = True
     best = best_trial(study.optuna)
@@ -143,6 +54,15 @@ def _search(plan: Plan, *, as_json: bool) -> int:
         return 130
     _print_results(run, best, time.monotonic() - started, as_json=as_json)
     return 0 if best else 1
+
+
+def _confirm(plan: Plan, study: Study) -> None:
+    """Runs best and baseline again under fresh seeds."""
+    best, baseline = best_trial(study.optuna), plan.run.baseline_trial
+    if plan.confirm and best:
+        repeated = [best.number] if baseline is None else [baseline, best.number]
+        again = open_confirmation(plan.run, plan.space, repeated, plan.confirm)
+        _run(again, plan, f"confirming best and baseline under {plan.confirm} fresh seeds")
 
 
 def _run(study: Study, plan: Plan, title: str) -> None:

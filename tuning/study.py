@@ -3,27 +3,25 @@
 Speaks only to Optuna; `tuning.tune_adapters` lends it to Ray Tune.
 """
 
-import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
-from search_spaces import SearchSpace
-from tuning.pruning import SuccessiveHalving
-from tuning.run_folder import BASELINE_TRIAL, CONFIRMATION, CONFIRMS, REASON, SEARCH, SECONDS, SEED, RunFolder
+from tuning.discrete import configurations
+from tuning.run_folder import BASELINE, DUPLICATE_OF, REASON, SECONDS, SEED, STOPPED_BY, WORKER, is_own
+from tuning.stop_rules import StopRules
 
-SEARCH_SEEDS, CONFIRMATION_SEEDS, RETRAINING_SEEDS, SAMPLER_SEEDS = range(4)
-"""Which series of seeds, so that no two uses share one."""
+DUPLICATES = 50
+"""So many draws in a row that were tried before end the search."""
 
-
-def training_seed(study_seed: int, series: int, number: int) -> int:
-    """The seed of one training run; it follows from the study's seed and the run's number alone."""
-    return int(np.random.SeedSequence([study_seed, series, number]).generate_state(1)[0])
+DIVERGED = "diverged"
+"""Name of the constraint that a diverged trial breaks."""
 
 
 @dataclass
@@ -35,19 +33,60 @@ class LiveTrial:
         seed: of its training.
         scores: of each epoch so far, by epoch.
         seconds: its epochs took, those before an interruption included.
+        worker: where it runs.
         stopped: why it was told to stop early; empty while it may go on.
+        diverged: whether it was told to stop because going on is useless.
     """
 
     trial: optuna.Trial
     seed: int
     scores: dict[int, float] = field(default_factory=dict)
     seconds: float = 0.0
+    worker: str = ""
     stopped: str = ""
+    diverged: bool = False
 
     @property
     def settings(self) -> dict[str, Any]:
         """What makes this trial's training: its parameters and its seed."""
         return {**self.trial.params, "seed": self.seed}
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What a trial reports after an epoch.
+
+    Attributes:
+        number: epochs it has trained, >= 1.
+        score: on the validation split, in [0, 1].
+        seconds: all its epochs took.
+        diverged: why going on is useless; empty where it is not.
+        worker: where it ran.
+    """
+
+    number: int
+    score: float
+    seconds: float
+    diverged: str = ""
+    worker: str = ""
+
+
+@dataclass(frozen=True)
+class Draws:
+    """How new trials come about.
+
+    Attributes:
+        parameters: the ranges.
+        seed_of: training seed of a trial.
+        sampler_of: sampler that chooses the trial of a number. What it draws follows from that number and the
+            trials before, so that a resumed search asks for what it would have asked for.
+        unique: whether a configuration that was tried before is passed over.
+    """
+
+    parameters: Mapping[str, BaseDistribution]
+    seed_of: Callable[[FrozenTrial | optuna.Trial], int]
+    sampler_of: Callable[[int], BaseSampler]
+    unique: bool = True
 
 
 class Study:
@@ -57,115 +96,114 @@ class Study:
 
     Args:
         study: where trials are asked for and told.
-        parameters: the ranges.
-        total: number of trials in the end.
+        draws: how new trials come about.
+        rules: when it is over.
         epochs: of a trial that is not stopped.
-        seed_of: training seed of a trial.
-        sampler_of: sampler that chooses the trial of a number. What it draws follows from that number and the
-            trials before, so that a resumed search asks for what it would have asked for.
 
     Attributes:
         live: trials that have been handed out and have not ended, by number.
         on_change: called after every change, for whoever shows progress.
     """
 
-    def __init__(
-        self,
-        study: optuna.Study,
-        parameters: Mapping[str, BaseDistribution],
-        *,
-        total: int,
-        epochs: int,
-        seed_of: Callable[[optuna.Trial], int],
-        sampler_of: Callable[[int], optuna.samplers.BaseSampler],
-    ) -> None:
+    def __init__(self, study: optuna.Study, draws: Draws, *, rules: StopRules, epochs: int) -> None:
         self.optuna = study
-        self.total = total
+        self.rules = rules
         self.epochs = epochs
         self.live: dict[int, LiveTrial] = {}
         self.on_change: Callable[[], object] = lambda: None
-        self._parameters = dict(parameters)
-        self._seed_of = seed_of
-        self._sampler_of = sampler_of
-        trials = study.get_trials(deepcopy=False)
-        self._asked = sum(trial.state != TrialState.WAITING for trial in trials)
-        self._interrupted = [trial for trial in trials if trial.state == TrialState.RUNNING]
+        self._draws = draws
+        started = [trial for trial in self._own() if trial.state != TrialState.WAITING]
+        self._interrupted = [trial for trial in started if trial.state == TrialState.RUNNING]
+        self._ended = [trial for trial in started if trial.state.is_finished()]
+        self._first = {_configuration(trial): trial.number for trial in self._ended}
+        self._asked = len(started)
+        self._over = ""
+        self._trained_before = sum(float(trial.user_attrs.get(SECONDS, 0.0)) for trial in self._ended)
+        self._configurations = configurations(draws.parameters.values()) if draws.unique else None
+        self._wall_before = float(study.user_attrs.get(SECONDS, 0.0))
+        self._opened = time.monotonic()
 
     @property
     def exhausted(self) -> bool:
-        """Whether every trial has been handed out."""
-        return self._asked >= self.total and not self._interrupted
+        """Whether no trial is left to hand out."""
+        return not self._interrupted and bool(self.over)
 
-    def ask(self) -> LiveTrial:
-        """Hands out the next trial, one that was interrupted before a new one."""
-        scores: dict[int, float] = {}
-        if self._interrupted:
-            earlier = self._interrupted.pop(0)
-            trial, scores = self._take_up(earlier), dict(earlier.intermediate_values)
-        else:
-            self.optuna.sampler = self._sampler_of(self._asked)
-            self._asked += 1
-            trial = self.optuna.ask(self._parameters)
-        live = LiveTrial(trial, self._seed_of(trial), scores)
-        if SEED not in trial.user_attrs:
-            trial.set_user_attr(SEED, live.seed)
-        self.live[trial.number] = live
-        self.on_change()
-        return live
+    @property
+    def over(self) -> str:
+        """Why no new trial is handed out; empty while one is."""
+        if not self._over:
+            self._over = (
+                self.rules.time_is_up(self._wall(), self._trained())
+                or self.rules.no_more(self._asked, self._ended)
+                or self._nothing_new()
+            )
+        return self._over
 
-    def _take_up(self, earlier: FrozenTrial) -> optuna.Trial:
-        """An interrupted trial, with the parameters it was not yet given if it was interrupted that early."""
-        self.optuna.sampler = self._sampler_of(earlier.number)
-        trial = optuna.Trial(self.optuna, earlier._trial_id)
-        for name, distribution in self._parameters.items():
-            trial._suggest(name, distribution)  # what `Study.ask` does
-        return trial
+    def ask(self) -> LiveTrial | None:
+        """Hands out the next trial, one that was interrupted before a new one; None if there is none left."""
+        duplicates = 0
+        while not self.exhausted:
+            interrupted = bool(self._interrupted)
+            trial = self._take_up(self._interrupted.pop(0)) if interrupted else self._draw(duplicates)
+            first = self._first.setdefault(_configuration(trial), trial.number)
+            if self._draws.unique and first != trial.number:
+                duplicates += 1
+                self._pass_over(trial, first)
+                if duplicates == DUPLICATES:
+                    self._over = f"no new configuration in {DUPLICATES} draws"
+                continue
+            self._asked += not interrupted
+            return self._hand_out(trial)
+        return None
 
-    def report(self, number: int, epoch: int, score: float, loss: float, seconds: float) -> bool:
+    def report(self, number: int, epoch: Epoch) -> bool:
         """Records an epoch; returns whether the trial is to go on.
 
-        A diverged epoch is recorded with score 0, so that the sampler learns to keep away. A trial that was
-        interrupted may report epochs again: what was recorded stays, and only the last of them is decided on.
-
-        Args:
-            number: the trial's.
-            epoch: number of epochs it has trained.
-            score: on the validation split, in [0, 1].
-            loss: of training; not finite if it diverged.
-            seconds: all its epochs took.
+        A diverged epoch is recorded with score 0. A trial that was interrupted may report epochs again: what was
+        recorded stays, and only the last of them is decided on.
         """
         live = self.live[number]
-        diverged = not math.isfinite(loss)
-        live.seconds = seconds
-        if epoch < max(live.scores, default=0):
+        live.seconds, live.worker = epoch.seconds, epoch.worker
+        if epoch.number < max(live.scores, default=0):
             return True
-        if epoch not in live.scores:
-            live.scores[epoch] = 0.0 if diverged else score
-            live.trial.report(live.scores[epoch], epoch)
-        if diverged:
-            live.stopped = f"diverged in epoch {epoch}"
-        elif epoch < self.epochs and self._should_prune(live):
-            live.stopped = f"pruned after epoch {epoch}"
+        if epoch.number not in live.scores:
+            live.scores[epoch.number] = 0.0 if epoch.diverged else epoch.score
+            live.trial.report(live.scores[epoch.number], epoch.number)
+        live.diverged = bool(epoch.diverged)
+        live.stopped = self._why_stop(live, epoch)
         self.on_change()
-        return epoch < self.epochs and not live.stopped
-
-    def _should_prune(self, live: LiveTrial) -> bool:
-        """Asks the pruner. The baseline is asked for too, since asking enters it into the comparison, but goes on."""
-        return live.trial.should_prune() and live.trial.number != BASELINE_TRIAL
+        return epoch.number < self.epochs and not live.stopped
 
     def finish(self, number: int, error: str = "") -> None:
-        """Records a trial's end: complete, pruned if it was told to stop, failed if there is an error."""
-        live = self.live[number]
-        live.trial.set_user_attr(SECONDS, round(live.seconds, 3))
-        live.trial.set_user_attr(REASON, error or live.stopped)
+        """Records a trial's end: complete, pruned if it was told to stop, failed if there is an error.
+
+        A diverged trial counts as complete with the lowest score, 0, and as one that broke a constraint: every sampler
+        learns from one or the other to keep away. TPE would take a stopped trial for the better the longer it ran.
+        """
+        live = self.live.pop(number)
+        trial = live.trial
+        trial.set_user_attr(SECONDS, round(live.seconds, 3))
+        trial.set_user_attr(REASON, error or live.stopped)
+        if live.worker:
+            trial.set_user_attr(WORKER, live.worker)
         if error or not live.scores:
-            self.optuna.tell(live.trial, state=TrialState.FAIL, skip_if_finished=True)
+            told = self.optuna.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
+        elif live.diverged:
+            if isinstance(self.optuna.sampler, TPESampler):  # a Gaussian process wants all trials or none to have one
+                trial.set_constraint(DIVERGED, 1.0)
+            told = self.optuna.tell(trial, 0.0, skip_if_finished=True)
         elif live.stopped:
-            self.optuna.tell(live.trial, state=TrialState.PRUNED, skip_if_finished=True)
+            told = self.optuna.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
         else:
-            self.optuna.tell(live.trial, max(live.scores.values()), skip_if_finished=True)
-        del self.live[number]
+            told = self.optuna.tell(trial, max(live.scores.values()), skip_if_finished=True)
+        self._ended.append(told)
+        self._trained_before += live.seconds
+        self.note_time()
         self.on_change()
+
+    def note_time(self) -> None:
+        """Writes down how long the search has run, for the budget of one that goes on later."""
+        self.optuna.set_user_attr(SECONDS, round(self._wall(), 3))
 
     def interrupt(self) -> None:
         """Ends the trials that had all their epochs or were told to stop; the others stay open, to be resumed."""
@@ -174,59 +212,74 @@ class Study:
                 self.finish(number)
         self.live.clear()
 
+    def close(self) -> None:
+        """Writes down why the search is over."""
+        self.note_time()
+        self.optuna.set_user_attr(STOPPED_BY, self.over)
 
-def open_search(run: RunFolder, space: SearchSpace, *, trials: int, epochs: int, seed: int) -> Study:
-    """The search in the run's journal, new or to go on with; its first trial is the space's baseline.
+    def _why_stop(self, live: LiveTrial, epoch: Epoch) -> str:
+        """Why a trial is to stop after this epoch; empty if it may go on. A baseline competes, but goes on."""
+        if epoch.diverged:
+            return f"diverged in epoch {epoch.number}: {epoch.diverged}"
+        if epoch.number == self.epochs:
+            return ""
+        if time_is_up := self.rules.time_is_up(self._wall(), self._trained()):
+            return f"stopped after epoch {epoch.number}: {time_is_up}"
+        if live.trial.should_prune() and BASELINE not in live.trial.user_attrs:
+            return f"pruned after epoch {epoch.number}"
+        return ""
 
-    The baseline is never stopped early: every comparison needs its full score.
-    """
-    study = _open(run, SEARCH, SuccessiveHalving())
-    if not study.get_trials(deepcopy=False):
-        study.enqueue_trial(dict(space.baseline))
-    return Study(
-        study,
-        space.parameters,
-        total=trials,
-        epochs=epochs,
-        seed_of=lambda trial: training_seed(seed, SEARCH_SEEDS, trial.number),
-        sampler_of=lambda number: optuna.samplers.TPESampler(seed=training_seed(seed, SAMPLER_SEEDS, number)),
-    )
+    def _draw(self, duplicates: int) -> optuna.Trial:
+        """A new trial, or one that was given beforehand; at random where the sampler repeats itself."""
+        trials = self.optuna.get_trials(deepcopy=False)
+        number = next((trial.number for trial in trials if trial.state == TrialState.WAITING), len(trials))
+        self.optuna.sampler = RandomSampler(seed=number) if duplicates else self._draws.sampler_of(number)
+        return self.optuna.ask(dict(self._draws.parameters))
+
+    def _take_up(self, earlier: FrozenTrial) -> optuna.Trial:
+        """An interrupted trial, with the parameters it was not yet given if it was interrupted that early."""
+        self.optuna.sampler = self._draws.sampler_of(earlier.number)
+        trial = optuna.Trial(self.optuna, earlier._trial_id)
+        for name, distribution in self._draws.parameters.items():
+            trial._suggest(name, distribution)  # what `Study.ask` does
+        return trial
+
+    def _hand_out(self, trial: optuna.Trial) -> LiveTrial:
+        earlier = self.optuna.get_trials(deepcopy=False)[trial.number]
+        live = LiveTrial(trial, self._draws.seed_of(trial), dict(earlier.intermediate_values))
+        if SEED not in trial.user_attrs:
+            trial.set_user_attr(SEED, live.seed)
+        self.live[trial.number] = live
+        self.on_change()
+        return live
+
+    def _pass_over(self, trial: optuna.Trial, first: int) -> None:
+        trial.set_user_attr(DUPLICATE_OF, first)
+        trial.set_user_attr(REASON, f"the configuration of trial {first}")
+        self.optuna.tell(trial, state=TrialState.FAIL)
+
+    def _nothing_new(self) -> str:
+        """Says so if the space is discrete and every configuration of it was handed out."""
+        count = self._configurations
+        return f"all {count} configurations of the space tried" if count and len(self._first) >= count else ""
+
+    def _own(self) -> list[FrozenTrial]:
+        return [trial for trial in self.optuna.get_trials(deepcopy=False) if is_own(trial)]
+
+    def _wall(self) -> float:
+        return self._wall_before + time.monotonic() - self._opened
+
+    def _trained(self) -> float:
+        """Seconds of training so far, of all trials."""
+        return self._trained_before + sum(live.seconds for live in self.live.values())
 
 
-def open_confirmation(
-    run: RunFolder, space: SearchSpace, best: FrozenTrial, *, seeds: int, epochs: int, seed: int
-) -> Study:
-    """A study that repeats the search's best trial and its baseline under fresh seeds, to the end.
-
-    The best of many trials is partly luck; fresh seeds, the same for both, show how much. What was repeated
-    before is not repeated again.
-    """
-    search, study = run.study(), _open(run, CONFIRMATION, optuna.pruners.NopPruner())
-    found = study.get_trials(deepcopy=False)
-    planned = {(trial.user_attrs[CONFIRMS], trial.user_attrs[SEED]) for trial in found}
-    for repeat in range(seeds):
-        for number in dict.fromkeys([BASELINE_TRIAL, best.number]):
-            attributes = {CONFIRMS: number, SEED: training_seed(seed, CONFIRMATION_SEEDS, repeat)}
-            if (number, attributes[SEED]) not in planned:
-                study.enqueue_trial(search.trials[number].params, user_attrs=attributes)
-    return Study(
-        study,
-        space.parameters,
-        total=len(study.get_trials(deepcopy=False)),
-        epochs=epochs,
-        seed_of=lambda trial: int(trial.user_attrs[SEED]),
-        sampler_of=lambda _: optuna.samplers.RandomSampler(seed=0),  # every parameter is given
-    )
-
-
-def _open(run: RunFolder, name: str, pruner: optuna.pruners.BasePruner) -> optuna.Study:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna.create_study(
-        study_name=name, storage=run.storage(), direction="maximize", pruner=pruner, load_if_exists=True
-    )
+def _configuration(trial: FrozenTrial | optuna.Trial) -> tuple[tuple[str, Any], ...]:
+    return tuple(sorted(trial.params.items()))
 
 
 def best_trial(study: optuna.Study) -> FrozenTrial | None:
-    """The complete trial with the best score, the earliest of equals; None if no trial is complete."""
+    """The complete trial of this search with the best score, the earliest of equals; None if there is none."""
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    return max(complete, key=lambda trial: (trial.value, -trial.number), default=None)
+    own = [trial for trial in complete if is_own(trial) and not trial.constraints]
+    return max(own, key=lambda trial: (trial.value, -trial.number), default=None)

@@ -14,15 +14,10 @@ from ray import tune
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
 from san_core.training import Training
-from tuning.checkpoints import TrialCheckpoint
+from tuning.checkpoints import Checkpoints, Clock
 from tuning.sign import Trial
-from tuning.tune_adapters import NUMBER, SETTINGS
-
-SHARED = "shared"
-"""Key of what all trials share in a trial's configuration."""
-
-CHECKPOINTS = "checkpoints"
-"""Key of the folder where trials put aside what they need to go on."""
+from tuning.study import Epoch
+from tuning.tune_adapters import CHECKPOINTS, EPOCH, GPUS, NUMBER, SETTINGS, SHARED
 
 SIGN_AFTER = float(os.environ.get("SAN_SIGN_AFTER", "10"))
 """Seconds after which a trial gets its sign in the dashboard: starting one costs a core about two seconds."""
@@ -59,8 +54,13 @@ class SANWorker(tune.Trainable):
 
     def setup(self, config: dict[str, Any]) -> None:
         """Prepares for the first trial."""
-        torch.set_num_threads(config[SHARED].cpus)
-        self._data = PreparedData.open(Path(config[SHARED].data))
+        shared: Shared = config[SHARED]
+        torch.set_num_threads(shared.cpus)
+        if torch.cuda.is_available():
+            torch.cuda.set_per_process_memory_fraction(min(1.0, config.get(GPUS, shared.gpus)))
+        self._where = _where()
+        self._data = PreparedData.open(Path(shared.data))
+        self._checkpoints = Checkpoints(config[CHECKPOINTS])
         self._sign: object = None
         self._training: Training | None = None
         self._sign_timer = threading.Timer(0, lambda: None)
@@ -75,26 +75,23 @@ class SANWorker(tune.Trainable):
             self._sign_timer = threading.Timer(SIGN_AFTER, self._put_up_sign, [title])
             self._sign_timer.start()
         config = TrainingConfig.from_dict({**shared.fixed, **settings})
+        self._number, self._clock = new_config[NUMBER], Clock()
         self._training = Training(config, self._data, metric=shared.metric)
-        self._checkpoint = TrialCheckpoint(Path(new_config[CHECKPOINTS]), new_config[NUMBER])
         # An interrupted trial reports its last epoch again: the search may not have heard of it.
-        self._unreported = self._checkpoint.load(self._training)
+        self._unreported = self._checkpoints.load(self._number, self._training)
         return True
 
     def step(self) -> dict[str, Any]:
         """Trains one epoch; the study decides whether it was the last."""
-        if self._training is None:
+        training = self._training
+        if training is None:
             raise RuntimeError("step() was called before setup()")
         result, self._unreported = self._unreported, None
         if result is None:
-            result = self._training.run_epoch()
-            self._checkpoint.save_if_due(self._training, result)
-        return {
-            "epoch": result.epoch,
-            "loss": result.loss,
-            "score": result.score,
-            "seconds": self._training.seconds,
-        }
+            result = training.run_epoch()
+            if training.finished or self._clock.is_due():
+                self._checkpoints.save(self._number, training, result)
+        return {EPOCH: Epoch(result.epoch, result.score or 0.0, training.seconds, result.diverged, self._where)}
 
     def cleanup(self) -> None:
         """Takes the last trial's sign down, and lets go of its memory before the next trial takes its own."""
@@ -110,6 +107,14 @@ class SANWorker(tune.Trainable):
 
     def __repr__(self) -> str:
         return "SAN worker"
+
+
+def _where() -> str:
+    """The node's address and the GPU, or this process where it has none."""
+    context = ray.get_runtime_context()
+    gpus = context.get_accelerator_ids().get("GPU", [])
+    place = f"GPU {', '.join(gpus)}" if gpus else f"worker {os.getpid()}"
+    return f"{ray.util.get_node_ip_address()} {place}"  # type: ignore[no-untyped-call]
 
 
 def _title(number: int, settings: dict[str, Any]) -> str:

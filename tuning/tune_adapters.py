@@ -4,11 +4,14 @@ Tune asks the searcher what to run and the scheduler whether to go on. Both only
 the study, which alone remembers.
 """
 
-from collections.abc import Callable, Mapping
+import contextlib
+import errno
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ray import cloudpickle
+from ray.tune import PlacementGroupFactory
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
@@ -16,48 +19,81 @@ from ray.tune.search import Searcher
 
 from tuning.study import Study
 
-NUMBER = "number"
-SETTINGS = "settings"
+NUMBER, SETTINGS = "number", "settings"
+"""Keys of a trial's configuration: its number, and what it trains with."""
+
+SHARED, CHECKPOINTS = "shared", "checkpoints"
+"""Keys of what all trials' configurations hold: what they share, and where they put aside what they need to go on."""
+
+EPOCH = "epoch"
+"""Key of what a trial reports."""
+
+GPUS = "gpus"
+"""Key of a trial's share of a GPU, where it is not the one of all."""
 
 
-class StudySearcher(Searcher):
-    """Asks the study for trials and tells it how they ended.
+class Loan:
+    """What searcher and scheduler share: the study, and what became of it.
 
     Args:
         study: the study.
         slots: trials that may run at once; asking earlier would only mean knowing less.
         common: what every trial's configuration holds besides its number and settings.
         on_end: called after each trial's end.
+
+    Attributes:
+        broken: why the search can no longer write down what happens; nothing is asked or told any more.
+        reasons: why trials failed, by number.
     """
 
     def __init__(
         self, study: Study, *, slots: int, common: Mapping[str, Any], on_end: Callable[[], object] = lambda: None
     ) -> None:
+        self.study = study
+        self.slots = slots
+        self.common = dict(common)
+        self.on_end = on_end
+        self.broken: OSError | None = None
+        self.reasons: dict[int, str] = {}
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Notes if the journal can no longer be written. Tune would take it for the trial's failure, and go on."""
+        try:
+            yield
+        except OSError as error:
+            self.broken = error
+
+
+class StudySearcher(Searcher):
+    """Asks the study for trials and tells it how they ended."""
+
+    def __init__(self, loan: Loan) -> None:
         super().__init__()
-        self._study = study
-        self._on_end = on_end
-        self._slots = slots
-        self._common = dict(common)
+        self._loan = loan
         self._numbers: dict[str, int] = {}
-        self.errors: dict[int, str] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         """The next trial's configuration, None while all slots are taken, or Tune's word for no more."""
-        if self._study.exhausted:
+        loan, live = self._loan, None
+        if loan.broken is None and not loan.study.exhausted:
+            if len(loan.study.live) >= loan.slots:
+                return None
+            with loan.writing():
+                live = loan.study.ask()
+        if live is None:
             return Searcher.FINISHED  # type: ignore[return-value]  # a word, whatever Tune's annotation says
-        if len(self._study.live) >= self._slots:
-            return None
-        live = self._study.ask()
         self._numbers[trial_id] = live.trial.number
-        return {**self._common, NUMBER: live.trial.number, SETTINGS: live.settings}
+        return {**loan.common, NUMBER: live.trial.number, SETTINGS: live.settings}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tells the study that a trial ended."""
         del result  # every epoch was told when it came
-        number = self._numbers[trial_id]
-        if number in self._study.live:
-            self._study.finish(number, self.errors.get(number, "failed") if error else "")
-        self._on_end()
+        loan, number = self._loan, self._numbers[trial_id]
+        if number in loan.study.live and loan.broken is None:
+            with loan.writing():
+                loan.study.finish(number, loan.reasons.get(number, "failed") if error else "")
+                loan.on_end()
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing for Tune's own snapshots: the journal holds it."""
@@ -73,10 +109,9 @@ class StudySearcher(Searcher):
 class StudyScheduler(FIFOScheduler):
     """Passes every epoch to the study and stops the trials it gives up."""
 
-    def __init__(self, study: Study, searcher: StudySearcher) -> None:
+    def __init__(self, loan: Loan) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._study = study
-        self._searcher = searcher
+        self._loan = loan
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing for Tune's own snapshots: the journal holds it."""
@@ -85,26 +120,61 @@ class StudyScheduler(FIFOScheduler):
     def on_trial_result(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> str:
         """Records the epoch; tells Tune to go on or to stop."""
         del tune_controller
-        go_on = self._study.report(
-            trial.config[NUMBER], result["epoch"], result["score"], result["loss"], result["seconds"]
-        )
+        go_on = False
+        if self._loan.broken is None:
+            with self._loan.writing():
+                go_on = self._loan.study.report(trial.config[NUMBER], result[EPOCH])
         return str(TrialScheduler.CONTINUE if go_on else TrialScheduler.STOP)
 
     def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:
-        """Keeps the reason for when the searcher hears of the end."""
+        """Keeps the reason for when the searcher hears of the end; a trial that lacked memory gets more of a GPU."""
         del tune_controller
-        self._searcher.errors[trial.config[NUMBER]] = _reason(trial)
+        error, reason = _error(trial), _reason(trial)
+        self._loan.reasons[trial.config[NUMBER]] = reason
+        if os_error := _cause(error, OSError):
+            if os_error.errno in (errno.ENOSPC, errno.EDQUOT):
+                self._loan.broken = os_error
+        elif "out of memory" in reason.lower() and trial.status != Trial.RUNNING:  # it will be tried again
+            _give_more_of_a_gpu(trial)
 
 
-def _reason(trial: Trial) -> str:
-    """What went wrong, in one line.
+def _give_more_of_a_gpu(trial: Trial) -> None:
+    """Doubles a trial's share, so that it runs again with fewer neighbours."""
+    factory = trial.placement_group_factory
+    bundle: dict[str, float] = dict(factory.bundles[0]) if factory else {}
+    if not 0 < bundle.get("GPU", 0.0) < 1:
+        return
+    bundle["GPU"] = min(1.0, 2 * bundle["GPU"])
+    trial.update_resources(PlacementGroupFactory([bundle]))
+    trial.config[GPUS] = bundle["GPU"]
+
+
+def _error(trial: Trial) -> BaseException | None:
+    """What went wrong.
 
     When Tune calls the scheduler, the error lies in its local folder only: `trial.get_pickled_error`
     would look for it in the storage, where it comes later.
     """
-    if trial.pickled_error_file is None:
-        return "failed; search.log has the details"
+    if trial.pickled_error_file is None or not Path(trial.pickled_error_file).is_file():
+        return None
     with Path(trial.pickled_error_file).open("rb") as file:
-        error = cloudpickle.load(file)
+        error: BaseException = cloudpickle.load(file)
+    return error
+
+
+def _reason(trial: Trial) -> str:
+    """What went wrong, in one line."""
+    error = _error(trial)
+    if error is None:
+        return "failed; search.log has the details"
     last_line = str(error).strip().splitlines()[-1]
     return "the worker process died" if "worker process has died" in last_line else last_line[:200]
+
+
+def _cause(error: BaseException | None, kind: type[OSError]) -> OSError | None:
+    """The error of a kind that another was raised for, if there is one."""
+    while error is not None:
+        if isinstance(error, kind):
+            return error
+        error = getattr(error, "cause", None) or error.__cause__
+    return None

@@ -156,13 +156,6 @@ def test_report_that_returns_false_ends_training(tiny_data: PreparedData, tiny_c
     assert told == [1, 2]
 
 
-@pytest.mark.parametrize(
-    ("loss", "diverged"), [(math.nan, True), (math.inf, True), (-math.inf, True), (1e30, False), (0.0, False)]
-)
-def test_loss_that_is_no_finite_number_means_diverged(loss: float, diverged: bool) -> None:
-    assert EpochResult(epoch=1, loss=loss, score=0.5, seconds=1.0).diverged is diverged
-
-
 def test_diverged_training_ends_and_says_so(
     tiny_data: PreparedData, tiny_config: TrainingConfig, tmp_path: Path
 ) -> None:
@@ -170,7 +163,24 @@ def test_diverged_training_ends_and_says_so(
     broken[:] = 0x7FC0  # NaN in bfloat16
     data = _change_folder(tiny_data, tmp_path / "broken", features=broken)
     _, results = _train(tiny_config, data)
-    assert [(r.epoch, r.diverged) for r in results] == [(1, True)]
+    assert [(r.epoch, r.diverged) for r in results] == [(1, "the loss is nan")]
+
+
+def test_training_that_knows_less_than_an_untrained_network_has_diverged(
+    tiny_data: PreparedData, tiny_config: TrainingConfig
+) -> None:
+    _, results = _train(_change(tiny_config, learning_rate=9.0, momentum=0.0, epochs=5), tiny_data)
+    assert [r.diverged for r in results] == ["", "no better than always answering 'yes'"]
+    score = results[-1].score
+    answers = [question.answer for question in tiny_data.asked("validation")]
+    assert score is not None
+    assert score <= answers.count("yes") / len(answers)
+    assert results[-1].loss > math.log(6)  # four colours, yes and no
+
+
+def test_training_that_learns_slowly_has_not_diverged(tiny_data: PreparedData, tiny_config: TrainingConfig) -> None:
+    _, results = _train(_change(tiny_config, learning_rate=1e-5, momentum=0.0, epochs=4), tiny_data)
+    assert [r.diverged for r in results] == [""] * 4
 
 
 def test_huge_step_size_is_survived(tiny_data: PreparedData, tiny_config: TrainingConfig) -> None:

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from san_core.command_line import run_command
 from tuning import retrain, search
@@ -70,11 +71,11 @@ def test_the_search_refuses(
 def test_a_fraction_of_a_gpu_that_is_not_there_is_refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(search.torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     monkeypatch.setattr(sys, "argv", ["search", "--gpus-per-trial", "0.5"])
     with pytest.raises(SystemExit, match="2"):
         run_command(search.main)
-    assert "--gpus-per-trial must be <= 0, the GPUs of this machine, but got 0.5" in refused(capsys)
+    assert "--gpus-per-trial must be <= 0, the GPUs there are, but got 0.5" in refused(capsys)
 
 
 @pytest.mark.parametrize("folder", ["missing/run", "runs/" + "x" * 300])

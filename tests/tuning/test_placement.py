@@ -1,7 +1,7 @@
 import pytest
 
 from san_core.errors import InputError
-from tuning.placement import Placement, place
+from tuning.placement import Placement, Resources, place
 
 
 @pytest.mark.parametrize(
@@ -22,21 +22,28 @@ from tuning.placement import Placement, place
 )
 def test_a_machine_is_shared_out(machine: tuple[int, int], wishes: dict[str, float], expected: Placement) -> None:
     cpus, gpus = machine
-    assert place(machine_cpus=cpus, machine_gpus=gpus, **wishes) == expected  # type: ignore[arg-type]
+    assert place(Resources(cpus, gpus, largest=cpus), **wishes) == expected  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("wishes", "message"),
     [
-        ({"cpus_per_trial": 3}, "--cpus-per-trial must be <= 2, the cores of this machine, but got 3"),
-        ({"gpus_per_trial": 0.5}, "--gpus-per-trial must be <= 0, the GPUs of this machine, but got 0.5"),
+        ({"cpus_per_trial": 3}, "--cpus-per-trial must be <= 2, the cores of a machine, but got 3"),
+        ({"gpus_per_trial": 0.5}, "--gpus-per-trial must be <= 0, the GPUs there are, but got 0.5"),
     ],
 )
 def test_a_wish_the_machine_cannot_meet_is_refused(wishes: dict[str, float], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        place(machine_cpus=2, machine_gpus=0, **wishes)  # type: ignore[arg-type]
+        place(Resources(2, 0, largest=2), **wishes)  # type: ignore[arg-type]
 
 
 def test_more_than_one_gpu_for_a_trial_is_refused() -> None:
     with pytest.raises(InputError, match=r"must be <= 1, since a trial trains on one GPU, but got 2"):
-        place(machine_cpus=8, machine_gpus=2, gpus_per_trial=2)
+        place(Resources(8, 2, largest=8), gpus_per_trial=2)
+
+
+def test_a_trial_of_a_cluster_fits_on_one_of_its_machines() -> None:
+    cluster = Resources(cpus=12, gpus=0, largest=4)
+    assert place(cluster, cpus_per_trial=4).slots == 3
+    with pytest.raises(InputError, match="must be <= 4, the cores of a machine, but got 5"):
+        place(cluster, cpus_per_trial=5)

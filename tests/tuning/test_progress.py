@@ -1,33 +1,32 @@
 import io
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 from rich.console import Console
+from studies import ask, searching
 
-from search_spaces import load
 from tuning.progress import show_progress, standing
 from tuning.run_folder import RunFolder
-from tuning.study import Study, open_search
+from tuning.study import Epoch, Study
 
 
 @pytest.fixture
-def study(tmp_path: Path) -> Study:
-    run = RunFolder.create(tmp_path / "run", {}, {})
-    return open_search(run, load("san"), trials=4, epochs=2, seed=0)
+def study(make_run: Callable[..., RunFolder]) -> Study:
+    return searching(make_run(fixed={"epochs": 2}), trials=4)
 
 
 def end_trial(study: Study, scores: list[float], error: str = "") -> None:
-    number = study.ask().trial.number
+    number = ask(study).trial.number
     for epoch, score in enumerate(scores, start=1):
-        study.report(number, epoch, score, 1.0, seconds=1.0)
+        study.report(number, Epoch(epoch, score, 1.0))
     study.finish(number, error)
 
 
 def test_where_a_study_stands(study: Study) -> None:
     end_trial(study, [0.5, 0.6])
     end_trial(study, [0.7, 0.9])
-    running = study.ask().trial.number
-    study.report(running, 1, 0.8, 1.0, seconds=1.0)
+    running = ask(study).trial.number
+    study.report(running, Epoch(1, 0.8, 1.0))
 
     now = standing(study, elapsed=60.0)
     assert [trial.number for trial in now.ended] == [0, 1]
@@ -70,7 +69,7 @@ def test_in_a_terminal_one_screen_shows_all(study: Study, monkeypatch: pytest.Mo
     out = io.StringIO()
     with show_progress(study, "searching", Console(file=out, force_terminal=True, width=100, height=30)):
         end_trial(study, [0.5, 0.6])
-        study.ask()
+        ask(study)
     text = out.getvalue()
     assert "1 of 4 ended: 1 complete, 0 pruned, 0 failed; 1 running" in text
     assert "best 60.00% (trial 0), baseline 60.00%" in text

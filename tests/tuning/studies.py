@@ -1,0 +1,31 @@
+"""Searches driven by hand, without Ray."""
+
+from typing import Any
+
+from search_spaces import SearchSpace, load
+from tuning.open_study import first_trials, open_search
+from tuning.run_folder import RunFolder
+from tuning.stop_rules import StopRules
+from tuning.study import LiveTrial, Study
+
+EPOCHS = 4
+
+
+def ask(study: Study) -> LiveTrial:
+    """The next trial of a study that has one."""
+    live = study.ask()
+    assert live is not None
+    return live
+
+
+def searching(
+    run: RunFolder,
+    trials: int | None = 6,
+    space: SearchSpace | None = None,
+    **rules: Any,  # noqa: ANN401
+) -> Study:
+    """The search of a run, as a new or a resumed search opens it."""
+    space = space or load("san")
+    return open_search(
+        run, space, StopRules(trials=trials, **rules), beforehand=lambda: first_trials(space.baseline, [])
+    )
