@@ -3,10 +3,11 @@
 import pkgutil
 import runpy
 import traceback
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
+from typing import Self
 
 from optuna.distributions import BaseDistribution, IntDistribution, distribution_to_json
 
@@ -31,6 +32,14 @@ class SearchSpace:
 
     parameters: Mapping[str, BaseDistribution]
     baseline: Mapping[str, float | int | str]
+
+    def only(self, names: Collection[str]) -> Self:
+        """The space of those of its parameters that are named."""
+        return replace(
+            self,
+            parameters={name: value for name, value in self.parameters.items() if name in names},
+            baseline={name: value for name, value in self.baseline.items() if name in names},
+        )
 
     def describe(self) -> dict[str, str]:
         """Each parameter's range, in Optuna's JSON."""

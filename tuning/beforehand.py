@@ -39,11 +39,11 @@ def read_configurations(path: Path, space: SearchSpace) -> list[dict[str, Any]]:
     return entries
 
 
-def read_priors(paths: Sequence[Path], settings: Mapping[str, Any], space: SearchSpace) -> list[FrozenTrial]:
+def read_priors(runs: Sequence[RunFolder], settings: Mapping[str, Any], space: SearchSpace) -> list[FrozenTrial]:
     """The trials of earlier searches, if those searched the same space on the same data by the same metric.
 
     Args:
-        paths: their run folders.
+        runs: theirs.
         settings: of the search that is to learn from them.
         space: what it searches.
 
@@ -51,13 +51,12 @@ def read_priors(paths: Sequence[Path], settings: Mapping[str, Any], space: Searc
         InputError: naming the first difference.
     """
     copied: list[FrozenTrial] = []
-    for path in paths:
-        run = RunFolder.open(path)
+    for run in runs:
         for name in ("space_definition", "data_fingerprint", "metric"):
             if run.setting(name) != settings[name]:
                 raise InputError(
-                    f"--prior {path} cannot be learned from: its {name.replace('_', ' ')} is {run.setting(name)}, "
+                    f"--prior {run.path} cannot be learned from: its {name.replace('_', ' ')} is {run.setting(name)}, "
                     f"this search's {settings[name]}"
                 )
-        copied += copied_trials(run.study(), str(path), space.parameters)
+        copied += copied_trials(run.study(), str(run.path), space.parameters)
     return copied

@@ -1,6 +1,7 @@
 """What a trial puts aside to go on after an interruption."""
 
 import io
+import os
 import time
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -13,7 +14,7 @@ from pyarrow import fs
 from san_core.errors import InputError
 from san_core.training import EpochResult, Training
 
-SECONDS_BETWEEN = 10
+SECONDS_BETWEEN = float(os.environ.get("SAN_CHECKPOINT_SECONDS", "10"))
 """Training time an interruption may cost; putting aside more often would slow small trials down."""
 
 

@@ -18,6 +18,7 @@ from ray import tune
 from san_core.errors import InputError
 from tuning.checkpoints import Checkpoints
 from tuning.placement import Resources
+from tuning.ray_watch import ray_watched
 from tuning.run_folder import RunFolder, is_own
 from tuning.study import Study
 from tuning.trial import SANWorker, Shared
@@ -173,7 +174,8 @@ def run_trials(
         ),
     )
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
+        advice = f"what was recorded is safe, and --resume {run.path} goes on"
+        with contextlib.redirect_stdout(io.StringIO()), ray_watched(advice):
             tuner.fit()
     finally:
         if loan.broken is None:

@@ -69,9 +69,15 @@ def _add_what(parser: CommandLine) -> None:
     )
     add("--space", default="san", help="search space: a name in search_spaces/, or the path of a Python file")
     add("--metric", help=f"the objective: {', '.join(METRICS)} (default: what the data set's literature leads with)")
-    add("--preset", help=f"the paper's dimensions: {', '.join(PRESETS)}")
+    add("--preset", help=f"fix the paper's dimensions: {', '.join(PRESETS)}")
     add("--epochs", type=number(int, at_least=1), help="epochs of a full trial (default: what suits the data set)")
-    add("--set", action="append", default=[], metavar="SETTING=VALUE", help="fix a training setting; may be repeated")
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="SETTING=VALUE",
+        help="fix a training setting, which is then not searched; may be repeated",
+    )
     add("--sampler", choices=SAMPLERS, default="auto", help="what chooses configurations")
     add("--pruner", choices=PRUNERS, default="halving", help="what stops bad trials early")
     add("--seed", type=number(int, at_least=0, below=2**32), default=0, help="of the sampler and of every training")

@@ -74,12 +74,17 @@ def new_plan(options: argparse.Namespace) -> Plan:
     Raises:
         InputError: for anything that keeps it from being carried out.
     """
+    chosen = _chosen_settings(options)
     space = load_space(options.space)
+    space = space.only(space.parameters.keys() - chosen.keys())
+    if not space.parameters:
+        raise InputError(f"--set and --preset fix everything that {options.space} searches: nothing is left to search")
     check_sampler(options.sampler, space.parameters)
-    chosen = _chosen_settings(options, space)
     if options.metric:
         metric_called(options.metric)
     tried = read_configurations(Path(options.try_first), space) if options.try_first else []
+    asked_for = _asked_for(options)
+    priors = [RunFolder.open(Path(prior)) for prior in asked_for["prior"]]
     path = RunFolder.locate(options.run, Path(options.data).resolve().name)
     RunFolder.check_available(path)
     check_storage(options.storage)
@@ -89,7 +94,7 @@ def new_plan(options: argparse.Namespace) -> Plan:
     build_model(config, data)  # settings that do not go with the data are told of now
     fixed = {name: value for name, value in config.to_dict().items() if name not in {*space.parameters, "seed"}}
     settings = {
-        **_asked_for(options),
+        **asked_for,
         **_searched_on(data, options.metric),
         "space_definition": space.describe(),
         "baseline": dict(space.baseline),
@@ -99,7 +104,7 @@ def new_plan(options: argparse.Namespace) -> Plan:
         "cpus_per_trial": placement.cpus,
         "gpus_per_trial": placement.gpus,
     }
-    read_priors(options.prior, settings, space)
+    read_priors(priors, settings, space)
     run = RunFolder.create(path, settings, describe_environment())
     return _plan(options, run, space, placement)
 
@@ -115,7 +120,7 @@ def resumed_plan(options: argparse.Namespace, given: Mapping[str, Any]) -> Plan:
         InputError: if the folder holds no search, or what it searched on has changed.
     """
     run = RunFolder.open(RunFolder.locate(options.resume, ""), journal=False)
-    space = load_space(run.setting("space"))
+    space = load_space(run.setting("space")).only(run.setting("space_definition"))
     _check_unchanged(run, space, given)
     settings = run.settings
     bounds = _new_bounds(run, given) if given.keys() & set(BOUNDS) else {}
@@ -144,12 +149,12 @@ def _check_unchanged(run: RunFolder, space: SearchSpace, given: Mapping[str, Any
                 f"--{option} cannot change when a search is resumed: {run.path} was started with {before!r}, "
                 f"but got {given[name]!r}"
             )
-    found, before = space.describe(), run.setting("space_definition")
-    if differing := [name for name in {**found, **before} if found.get(name) != before.get(name)]:
+    found, definition = space.describe(), run.setting("space_definition")
+    if differing := [name for name, before in definition.items() if found.get(name) != before]:
         name = differing[0]
         raise InputError(
             f"search space {run.setting('space')!r} has changed since {run.path} was started: {name} is "
-            f"{found.get(name, 'missing')}, but was {before.get(name, 'missing')}; start a new search"
+            f"{found.get(name, 'missing')}, but was {definition[name]}; start a new search"
         )
 
 
@@ -187,7 +192,7 @@ def _plan(options: argparse.Namespace, run: RunFolder, space: SearchSpace, place
         rules=StopRules(**{name: settings[name] for name in BOUNDS}, gpus=placement.gpus),
         beforehand=lambda: [
             *first_trials(baseline, settings["try_first"]),
-            *read_priors(settings["prior"], settings, space),
+            *read_priors([RunFolder.open(Path(prior)) for prior in settings["prior"]], settings, space),
         ],
         confirm=settings["confirm"],
     )
@@ -202,15 +207,15 @@ def _place(options: argparse.Namespace) -> Placement:
     )
 
 
-def _chosen_settings(options: argparse.Namespace, space: SearchSpace) -> dict[str, Any]:
-    """The training settings the user fixed, checked before anything is computed."""
+def _chosen_settings(options: argparse.Namespace) -> dict[str, Any]:
+    """The training settings the user fixed, checked before anything is computed. They are not searched."""
     chosen: dict[str, Any] = preset(options.preset) if options.preset else {}
     for text in options.set:
         name, equals, value = text.partition("=")
         if not equals:
             raise InputError(f"--set takes SETTING=VALUE, but got {text!r}")
-        if name in space.parameters or name == "seed":
-            raise InputError(f"--set cannot fix {name}: the search chooses it")
+        if name == "seed":
+            raise InputError("--set cannot fix seed: each trial has its own, which follows from --seed")
         chosen[name] = _parse_value(value)
     if options.epochs:
         chosen["epochs"] = options.epochs
@@ -251,11 +256,12 @@ def _asked_for(options: argparse.Namespace) -> dict[str, Any]:
             bounds[name] = bound.value
     if not any(bounds.values()):
         bounds["trials"] = TRIALS
-    kept = ("sampler", "pruner", "baseline_first", "prior", "confirm", "seed", "storage", "max_failures", "keep")
+    kept = ("sampler", "pruner", "baseline_first", "confirm", "seed", "storage", "max_failures", "keep")
     return {
         "command": f"python -m tuning.search {shlex.join(sys.argv[1:])}".strip(),
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
         "space": str(Path(options.space).resolve()) if options.space.endswith(".py") else options.space,
+        "prior": [str(RunFolder.locate(prior, "")) for prior in options.prior],
         **bounds,
         **{name: getattr(options, name) for name in kept},
     }

@@ -1,0 +1,167 @@
+"""`python -m benchmarks.kills`: kills searches at random moments, resumes them, and counts what was lost.
+
+A search that is killed again and again must end with the very trials and scores of one that was left alone.
+"""
+
+import argparse
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import optuna
+from optuna.trial import FrozenTrial
+
+from tuning.run_folder import RunFolder, is_own
+
+TARGETS = {"search": "", "worker": "ray::SANWorker", "node": "raylet/raylet"}
+"""What is killed, and how its process is known: the search itself, a trial's worker, Ray's node process."""
+
+PATIENCE = 180
+"""Seconds after which a search that neither ends nor goes on counts as hung."""
+
+
+@dataclass
+class Outcome:
+    """What killing a search came to.
+
+    Attributes:
+        kills: how often each target was killed.
+        starts: how often the search was started.
+        differences: between its journal and that of the search that was left alone; empty if nothing was lost.
+    """
+
+    kills: Counter[str] = field(default_factory=Counter)
+    starts: int = 0
+    differences: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where searches run: a folder of their own, and a home, by which their processes are known.
+
+    Attributes:
+        folder: the working directory.
+        home: an empty home folder.
+        arguments: of every search.
+    """
+
+    folder: Path
+    home: Path
+    arguments: tuple[str, ...]
+
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Starts `tuning.search`; what it prints goes to a file."""
+        output = (self.folder / "output.log").open("ab")
+        return subprocess.Popen(
+            [sys.executable, "-m", "tuning.search", "--no-dashboard", *arguments],
+            cwd=self.folder,
+            env={**os.environ, "HOME": str(self.home), "SAN_CHECKPOINT_SECONDS": "0"},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+
+    def process(self, name: str) -> int | None:
+        """A process of this place whose command line holds `name`."""
+        home = f"HOME={self.home}".encode()
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):  # it may have ended meanwhile
+                command = (process / "cmdline").read_bytes()
+                if name.encode() in command and home in (process / "environ").read_bytes().split(b"\0"):
+                    return int(process.name)
+        return None
+
+
+def undisturbed(place: Place) -> list[FrozenTrial]:
+    """The trials of a search that is left alone."""
+    process = place.start("--run", "undisturbed", *place.arguments)
+    if process.wait(timeout=PATIENCE):
+        raise RuntimeError((place.folder / "output.log").read_text(errors="replace"))
+    return trials_of(place, "undisturbed")
+
+
+def killed(place: Place, name: str, kills: int, rng: random.Random) -> Outcome:
+    """Runs a search that is killed so often, at random moments of its life, and resumed each time."""
+    outcome = Outcome()
+    while True:
+        run = RunFolder(place.folder / "runs" / name)
+        begun = run.settings_file.exists()
+        process = place.start(*(["--resume", name] if begun else ["--run", name, *place.arguments]))
+        outcome.starts += 1
+        while process.poll() is None and outcome.kills.total() < kills:
+            _kill_something(place, process, outcome, rng)
+        if process.wait(timeout=PATIENCE) == 0:
+            return outcome
+
+
+def _kill_something(place: Place, process: subprocess.Popen[bytes], outcome: Outcome, rng: random.Random) -> None:
+    """Waits for a random moment and kills a random target, if it is there."""
+    moment, target = rng.uniform(0, 14), rng.choice(list(TARGETS))
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=moment)
+        return
+    victim = place.process(TARGETS[target]) if TARGETS[target] else process.pid
+    if victim is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(victim, signal.SIGKILL)
+            outcome.kills[target] += 1
+
+
+def trials_of(place: Place, name: str) -> list[FrozenTrial]:
+    """The trials of a run, duplicates left out."""
+    study = RunFolder(place.folder / "runs" / name).study()
+    return [trial for trial in study.get_trials(deepcopy=False) if is_own(trial)]
+
+
+def differences(expected: list[FrozenTrial], found: list[FrozenTrial]) -> list[str]:
+    """Every way in which two searches ended differently."""
+    told = [] if len(expected) == len(found) else [f"{len(found)} trials, expected {len(expected)}"]
+    for one, other in zip(expected, found, strict=False):
+        for what in ("params", "intermediate_values", "state", "value"):
+            if getattr(one, what) != getattr(other, what):
+                told.append(f"trial {one.number}: {what} {getattr(other, what)}, expected {getattr(one, what)}")
+    return told
+
+
+def main() -> int:
+    """Kills and resumes searches on easy-VQA until there were enough kills; prints what was lost."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.kills", description=main.__doc__)
+    parser.add_argument("--kills", type=int, default=50, help="at least so many (default: 50)")
+    parser.add_argument("--each", type=int, default=5, help="of one search (default: 5)")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments and targets (default: 0)")
+    options = parser.parse_args()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    rng = random.Random(options.seed)
+    small = ["--epochs", "3", "--set", "hidden_size=64", "--set", "attention_size=32"]
+    arguments = ("--trials", "6", "--confirm", "0", "--concurrent", "1", "--max-failures", "99", *small)
+    total, lost, starts, searches, began = Counter[str](), 0, 0, 0, time.monotonic()
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as home:
+        place = Place(Path(folder), Path(home), arguments)
+        expected = undisturbed(place)
+        while total.total() < options.kills:
+            outcome = killed(place, f"killed-{searches}", options.each, rng)
+            found = differences(expected, trials_of(place, f"killed-{searches}"))
+            searches, starts, lost = searches + 1, starts + outcome.starts, lost + len(found)
+            total += outcome.kills
+            print(
+                f"search {searches}: {dict(outcome.kills)}, {outcome.starts} starts; {found or 'nothing lost'}",
+                flush=True,
+            )
+    targets = ", ".join(f"{name} {count}" for name, count in total.items())
+    print(
+        f"{total.total()} kills ({targets}) of {searches} searches "
+        f"of {len(expected)} trials, {starts} starts, {time.monotonic() - began:.0f} s, seed {options.seed}: "
+        f"{lost} differences from the search that was left alone"
+    )
+    return int(bool(lost))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

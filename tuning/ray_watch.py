@@ -1,0 +1,57 @@
+"""Notices when Ray itself dies: Tune would wait for it, for a minute or for ever."""
+
+import contextlib
+import os
+import sys
+import threading
+from collections.abc import Iterator
+
+import ray
+
+from san_core.command_line import say
+
+SECONDS_BETWEEN = 1
+"""How often is looked."""
+
+_SHOW_CURSOR = "\x1b[?25h"
+
+
+@contextlib.contextmanager
+def ray_watched(advice: str) -> Iterator[None]:
+    """Ends the program with exit code 2 if Ray dies while the context lasts.
+
+    It ends on the spot, since the main thread may wait inside Ray for an answer that never comes. That loses nothing:
+    whatever is known is in the journal already.
+
+    Args:
+        advice: what the person at the screen can do, said after what died.
+    """
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(SECONDS_BETWEEN):
+            if dead := _dead():
+                say(f"{_SHOW_CURSOR if sys.stderr.isatty() else ''}error: {dead}; {advice}")
+                os._exit(2)
+
+    watcher = threading.Thread(target=watch, name="ray-watch", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+
+
+def _dead() -> str:
+    """What of Ray is dead; empty if all is well.
+
+    Ray has no public way to ask for the processes that `ray.init` started.
+    """
+    node = ray._private.worker._global_node
+    if node is not None and (dead := node.dead_processes()):
+        return f"Ray's {dead[0][0]} process on this machine died"
+    mine = ray.get_runtime_context().get_node_id()
+    nodes = ray.nodes()  # type: ignore[no-untyped-call]
+    alive = any(entry["NodeID"] == mine and entry["Alive"] for entry in nodes)
+    return "" if alive else "this machine is no longer part of the Ray cluster"
