@@ -11,7 +11,7 @@ from rich.table import Table
 
 from results.display import show_comparison, show_trials
 from results.record import Source, read
-from results.report import count_lines
+from results.facts import count_lines
 from results.tables import (
     BEST_EPOCH,
     DIFFERENCE,
