@@ -58,7 +58,8 @@ def seconds_saved(record: Record) -> float:
     """What the trials that were stopped early would have needed to run to their end, each at its own pace."""
     stopped = [trial for trial in record.search if STATES[trial.state] == PRUNED and epochs(trial)]
     full = record.settings.get("fixed", {}).get("epochs", max(map(epochs, record.search), default=0))
-    return sum(training_seconds([trial]) / epochs(trial) * max(0, full - epochs(trial)) for trial in stopped)
+    rests = [(training_seconds([trial]) / epochs(trial), max(0, full - epochs(trial))) for trial in stopped]
+    return sum(pace * float(rest) for pace, rest in rests)
 
 
 def device_hours(record: Record) -> str:

@@ -9,6 +9,7 @@ from optuna.trial import FrozenTrial
 from results.costs import busy_seconds, training_seconds
 from results.display import show_duration, show_value
 from results.record import COMPLETE, FAILED, PRUNED, RUNNING, STATES, WAITING, Record, reason
+
 CAUTION = (
     "The {metric} in the search is that of the best epoch on the validation questions, and the best configuration was "
     "chosen by it among all trials, so it flatters; runs under fresh seeds were not chosen. The test questions were "
@@ -42,6 +43,16 @@ def headline(record: Record) -> str:
     return f"Search {record.name}" + (f" on {data}" if data else "")
 
 
+def searched(record: Record) -> str:
+    """What was searched on which data, in one sentence."""
+    names = dict.fromkeys(name for trial in record.search for name in trial.distributions)
+    data, questions = record.settings.get("data_name"), record.settings.get("validation_questions")
+    on = f" on {data}" if data else ""
+    by = f", scored on {questions:,} validation questions" if questions else ""
+    how = ", ".join(f"{name} {record.settings[name]}" for name in ("sampler", "pruner") if record.settings.get(name))
+    return f"Searched: {', '.join(names) or 'nothing yet'}{on}{by}" + (f" ({how})." if how else ".")
+
+
 def count_lines(record: Record) -> list[str]:
     """How many trials ran and how they ended, a line for each study."""
     lines = [_count_line("Search", record.search)]
@@ -49,7 +60,7 @@ def count_lines(record: Record) -> list[str]:
         lines.append(_count_line("Fresh seeds", record.confirmations))
     if record.left_out:
         lines.append(
-            f"Left out: {record.left_out} trials that were not trained here, copied from an earlier run or chosen twice."
+            f"Left out: {record.left_out} trials not trained here: copied from an earlier run, or chosen twice."
         )
     if record.stopped_by:
         lines.append(f"Stopped before its last trial: {record.stopped_by}.")

@@ -16,7 +16,6 @@ import plotly.graph_objects as go
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from results import plots
-from results.display import show_value
 from results.intervals import Sample, mean_interval
 from results.parallel import axes
 from results.plots import END_TIME, EPOCH, FRESH, KIND, LABEL, LANE, PLAIN, SO_FAR, START
@@ -71,7 +70,9 @@ def search_plots(record: Record, shares: Mapping[str, float]) -> list[Plot]:
     if table.empty:
         return _times(record)
     made = [
-        Plot("history", "Optimisation history", "Each trial's best epoch; the line is the best so far.", _history(table)),
+        Plot(
+            "history", "Optimisation history", "Each trial's best epoch; the line is the best so far.", _history(table)
+        ),
         Plot("curves", "Learning curves", "Validation score after each epoch, of every trial.", _curves(record)),
         *_importance(shares),
         Plot(
@@ -79,6 +80,7 @@ def search_plots(record: Record, shares: Mapping[str, float]) -> list[Plot]:
             f"{title[0].upper()}{title[1:]} against cost",
             "Up and to the left is better: more for less training time.",
             _cost(table),
+            wide=not shares,
         ),
         *_slices(record, table),
         *_parallel(record, table),
@@ -143,7 +145,9 @@ def progress_plots(records: Mapping[str, Record]) -> list[Plot]:
         figure.update_yaxes(tickformat=".1~%", title=title)
         figure.update_xaxes(title={"trials": "trials ended", "hours": "hours of training"}[key])
         figure.update_traces(hovertemplate="%{y:.2%}<extra>%{fullData.name}</extra>")
-        made.append(Plot(key, f"Best so far by {'trials' if key == 'trials' else 'training time'}", note, _finish(figure)))
+        made.append(
+            Plot(key, f"Best so far by {'trials' if key == 'trials' else 'training time'}", note, _finish(figure))
+        )
     return made
 
 
@@ -169,7 +173,7 @@ def _curves(record: Record) -> go.Figure:
         rows = told[told[CONFIG] == config]
         if not rows.empty:
             figure.add_trace(_lines(rows, config, {"color": color, "width": 3}, size * 0.6, symbol))
-    figure.update_xaxes(title="epoch", tickformat="d")
+    figure.update_xaxes(title="epoch", dtick=max(1, math.ceil(told[EPOCH].max() / 10)))
     figure.update_yaxes(tickformat=".1~%")
     return _finish(figure)
 
@@ -250,7 +254,8 @@ def _parallel(record: Record, table: pd.DataFrame) -> list[Plot]:
         )
     )
     note = "A line for each trial. Drag along an axis to keep the trials in that range; click the axis to let go."
-    return [Plot("parallel", "Parallel coordinates", note, _finish(figure, 420), wide=True)]
+    _finish(figure, 420).update_layout(margin={"l": 60, "r": 10, "t": 50, "b": 20})
+    return [Plot("parallel", "Parallel coordinates", note, figure, wide=True)]
 
 
 def _times(record: Record) -> list[Plot]:

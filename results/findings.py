@@ -30,7 +30,7 @@ def findings(record: Record, shares: Mapping[str, float]) -> list[str]:
         record: of the search.
         shares: importance of each hyperparameter.
     """
-    sentences = (_what_mattered(record, shares), _edges(record), _more_trials(record), _saved(record))
+    sentences = (_what_mattered(shares), _edges(record), _more_trials(record), _saved(record))
     return [sentence for sentence in sentences if sentence]
 
 
@@ -52,11 +52,11 @@ def edge(name: str, value: object, distribution: BaseDistribution) -> str:
 
 def _limits(name: str) -> tuple[float, float]:
     """The least and the largest value that training accepts."""
-    rules = next((field.metadata for field in fields(TrainingConfig) if field.name == name), {})
+    rules: Mapping[str, float] = next((field.metadata for field in fields(TrainingConfig) if field.name == name), {})
     return rules.get("at_least", rules.get("above", -math.inf)), rules.get("at_most", rules.get("below", math.inf))
 
 
-def _what_mattered(record: Record, shares: Mapping[str, float]) -> str:
+def _what_mattered(shares: Mapping[str, float]) -> str:
     if not shares:
         return f"Too few trials were scored to tell which hyperparameter mattered most ({FEWEST} are needed)."
     first, *others = shares.items()
@@ -87,7 +87,7 @@ def _more_trials(record: Record) -> str:
     """Holds what the later half of the trials added against what chance explains."""
     ended = [trial for trial in record.search if STATES[trial.state] in {COMPLETE, PRUNED}]
     if len(ended) < FEWEST_ENDED:
-        return f"With {len(ended)} trials scored it is too early to tell; more trials would likely help."
+        return f"More trials would likely help: the {len(ended)} scored so far are too few to show a trend."
     ended.sort(key=lambda trial: (trial.datetime_complete is None, trial.datetime_complete, trial.number))
     half = len(ended) // 2
     before, after = _best_of(ended[:half]), _best_of(ended)

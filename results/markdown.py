@@ -40,9 +40,7 @@ def markdown(run: Source) -> str:
         "Trials": "\n".join(f"- {line}" for line in count_lines(record)),
         "What was searched": _searched(record),
         "Every trial": _every_trial(record),
-        "Failures": "\n".join(
-            f"- {study}, trial {number}: {_inline(why)}" for study, number, why in failures(record)
-        ),
+        "Failures": "\n".join(f"- {study}, trial {number}: {_inline(why)}" for study, number, why in failures(record)),
         "Environment": _pairs(environment_lines(record)) or "It was not recorded.",
         "Command": f"```sh\n{record.settings['command']}\n```" if record.settings.get("command") else "",
     }

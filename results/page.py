@@ -22,6 +22,7 @@ from results.facts import (
     failures,
     headline,
     range_table,
+    searched,
     setting_lines,
 )
 from results.figures import Plot, search_plots, seeds_plot
@@ -70,6 +71,7 @@ def page(run: Source) -> str:
         verdict=verdict(record),
         cautions=cautions(record),
         findings=findings(record, shares),
+        searched=searched(record),
         counts=count_lines(record),
         compared=show_comparison(comparison(record), record.metric_title),
         caution=CAUTION.format(metric=record.metric_title),
@@ -97,7 +99,11 @@ def page(run: Source) -> str:
 def render(template: str, **context: Any) -> str:  # noqa: ANN401 - a template takes values of many types
     """Fills a template of this package; everything but the page's own style and script is escaped."""
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     inlined = {"style": Markup(style), "script": Markup(script), "plotly": Markup(get_plotlyjs())}  # noqa: S704

@@ -38,7 +38,13 @@ def _axis(name: str, kind: BaseDistribution, values: list[Any]) -> dict[str, Any
         numbers = [kind.choices.index(value) for value in values]
         ticks = list(range(len(kind.choices)))
         texts = [str(choice) for choice in kind.choices]
-        return {"label": name, "values": numbers, "tickvals": ticks, "ticktext": texts, "range": [0, max(1, len(ticks) - 1)]}
+        return {
+            "label": name,
+            "values": numbers,
+            "tickvals": ticks,
+            "ticktext": texts,
+            "range": [0, max(1, len(ticks) - 1)],
+        }
     if isinstance(kind, FloatDistribution | IntDistribution) and kind.log:
         ends = math.log10(kind.low), math.log10(kind.high)
         ticks = np.linspace(*ends, TICKS).tolist()

@@ -78,7 +78,7 @@ def with_gaps(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def timeline(record: Record) -> pd.DataFrame:
-    """Which trial ran where and when: lane, start, end, kind, label; a trial that still runs ends with the last news."""
+    """Which trial ran where and when: lane, start, end, kind, label; trials that still run end at the last news."""
     until = last_news([*record.search, *record.confirmations])
     kinds = {id(trial): STATES[trial.state] for trial in record.search}
     placed = lanes([*record.search, *record.confirmations], until)

@@ -27,7 +27,10 @@ def seed_scores(run: Source) -> dict[int, list[float]]:
     """Scores of the complete runs under fresh seeds, by the number of the trial they repeat."""
     table = confirmation_table(run)
     finished = table[(table[STATE] == COMPLETE) & table[CONFIRMED].notna() & table[SCORE].notna()]
-    return {int(number): group.tolist() for number, group in finished.groupby(CONFIRMED)[SCORE]}
+    scores: dict[int, list[float]] = {}
+    for number, score in zip(finished[CONFIRMED].tolist(), finished[SCORE].tolist(), strict=True):
+        scores.setdefault(number, []).append(score)
+    return scores
 
 
 def seed_samples(run: Source) -> dict[int, Sample]:

@@ -11,6 +11,7 @@ function themed(figure) {
   layout.font = { color: ink, family: getComputedStyle(document.body).fontFamily, size: 12 };
   layout.hoverlabel = { ...layout.hoverlabel, bgcolor: color("--card"), bordercolor: color("--line"), font: { color: ink } };
   layout.autosize = true;
+  if (matchMedia("(pointer: coarse)").matches) layout.dragmode = false;  // a finger scrolls the page
   for (const key of Object.keys(layout)) {
     if (/^[xy]axis/.test(key)) {
       Object.assign(layout[key], { gridcolor: grid, linecolor: grid, zeroline: false, showgrid: true });
@@ -34,8 +35,7 @@ function traces(figure) {
 function draw(canvas) {
   const figure = figures[canvas.dataset.plot];
   canvas.dataset.drawn = "yes";
-  return Plotly.react(canvas, traces(figure), themed(figure), { displaylogo: false, responsive: true, displayModeBar: "hover",
-    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] });
+  return Plotly.react(canvas, traces(figure), themed(figure), { displaylogo: false, responsive: true, displayModeBar: false });
 }
 
 const near = new IntersectionObserver((entries) => {
