@@ -22,11 +22,12 @@ def cautions(record: Record) -> list[str]:
 
 
 def _next(record: Record, samples: dict[int, Sample]) -> str:
-    """On the complete trials that may be as good as the best."""
+    """On the complete trials, other than the baseline, that may be as good as the best."""
     table = trial_table(record)
     complete = table[(table[STATE] == COMPLETE) & table[SCORE].notna()]
     best, bound = complete.iloc[0], noise(record)
-    rivals = [row for _, row in complete.iloc[1:].iterrows() if _is_rival(best, row, samples, bound)]
+    others = [row for _, row in complete.iloc[1:].iterrows() if row[TRIAL] != record.baseline_trial]
+    rivals = [row for row in others if _is_rival(best, row, samples, bound)]
     if not rivals:
         return ""
     who = f"Trial {rivals[0][TRIAL]}, the next," if len(rivals) == 1 else f"{len(rivals)} other complete trials"

@@ -114,6 +114,17 @@ def failures(record: Record) -> list[tuple[str, int, str]]:
     ]
 
 
+def failures_by_reason(record: Record) -> dict[str, str]:
+    """Which trials failed for each reason."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for study, number, why in failures(record):
+        found.setdefault(why, {}).setdefault(study, []).append(str(number))
+    return {
+        why: "; ".join(f"{study}, trial {', '.join(numbers)}" for study, numbers in studies.items())
+        for why, studies in found.items()
+    }
+
+
 def environment_lines(record: Record) -> list[tuple[str, str]]:
     """Versions and hardware: name and value of each."""
     return [(name, _listed(value)) for name, value in record.environment.items()]

@@ -34,6 +34,9 @@ SYMBOLS = {COMPLETE: "circle", PRUNED: "triangle-down", FAILED: "x", RUNNING: "s
 MARKS = {BEST: ("star", 15, "#0072B2"), BASELINE: ("diamond", 11, "#CC79A7")}
 """Symbol, size in pixels and colour of the trials that stand out."""
 
+SCALE = [[0, "#D55E00"], [0.5, "#C9A227"], [1, "#1E88C9"]]
+"""From low to high scores; no end of it is as dark or as light as a page."""
+
 HEIGHT = 360
 """Of a plot, in pixels."""
 
@@ -246,7 +249,7 @@ def _parallel(record: Record, table: pd.DataFrame) -> list[Plot]:
         go.Parcoords(
             line={
                 "color": table[SCORE],
-                "colorscale": "Cividis",
+                "colorscale": SCALE,
                 "showscale": True,
                 "colorbar": {"tickformat": ".0%", "thickness": 12},
             },

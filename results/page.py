@@ -3,7 +3,7 @@
 import json
 import math
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from results.facts import (
     CAUTION,
     count_lines,
     environment_lines,
-    failures,
+    failures_by_reason,
     headline,
     range_table,
     searched,
@@ -28,7 +28,7 @@ from results.facts import (
 from results.figures import Plot, search_plots, seeds_plot
 from results.findings import findings
 from results.importance import importance
-from results.intervals import binomial_error, difference_interval
+from results.intervals import ENOUGH_SEEDS, binomial_error, difference_interval
 from results.markdown import HEADINGS
 from results.pictures import pictures
 from results.record import Record, Source, read
@@ -88,7 +88,7 @@ def page(run: Source) -> str:
         device_hours=device_hours(record),
         sizes=[(name, show_bytes(size)) for name, size in sizes.items()],
         size=show_bytes(sum(sizes.values())),
-        failures=failures(record),
+        failures=failures_by_reason(record),
         settings=setting_lines(record),
         environment=environment_lines(record),
         command=record.settings.get("command", ""),
@@ -117,29 +117,35 @@ def figure_data(figures: Sequence[Plot]) -> Markup:
 
 
 def headline_numbers(record: Record) -> list[tuple[str, str, str]]:
-    """What stands largest on the page: name, figure and remark for the best, the baseline and their difference."""
-    rows = {str(row[CONFIG]): row for _, row in comparison(record).iterrows()}
-    numbers = []
-    for config in (BEST, BASELINE):
-        if config in rows and not math.isnan(rows[config][SCORE]):
-            numbers.append((f"{config}, trial {rows[config][TRIAL]}", *_figure(rows[config])))
-    if len(numbers) == 2 and rows[BEST][TRIAL] != rows[BASELINE][TRIAL]:
-        numbers.append(("difference", *_difference(record, rows)))
+    """What stands largest on the page: name, figure and remark for the best, the baseline and their difference.
+
+    Means over fresh seeds where every one of them has two or more, else scores in the search: never a mixture.
+    """
+    rows = {str(row[CONFIG]): row for _, row in comparison(record).iterrows() if not math.isnan(row[SCORE])}
+    by_seeds = all(row[SEEDS] >= ENOUGH_SEEDS for row in rows.values())
+    numbers = [
+        (f"{config}, trial {row[TRIAL]}", *(_fresh(row) if by_seeds else _searched(row)))
+        for config, row in rows.items()
+    ]
+    if {BEST, BASELINE} <= set(rows) and rows[BEST][TRIAL] != rows[BASELINE][TRIAL]:
+        numbers.append(("difference", *_difference(record, rows[BEST], rows[BASELINE], by_seeds=by_seeds)))
     return numbers
 
 
-def _figure(row: pd.Series) -> tuple[str, str]:
-    if not row[SEEDS]:
-        return show_percent(row[SCORE]), "one run, in the search"
-    spread = "" if math.isnan(row[DEVIATION]) else f", s.d. {100 * row[DEVIATION]:.2f} points"
-    runs = f"mean of {row[SEEDS]} fresh seeds" if row[SEEDS] > 1 else "one fresh seed"
-    return show_percent(row[MEAN]), f"{runs}{spread}; {show_percent(row[SCORE])} in the search"
+def _fresh(row: pd.Series) -> tuple[str, str]:
+    spread = f"s.d. {100 * row[DEVIATION]:.2f} points"
+    return show_percent(
+        row[MEAN]
+    ), f"mean of {row[SEEDS]} fresh seeds, {spread}; {show_percent(row[SCORE])} in the search"
 
 
-def _difference(record: Record, rows: Mapping[str, pd.Series]) -> tuple[str, str]:
-    best, baseline = rows[BEST], rows[BASELINE]
-    samples = seed_samples(record)
-    if min(best[SEEDS], baseline[SEEDS]) > 1:
+def _searched(row: pd.Series) -> tuple[str, str]:
+    return show_percent(row[SCORE]), "one run, in the search"
+
+
+def _difference(record: Record, best: pd.Series, baseline: pd.Series, *, by_seeds: bool) -> tuple[str, str]:
+    if by_seeds:
+        samples = seed_samples(record)
         found = difference_interval(samples[best[TRIAL]], samples[baseline[TRIAL]])
         return f"{100 * found.middle:+.2f} points", f"95 % interval {100 * found.low:+.2f} to {100 * found.high:+.2f}"
     difference, questions = best[SCORE] - baseline[SCORE], record.settings.get("validation_questions")
