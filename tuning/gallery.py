@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import matplotlib as mpl
@@ -132,8 +133,8 @@ def _trained(run: RunFolder, trial: FrozenTrial, data: PreparedData) -> Training
     checkpoint = TrialCheckpoint(run.checkpoints / SEARCH, trial.number)
     try:
         found = checkpoint.load(training)
-    except (OSError, RuntimeError, KeyError, ValueError) as error:
-        raise InputError(f"checkpoint {checkpoint.path} cannot be read: {' '.join(str(error).split())}") from error
+    except (OSError, RuntimeError, LookupError, ValueError, TypeError, EOFError, UnpicklingError) as error:
+        raise InputError(f"checkpoint {checkpoint.path} is damaged or of another version") from error
     if found is None:
         raise InputError(f"trial {trial.number}, the best, has no checkpoint; --keep 1 or more keeps it")
     return training

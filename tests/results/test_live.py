@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -52,7 +53,10 @@ def test_the_dashboard_shows_a_search_that_goes_on(run: RunFolder, address: str)
 
     run.study().add_trial(complete(0.9))
 
-    assert [trial["number"] for trial in json.loads(ask(f"{detail}?after=2")[1])["trials"]] == [2]
+    end = time.monotonic() + 30  # the dashboard looks again every ten seconds
+    while not (found := json.loads(ask(f"{detail}?after=2")[1])["trials"]) and time.monotonic() < end:
+        time.sleep(0.5)
+    assert [trial["number"] for trial in found] == [2]
 
 
 @pytest.mark.parametrize(
