@@ -70,7 +70,8 @@ def test_the_gallery_shows_answers_and_where_the_network_looked(run: RunFolder, 
         assert 0 < sum(probabilities) <= 1.001
         assert item["right"] == (item["answers"][0][0] == item["answer"])
         for name in (item["picture"], *item["hops"]):
-            assert Image.open(run.gallery / name).size == (192, 192)
+            with Image.open(run.gallery / name) as picture:
+                assert picture.size == (192, 192)
         assert len(item["hops"]) == 2
 
 
