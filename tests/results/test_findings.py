@@ -1,4 +1,5 @@
 import math
+import random
 
 import pytest
 from journals import BASELINE, MakeRun, complete, failed, fresh, pruned
@@ -28,6 +29,17 @@ def test_stopped_trials_count_for_importance(make_run: MakeRun) -> None:
     run.study().add_trial(complete(0.9, params=BASELINE | {"dropout": 0.7}))
 
     assert importance(run)["dropout"] > 0.5  # the others have one value
+
+
+def test_importance_tells_what_the_best_share_and_not_what_the_worst_do(make_run: MakeRun) -> None:
+    draw = random.Random(0)
+    trials = []
+    for number in range(20):
+        params = BASELINE | {"dropout": draw.uniform(0, 0.75), "momentum": draw.uniform(0, 0.99)}
+        params |= {"dropout": 0.3} if number < 5 else {"momentum": 0.5} if number >= 15 else {}
+        trials.append(complete(0.9 - number / 100, params=params))
+
+    assert next(iter(importance(make_run(trials)))) == "dropout"
 
 
 @pytest.mark.parametrize(("ranked", "share"), [(10, 0.5), (25, 0.2), (50, 0.1), (1000, 0.1)])

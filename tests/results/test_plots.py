@@ -17,7 +17,7 @@ from results.parallel import axes
 from results.record import read
 from results.seeds import seed_table
 from results.tables import trial_table
-from tuning.run_folder import DUPLICATE_OF, PRIOR, SECONDS, WORKER
+from tuning.run_folder import CONFIRMS, DUPLICATE_OF, PRIOR, SECONDS, WORKER
 
 SEARCH = [
     complete(0.4, 0.5, minutes=(0, 10)),
@@ -129,6 +129,7 @@ def test_parallel_axes_show_logarithms_and_choices_by_their_names(make_run: Make
 
 def test_every_repeated_trial_has_an_interval(make_run: MakeRun) -> None:
     again = [fresh(1, 0.30), fresh(2, 0.70), fresh(2, 0.72), fresh(0, 0.5), fresh(0, 0.6)]
+    again.append(trial(0.1, state=TrialState.RUNNING, **{CONFIRMS: 2}))
     record = read(make_run(SEARCH, again))
     table = seed_table(record)
 
