@@ -9,11 +9,11 @@ import pandas as pd
 
 from results.costs import busy_seconds, training_seconds
 from results.display import show_duration, show_percent, show_value
-from results.figures import progress_plots
 from results.intervals import Sample, mean_interval
 from results.page import figure_data, render
 from results.record import COMPLETE, STATES, Record, best_score
 from results.report import page_file
+from results.run_figures import progress_plots
 from results.seeds import seed_samples
 from results.tables import best_trial, trial_table
 from results.verdict import verdict

@@ -1,14 +1,12 @@
-"""Draws the plots of a report with plotly.
+"""Draws the plots of a search with plotly.
 
-Colours are those of Okabe and Ito, which colour-blind people can tell apart; every state has its own symbol too. Text,
-grid and background follow the reader's light or dark theme, which the page sees to. All trials of a state are one
+All trials of a state are one
 trace: a thousand traces would take a browser many seconds, which is why Optuna's own plots of learning curves and
 parallel coordinates are not used.
 """
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import pandas as pd
 import plotly.express as px
@@ -16,50 +14,13 @@ import plotly.graph_objects as go
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from results import plots
-from results.intervals import Sample, mean_interval
+from results.drawing import COLORS, MARKS, SCALE, SYMBOLS, Plot, finish
 from results.parallel import axes
-from results.plots import END_TIME, EPOCH, FRESH, KIND, LABEL, LANE, PLAIN, SO_FAR, START
-from results.record import COMPLETE, FAILED, PRUNED, RUNNING, WAITING, Record
-from results.tables import BASELINE, BEST, CONFIG, SCORE, STATE, TIME, TRIAL
-
-COLORS = {
-    COMPLETE: "#009E73",
-    PRUNED: "#E69F00",
-    FAILED: "#D55E00",
-    RUNNING: "#56B4E9",
-    WAITING: "#999999",
-    FRESH: "#CC79A7",
-}
-SYMBOLS = {COMPLETE: "circle", PRUNED: "triangle-down", FAILED: "x", RUNNING: "square", WAITING: "cross"}
-MARKS = {BEST: ("star", 15, "#0072B2"), BASELINE: ("diamond", 11, "#CC79A7")}
-"""Symbol, size in pixels and colour of the trials that stand out."""
-
-SCALE = [[0, "#D55E00"], [0.5, "#C9A227"], [1, "#1E88C9"]]
-"""From low to high scores; no end of it is as dark or as light as a page."""
-
-HEIGHT = 360
-"""Of a plot, in pixels."""
+from results.plots import END_TIME, EPOCH, KIND, LABEL, LANE, PLAIN, SO_FAR, START
+from results.record import Record
+from results.tables import CONFIG, SCORE, STATE, TIME, TRIAL
 
 _ORDER = {STATE: list(SYMBOLS)}
-
-
-@dataclass(frozen=True)
-class Plot:
-    """A plot of a report.
-
-    Attributes:
-        key: identifies it in the page.
-        title: what it shows.
-        note: how to read it, a sentence.
-        figure: plotly's figure, without a theme.
-        wide: whether it takes the whole width of the page.
-    """
-
-    key: str
-    title: str
-    note: str
-    figure: go.Figure
-    wide: bool = False
 
 
 def search_plots(record: Record, shares: Mapping[str, float]) -> list[Plot]:
@@ -94,66 +55,6 @@ def search_plots(record: Record, shares: Mapping[str, float]) -> list[Plot]:
     return made
 
 
-def seeds_plot(record: Record) -> go.Figure:
-    """Each repeated trial's scores under fresh seeds, their mean and its 95 % interval."""
-    table = plots.seeds(record)
-    groups = {number: group[SCORE].tolist() for number, group in table.groupby(TRIAL, sort=False)}
-    names = [_seeds_name(table, number) for number in groups]
-    means = [mean_interval(Sample.of(scores)) for scores in groups.values()]
-    figure = go.Figure(
-        [
-            go.Scatter(
-                x=[interval.middle for interval in means],
-                y=names,
-                error_x={"array": [0 if math.isnan(interval.half) else interval.half for interval in means]},
-                mode="markers",
-                marker={"size": 11, "color": MARKS[BEST][2], "symbol": "diamond"},
-                name="mean, 95 % interval",
-                hovertemplate="%{y}: %{x:.2%}<extra></extra>",
-            ),
-            go.Scatter(
-                x=table[SCORE],
-                y=[name for name, scores in zip(names, groups.values(), strict=True) for _ in scores],
-                mode="markers",
-                marker={"size": 9, "color": COLORS[PRUNED], "symbol": "circle-open", "line": {"width": 2}},
-                name="one seed",
-                hovertemplate="%{y}: %{x:.2%}<extra></extra>",
-            ),
-        ]
-    )
-    figure.update_xaxes(tickformat=".1%", title=record.metric_title)
-    figure.update_yaxes(autorange="reversed", type="category")
-    return _finish(figure, 130 + 42 * len(names))
-
-
-def progress_plots(records: Mapping[str, Record]) -> list[Plot]:
-    """The best so far of several runs, against trials and against training time."""
-    table = pd.concat([plots.progress(record).assign(run=name) for name, record in records.items()])
-    title = next(iter(records.values())).metric_title
-    made = []
-    for key, x, note in (
-        ("trials", "trials", "Best score so far by trials that have ended."),
-        ("hours", "hours", "Best score so far by hours of training, all trials of a run together."),
-    ):
-        figure = px.line(
-            table,
-            x=x,
-            y=SO_FAR,
-            color="run",
-            line_dash="run",
-            line_shape="hv",
-            color_discrete_sequence=["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9"],
-            template="none",
-        )
-        figure.update_yaxes(tickformat=".1~%", title=title)
-        figure.update_xaxes(title={"trials": "trials ended", "hours": "hours of training"}[key])
-        figure.update_traces(hovertemplate="%{y:.2%}<extra>%{fullData.name}</extra>")
-        made.append(
-            Plot(key, f"Best so far by {'trials' if key == 'trials' else 'training time'}", note, _finish(figure))
-        )
-    return made
-
-
 def _history(table: pd.DataFrame) -> go.Figure:
     told = plots.history(table)
     figure = _scatter(told, TRIAL)
@@ -162,7 +63,7 @@ def _history(table: pd.DataFrame) -> go.Figure:
         hoverinfo="skip",
     )  # fmt: skip
     figure.update_xaxes(title="trial")
-    return _finish(figure)
+    return finish(figure)
 
 
 def _curves(record: Record) -> go.Figure:
@@ -178,7 +79,7 @@ def _curves(record: Record) -> go.Figure:
             figure.add_trace(_lines(rows, config, {"color": color, "width": 3}, size * 0.6, symbol))
     figure.update_xaxes(title="epoch", dtick=max(1, math.ceil(told[EPOCH].max() / 10)))
     figure.update_yaxes(tickformat=".1~%")
-    return _finish(figure)
+    return finish(figure)
 
 
 def _lines(rows: pd.DataFrame, name: str, line: Mapping[str, object], size: float, symbol: str) -> go.Scatter:
@@ -210,13 +111,13 @@ def _importance(shares: Mapping[str, float]) -> list[Plot]:
     figure.update_xaxes(tickformat=".0%", title="share of importance", rangemode="tozero")
     figure.update_yaxes(autorange="reversed", title="")
     note = "PED-ANOVA: what sets the best trials apart from the rest. With few trials, a hint."
-    return [Plot("importance", "Importance", note, _finish(figure))]
+    return [Plot("importance", "Importance", note, finish(figure))]
 
 
 def _cost(table: pd.DataFrame) -> go.Figure:
     figure = _scatter(table, TIME)
     figure.update_xaxes(title="training time (s)")
-    return _finish(figure)
+    return finish(figure)
 
 
 def _slices(record: Record, table: pd.DataFrame) -> list[Plot]:
@@ -233,7 +134,7 @@ def _slices(record: Record, table: pd.DataFrame) -> list[Plot]:
         elif isinstance(kind, FloatDistribution | IntDistribution) and kind.log:
             figure.update_xaxes(type="log", dtick="D1" if kind.high / kind.low < 20 else 1, exponentformat="power")
         figure.update_xaxes(title=name)
-        made.append(Plot(f"slice-{name}", name, f"Every trial's score by its {name}.", _finish(figure, 300)))
+        made.append(Plot(f"slice-{name}", name, f"Every trial's score by its {name}.", finish(figure, 300)))
     return made
 
 
@@ -257,7 +158,7 @@ def _parallel(record: Record, table: pd.DataFrame) -> list[Plot]:
         )
     )
     note = "A line for each trial. Drag along an axis to keep the trials in that range; click the axis to let go."
-    _finish(figure, 420).update_layout(margin={"l": 60, "r": 10, "t": 50, "b": 20})
+    finish(figure, 420).update_layout(margin={"l": 60, "r": 10, "t": 50, "b": 20})
     return [Plot("parallel", "Parallel coordinates", note, figure, wide=True)]
 
 
@@ -284,7 +185,7 @@ def _times(record: Record) -> list[Plot]:
     figure.update_yaxes(title="")
     note = "Which trial ran where and when; gaps are idle time."
     height = 160 + 34 * told[LANE].nunique()
-    return [Plot("timeline", "Timeline", note, _finish(figure, height), wide=True)]
+    return [Plot("timeline", "Timeline", note, finish(figure, height), wide=True)]
 
 
 def _scatter(table: pd.DataFrame, x: str) -> go.Figure:
@@ -321,21 +222,3 @@ def _scatter(table: pd.DataFrame, x: str) -> go.Figure:
 def _name_score(figure: go.Figure, title: str) -> None:
     """Calls the axis of the score by its metric."""
     figure.for_each_yaxis(lambda axis: axis.update(title=title) if axis.tickformat == ".1~%" else None)
-
-
-def _seeds_name(table: pd.DataFrame, number: object) -> str:
-    config = table.loc[table[TRIAL] == number, CONFIG].iloc[0]
-    return f"trial {number}" + (f" ({config})" if config else "")
-
-
-def _finish(figure: go.Figure, height: int = HEIGHT) -> go.Figure:
-    """Leaves size and theme to the page, and puts the legend where a narrow screen has room for it."""
-    figure.update_layout(
-        height=height,
-        margin={"l": 10, "r": 10, "t": 36, "b": 10},
-        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "title": {"text": ""}},
-        hoverlabel={"align": "left"},
-    )
-    figure.update_xaxes(automargin=True)
-    figure.update_yaxes(automargin=True)
-    return figure

@@ -15,6 +15,7 @@ from plotly.offline import get_plotlyjs
 from results.cautions import cautions
 from results.costs import device_hours, disk_sizes, time_spent
 from results.display import show_bytes, show_comparison, show_duration, show_percent, show_seeds, show_trials
+from results.drawing import Plot
 from results.facts import (
     CAUTION,
     count_lines,
@@ -25,13 +26,14 @@ from results.facts import (
     searched,
     setting_lines,
 )
-from results.figures import Plot, search_plots, seeds_plot
+from results.figures import search_plots
 from results.findings import findings
 from results.importance import importance
 from results.intervals import ENOUGH_SEEDS, binomial_error, difference_interval
 from results.markdown import HEADINGS
 from results.pictures import pictures
 from results.record import Record, Source, read
+from results.run_figures import seeds_plot
 from results.seeds import seed_samples, seed_table
 from results.tables import (
     BASELINE,

@@ -11,10 +11,11 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from results import plots
 from results.costs import disk_sizes, seconds_saved, time_spent
 from results.display import show_bytes
-from results.figures import search_plots, seeds_plot
+from results.figures import search_plots
 from results.lanes import lanes
 from results.parallel import axes
 from results.record import read
+from results.run_figures import seeds_plot
 from results.seeds import seed_table
 from results.tables import trial_table
 from tuning.run_folder import CONFIRMS, DUPLICATE_OF, PRIOR, SECONDS, WORKER
