@@ -1,8 +1,7 @@
 """Draws the plots of a search with plotly.
 
-All trials of a state are one
-trace: a thousand traces would take a browser many seconds, which is why Optuna's own plots of learning curves and
-parallel coordinates are not used.
+All trials of a state are one trace: a thousand traces would take a browser many seconds, which is why Optuna's own plots
+of learning curves and parallel coordinates are not used.
 """
 
 import math
@@ -59,9 +58,13 @@ def _history(table: pd.DataFrame) -> go.Figure:
     told = plots.history(table)
     figure = _scatter(told, TRIAL)
     figure.add_scatter(
-        x=told[TRIAL], y=told[SO_FAR], mode="lines", line={"shape": "hv", "color": "#0072B2"}, name=SO_FAR,
+        x=told[TRIAL],
+        y=told[SO_FAR],
+        mode="lines",
+        line={"shape": "hv", "color": "#0072B2"},
+        name=SO_FAR,
         hoverinfo="skip",
-    )  # fmt: skip
+    )
     figure.update_xaxes(title="trial")
     return finish(figure)
 
