@@ -1,6 +1,6 @@
 """Draws the plots of a search with plotly.
 
-All trials of a state are one trace: a thousand traces would take a browser many seconds, which is why Optuna's own plots
+All trials of a state are one trace: a thousand would take a browser many seconds, which is why Optuna's own plots
 of learning curves and parallel coordinates are not used.
 """
 
