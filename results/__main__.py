@@ -1,41 +1,98 @@
-"""`python -m results RUN`: what a search found, on the screen and as files in its run folder."""
+"""`python -m results RUN [RUN ...]`: what searches found, on the screen and as files."""
 
+import argparse
 import json
+from collections.abc import Sequence
+from pathlib import Path
 
-from results.record import read
-from results.report import write
-from results.summary import as_json, print_summary
-from san_core.command_line import CommandLine, run_command
+from results.record import Record, read
+from results.report import page_file, write, write_text
+from results.summary import as_json, print_overview, print_summary
+from san_core.command_line import CommandLine, number, run_command, say
 from san_core.errors import InputError
 from tuning.run_folder import RunFolder
 
+PORTS = 2**16
+
 
 def main() -> None:
-    """Reads a run folder, prints what it found, and writes its tables and report."""
-    parser = CommandLine("results", "Shows what a search found and writes its tables and report into its run folder.")
-    parser.add_argument("run", metavar="RUN", help="name of a run under runs/, or a path with a slash")
-    parser.add_argument("--json", action="store_true", help="print verdict, comparison and trials as JSON")
+    """Reads run folders, prints what was found, and writes tables and reports."""
+    options = _parse()
+    folders = [RunFolder.open(RunFolder.locate(name, "")) for name in options.runs]
+    if options.live:
+        from results.live import serve
+
+        serve(folders[0], options.port, say)
+    elif len(folders) == 1:
+        _show(read(folders[0]), as_json_text=options.json)
+    else:
+        _compare([read(folder) for folder in folders], options.out, as_json_text=options.json)
+
+
+def _parse() -> argparse.Namespace:
+    parser = CommandLine(
+        "results",
+        "Shows what searches found and writes tables and report into each run folder; of several, a comparison too.",
+    )
+    add = parser.add_argument
+    add("runs", metavar="RUN", nargs="+", help="name of a run under runs/, or a path with a slash")
+    add("--out", type=Path, metavar="FILE", help="comparison to write (default: comparison.html beside the first run)")
+    add("--json", action="store_true", help="print verdict, comparison and trials as JSON, a list for several runs")
+    add("--live", action="store_true", help="open Optuna's dashboard on the run, which may be running")
+    add(
+        "--port", type=number(int, at_least=0, below=PORTS), default=8080, help="of --live, on 127.0.0.1; 0: a free one"
+    )
     options = parser.parse_args()
-    record = read(RunFolder.open(RunFolder.locate(options.run, "")))
+    if len(options.runs) > 1 and options.live:
+        parser.error("--live shows one run")
+    if len(options.runs) == 1 and options.out:
+        parser.error("--out goes with several runs; the report of one is in its folder")
+    return options
+
+
+def _show(record: Record, *, as_json_text: bool) -> None:
     unwritable = None
     try:
         write(record)
     except InputError as error:  # said last, so that the result is shown all the same
         unwritable = error
-    if options.json:
+    if as_json_text:
         print(json.dumps(as_json(record), indent=2))
     else:
         print_summary(record)
     if unwritable:
         raise unwritable
-    if not options.json:
+    if not as_json_text:
         print_files(record.folder)
+
+
+def _compare(records: Sequence[Record], out: Path | None, *, as_json_text: bool) -> None:
+    from results.comparing import comparison_page, contradictions, named, overview
+
+    runs = named(records)
+    if len(runs) < len(records):
+        raise InputError("the same run was given twice; accepted: different runs")
+    place = out or records[0].folder.path.parent / "comparison.html"
+    for record in records:
+        write(record)
+    write_text(place, comparison_page(runs, place))
+    if as_json_text:
+        print(json.dumps([as_json(record) for record in records], indent=2))
+        return
+    print_overview(overview(runs))
+    for line in contradictions(runs):
+        print(line)
+    _list_files([place, *(page_file(record.folder) for record in records)])
 
 
 def print_files(folder: RunFolder) -> None:
     """Prints where the files lie, each path on a line of its own."""
+    _list_files([page_file(folder), folder.report, folder.trials_csv, folder.trials_parquet, folder.comparison_csv])
+
+
+def _list_files(paths: Sequence[Path]) -> None:
     print("\nWritten:")
-    for path in (folder.report, folder.trials_csv, folder.trials_parquet, folder.comparison_csv):
+    for path in paths:
         print(f"  {path}")
 
 

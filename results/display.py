@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from results.seeds import HIGH, LOW
 from results.tables import (
     BEST_EPOCH,
     CONFIG,
@@ -57,6 +58,22 @@ def show_comparison(table: pd.DataFrame, metric_title: str) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index", columns=list(table[CONFIG]), dtype="str")
 
 
+def show_seeds(table: pd.DataFrame, metric_title: str) -> pd.DataFrame:
+    """A table of fresh seeds as text."""
+    bounds = zip(table[LOW], table[HIGH], strict=True)
+    return pd.DataFrame(
+        {
+            CONFIG: list(table[CONFIG]),
+            TRIAL: [show_count(value) for value in table[TRIAL]],
+            f"{metric_title} in the search": [show_percent(value) for value in table[SCORE]],
+            SEEDS: [show_count(value) for value in table[SEEDS]],
+            MEAN: [show_percent(value) for value in table[MEAN]],
+            "95 % interval": ["" if pd.isna(low) else f"{100 * low:.2f} to {100 * high:.2f} %" for low, high in bounds],
+        },
+        dtype="str",
+    )
+
+
 def show_parameter(name: str, values: pd.Series) -> list[str]:
     """A column of a parameter's values; empty where a trial has none."""
     return ["" if pd.isna(value) else show_value(name, value) for value in values]
@@ -90,3 +107,10 @@ def show_duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes:02d} min"
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def show_bytes(size: int) -> str:
+    """A size in the unit that suits it."""
+    units = ["bytes", "KB", "MB", "GB", "TB"]
+    place = min(len(units) - 1, max(0, (len(str(size)) - 1) // 3))
+    return f"{size} bytes" if place == 0 else f"{size / 1000**place:.3g} {units[place]}"

@@ -8,7 +8,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from san_core.errors import InputError
-from tuning.run_folder import CONFIRMATION, REASON, SEARCH, RunFolder
+from tuning.run_folder import BASELINE_TRIAL, CONFIRMATION, REASON, SEARCH, RunFolder, is_own
 
 COMPLETE, PRUNED, FAILED, RUNNING, WAITING = "complete", "pruned", "failed", "running", "waiting"
 
@@ -20,6 +20,9 @@ STATES = {
     TrialState.WAITING: WAITING,
 }
 """Optuna's states of a trial, in the words of tables and reports."""
+
+STOPPED_BY = "stopped_by"
+"""Attribute of the search's study: what ended it before its last trial."""
 
 ACCURACY = "accuracy"
 """Name and title of the metric of a run whose settings name none."""
@@ -33,8 +36,10 @@ class Record:
         folder: where it was read from.
         settings: what the search was told.
         environment: versions and hardware; empty where the search left none.
-        search: the search's trials, by number.
-        confirmations: the trials that repeat the best and the baseline configuration under fresh seeds, by number.
+        search: the trials that this search trains itself, by number.
+        confirmations: the trials that repeat some of them under fresh seeds, by number.
+        left_out: how many trials of the journal are copies of another run's or of one another, which were not trained.
+        stopped_by: what ended the search before its last trial; empty where nothing did.
     """
 
     folder: RunFolder
@@ -42,6 +47,18 @@ class Record:
     environment: Mapping[str, Any]
     search: Sequence[FrozenTrial]
     confirmations: Sequence[FrozenTrial]
+    left_out: int = 0
+    stopped_by: str = ""
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return self.folder.path.resolve().name
+
+    @property
+    def baseline_trial(self) -> int | None:
+        """Number of the trial that runs the baseline configuration; None where the search has none."""
+        return BASELINE_TRIAL if self.settings.get("baseline_first", True) else None
 
     @property
     def metric(self) -> str:
@@ -67,7 +84,8 @@ def read(source: Source) -> Record:
     if isinstance(source, Record):
         return source
     try:
-        search = source.study(SEARCH).get_trials(deepcopy=False)
+        study = source.study(SEARCH)
+        found, stopped_by = study.get_trials(deepcopy=False), study.user_attrs.get(STOPPED_BY)
     except InputError:
         raise
     except ValueError as error:
@@ -77,7 +95,9 @@ def read(source: Source) -> Record:
     except InputError:  # the search has not come to it, or was told to leave it out
         confirmations = []
     environment = source.environment if source.environment_file.is_file() else {}
-    return Record(source, source.settings, environment, search, confirmations)
+    search = [trial for trial in found if is_own(trial)]
+    left_out = len(found) - len(search)
+    return Record(source, source.settings, environment, search, confirmations, left_out, str(stopped_by or ""))
 
 
 def epoch_scores(trial: FrozenTrial) -> dict[int, float]:

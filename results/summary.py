@@ -10,8 +10,8 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from results.display import show_comparison, show_trials
+from results.facts import count_lines
 from results.record import Source, read
-from results.report import count_lines
 from results.tables import (
     BEST_EPOCH,
     DIFFERENCE,
@@ -70,6 +70,13 @@ def print_summary(run: Source, console: Console | None = None) -> None:
     console.print()
     for line in count_lines(record):
         console.print(line, soft_wrap=not console.is_terminal)
+
+
+def print_overview(table: pd.DataFrame, console: Console | None = None) -> None:
+    """Prints several runs side by side, a column each, so that a narrow screen has room."""
+    console = console or Console(highlight=False, markup=False)
+    turned = table.set_index("run").T.reset_index(names="")
+    console.print(_grid(turned, {""}, {name: name for name in turned.columns}))
 
 
 def fit(shown: pd.DataFrame, parameters: list[str], console: Console, metric_title: str) -> Table:

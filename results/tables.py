@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial
 
 from results import record as reading
 from results.record import COMPLETE, PRUNED, STATES, Record, Source, read
-from tuning.run_folder import BASELINE_TRIAL, CONFIRMS, SECONDS, SEED
+from tuning.run_folder import CONFIRMS, SECONDS, SEED
 
 RANK = "rank"
 """1 is the best; missing for a trial that failed or has not ended."""
@@ -42,7 +42,7 @@ END = "reason"
 """Why the trial ended, or why it has not; empty for one that ran all its epochs."""
 
 CONFIG = "config"
-"""BEST or BASELINE; in the confirmations also EARLIER_BEST and UNKNOWN."""
+"""BEST or BASELINE; in the confirmations also OTHER and UNKNOWN."""
 
 CONFIRMED = "confirms"
 """Number of the search's trial whose configuration this one repeats."""
@@ -58,8 +58,8 @@ DEVIATION = "deviation"
 
 BEST, BASELINE = "best", "baseline"
 
-EARLIER_BEST = "earlier best"
-"""Was the best when it was repeated; the search went on and found a better one."""
+OTHER = "other"
+"""Any other trial that was repeated."""
 
 UNKNOWN = "unknown"
 """The run was killed before it wrote down what it repeats."""
@@ -117,10 +117,10 @@ def confirmation_table(run: Source) -> pd.DataFrame:
         config, trial (its number among these runs), confirms, seed, score, state, reason.
     """
     record = read(run)
-    best, trials = best_trial(record), record.confirmations
+    names, trials = config_names(record), record.confirmations
     repeats = [trial.user_attrs.get(CONFIRMS) for trial in trials]
     columns = {
-        CONFIG: _words(_config(number, best) for number in repeats),
+        CONFIG: _words(UNKNOWN if number is None else names.get(number, OTHER) for number in repeats),
         TRIAL: pd.Series([trial.number for trial in trials], dtype="int64"),
         CONFIRMED: _whole(repeats),
         TRIAL_SEED: _whole([trial.user_attrs.get(SEED) for trial in trials]),
@@ -129,6 +129,12 @@ def confirmation_table(run: Source) -> pd.DataFrame:
         END: _words(reading.reason(trial) for trial in trials),
     }
     return pd.DataFrame(columns)
+
+
+def config_names(run: Source) -> dict[int | None, str]:
+    """BEST and BASELINE by the number of their trial; one that is both is the baseline."""
+    record = read(run)
+    return {best_trial(record): BEST, record.baseline_trial: BASELINE}
 
 
 def comparison(run: Source) -> pd.DataFrame:
@@ -142,7 +148,7 @@ def comparison(run: Source) -> pd.DataFrame:
     """
     record = read(run)
     trials, confirmations = trial_table(record), confirmation_table(record)
-    numbers = {BEST: best_trial(record), BASELINE: BASELINE_TRIAL}
+    numbers = {BEST: best_trial(record), BASELINE: record.baseline_trial}
     rows = pd.concat([trials[trials[TRIAL] == number] for number in numbers.values()], ignore_index=True)
     configs = [config for config, number in numbers.items() if (trials[TRIAL] == number).any()]
     finished = confirmations[confirmations[STATE] == COMPLETE]
@@ -171,18 +177,10 @@ def _order(trial: FrozenTrial) -> tuple[float, ...]:
 
 def _baseline_score(record: Record) -> float:
     """The finished baseline's score; NaN where it has not finished."""
-    baseline = next((trial for trial in record.search if trial.number == BASELINE_TRIAL), None)
+    baseline = next((trial for trial in record.search if trial.number == record.baseline_trial), None)
     if baseline is None or STATES[baseline.state] != COMPLETE:
         return math.nan
     return reading.best_score(baseline)
-
-
-def _config(number: int | None, best: int | None) -> str:
-    if number is None:
-        return UNKNOWN
-    if number == BASELINE_TRIAL:
-        return BASELINE
-    return BEST if number == best else EARLIER_BEST
 
 
 def _parameters(trials: Sequence[FrozenTrial]) -> dict[str, pd.Series]:

@@ -5,28 +5,24 @@ import math
 import pandas as pd
 
 from results import record as reading
+from results.intervals import ENOUGH_SEEDS, Sample, binomial_error, difference_interval
 from results.record import ACCURACY, COMPLETE, STATES, Record, Source, read
 from results.tables import BASELINE, BEST, CONFIG, DEVIATION, MEAN, SCORE, SEEDS, TRIAL, comparison
-from tuning.run_folder import BASELINE_TRIAL
-
-ENOUGH_SEEDS = 2
-"""Fresh seeds that each configuration needs before the spread between seeds is known."""
 
 
 def verdict(run: Source) -> str:
     """One sentence on the best configuration and the baseline.
 
-    With two or more fresh seeds for each, the difference of their means is held against the seed-to-seed spread: the
-    pooled sample standard deviation of the two groups. Otherwise the difference of the two trials is held against two
-    standard errors of the difference of two binomial proportions on the validation questions, which leaves out what
-    a seed does; the sentence says so.
+    With two or more fresh seeds for each, the 95 % interval of the difference of their means decides. Otherwise the
+    difference of the two trials is held against two standard errors of the difference of two binomial proportions on
+    the validation questions, which leaves out what a seed does; the sentence says so.
     """
     record = read(run)
     rows = {str(row[CONFIG]): row for _, row in comparison(record).iterrows()}
     if BEST not in rows:
         return _nothing_complete(record)
     best = rows[BEST]
-    if best[TRIAL] == BASELINE_TRIAL:
+    if best[TRIAL] == record.baseline_trial:
         return _baseline_is_best(record, best)
     if BASELINE not in rows or math.isnan(rows[BASELINE][SCORE]):
         return _no_baseline(record, best)
@@ -36,42 +32,25 @@ def verdict(run: Source) -> str:
     return _by_questions(record, best, baseline)
 
 
-def pooled_deviation(first: pd.Series, second: pd.Series) -> float:
-    """Pooled sample standard deviation of two rows of the comparison, each with its own mean."""
-    freedom = [first[SEEDS] - 1, second[SEEDS] - 1]
-    squares = freedom[0] * first[DEVIATION] ** 2 + freedom[1] * second[DEVIATION] ** 2
-    return math.sqrt(squares / sum(freedom))
-
-
-def binomial_error(first: float, second: float, questions: int) -> float:
-    """Standard error of the difference of two scores in [0, 1], each the mean over that many independent questions.
-
-    Exact where a question is answered right or wrong; an upper bound where it can score anything in [0, 1], because
-    the variance is then p(1 - p) at most.
-    """
-    return math.sqrt((first * (1 - first) + second * (1 - second)) / questions)
-
-
 def _by_seeds(record: Record, best: pd.Series, baseline: pd.Series) -> str:
-    difference, spread = best[MEAN] - baseline[MEAN], pooled_deviation(best, baseline)
+    difference = difference_interval(_sample(best), _sample(baseline))
     counts = best[SEEDS], baseline[SEEDS]
     basis = (
         f"mean of {counts[0]} fresh seeds each"
         if counts[0] == counts[1]
         else f"means of {counts[0]} and {counts[1]} fresh seeds"
     )
-    start = f"{_beats(difference)}{_in_metric(record)} ({basis})"
-    bound = f"the seed-to-seed spread of {_points(spread)}"
-    if abs(difference) <= spread:
-        return f"{start}, within {bound}: not a reliable improvement."
-    error = 2 * spread * math.sqrt(1 / counts[0] + 1 / counts[1])
-    if abs(difference) <= error:
-        return (
-            f"{start}, more than {bound} but within two standard errors of the difference ({_points(error)}): "
-            "more seeds would tell."
-        )
-    advice = "" if difference > 0 else ": keep the baseline"
-    return f"{start}, more than {bound}{advice}."
+    low, high = f"{100 * difference.low:+.2f}", f"{100 * difference.high:+.2f}"
+    start = f"{_beats(difference.middle)}{_in_metric(record)} ({basis}); the 95 % interval, {low} to {high} points,"
+    if difference.low > 0:
+        return f"{start} lies above 0: a reliable improvement."
+    if difference.high < 0:
+        return f"{start} lies below 0: keep the baseline."
+    return f"{start} includes 0: not a reliable improvement; more seeds would tell."
+
+
+def _sample(row: pd.Series) -> Sample:
+    return Sample(row[SEEDS], row[MEAN], row[DEVIATION])
 
 
 def _by_questions(record: Record, best: pd.Series, baseline: pd.Series) -> str:
@@ -108,7 +87,10 @@ def _baseline_is_best(record: Record, best: pd.Series) -> str:
 
 
 def _no_baseline(record: Record, best: pd.Series) -> str:
-    baseline = next((trial for trial in record.search if trial.number == BASELINE_TRIAL), None)
+    if record.baseline_trial is None:
+        reached = f"{100 * best[SCORE]:.2f} %{_in_metric(record)}"
+        return f"This search ran no baseline: its best is trial {best[TRIAL]}, {reached}."
+    baseline = next((trial for trial in record.search if trial.number == record.baseline_trial), None)
     why = "missing" if baseline is None else reading.reason(baseline) or STATES[baseline.state]
     return (
         f"The baseline did not finish ({why}), so the best configuration (trial {best[TRIAL]}, "

@@ -5,8 +5,10 @@ import pytest
 from journals import SETTINGS, WUPS, MakeRun, complete, failed, fresh, pruned, trial
 from optuna.trial import TrialState
 
+from results.costs import busy_seconds
 from results.display import show_duration, show_value
-from results.report import busy_seconds, markdown, write
+from results.markdown import markdown
+from results.report import write
 from results.tables import comparison, trial_table
 from san_core.errors import InputError
 from tuning.run_folder import RunFolder
@@ -155,7 +157,7 @@ def test_writing_again_replaces_the_files(run: RunFolder) -> None:
 def test_a_file_that_cannot_be_written_is_named(run: RunFolder) -> None:
     (run.report / "in the way").mkdir(parents=True)
 
-    with pytest.raises(InputError, match=r"cannot write .*report\.md: .*; accepted: a run folder that can be written"):
+    with pytest.raises(InputError, match=r"cannot write .*report\.md: .*; accepted: a folder that can be written"):
         write(run)
 
 

@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -9,6 +10,7 @@ from journals import WUPS, MakeRun, complete, failed, fresh
 from rich.console import Console
 
 from results.display import show_trials
+from results.report import page_file
 from results.summary import fit
 from results.tables import parameter_columns, trial_table
 from tuning.run_folder import RunFolder
@@ -36,7 +38,7 @@ def test_the_command_prints_the_result_and_writes_the_files(run: RunFolder) -> N
     assert ["1", "11", "4.0e-04", "0.9", "0.5", "500", "79.00", "%", "+16.50", "complete"] in lines
     assert "Best 10 of 12 trials" in done.stdout
     assert "The best configuration beats the baseline by 16.50 points (one run each), more than" in done.stdout
-    for path in (run.report, run.trials_csv, run.trials_parquet, run.comparison_csv):
+    for path in (page_file(run), run.report, run.trials_csv, run.trials_parquet, run.comparison_csv):
         assert [str(path)] in lines
         assert path.is_file()
 
@@ -97,6 +99,53 @@ def test_a_folder_that_cannot_be_written_still_shows_its_result(run: RunFolder) 
     assert done.returncode == 2
     assert "The best configuration beats" in done.stdout
     assert done.stderr.startswith(f"error: cannot write {run.trials_csv}")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.fixture
+def second(make_run: MakeRun, run: RunFolder) -> RunFolder:
+    """A further run, beside the first."""
+    run.path.rename(run.path.with_name("first"))
+    return make_run([complete(0.5), complete(0.75)])
+
+
+def test_several_runs_have_a_comparison_beside_them(second: RunFolder) -> None:
+    first = second.path.with_name("first")
+    done = results(str(first), str(second.path))
+
+    assert (done.returncode, done.stderr) == (0, "")
+    written = [second.path.parent / "comparison.html", page_file(RunFolder(first)), page_file(second)]
+    assert [line.strip() for line in done.stdout.splitlines()][-3:] == [str(path) for path in written]
+    assert all(path.is_file() for path in written)
+    assert ["first", "demo"] in [line.split() for line in done.stdout.splitlines()]
+    best = ["best", "in", "the", "search", "79.00", "%", "(trial", "11)", "75.00", "%", "(trial", "1)"]
+    assert best in [line.split() for line in done.stdout.splitlines()]
+
+
+def test_the_comparison_is_written_where_out_says(second: RunFolder, tmp_path: Path) -> None:
+    done = results(str(second.path.with_name("first")), str(second.path), "--out", str(tmp_path / "c.html"), "--json")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [run["trials"][0]["score"] for run in json.loads(done.stdout)] == [0.79, 0.75]
+    assert "2 searches compared" in (tmp_path / "c.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["RUN"], "error: the same run was given twice; accepted: different runs"),
+        (["--out", "x.html"], "--out goes with several runs"),
+        (["RUN", "--live"], "--live shows one run"),
+        (["FIRST", "--out", "nowhere/x.html"], "error: cannot write nowhere/x.html"),
+        (["--live", "--port", "65536"], "must be a whole number >= 0 and < 65536, but got '65536'"),
+    ],
+)
+def test_a_bad_choice_of_runs_is_one_line_and_exit_code_2(second: RunFolder, more: list[str], message: str) -> None:
+    places = {"RUN": str(second.path), "FIRST": str(second.path.with_name("first"))}
+    done = results(str(second.path), *(places.get(word, word) for word in more))
+
+    assert done.returncode == 2
+    assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 

@@ -155,7 +155,7 @@ def test_confirmation_table_names_what_each_run_repeats(make_run: MakeRun) -> No
     table = confirmation_table(run)
 
     assert list(table.columns) == ["config", "trial", "confirms", "seed", "score", "state", "reason"]
-    assert table["config"].tolist() == ["best", "baseline", "earlier best", "unknown", "best"]
+    assert table["config"].tolist() == ["best", "baseline", "other", "unknown", "best"]
     assert table["trial"].tolist() == [0, 1, 2, 3, 4]
     assert table["seed"].tolist()[:3] == [11, 12, 13]
     assert table["score"].tolist()[:3] == [0.75, 0.5, 0.25]

@@ -4,46 +4,51 @@ import pytest
 from journals import WUPS, MakeRun, complete, failed, fresh, pruned, trial
 from optuna.trial import FrozenTrial, TrialState
 
-from results.verdict import binomial_error, verdict
+from results.intervals import binomial_error
+from results.verdict import verdict
 
 SEARCH = [complete(0.5), complete(0.6)]
 
 
-def test_a_difference_above_the_spread_is_an_improvement(make_run: MakeRun) -> None:
-    # Means 0.72 and 0.62; both groups vary by 0.02 around them: pooled deviation sqrt(4 * 0.0004 / 2) = 0.0283
-    run = make_run(SEARCH, [fresh(1, 0.70), fresh(1, 0.74), fresh(0, 0.60), fresh(0, 0.64)])
+def test_an_interval_above_zero_is_an_improvement(make_run: MakeRun) -> None:
+    # Means 0.72 and 0.62; both groups vary by 0.002 around them: pooled deviation sqrt(4 * 4e-6 / 2) = 0.002828, its
+    # standard error the same; Student's t of 2 degrees of freedom is 4.3027: 1.22 points
+    run = make_run(SEARCH, [fresh(1, 0.718), fresh(1, 0.722), fresh(0, 0.618), fresh(0, 0.622)])
 
     assert verdict(run) == (
-        "The best configuration beats the baseline by 10.00 points (mean of 2 fresh seeds each), "
-        "more than the seed-to-seed spread of 2.83 points."
+        "The best configuration beats the baseline by 10.00 points (mean of 2 fresh seeds each); "
+        "the 95 % interval, +8.78 to +11.22 points, lies above 0: a reliable improvement."
     )
 
 
-def test_a_difference_within_the_spread_is_not_reliable(make_run: MakeRun) -> None:
+def test_an_interval_around_zero_is_not_reliable(make_run: MakeRun) -> None:
+    # Pooled deviation and standard error 0.02828, times 4.3027: 12.17 points
     run = make_run(SEARCH, [fresh(1, 0.60), fresh(1, 0.64), fresh(0, 0.59), fresh(0, 0.63)])
 
     assert verdict(run) == (
-        "The best configuration beats the baseline by 1.00 points (mean of 2 fresh seeds each), "
-        "within the seed-to-seed spread of 2.83 points: not a reliable improvement."
+        "The best configuration beats the baseline by 1.00 points (mean of 2 fresh seeds each); "
+        "the 95 % interval, -11.17 to +13.17 points, includes 0: not a reliable improvement; more seeds would tell."
     )
 
 
 def test_groups_of_different_size_are_pooled_by_their_degrees_of_freedom(make_run: MakeRun) -> None:
-    # Best 0.70, 0.73, 0.76: squares 0.0018; baseline 0.50, 0.52: squares 0.0002; over 3: deviation 0.02582
+    # Best 0.70, 0.73, 0.76: squares 0.0018; baseline 0.50, 0.52: squares 0.0002; over 3: deviation 0.02582;
+    # times sqrt(1/3 + 1/2) = 0.02357, times t of 3 degrees of freedom, 3.1824: 7.50 points
     run = make_run(SEARCH, [*(fresh(1, score) for score in (0.70, 0.73, 0.76)), fresh(0, 0.50), fresh(0, 0.52)])
 
     assert verdict(run) == (
-        "The best configuration beats the baseline by 22.00 points (means of 3 and 2 fresh seeds), "
-        "more than the seed-to-seed spread of 2.58 points."
+        "The best configuration beats the baseline by 22.00 points (means of 3 and 2 fresh seeds); "
+        "the 95 % interval, +14.50 to +29.50 points, lies above 0: a reliable improvement."
     )
 
 
 def test_a_best_that_fresh_seeds_refute_is_said_to_be_worse(make_run: MakeRun) -> None:
     run = make_run(SEARCH, [fresh(1, 0.40), fresh(1, 0.41), fresh(0, 0.50), fresh(0, 0.51)])
 
+    # deviation and error 0.007071, times 4.3027: 3.04 points
     assert verdict(run) == (
-        "The best configuration is 10.00 points below the baseline (mean of 2 fresh seeds each), "
-        "more than the seed-to-seed spread of 0.71 points: keep the baseline."
+        "The best configuration is 10.00 points below the baseline (mean of 2 fresh seeds each); "
+        "the 95 % interval, -13.04 to -6.96 points, lies below 0: keep the baseline."
     )
 
 
@@ -51,8 +56,14 @@ def test_equal_means_are_no_improvement(make_run: MakeRun) -> None:
     run = make_run(SEARCH, [fresh(1, 0.5), fresh(1, 0.5), fresh(0, 0.5), fresh(0, 0.5)])
 
     assert verdict(run) == (
-        "The best configuration equals the baseline (mean of 2 fresh seeds each), "
-        "within the seed-to-seed spread of 0.00 points: not a reliable improvement."
+        "The best configuration equals the baseline (mean of 2 fresh seeds each); "
+        "the 95 % interval, +0.00 to +0.00 points, includes 0: not a reliable improvement; more seeds would tell."
+    )
+
+
+def test_a_search_without_a_baseline_has_only_a_best(make_run: MakeRun) -> None:
+    assert verdict(make_run(SEARCH, baseline_first=False)) == (
+        "This search ran no baseline: its best is trial 1, 60.00 %."
     )
 
 
@@ -133,7 +144,7 @@ def test_binomial_error_of_certain_answers_is_zero() -> None:
         (
             SEARCH,
             [fresh(1, 0.40), fresh(1, 0.41), fresh(0, 0.50), fresh(0, 0.51)],
-            "is 10.00 points below the baseline in WUPS@0.9 (mean of 2 fresh seeds each), more than the seed-to-seed",
+            "is 10.00 points below the baseline in WUPS@0.9 (mean of 2 fresh seeds each); the 95 % interval",
         ),
         (SEARCH, [fresh(1, 0.5), fresh(1, 0.5), fresh(0, 0.5), fresh(0, 0.5)], "equals the baseline in WUPS@0.9 (mean"),
         ([complete(0.75)], [], "Only the baseline is complete (75.00 % in WUPS@0.9), so"),

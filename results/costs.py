@@ -1,0 +1,101 @@
+"""What a search cost: time of its devices, well spent or not, and room on the disk."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from optuna.trial import FrozenTrial
+
+from results.lanes import lanes
+from results.record import COMPLETE, FAILED, PRUNED, STATES, Record, epochs
+from tuning.run_folder import SECONDS, RunFolder
+
+
+@dataclass(frozen=True)
+class Cost:
+    """A share of the time that the search's places for trials were there.
+
+    Attributes:
+        name: what it went into.
+        seconds: of one place.
+        useful: whether anything was learned from it.
+    """
+
+    name: str
+    seconds: float
+    useful: bool
+
+
+def time_spent(record: Record) -> list[Cost]:
+    """Where the time of all places for trials went, while at least one of them was at work.
+
+    There are as many places as trials ever ran at once.
+    """
+    trials = [*record.search, *record.confirmations]
+    ended = [trial for trial in trials if trial.datetime_start and trial.datetime_complete]
+    places = len({lane for _, lane in lanes(ended)})
+    states = {state: [t for t in record.search if STATES[t.state] == state] for state in (COMPLETE, PRUNED, FAILED)}
+    lost = [trial for trial in record.confirmations if STATES[trial.state] == FAILED]
+    repeated = [trial for trial in record.confirmations if STATES[trial.state] != FAILED]
+    trained, held = training_seconds(ended), sum(map(_span, ended))
+    return [
+        Cost("trained to the end", training_seconds(states[COMPLETE]), useful=True),
+        Cost("stopped early", training_seconds(states[PRUNED]), useful=True),
+        Cost("fresh seeds", training_seconds(repeated), useful=True),
+        Cost("failed", training_seconds([*states[FAILED], *lost]), useful=False),
+        Cost("starting, saving, waiting", max(0.0, held - trained), useful=False),
+        Cost("idle", max(0.0, places * busy_seconds(ended) - held), useful=False),
+    ]
+
+
+def training_seconds(trials: Iterable[FrozenTrial]) -> float:
+    """Training and scoring time of the trials' epochs."""
+    return sum(float(trial.user_attrs.get(SECONDS, 0)) for trial in trials)
+
+
+def seconds_saved(record: Record) -> float:
+    """What the trials that were stopped early would have needed to run to their end, each at its own pace."""
+    stopped = [trial for trial in record.search if STATES[trial.state] == PRUNED and epochs(trial)]
+    full = record.settings.get("fixed", {}).get("epochs", max(map(epochs, record.search), default=0))
+    rests = [(training_seconds([trial]) / epochs(trial), max(0, full - epochs(trial))) for trial in stopped]
+    return sum(pace * float(rest) for pace, rest in rests)
+
+
+def device_hours(record: Record) -> str:
+    """Training time in hours of the devices it was held on."""
+    hours = training_seconds([*record.search, *record.confirmations]) / 3600
+    gpus, cores = (record.settings.get(f"{kind}_per_trial") or 0 for kind in ("gpus", "cpus"))
+    return f"{hours * gpus:.3g} GPU hours" if gpus else f"{hours * (cores or 1):.3g} core hours"
+
+
+def disk_sizes(folder: RunFolder) -> dict[str, int]:
+    """Bytes of each file and folder in the run folder, the largest first."""
+    sizes = {entry.name: _size(entry) for entry in folder.path.iterdir()}
+    return dict(sorted(sizes.items(), key=lambda item: -item[1]))
+
+
+def _size(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() and not path.is_symlink() else [path]
+    return sum(file.lstat().st_size for file in files if not file.is_dir())
+
+
+def _span(trial: FrozenTrial) -> float:
+    duration = trial.duration
+    return duration.total_seconds() if duration else 0.0
+
+
+def busy_seconds(trials: Iterable[FrozenTrial]) -> float:
+    """Wall time in which at least one trial ran, from the trials that have ended; pauses between them do not count."""
+    spans = sorted(
+        (trial.datetime_start, trial.datetime_complete)
+        for trial in trials
+        if trial.datetime_start is not None and trial.datetime_complete is not None
+    )
+    merged: list[tuple[datetime, datetime]] = []
+    for start, end in spans:
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return sum((end - start).total_seconds() for start, end in merged)

@@ -1,0 +1,35 @@
+"""Which trial ran where: lanes of a timeline."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from optuna.trial import FrozenTrial
+
+from tuning.run_folder import WORKER
+
+Lane = tuple[str, int]
+"""A worker's name, empty where none was recorded, and which of the trials that it ran at the same time."""
+
+
+def lanes(trials: Iterable[FrozenTrial], until: datetime | None = None) -> list[tuple[FrozenTrial, Lane]]:
+    """Each trial that was started, with a lane in which no other trial ran at the same time.
+
+    A trial runs in its worker's lane; a worker that runs several at once has several. Where no worker was recorded,
+    a trial takes the lane that was free the longest.
+
+    Args:
+        trials: of one search or several studies of it.
+        until: when the trials that have not ended are taken to end.
+    """
+    started = [trial for trial in trials if trial.datetime_start and (trial.datetime_complete or until)]
+    free: dict[str, list[datetime]] = {}
+    placed = []
+    for trial in sorted(started, key=lambda trial: (trial.datetime_start, trial.number)):
+        worker = str(trial.user_attrs.get(WORKER, ""))
+        ends = free.setdefault(worker, [])
+        start, end = trial.datetime_start, trial.datetime_complete or until
+        open_lanes = [lane for lane, taken_until in enumerate(ends) if start and taken_until <= start]
+        lane = min(open_lanes, key=lambda lane: ends[lane], default=len(ends))
+        ends[lane : lane + 1] = [end] if end else []
+        placed.append((trial, (worker, lane)))
+    return placed

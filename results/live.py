@@ -1,0 +1,83 @@
+"""Optuna's dashboard over a run's journal, which it may read and not write."""
+
+from collections.abc import Callable, Iterable
+from importlib.util import find_spec
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, make_server
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+from san_core.errors import InputError
+from tuning.run_folder import RunFolder
+
+HOST = "127.0.0.1"
+"""The dashboard has no login, so only this machine may reach it."""
+
+PORT = 8080
+
+READS = {"GET", "HEAD"}
+
+
+class ReadOnlyJournal(JournalFileBackend):
+    """A journal file that is never written: the dashboard could delete a study under a running search."""
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Refuses.
+
+        Raises:
+            PermissionError: always.
+        """
+        raise PermissionError(f"the journal is only read here, {len(logs)} entries were not written")
+
+
+def dashboard(run: RunFolder) -> WSGIApplication:
+    """The dashboard over a run's journal; what would change the journal is answered with 403.
+
+    Raises:
+        InputError: if optuna-dashboard is not installed.
+    """
+    if find_spec("optuna_dashboard") is None:
+        raise InputError("--live needs optuna-dashboard, which is missing; to install it: pip install optuna-dashboard")
+    from optuna_dashboard import wsgi  # an extra
+
+    return _reading(wsgi(JournalStorage(ReadOnlyJournal(str(run.journal)))))
+
+
+def serve(run: RunFolder, port: int, say: Callable[[str], None]) -> None:
+    """Serves the dashboard until it is interrupted.
+
+    Args:
+        run: the search, which may be running.
+        port: on this machine; 0 takes a free one.
+        say: told the address.
+
+    Raises:
+        InputError: if optuna-dashboard is missing, the journal has no search, or the port is taken.
+    """
+    run.study()  # says now what is wrong with the journal
+    try:
+        server = make_server(HOST, port, dashboard(run), handler_class=_Quiet)
+    except OSError as error:
+        raise InputError(f"cannot serve on port {port}: {error.strerror}; choose another with --port") from error
+    with server:
+        say(f"Optuna dashboard of {run.path}: http://{HOST}:{server.server_port}/ (Ctrl-C ends it)")
+        server.serve_forever()
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002, ARG002 - as the base class has it
+        """Leaves requests out of what the person at the screen reads."""
+
+
+def _reading(application: WSGIApplication) -> WSGIApplication:
+    """Lets only requests through that read."""
+
+    def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if environ["REQUEST_METHOD"] in READS:
+            return application(environ, start_response)
+        start_response("403 Forbidden", [("Content-Type", "application/json")])
+        return [b'{"reason": "this dashboard only reads: a search may be writing the journal"}']
+
+    return answer
