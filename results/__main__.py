@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from results.record import Record, read
-from results.report import page_file, write, write_text
+from results.report import write, write_text
 from results.summary import as_json, print_overview, print_summary
 from san_core.command_line import CommandLine, number, run_command, say
 from san_core.errors import InputError
@@ -82,12 +82,12 @@ def _compare(records: Sequence[Record], out: Path | None, *, as_json_text: bool)
     print_overview(overview(runs))
     for line in contradictions(runs):
         print(line)
-    _list_files([place, *(page_file(record.folder) for record in records)])
+    _list_files([place, *(record.folder.report_page for record in records)])
 
 
 def print_files(folder: RunFolder) -> None:
     """Prints where the files lie, each path on a line of its own."""
-    _list_files([page_file(folder), folder.report, folder.trials_csv, folder.trials_parquet, folder.comparison_csv])
+    _list_files([folder.report_page, folder.report, folder.trials_csv, folder.trials_parquet, folder.comparison_csv])
 
 
 def _list_files(paths: Sequence[Path]) -> None:

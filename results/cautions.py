@@ -6,7 +6,7 @@ import pandas as pd
 
 from results.intervals import ENOUGH_SEEDS, Sample, difference_interval
 from results.noise import noise
-from results.record import COMPLETE, FAILED, STATES, Record
+from results.record import COMPLETE, FAILED, Record, state_of
 from results.seeds import seed_samples
 from results.tables import SCORE, STATE, TRIAL, best_trial, trial_table
 
@@ -67,5 +67,5 @@ def _surpassed(best: int, samples: dict[int, Sample]) -> str:
 
 
 def _failed(record: Record) -> str:
-    count = sum(STATES[trial.state] == FAILED for trial in record.search)
+    count = sum(state_of(trial) == FAILED for trial in record.search)
     return f"{count} of {len(record.search)} trials failed: what they would have scored is not known." if count else ""

@@ -11,8 +11,7 @@ from results.costs import busy_seconds, training_seconds
 from results.display import show_duration, show_percent, show_value
 from results.intervals import Sample, mean_interval
 from results.page import figure_data, render
-from results.record import COMPLETE, STATES, Record, best_score
-from results.report import page_file
+from results.record import COMPLETE, Record, best_score, state_of
 from results.run_figures import progress_plots
 from results.seeds import seed_samples
 from results.tables import best_trial, trial_table
@@ -71,7 +70,7 @@ def comparison_page(records: Mapping[str, Record], place: Path) -> str:
         overview=overview(records),
         values=best_values(records),
         verdicts={name: verdict(record) for name, record in records.items()},
-        links={name: os.path.relpath(page_file(r.folder).resolve(), folder) for name, r in records.items()},
+        links={name: os.path.relpath(r.folder.report_page.resolve(), folder) for name, r in records.items()},
         cautions=contradictions(records),
         plots=plots,
         data=figure_data(plots),
@@ -85,7 +84,7 @@ def _row(name: str, record: Record) -> dict[str, str]:
     fresh = show_percent(sample.mean)
     if sample.count > 1:
         fresh += f" ± {100 * interval.half:.2f} ({sample.count} seeds)"
-    complete = sum(STATES[trial.state] == COMPLETE for trial in record.search)
+    complete = sum(state_of(trial) == COMPLETE for trial in record.search)
     scores = {trial.number: best_score(trial) for trial in record.search}
     return {
         RUN: name,

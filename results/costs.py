@@ -8,7 +8,7 @@ from pathlib import Path
 from optuna.trial import FrozenTrial
 
 from results.lanes import lanes
-from results.record import COMPLETE, FAILED, PRUNED, STATES, Record, epochs
+from results.record import COMPLETE, DIVERGED, FAILED, PRUNED, Record, epochs, state_of
 from tuning.run_folder import SECONDS, RunFolder
 
 
@@ -35,13 +35,16 @@ def time_spent(record: Record) -> list[Cost]:
     trials = [*record.search, *record.confirmations]
     ended = [trial for trial in trials if trial.datetime_start and trial.datetime_complete]
     places = len({lane for _, lane in lanes(ended)})
-    states = {state: [t for t in record.search if STATES[t.state] == state] for state in (COMPLETE, PRUNED, FAILED)}
-    lost = [trial for trial in record.confirmations if STATES[trial.state] == FAILED]
-    repeated = [trial for trial in record.confirmations if STATES[trial.state] != FAILED]
+    states = {
+        state: [t for t in record.search if state_of(t) == state] for state in (COMPLETE, PRUNED, DIVERGED, FAILED)
+    }
+    lost = [trial for trial in record.confirmations if state_of(trial) == FAILED]
+    repeated = [trial for trial in record.confirmations if state_of(trial) != FAILED]
     trained, held = training_seconds(ended), sum(map(_span, ended))
     return [
         Cost("trained to the end", training_seconds(states[COMPLETE]), useful=True),
         Cost("stopped early", training_seconds(states[PRUNED]), useful=True),
+        Cost("diverged", training_seconds(states[DIVERGED]), useful=True),
         Cost("fresh seeds", training_seconds(repeated), useful=True),
         Cost("failed", training_seconds([*states[FAILED], *lost]), useful=False),
         Cost("starting, saving, waiting", max(0.0, held - trained), useful=False),
@@ -56,7 +59,7 @@ def training_seconds(trials: Iterable[FrozenTrial]) -> float:
 
 def seconds_saved(record: Record) -> float:
     """What the trials that were stopped early would have needed to run to their end, each at its own pace."""
-    stopped = [trial for trial in record.search if STATES[trial.state] == PRUNED and epochs(trial)]
+    stopped = [trial for trial in record.search if state_of(trial) == PRUNED and epochs(trial)]
     full = record.settings.get("fixed", {}).get("epochs", max(map(epochs, record.search), default=0))
     rests = [(training_seconds([trial]) / epochs(trial), max(0, full - epochs(trial))) for trial in stopped]
     return sum(pace * float(rest) for pace, rest in rests)

@@ -8,7 +8,7 @@ from optuna.trial import FrozenTrial
 
 from results.costs import busy_seconds, training_seconds
 from results.display import show_duration, show_value
-from results.record import COMPLETE, FAILED, PRUNED, RUNNING, STATES, WAITING, Record, reason
+from results.record import COMPLETE, DIVERGED, FAILED, PRUNED, RUNNING, WAITING, Record, reason, state_of
 
 CAUTION = (
     "The {metric} in the search is that of the best epoch on the validation questions, and the best configuration was "
@@ -63,13 +63,14 @@ def count_lines(record: Record) -> list[str]:
             f"Left out: {record.left_out} trials not trained here: copied from an earlier run, or chosen twice."
         )
     if record.stopped_by:
-        lines.append(f"Stopped before its last trial: {record.stopped_by}.")
+        lines.append(f"The search ended: {record.stopped_by}.")
     return lines
 
 
 def _count_line(name: str, trials: Sequence[FrozenTrial]) -> str:
-    states = [STATES[trial.state] for trial in trials]
-    counts = ", ".join(f"{states.count(state)} {state}" for state in (COMPLETE, PRUNED, FAILED, RUNNING))
+    states = [state_of(trial) for trial in trials]
+    shown = [COMPLETE, PRUNED, *([DIVERGED] if DIVERGED in states else []), FAILED, RUNNING]
+    counts = ", ".join(f"{states.count(state)} {state}" for state in shown)
     trained = training_seconds(trials)
     times = f"{show_duration(trained)} of trial time in {show_duration(busy_seconds(trials))} of wall time"
     return f"{name}: {len(trials) - states.count(WAITING)} trials run ({counts}), {times}."
@@ -110,7 +111,7 @@ def failures(record: Record) -> list[tuple[str, int, str]]:
         (study, trial.number, reason(trial))
         for study, trials in studies
         for trial in trials
-        if STATES[trial.state] == FAILED
+        if state_of(trial) == FAILED
     ]
 
 

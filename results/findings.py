@@ -12,7 +12,7 @@ from results.display import show_duration, show_value
 from results.facts import show_range
 from results.importance import FEWEST
 from results.noise import noise
-from results.record import COMPLETE, PRUNED, STATES, Record, best_score
+from results.record import COMPLETE, PRUNED, Record, best_score, state_of
 from results.tables import best_trial
 from san_core.config import TrainingConfig
 
@@ -85,7 +85,7 @@ def _edges(record: Record) -> str:
 
 def _more_trials(record: Record) -> str:
     """Holds what the later half of the trials added against what chance explains."""
-    ended = [trial for trial in record.search if STATES[trial.state] in {COMPLETE, PRUNED}]
+    ended = [trial for trial in record.search if state_of(trial) in {COMPLETE, PRUNED}]
     if len(ended) < FEWEST_ENDED:
         return f"More trials would likely help: the {len(ended)} scored so far are too few to show a trend."
     ended.sort(key=lambda trial: (trial.datetime_complete is None, trial.datetime_complete, trial.number))
@@ -105,7 +105,7 @@ def _more_trials(record: Record) -> str:
 
 
 def _saved(record: Record) -> str:
-    stopped = sum(STATES[trial.state] == PRUNED for trial in record.search)
+    stopped = sum(state_of(trial) == PRUNED for trial in record.search)
     if not stopped:
         return "No trial was stopped early, so pruning saved nothing."
     saved, spent = seconds_saved(record), training_seconds(record.search)
@@ -124,4 +124,4 @@ def _best(record: Record) -> FrozenTrial | None:
 
 def _best_of(trials: list[FrozenTrial]) -> float:
     """The best score of those that are complete; NaN where none is."""
-    return max((best_score(trial) for trial in trials if STATES[trial.state] == COMPLETE), default=math.nan)
+    return max((best_score(trial) for trial in trials if state_of(trial) == COMPLETE), default=math.nan)

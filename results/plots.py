@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial
 from results import record as reading
 from results.display import show_percent, show_value
 from results.lanes import Lane, lanes
-from results.record import COMPLETE, STATES, Record
+from results.record import COMPLETE, Record, state_of
 from results.seeds import seed_scores
 from results.tables import CONFIG, SCORE, STATE, TRIAL, config_names, trial_table
 from tuning.run_folder import SECONDS
@@ -49,7 +49,7 @@ def label(trial: FrozenTrial) -> str:
     """A trial's number, state, score and parameters, a line each."""
     score = show_percent(reading.best_score(trial))
     values = [f"{name} {show_value(name, value)}" for name, value in trial.params.items()]
-    return "<br>".join([f"trial {trial.number}, {STATES[trial.state]}, {score}", *values])
+    return "<br>".join([f"trial {trial.number}, {state_of(trial)}, {score}", *values])
 
 
 def history(table: pd.DataFrame) -> pd.DataFrame:
@@ -61,7 +61,7 @@ def curves(record: Record) -> pd.DataFrame:
     """Every scored epoch of every trial: trial, config, state, label, epoch, score."""
     names = config_names(record)
     rows = [
-        (trial.number, names.get(trial.number, PLAIN), STATES[trial.state], label(trial), epoch, score)
+        (trial.number, names.get(trial.number, PLAIN), state_of(trial), label(trial), epoch, score)
         for trial in record.search
         for epoch, score in reading.epoch_scores(trial).items()
     ]
@@ -80,7 +80,7 @@ def with_gaps(table: pd.DataFrame) -> pd.DataFrame:
 def timeline(record: Record) -> pd.DataFrame:
     """Which trial ran where and when: lane, start, end, kind, label; trials that still run end at the last news."""
     until = last_news([*record.search, *record.confirmations])
-    kinds = {id(trial): STATES[trial.state] for trial in record.search}
+    kinds = {id(trial): state_of(trial) for trial in record.search}
     placed = lanes([*record.search, *record.confirmations], until)
     names = lane_names([lane for _, lane in placed])
     rows = [
@@ -119,7 +119,7 @@ def progress(record: Record) -> pd.DataFrame:
     ended = [trial for trial in record.search if trial.state.is_finished()]
     ended.sort(key=lambda trial: (trial.datetime_complete is None, trial.datetime_complete, trial.number))
     scores = pd.Series(
-        [reading.best_score(trial) if STATES[trial.state] == COMPLETE else float("nan") for trial in ended],
+        [reading.best_score(trial) if state_of(trial) == COMPLETE else float("nan") for trial in ended],
         dtype="float64",
     )
     hours = pd.Series([float(trial.user_attrs.get(SECONDS, 0)) / 3600 for trial in ended], dtype="float64")

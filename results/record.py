@@ -8,9 +8,11 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from san_core.errors import InputError
-from tuning.run_folder import BASELINE_TRIAL, CONFIRMATION, REASON, SEARCH, RunFolder, is_own
+from tuning import run_folder
+from tuning.run_folder import BASELINE_TRIAL, CONFIRMATION, REASON, SEARCH, STOPPED_BY, RunFolder, is_own
 
-COMPLETE, PRUNED, FAILED, RUNNING, WAITING = "complete", "pruned", "failed", "running", "waiting"
+COMPLETE, PRUNED, DIVERGED, FAILED = "complete", "pruned", "diverged", "failed"
+RUNNING, WAITING = "running", "waiting"
 
 STATES = {
     TrialState.COMPLETE: COMPLETE,
@@ -20,9 +22,6 @@ STATES = {
     TrialState.WAITING: WAITING,
 }
 """Optuna's states of a trial, in the words of tables and reports."""
-
-STOPPED_BY = "stopped_by"
-"""Attribute of the search's study: what ended it before its last trial."""
 
 ACCURACY = "accuracy"
 """Name and title of the metric of a run whose settings name none."""
@@ -39,7 +38,7 @@ class Record:
         search: the trials that this search trains itself, by number.
         confirmations: the trials that repeat some of them under fresh seeds, by number.
         left_out: how many trials of the journal are copies of another run's or of one another, which were not trained.
-        stopped_by: what ended the search before its last trial; empty where nothing did.
+        stopped_by: what ended the search; empty where it has not ended.
     """
 
     folder: RunFolder
@@ -98,6 +97,11 @@ def read(source: Source) -> Record:
     search = [trial for trial in found if is_own(trial)]
     left_out = len(found) - len(search)
     return Record(source, source.settings, environment, search, confirmations, left_out, str(stopped_by or ""))
+
+
+def state_of(trial: FrozenTrial) -> str:
+    """A trial's state in the words of reports. Optuna keeps a diverged trial as complete, with the lowest score."""
+    return DIVERGED if run_folder.DIVERGED in trial.user_attrs else STATES[trial.state]
 
 
 def epoch_scores(trial: FrozenTrial) -> dict[int, float]:

@@ -8,12 +8,7 @@ from results.page import page
 from results.record import Source, read
 from results.tables import comparison, trial_table
 from san_core.errors import InputError
-from tuning.run_folder import RunFolder, write_whole
-
-
-def page_file(folder: RunFolder) -> Path:
-    """Where a run's report for a browser is."""
-    return folder.report.with_suffix(".html")
+from tuning.run_folder import write_whole
 
 
 def write(run: Source) -> None:
@@ -30,7 +25,7 @@ def write(run: Source) -> None:
     _replace(folder.trials_parquet, lambda path: trials.to_parquet(path, index=False))
     _replace(folder.comparison_csv, lambda path: comparison(record).to_csv(path, index=False))
     write_text(folder.report, markdown(record))
-    write_text(page_file(folder), page(record))
+    write_text(folder.report_page, page(record))
 
 
 def write_text(path: Path, text: str) -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 from optuna.trial import FrozenTrial
 
 from results import record as reading
-from results.record import COMPLETE, PRUNED, STATES, Record, Source, read
+from results.record import COMPLETE, PRUNED, Record, Source, read, state_of
 from tuning.run_folder import CONFIRMS, SECONDS, SEED
 
 RANK = "rank"
@@ -92,7 +92,7 @@ def trial_table(run: Source) -> pd.DataFrame:
         EPOCHS: pd.Series([reading.epochs(trial) for trial in trials], dtype="int64"),
         TIME: pd.Series([trial.user_attrs.get(SECONDS, math.nan) for trial in trials], dtype="float64"),
         TRIAL_SEED: _whole([trial.user_attrs.get(SEED) for trial in trials]),
-        STATE: _words(STATES[trial.state] for trial in trials),
+        STATE: _words(state_of(trial) for trial in trials),
         END: _words(reading.reason(trial) for trial in trials),
     }
     return pd.DataFrame(columns)
@@ -106,7 +106,7 @@ def parameter_columns(table: pd.DataFrame) -> list[str]:
 
 def best_trial(run: Source) -> int | None:
     """Number of the trial that is ranked first, if any trial is complete."""
-    complete = [trial for trial in read(run).search if _is_ranked(trial) and STATES[trial.state] == COMPLETE]
+    complete = [trial for trial in read(run).search if _is_ranked(trial) and state_of(trial) == COMPLETE]
     return min(complete, key=_order).number if complete else None
 
 
@@ -125,7 +125,7 @@ def confirmation_table(run: Source) -> pd.DataFrame:
         CONFIRMED: _whole(repeats),
         TRIAL_SEED: _whole([trial.user_attrs.get(SEED) for trial in trials]),
         SCORE: pd.Series([reading.best_score(trial) for trial in trials], dtype="float64"),
-        STATE: _words(STATES[trial.state] for trial in trials),
+        STATE: _words(state_of(trial) for trial in trials),
         END: _words(reading.reason(trial) for trial in trials),
     }
     return pd.DataFrame(columns)
@@ -163,14 +163,14 @@ def comparison(run: Source) -> pd.DataFrame:
 
 
 def _is_ranked(trial: FrozenTrial) -> bool:
-    return STATES[trial.state] in {COMPLETE, PRUNED} and not math.isnan(reading.best_score(trial))
+    return state_of(trial) in {COMPLETE, PRUNED} and not math.isnan(reading.best_score(trial))
 
 
 def _order(trial: FrozenTrial) -> tuple[float, ...]:
     if not _is_ranked(trial):
         return (2, trial.number)
     score, epochs = reading.best_score(trial), reading.epochs(trial)
-    if STATES[trial.state] == COMPLETE:
+    if state_of(trial) == COMPLETE:
         return (0, -score, epochs, trial.number)
     return (1, -epochs, -score, trial.number)
 
@@ -178,7 +178,7 @@ def _order(trial: FrozenTrial) -> tuple[float, ...]:
 def _baseline_score(record: Record) -> float:
     """The finished baseline's score; NaN where it has not finished."""
     baseline = next((trial for trial in record.search if trial.number == record.baseline_trial), None)
-    if baseline is None or STATES[baseline.state] != COMPLETE:
+    if baseline is None or state_of(baseline) != COMPLETE:
         return math.nan
     return reading.best_score(baseline)
 

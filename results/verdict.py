@@ -6,7 +6,7 @@ import pandas as pd
 
 from results import record as reading
 from results.intervals import ENOUGH_SEEDS, Sample, binomial_error, difference_interval
-from results.record import ACCURACY, COMPLETE, STATES, Record, Source, read
+from results.record import ACCURACY, COMPLETE, Record, Source, read, state_of
 from results.tables import BASELINE, BEST, CONFIG, DEVIATION, MEAN, SCORE, SEEDS, TRIAL, comparison
 
 
@@ -77,7 +77,7 @@ def _nothing_complete(record: Record) -> str:
 
 def _baseline_is_best(record: Record, best: pd.Series) -> str:
     reached = f"{100 * best[SCORE]:.2f} %{_in_metric(record)}"
-    others = sum(STATES[trial.state] == COMPLETE for trial in record.search) - 1
+    others = sum(state_of(trial) == COMPLETE for trial in record.search) - 1
     if not others:
         return f"Only the baseline is complete ({reached}), so there is nothing to compare it with."
     return (
@@ -91,7 +91,7 @@ def _no_baseline(record: Record, best: pd.Series) -> str:
         reached = f"{100 * best[SCORE]:.2f} %{_in_metric(record)}"
         return f"This search ran no baseline: its best is trial {best[TRIAL]}, {reached}."
     baseline = next((trial for trial in record.search if trial.number == record.baseline_trial), None)
-    why = "missing" if baseline is None else reading.reason(baseline) or STATES[baseline.state]
+    why = "missing" if baseline is None else reading.reason(baseline) or state_of(baseline)
     return (
         f"The baseline did not finish ({why}), so the best configuration (trial {best[TRIAL]}, "
         f"{100 * best[SCORE]:.2f} %{_in_metric(record)}) has nothing to be compared with."

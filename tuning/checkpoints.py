@@ -13,6 +13,7 @@ from pyarrow import fs
 
 from san_core.errors import InputError
 from san_core.training import EpochResult, Training
+from tuning.run_folder import RunFolder
 
 SECONDS_BETWEEN = float(os.environ.get("SAN_CHECKPOINT_SECONDS", "10"))
 """Training time an interruption may cost; putting aside more often would slow small trials down."""
@@ -68,6 +69,14 @@ class Checkpoints:
 
     def _path(self, number: int) -> str:
         return f"{self._folder}/trial-{number:04d}.pt"
+
+
+def checkpoint_place(run: RunFolder, study_name: str) -> str:
+    """Where a study's checkpoints are: in the run folder, or in the storage the search was told."""
+    storage = run.settings.get("storage")
+    if storage is None:
+        return str((run.checkpoints / study_name).resolve())
+    return f"{storage.rstrip('/')}/{run.path.resolve().name}/{study_name}"
 
 
 class Clock:

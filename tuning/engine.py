@@ -16,7 +16,7 @@ from optuna.trial import TrialState
 from ray import tune
 
 from san_core.errors import InputError
-from tuning.checkpoints import Checkpoints
+from tuning.checkpoints import Checkpoints, checkpoint_place
 from tuning.placement import Resources
 from tuning.ray_watch import ray_watched
 from tuning.run_folder import RunFolder, is_own
@@ -117,20 +117,11 @@ class Limits:
         slots: trials that run at once.
         max_failures: how often a trial whose worker fails goes on from its checkpoint before it counts as failed.
         keep: how many of the best finished trials keep their checkpoint.
-        storage: where checkpoints go; None for the run folder.
     """
 
     slots: int
     max_failures: int = 2
     keep: int = 3
-    storage: str | None = None
-
-
-def checkpoint_place(run: RunFolder, study_name: str, storage: str | None) -> str:
-    """Where a study's checkpoints are: in the run folder, or in a folder of the storage named like the run."""
-    if storage is None:
-        return str((run.checkpoints / study_name).resolve())
-    return f"{storage.rstrip('/')}/{run.path.resolve().name}/{study_name}"
 
 
 def run_trials(
@@ -150,7 +141,7 @@ def run_trials(
     """
     name = study.optuna.study_name
     shutil.rmtree(run.ray / name, ignore_errors=True)
-    place = checkpoint_place(run, name, limits.storage)
+    place = checkpoint_place(run, name)
     tidy = _KeepBest(Checkpoints(place), study.optuna, limits.keep)
     tidy()
     loan = Loan(study, slots=limits.slots, common={SHARED: shared, CHECKPOINTS: place}, on_end=tidy)

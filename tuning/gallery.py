@@ -11,7 +11,7 @@ import matplotlib as mpl
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 from PIL import Image
 
 from san_core.command_line import say
@@ -24,8 +24,9 @@ from san_core.errors import InputError
 from san_core.evaluation import predict_split
 from san_core.hardware import autocast
 from san_core.training import Training
-from tuning.checkpoints import TrialCheckpoint
-from tuning.run_folder import SEARCH, SEED, RunFolder, is_own, write_json
+from tuning.checkpoints import Checkpoints, checkpoint_place
+from tuning.run_folder import SEARCH, SEED, RunFolder, write_json
+from tuning.study import best_trial
 
 INDEX = "gallery.json"
 
@@ -77,19 +78,6 @@ def write_gallery(run: RunFolder, count: int = 12) -> None:
         say(f"There is no gallery: cannot write {run.gallery}: {error.strerror}.")
 
 
-def best_own_trial(run: RunFolder) -> FrozenTrial:
-    """The best complete trial that the search trained itself, the earliest of equals.
-
-    Raises:
-        InputError: if there is none.
-    """
-    trials = run.study().get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    best = max(filter(is_own, trials), key=lambda trial: (trial.value or 0.0, -trial.number), default=None)
-    if best is None:
-        raise InputError("no trial is complete")
-    return best
-
-
 def choose(right: NDArray[np.bool_], count: int, seed: int) -> list[int]:
     """Rows of right and of wrong answers, half and half where there are enough of both; the right ones first.
 
@@ -106,7 +94,10 @@ def choose(right: NDArray[np.bool_], count: int, seed: int) -> list[int]:
 
 def _look(run: RunFolder, count: int) -> tuple[list[tuple[Question, Look, Image.Image | None]], str]:
     """Questions with what the network says to them and their pictures, and what the gallery is of."""
-    trial, data = best_own_trial(run), PreparedData.open(Path(run.setting("data")))
+    trial = best_trial(run.study())
+    if trial is None:
+        raise InputError("no trial is complete")
+    data = PreparedData.open(Path(run.setting("data")))
     training = _trained(run, trial, data)
     split, questions = data.split("validation"), data.asked("validation")
     said = predict_split(training.model, data, split, training.config.precision).answers
@@ -130,11 +121,10 @@ def _trained(run: RunFolder, trial: FrozenTrial, data: PreparedData) -> Training
     """The trial's training as it was when it ended."""
     settings = {**run.setting("fixed"), **trial.params, "seed": trial.user_attrs.get(SEED, 0)}
     training = Training(TrainingConfig.from_dict(settings), data, metric=run.settings.get("metric"))
-    checkpoint = TrialCheckpoint(run.checkpoints / SEARCH, trial.number)
     try:
-        found = checkpoint.load(training)
+        found = Checkpoints(checkpoint_place(run, SEARCH)).load(trial.number, training)
     except (OSError, RuntimeError, LookupError, ValueError, TypeError, EOFError, UnpicklingError) as error:
-        raise InputError(f"checkpoint {checkpoint.path} is damaged or of another version") from error
+        raise InputError(f"the checkpoint of trial {trial.number} is damaged or of another version") from error
     if found is None:
         raise InputError(f"trial {trial.number}, the best, has no checkpoint; --keep 1 or more keeps it")
     return training

@@ -188,7 +188,7 @@ def _plan(options: argparse.Namespace, run: RunFolder, space: SearchSpace, place
             gpus=placement.gpus,
             signs=not options.no_dashboard,
         ),
-        limits=Limits(placement.slots, settings["max_failures"], settings["keep"], settings["storage"]),
+        limits=Limits(placement.slots, settings["max_failures"], settings["keep"]),
         rules=StopRules(**{name: settings[name] for name in BOUNDS}, gpus=placement.gpus),
         beforehand=lambda: [
             *first_trials(baseline, settings["try_first"]),

@@ -46,6 +46,9 @@ WORKER = "worker"
 CONFIRMS = "confirms"
 """Attribute of a confirmation's trial: number of the search's trial it repeats."""
 
+DIVERGED = "diverged"
+"""Trial attribute of one that was stopped because going on was useless."""
+
 BASELINE = "baseline"
 """Trial attribute of the baseline configuration's trial."""
 
@@ -80,6 +83,7 @@ class RunFolder:
         self.trials_parquet = path / "trials.parquet"
         self.comparison_csv = path / "comparison.csv"
         self.report = path / "report.md"
+        self.report_page = path / "report.html"
         self.log = path / "search.log"
         self.ray = path / "ray"
         self.checkpoints = path / "checkpoints"

@@ -14,6 +14,7 @@ from results.report import write
 from san_core.command_line import run_command, say
 from san_core.data.prepared import PreparedData
 from tuning.engine import ray_session, run_trials
+from tuning.gallery import write_gallery
 from tuning.open_study import open_confirmation, open_search
 from tuning.options import parse_options
 from tuning.plan import Plan, new_plan, resumed_plan
@@ -48,6 +49,8 @@ def _search(plan: Plan, *, address: str | None, as_json: bool) -> int:
     except KeyboardInterrupt:
         interrupted = True
     best = best_trial(study.optuna)
+    if best and not interrupted:
+        write_gallery(run)
     _write_results(run, best)
     if interrupted:
         say(f"interrupted; to go on: {_program('python')} -m tuning.search --resume {shlex.quote(str(run.path))}")
@@ -85,7 +88,7 @@ def _print_results(run: RunFolder, best: FrozenTrial | None, seconds: float, *, 
         print(json.dumps({"run": str(run.path), "seconds": round(seconds, 1), **summary.as_json(run)}))
         return
     summary.print_summary(run)
-    print(f"\ntime {int(seconds) // 60} min {int(seconds) % 60} s; report: {run.report}")
+    print(f"\ntime {int(seconds) // 60} min {int(seconds) % 60} s; report: {run.report_page}")
     if not best:
         return
     python, path, model = (shlex.quote(str(part)) for part in (_program("python"), run.path, run.retrained / "best"))

@@ -14,14 +14,11 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
 from tuning.discrete import configurations
-from tuning.run_folder import BASELINE, DUPLICATE_OF, REASON, SECONDS, SEED, STOPPED_BY, WORKER, is_own
+from tuning.run_folder import BASELINE, DIVERGED, DUPLICATE_OF, REASON, SECONDS, SEED, STOPPED_BY, WORKER, is_own
 from tuning.stop_rules import StopRules
 
 DUPLICATES = 50
 """So many draws in a row that were tried before end the search."""
-
-DIVERGED = "diverged"
-"""Name of the constraint that a diverged trial breaks."""
 
 
 @dataclass
@@ -189,6 +186,7 @@ class Study:
         if error or not live.scores:
             told = self.optuna.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
         elif live.diverged:
+            trial.set_user_attr(DIVERGED, True)
             if isinstance(self.optuna.sampler, TPESampler):  # a Gaussian process wants all trials or none to have one
                 trial.set_constraint(DIVERGED, 1.0)
             told = self.optuna.tell(trial, 0.0, skip_if_finished=True)
@@ -281,5 +279,5 @@ def _configuration(trial: FrozenTrial | optuna.Trial) -> tuple[tuple[str, Any], 
 def best_trial(study: optuna.Study) -> FrozenTrial | None:
     """The complete trial of this search with the best score, the earliest of equals; None if there is none."""
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    own = [trial for trial in complete if is_own(trial) and not trial.constraints]
+    own = [trial for trial in complete if is_own(trial) and DIVERGED not in trial.user_attrs]
     return max(own, key=lambda trial: (trial.value, -trial.number), default=None)

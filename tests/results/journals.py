@@ -7,7 +7,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from tuning.run_folder import CONFIRMS, REASON, SECONDS, SEED, RunFolder
+from tuning.run_folder import CONFIRMS, DIVERGED, REASON, SECONDS, SEED, RunFolder
 
 BASELINE = {"learning_rate": 4e-4, "momentum": 0.9, "dropout": 0.5, "embedding_size": 500}
 
@@ -87,6 +87,14 @@ def complete(*scores: float, seed: int = 1, seconds: float = 30.0, **rest: Any) 
 
 def pruned(*scores: float, why: str = "pruned", **rest: Any) -> FrozenTrial:  # noqa: ANN401
     return trial(*scores, state=TrialState.PRUNED, **{SEED: 1, SECONDS: 10.0, REASON: why}, **rest)
+
+
+def diverged(*scores: float, **rest: Any) -> FrozenTrial:  # noqa: ANN401
+    """One that was stopped because going on was useless: the lowest score, whatever it had reached."""
+    made = trial(*scores, **{SEED: 1, SECONDS: 20.0, REASON: "diverged in epoch 2: the loss is nan"}, **rest)
+    made.values = [0.0]
+    made.user_attrs[DIVERGED] = True
+    return made
 
 
 def failed(*scores: float, why: str) -> FrozenTrial:

@@ -19,7 +19,7 @@ from results.comparing import comparison_page, contradictions, named
 from results.page import page
 from results.pictures import pictures
 from results.record import read
-from results.report import page_file, write
+from results.report import write
 from tuning.run_folder import SEARCH, RunFolder, write_json
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -92,10 +92,10 @@ def errors(browser: webdriver.Chrome) -> list[str]:
 @pytest.mark.parametrize("width", [DESK, PHONE])
 def test_the_report_opens_offline_at_any_width(browser: webdriver.Chrome, run: RunFolder, width: int) -> None:
     write(run)
-    asked = show(browser, page_file(run), width)
+    asked = show(browser, run.report_page, width)
 
     assert errors(browser) == []
-    assert asked == [page_file(run).as_uri()]
+    assert asked == [run.report_page.as_uri()]
     sections = [section.get_attribute("id") for section in browser.find_elements(By.TAG_NAME, "section")]
     assert sections == ["glance", "plots", "slices", "seeds", "gallery", "trials", "compute", "setup"]
     keys = {canvas.get_attribute("data-plot") for canvas in browser.find_elements(By.CSS_SELECTOR, "[data-plot]")}
@@ -115,7 +115,7 @@ def test_the_report_follows_the_readers_theme(browser: webdriver.Chrome, run: Ru
         feature = {"name": "prefers-color-scheme", "value": theme}
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
         if theme == "light":
-            show(browser, page_file(run), DESK)
+            show(browser, run.report_page, DESK)
         seen = list(colors.values())
         wait_until(lambda seen=seen: browser.execute_script(fill) not in [*seen, None])  # it is drawn again
         body = browser.find_element(By.TAG_NAME, "body").value_of_css_property("background-color")
@@ -132,7 +132,7 @@ def test_the_report_follows_the_readers_theme(browser: webdriver.Chrome, run: Ru
 
 def test_the_trials_can_be_sorted(browser: webdriver.Chrome, run: RunFolder) -> None:
     write(run)
-    show(browser, page_file(run), DESK)
+    show(browser, run.report_page, DESK)
     heading = browser.find_element(By.XPATH, "//th/button[text()='dropout']")
     column = browser.execute_script("return arguments[0].parentElement.cellIndex", heading)
     script = "return [...document.querySelectorAll('.sortable tbody tr')].map(r => +r.cells[arguments[0]].dataset.v)"
@@ -159,7 +159,7 @@ def test_several_runs_are_compared(browser: webdriver.Chrome, make_run: MakeRun,
     assert rows[0].startswith("first easy_vqa san tpe median 2 (2 complete) accuracy 70.00 % (trial 1) 61.00 % ± 12.71")
     assert rows[1].startswith("demo easy_vqa san gp median 2 (2 complete) accuracy 80.00 % (trial 1)")
     links = [link.get_attribute("href") for link in browser.find_elements(By.CSS_SELECTOR, ".verdicts a")]
-    assert links == [page_file(record.folder).as_uri() for record in records.values()]
+    assert links == [record.folder.report_page.as_uri() for record in records.values()]
     assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
 
 
@@ -198,7 +198,7 @@ def test_the_report_says_what_stopped_the_search(make_run: MakeRun) -> None:
     run = make_run([complete(0.5)])
     run.study(SEARCH).set_user_attr("stopped_by", "budget of 30 min used up")
 
-    assert "Stopped before its last trial: budget of 30 min used up." in page(run)
+    assert "The search ended: budget of 30 min used up." in page(run)
 
 
 def test_a_damaged_gallery_is_told_of(run: RunFolder) -> None:
@@ -211,7 +211,7 @@ def test_a_damaged_gallery_is_told_of(run: RunFolder) -> None:
 def test_a_report_can_be_made_before_the_first_trial(browser: webdriver.Chrome, make_run: MakeRun) -> None:
     run = make_run([])
     write(run)
-    show(browser, page_file(run), DESK)
+    show(browser, run.report_page, DESK)
 
     assert errors(browser) == []
     assert "No trial was started" in browser.find_element(By.TAG_NAME, "main").text
@@ -227,7 +227,7 @@ def test_a_thousand_trials_are_quickly_made_and_opened(browser: webdriver.Chrome
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     browser.get("about:blank")
     started = time.monotonic()
-    browser.get(page_file(run).as_uri())
+    browser.get(run.report_page.as_uri())
     wait_until(lambda: browser.find_elements(By.CSS_SELECTOR, "[data-plot=history] svg.main-svg"))
     opened = time.monotonic() - started
 

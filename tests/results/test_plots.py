@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from journals import BASELINE, RANGES, START, MakeRun, complete, failed, fresh, pruned, trial
+from journals import BASELINE, RANGES, START, MakeRun, complete, diverged, failed, fresh, pruned, trial
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
@@ -160,17 +160,19 @@ def test_time_is_split_into_useful_and_wasted(make_run: MakeRun) -> None:
         complete(0.5, seconds=500, minutes=(0, 10)),
         pruned(0.4, minutes=(0, 1)),
         trial(0.3, state=TrialState.FAIL, minutes=(1, 3), **{SECONDS: 60.0}),
+        diverged(0.9, 0.0, minutes=(3, 4)),
     ]
     spent = {cost.name: (cost.seconds, cost.useful) for cost in time_spent(read(make_run(trials)))}
 
-    # Two places for 600 s; the trials held them for 600 + 60 + 120 s, and trained for 500 + 10 + 60 s of those.
+    # Two places for 600 s; the trials held them for 600 + 60 + 120 + 60 s, and trained for 500 + 10 + 60 + 20 s.
     assert spent == {
         "trained to the end": (500, True),
         "stopped early": (10, True),
+        "diverged": (20, True),
         "fresh seeds": (0, True),
         "failed": (60, False),
-        "starting, saving, waiting": (210, False),
-        "idle": (420, False),
+        "starting, saving, waiting": (250, False),
+        "idle": (360, False),
     }
 
 

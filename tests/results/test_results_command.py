@@ -10,7 +10,6 @@ from journals import WUPS, MakeRun, complete, failed, fresh
 from rich.console import Console
 
 from results.display import show_trials
-from results.report import page_file
 from results.summary import fit
 from results.tables import parameter_columns, trial_table
 from tuning.run_folder import RunFolder
@@ -38,7 +37,7 @@ def test_the_command_prints_the_result_and_writes_the_files(run: RunFolder) -> N
     assert ["1", "11", "4.0e-04", "0.9", "0.5", "500", "79.00", "%", "+16.50", "complete"] in lines
     assert "Best 10 of 12 trials" in done.stdout
     assert "The best configuration beats the baseline by 16.50 points (one run each), more than" in done.stdout
-    for path in (page_file(run), run.report, run.trials_csv, run.trials_parquet, run.comparison_csv):
+    for path in (run.report_page, run.report, run.trials_csv, run.trials_parquet, run.comparison_csv):
         assert [str(path)] in lines
         assert path.is_file()
 
@@ -114,7 +113,7 @@ def test_several_runs_have_a_comparison_beside_them(second: RunFolder) -> None:
     done = results(str(first), str(second.path))
 
     assert (done.returncode, done.stderr) == (0, "")
-    written = [second.path.parent / "comparison.html", page_file(RunFolder(first)), page_file(second)]
+    written = [second.path.parent / "comparison.html", RunFolder(first).report_page, second.report_page]
     assert [line.strip() for line in done.stdout.splitlines()][-3:] == [str(path) for path in written]
     assert all(path.is_file() for path in written)
     assert ["first", "demo"] in [line.split() for line in done.stdout.splitlines()]

@@ -4,7 +4,7 @@ import math
 import optuna
 import pandas as pd
 import pytest
-from journals import BASELINE, SETTINGS, WUPS, MakeRun, complete, failed, fresh, pruned, trial
+from journals import BASELINE, SETTINGS, WUPS, MakeRun, complete, diverged, failed, fresh, pruned, trial
 from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.trial import TrialState, create_trial
 
@@ -283,3 +283,12 @@ def test_a_run_whose_settings_name_no_metric_was_scored_by_accuracy(make_run: Ma
     record = read(run)
 
     assert (record.metric, record.metric_title) == ("accuracy", "accuracy")
+
+
+def test_a_diverged_trial_has_no_rank_and_is_never_the_best(make_run: MakeRun) -> None:
+    run = make_run([complete(0.5), diverged(0.9, 0.0)])
+    table = trial_table(run)
+    assert table["trial"].tolist() == [0, 1]
+    assert table["state"].tolist() == ["complete", "diverged"]
+    assert pd.isna(table["rank"].iloc[1])
+    assert best_trial(run) == 0

@@ -17,8 +17,8 @@ from san_core.data.prepare import Options, prepare
 from san_core.data.prepared import PreparedData
 from san_core.data.source import Question, Source
 from san_core.training import Training
-from tuning.checkpoints import TrialCheckpoint
-from tuning.gallery import best_own_trial, choose, heat, write_gallery
+from tuning.checkpoints import Checkpoints, checkpoint_place
+from tuning.gallery import choose, heat, write_gallery
 from tuning.run_folder import PRIOR, SEARCH, SEED, RunFolder
 
 FIXED = {"epochs": 1, "hidden_size": 8, "attention_size": 8, "embedding_size": 8, "batch_size": 8}
@@ -52,7 +52,7 @@ def run(tmp_path: Path, data: PreparedData) -> RunFolder:
     study = optuna.create_study(study_name=SEARCH, storage=made.storage(), direction="maximize")
     study.add_trials([trial(0.5), trial(0.6), trial(0.9, **{PRIOR: "earlier"}), trial(None, TrialState.FAIL)])
     training = Training(TrainingConfig.from_dict({**FIXED, "dropout": 0.1, "seed": 3}), data)
-    TrialCheckpoint(made.checkpoints / SEARCH, 1).save(training, training.run_epoch())
+    Checkpoints(checkpoint_place(made, SEARCH)).save(1, training, training.run_epoch())
     return made
 
 
@@ -101,7 +101,7 @@ def test_missing_pictures_are_left_out_and_counted(
     [
         ("checkpoint", "trial 1, the best, has no checkpoint; --keep 1 or more keeps it"),
         ("data", "is not a prepared data set"),
-        ("damage", "trial-0001.pt is damaged or of another version"),
+        ("damage", "the checkpoint of trial 1 is damaged or of another version"),
     ],
 )
 def test_what_is_missing_is_said_and_fails_nothing(
@@ -122,10 +122,6 @@ def test_what_is_missing_is_said_and_fails_nothing(
     assert why in said
     assert len(said.splitlines()) == 1
     assert json.loads((run.gallery / "gallery.json").read_text()) == {"note": said.rstrip("\n"), "items": []}
-
-
-def test_the_best_is_this_searchs_own(run: RunFolder) -> None:
-    assert best_own_trial(run).number == 1
 
 
 @pytest.mark.parametrize(("good", "count", "right"), [(10, 6, 3), (1, 6, 1), (19, 6, 5), (20, 6, 6), (0, 6, 0)])
