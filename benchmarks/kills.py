@@ -51,22 +51,24 @@ class Place:
         folder: the working directory.
         home: an empty home folder.
         arguments: of every search.
+        longest: seconds between two kills, at most.
     """
 
     folder: Path
     home: Path
     arguments: tuple[str, ...]
+    longest: float = 14.0
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Starts `tuning.search`; what it prints goes to a file."""
-        output = (self.folder / "output.log").open("ab")
-        return subprocess.Popen(
-            [sys.executable, "-m", "tuning.search", "--no-dashboard", *arguments],
-            cwd=self.folder,
-            env={**os.environ, "HOME": str(self.home), "SAN_CHECKPOINT_SECONDS": "0"},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
+        with (self.folder / "output.log").open("ab") as output:
+            return subprocess.Popen(
+                [sys.executable, "-m", "tuning.search", "--no-dashboard", *arguments],
+                cwd=self.folder,
+                env={**os.environ, "HOME": str(self.home), "SAN_CHECKPOINT_SECONDS": "0"},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
 
     def process(self, name: str) -> int | None:
         """A process of this place whose command line holds `name`."""
@@ -87,31 +89,35 @@ def undisturbed(place: Place) -> list[FrozenTrial]:
     return trials_of(place, "undisturbed")
 
 
-def killed(place: Place, name: str, kills: int, rng: random.Random) -> Outcome:
-    """Runs a search that is killed so often, at random moments of its life, and resumed each time."""
-    outcome = Outcome()
+def killed(place: Place, name: str, targets: list[str], rng: random.Random) -> Outcome:
+    """Runs a search in which these targets are killed in turn, at random moments, and which is resumed each time."""
+    outcome, left = Outcome(), list(targets)
     while True:
         run = RunFolder(place.folder / "runs" / name)
         begun = run.settings_file.exists()
         process = place.start(*(["--resume", name] if begun else ["--run", name, *place.arguments]))
         outcome.starts += 1
-        while process.poll() is None and outcome.kills.total() < kills:
-            _kill_something(place, process, outcome, rng)
+        while left and _kill(place, process, left[0], rng.uniform(0, place.longest)):
+            target = left.pop(0)
+            outcome.kills[target] += 1
+            if target != "worker":  # the search ends with it
+                break
         if process.wait(timeout=PATIENCE) == 0:
             return outcome
 
 
-def _kill_something(place: Place, process: subprocess.Popen[bytes], outcome: Outcome, rng: random.Random) -> None:
-    """Waits for a random moment and kills a random target, if it is there."""
-    moment, target = rng.uniform(0, 14), rng.choice(list(TARGETS))
+def _kill(place: Place, process: subprocess.Popen[bytes], target: str, moment: float) -> bool:
+    """Waits for the moment, or until the target is there, and kills it; False if the search ended before."""
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(timeout=moment)
-        return
-    victim = place.process(TARGETS[target]) if TARGETS[target] else process.pid
-    if victim is not None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(victim, signal.SIGKILL)
-            outcome.kills[target] += 1
+    while process.poll() is None:
+        victim = place.process(TARGETS[target]) if TARGETS[target] else process.pid
+        if victim is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(victim, signal.SIGKILL)
+                return True
+        time.sleep(0.05)
+    return False
 
 
 def trials_of(place: Place, name: str) -> list[FrozenTrial]:
@@ -146,7 +152,7 @@ def main() -> int:
         place = Place(Path(folder), Path(home), arguments)
         expected = undisturbed(place)
         while total.total() < options.kills:
-            outcome = killed(place, f"killed-{searches}", options.each, rng)
+            outcome = killed(place, f"killed-{searches}", rng.choices(list(TARGETS), k=options.each), rng)
             found = differences(expected, trials_of(place, f"killed-{searches}"))
             searches, starts, lost = searches + 1, starts + outcome.starts, lost + len(found)
             total += outcome.kills

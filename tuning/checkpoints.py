@@ -38,8 +38,12 @@ class Checkpoints:
         torch.save({"training": training.state_dict(), "result": asdict(result)}, state)
         self._system.create_dir(self._folder)
         partial = f"{self._path(number)}.partial"
-        with self._system.open_output_stream(partial) as file:
-            file.write(state.getbuffer())
+        try:
+            with self._system.open_output_stream(partial) as file:
+                file.write(state.getbuffer())
+        except OSError:
+            self._system.delete_file(partial)  # a full disk needs the room
+            raise
         self._system.move(partial, self._path(number))
 
     def load(self, number: int, training: Training) -> EpochResult | None:

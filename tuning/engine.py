@@ -174,8 +174,8 @@ def run_trials(
             tidy()
     if loan.broken is not None:
         raise InputError(
-            f"{run.path} cannot be written: {loan.broken.strerror or loan.broken}; what had finished is safe, "
-            f"and --resume {run.path} goes on when there is room again"
+            f"{run.path} cannot be written: {os.strerror(loan.broken.errno or 0)}; what had finished is safe, "
+            f"and --resume {run.path} goes on when it can be written again"
         )
 
 
@@ -201,11 +201,24 @@ def _trial_name(trial: tune.experiment.Trial) -> str:
     return f"trial-{trial.config[NUMBER]:04d}"
 
 
+class _Log(logging.FileHandler):
+    """A log file that may come to the end of the disk without anybody being told in the middle of a search."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
+        """Leaves the record out."""
+        del record
+
+    def close(self) -> None:
+        """Closes the file."""
+        with contextlib.suppress(OSError):
+            super().close()
+
+
 @contextlib.contextmanager
 def _chatter_to(log: Path) -> Iterator[None]:
     """Sends the log messages of Ray's modules to a file and nowhere else."""
     try:
-        handler = logging.FileHandler(log, encoding="utf-8")
+        handler = _Log(log, encoding="utf-8")
     except OSError as error:
         raise InputError(f"cannot write {log}: {error}") from error
     names = [name for name in logging.root.manager.loggerDict if name == "ray" or name.startswith("ray.")]

@@ -128,12 +128,11 @@ class StudyScheduler(FIFOScheduler):
 
     def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:
         """Keeps the reason for when the searcher hears of the end; a trial that lacked memory gets more of a GPU."""
-        del tune_controller
-        error, reason = _error(trial), _reason(trial)
+        reason = _reason(trial)
         self._loan.reasons[trial.config[NUMBER]] = reason
-        if os_error := _cause(error, OSError):
-            if os_error.errno in (errno.ENOSPC, errno.EDQUOT):
-                self._loan.broken = os_error
+        if no_room := _no_room(_error(trial)):
+            self._loan.broken = no_room
+            tune_controller.request_stop_experiment()
         elif "out of memory" in reason.lower() and trial.status != Trial.RUNNING:  # it will be tried again
             _give_more_of_a_gpu(trial)
 
@@ -171,10 +170,10 @@ def _reason(trial: Trial) -> str:
     return "the worker process died" if "worker process has died" in last_line else last_line[:200]
 
 
-def _cause(error: BaseException | None, kind: type[OSError]) -> OSError | None:
-    """The error of a kind that another was raised for, if there is one."""
+def _no_room(error: BaseException | None) -> OSError | None:
+    """The error of a full disk that another was raised for, if there is one."""
     while error is not None:
-        if isinstance(error, kind):
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             return error
         error = getattr(error, "cause", None) or error.__cause__
     return None

@@ -1,0 +1,162 @@
+"""Nothing is lost: real searches, real processes, real kills."""
+
+import contextlib
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from optuna.trial import FrozenTrial, TrialState
+
+from benchmarks.kills import Place, differences, killed, trials_of, undisturbed
+from san_core.data.prepared import PreparedData
+from tuning.run_folder import REASON, RunFolder
+
+pytestmark = pytest.mark.slow
+
+TRIALS = 8
+
+
+@pytest.fixture(scope="module")
+def place(tiny_data: PreparedData, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    folder, home = tmp_path_factory.mktemp("faults"), tmp_path_factory.mktemp("home")
+    sizes = ("hidden_size=256", "attention_size=128", "batch_size=16", "epochs=6")
+    fixed = tuple(part for size in sizes for part in ("--set", size))
+    search = ("--data", str(tiny_data.folder), "--trials", str(TRIALS), "--confirm", "0", "--concurrent", "1", *fixed)
+    return Place(folder, home, search, longest=8.0)
+
+
+@pytest.fixture(scope="module")
+def expected(place: Place) -> list[FrozenTrial]:
+    """The trials of a search that was left alone."""
+    return undisturbed(place)
+
+
+@pytest.fixture
+def rng(request: pytest.FixtureRequest) -> random.Random:
+    seed = int(os.environ.get("SAN_KILL_SEED", time.time_ns() % 10**6))
+    print(f"SAN_KILL_SEED={seed} repeats the kills of {request.node.name}")  # noqa: T201 - shown if the test fails
+    return random.Random(seed)
+
+
+def finish(process: subprocess.Popen[bytes]) -> int:
+    return process.wait(timeout=180)
+
+
+def output(place: Place) -> str:
+    return (place.folder / "output.log").read_text(errors="replace")
+
+
+def wait_for_trials(place: Place, name: str, count: int) -> None:
+    """Until so many trials of a run have ended."""
+    run, deadline = RunFolder(place.folder / "runs" / name), time.monotonic() + 90
+    while time.monotonic() < deadline:
+        with contextlib.suppress(Exception):  # it may not be there yet
+            if sum(trial.state.is_finished() for trial in run.study().trials) >= count:
+                return
+        time.sleep(0.05)
+    pytest.fail(f"{name} did not get so far:\n{output(place)}")
+
+
+def test_a_search_that_is_killed_and_resumed_ends_as_one_that_was_left_alone(
+    place: Place, expected: list[FrozenTrial], rng: random.Random
+) -> None:
+    targets = ["search", "node", "search"]
+    rng.shuffle(targets)
+    outcome = killed(place, "killed", targets, rng)
+    assert differences(expected, trials_of(place, "killed")) == []
+    assert outcome.starts == 1 + outcome.kills["search"] + outcome.kills["node"]
+    assert len(expected) == TRIALS
+
+
+def test_a_killed_workers_trial_goes_on_from_its_checkpoint_by_itself(
+    place: Place, expected: list[FrozenTrial], rng: random.Random
+) -> None:
+    outcome = killed(place, "worker-killed", ["worker", "worker"], rng)
+    assert outcome.starts == 1
+    assert differences(expected, trials_of(place, "worker-killed")) == []
+
+
+def test_a_worker_that_dies_too_often_fails_its_trial_and_the_search_goes_on(place: Place) -> None:
+    process = place.start("--run", "wounded", *place.arguments, "--max-failures", "0")
+    wait_for_trials(place, "wounded", 1)
+    victim = place.process("ray::SANWorker")
+    assert victim is not None
+    os.kill(victim, 9)
+    assert finish(process) == 0, output(place)
+    trials = trials_of(place, "wounded")
+    failed = [trial for trial in trials if trial.state == TrialState.FAIL]
+    assert [trial.user_attrs[REASON] for trial in failed] == ["the worker process died"]
+    assert len(trials) == TRIALS
+    assert all(trial.state.is_finished() for trial in trials)
+
+
+def test_a_second_search_in_the_same_folder_is_refused(place: Place) -> None:
+    first = place.start("--run", "shared", *place.arguments)
+    wait_for_trials(place, "shared", 1)
+    second = subprocess.run(
+        [sys.executable, "-m", "tuning.search", "--resume", "shared"],
+        cwd=place.folder,
+        env={**os.environ, "HOME": str(place.home)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert second.returncode == 2
+    assert "error: another search is running in runs/shared; wait for it to end\n" in second.stderr
+    assert finish(first) == 0
+    assert len(trials_of(place, "shared")) == TRIALS
+
+
+def test_a_finished_search_is_extended_from_a_torn_journal_and_keeps_the_best_checkpoints(
+    place: Place, expected: list[FrozenTrial]
+) -> None:
+    runs = place.folder / "runs"
+    shutil.copytree(runs / "undisturbed", runs / "extended")
+    run = RunFolder(runs / "extended")
+    with run.journal.open("ab") as journal:
+        journal.write(b'{"op_code":5,"worker_id":"half a li')
+    assert finish(place.start("--resume", "extended", "--trials", "+3", "--keep", "2")) == 0, output(place)
+    trials = trials_of(place, "extended")
+    assert differences(expected, trials[:TRIALS]) == []
+    assert len(trials) == TRIALS + 3
+    assert all(trial.state.is_finished() for trial in trials)
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    best = sorted(complete, key=lambda trial: (-(trial.value or 0), trial.number))[:2]
+    kept = {path.name for path in (run.checkpoints / "search").iterdir()}
+    assert kept == {f"trial-{trial.number:04d}.pt" for trial in best}
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system that holds a few checkpoints."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=150m", "tmpfs", str(disk)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("a file system of its own cannot be mounted here")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_full_disk_stops_the_search_and_loses_nothing(
+    place: Place, expected: list[FrozenTrial], small_disk: Path
+) -> None:
+    run = small_disk / "run"
+    process = place.start("--run", str(run), *place.arguments)
+    wait_for_trials(place, str(run), 2)
+    ballast = small_disk / "ballast"
+    with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+        while True:
+            file.write(b"\0" * 4096)
+    assert finish(process) == 2
+    assert f"error: {run} cannot be written: No space left on device; what had finished is safe" in output(place)
+    ballast.unlink()
+    assert finish(place.start("--resume", str(run))) == 0, output(place)
+    assert differences(expected, trials_of(place, str(run))) == []
