@@ -5,6 +5,7 @@ import io
 import logging
 import os
 import shutil
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,6 +99,7 @@ def _started(cpus: int, log: Path, *, dashboard: bool) -> Iterator[str]:
 
 @contextlib.contextmanager
 def _joined(address: str) -> Iterator[str]:
+    _check_reachable(address)
     try:
         context = ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (RuntimeError, ConnectionError, ValueError) as error:
@@ -107,6 +109,23 @@ def _joined(address: str) -> Iterator[str]:
         yield f"http://{context.dashboard_url}" if context.dashboard_url else ""
     finally:
         ray.shutdown()
+
+
+def _check_reachable(address: str) -> None:
+    """Refuses an address where nothing listens; Ray would try for minutes.
+
+    Raises:
+        InputError: if it is neither `auto` nor HOST:PORT, or there is no answer.
+    """
+    if address == "auto":
+        return
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit() or "/" in address:
+        raise InputError(f"--address must be HOST:PORT of a Ray cluster, or auto, but got {address!r}")
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        raise InputError(f"no Ray cluster can be joined at {address!r}: {error}") from error
 
 
 @dataclass(frozen=True)

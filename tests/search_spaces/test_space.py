@@ -1,10 +1,11 @@
 import re
+from pathlib import Path
 
 import pytest
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from san_core.config import TrainingConfig
-from search_spaces import SearchSpace, SearchSpaceError, load
+from search_spaces import SearchSpace, SearchSpaceError, load, misfits
 from search_spaces.space import names
 
 
@@ -107,3 +108,103 @@ def test_daquar_starts_smaller_and_searches_only_smaller_networks_than_the_paper
         assert space.baseline[size] < getattr(baseline, size)  # type: ignore[operator]
         assert _ends(space.parameters[size])[1] <= getattr(baseline, size)
     assert space.baseline["dropout"] >= baseline.dropout  # type: ignore[operator]
+
+
+def test_only_keeps_the_named_parameters_with_their_baseline_in_the_spaces_order() -> None:
+    wide = load("wide")
+    part = wide.only(["hops", "dropout", "no parameter"])
+    assert list(part.parameters) == ["dropout", "hops"]
+    assert part.parameters == {"dropout": FloatDistribution(0, 0.7), "hops": IntDistribution(1, 3)}
+    assert part.baseline == {"dropout": 0.5, "hops": 2}
+    assert len(wide.parameters) == 13  # and is left as it was
+
+
+def test_only_of_nothing_and_of_everything() -> None:
+    san = load("san")
+    assert san.only([]) == SearchSpace({}, {})
+    assert san.only(san.parameters) == san
+
+
+RANGES = {
+    "share": FloatDistribution(0, 0.5, step=0.1),
+    "size": IntDistribution(4, 12, step=4),
+    "kind": CategoricalDistribution(["lstm", "cnn"]),
+}
+
+
+@pytest.mark.parametrize(
+    "configuration",
+    [
+        {},
+        {"share": 0},
+        {"share": 0.3, "size": 8, "kind": "cnn"},
+        {"share": 0.1 + 0.2},
+        {"size": 12, "colour": "not of the space"},
+    ],
+)
+def test_a_configuration_that_fits_has_no_misfits(configuration: dict[str, object]) -> None:
+    assert misfits(RANGES, configuration) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("share", 0.25),
+        ("share", -0.1),
+        ("share", float("nan")),
+        ("share", None),
+        ("size", 6),
+        ("size", 8.0),
+        ("size", "8"),
+        ("kind", "LSTM"),
+        ("kind", ["lstm"]),
+    ],
+)
+def test_a_misfit_is_told_with_its_range(name: str, value: object) -> None:
+    assert misfits(RANGES, {"share": 0.1, "size": 4, name: value}) == [f"{name}={value} outside {RANGES[name]}"]
+
+
+def test_all_misfits_are_told_in_the_spaces_order() -> None:
+    found = misfits(RANGES, {"kind": "gru", "size": 4, "share": 2})
+    assert [text.split(" outside ")[0] for text in found] == ["share=2", "kind=gru"]
+
+
+def test_a_space_is_loaded_from_a_path(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from optuna.distributions import IntDistribution\n"
+        "from search_spaces import SearchSpace\n"
+        "SPACE = SearchSpace({'hops': IntDistribution(1, 2)}, {'hops': 2})\n"
+    )
+    assert load(str(path)) == SearchSpace({"hops": IntDistribution(1, 2)}, {"hops": 2})
+
+
+def test_a_changed_file_is_read_anew(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    for baseline in (1, 2):
+        path.write_text(
+            "from optuna.distributions import IntDistribution\n"
+            "from search_spaces import SearchSpace\n"
+            f"SPACE = SearchSpace({{'hops': IntDistribution(1, 2)}}, {{'hops': {baseline}}})\n"
+        )
+        assert load(str(path)).baseline == {"hops": baseline}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "does not exist"),
+        ("1 / 0", r"cannot be run: ZeroDivisionError\('division by zero'\) \(.*mine\.py, line 1\)"),
+        ("SPACE = 3", r"must set SPACE to a search_spaces\.SearchSpace, but it is 3"),
+        (
+            "from search_spaces import SearchSpace\nSPACE = SearchSpace({}, {'hops': 1})",
+            "mine.py: baseline must name the space's parameters , but names hops",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_told(content: str | None, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(SearchSpaceError, match=message):
+        load(str(path))

@@ -60,6 +60,8 @@ def refused(capsys: pytest.CaptureFixture[str]) -> str:
         (["--patience", "0"], "argument --patience: must be a whole number >= 1, but got '0'"),
         (["--storage", "here"], "--storage must be an absolute path or a URI that all nodes reach, but got 'here'"),
         (["--storage", "gopher://x/y"], "checkpoints cannot go to 'gopher://x/y': "),
+        (["--address", "127.0.0.1:1"], "no Ray cluster can be joined at '127.0.0.1:1': [Errno 111] Connection refused"),
+        (["--address", "ray://here"], "--address must be HOST:PORT of a Ray cluster, or auto, but got 'ray://here'"),
         (["--resume", "nothing"], "runs/nothing is not a run folder: it has no settings.json"),
         (["--try", "nothing.json"], "nothing.json does not exist"),
         (["--space", "nothing.py"], "search space nothing.py does not exist"),

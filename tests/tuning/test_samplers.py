@@ -1,14 +1,17 @@
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import product
 from typing import Any
 
 import optuna
 import pytest
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from studies import EPOCHS, searching
 
 from san_core.errors import InputError
-from search_spaces import load
+from search_spaces import SearchSpace, load
+from tuning.run_folder import RunFolder
 from tuning.samplers import SAMPLERS, Grid, check_sampler, make_sampler, sampler_name
+from tuning.study import Epoch
 
 NUMBERS: dict[str, BaseDistribution] = {
     "dropout": FloatDistribution(0, 0.7),
@@ -21,6 +24,9 @@ COUNTABLE: dict[str, BaseDistribution] = {
     "hops": IntDistribution(1, 3),
 }
 CONFIGURATIONS = set(product(["paper", "bounded"], [0.1, 0.2, 0.3, 0.4], [1, 2, 3]))
+
+ROUNDED = pytest.mark.xfail(strict=True, reason="values_of rounds to 12 places, which may leave the range")
+TWICE = pytest.mark.xfail(strict=True, reason="0.3 and 0.30000000000000004 count as two configurations")
 
 
 def _drawn(name: str, space: Mapping[str, BaseDistribution], count: int, seed: int = 0) -> list[tuple[Any, ...]]:
@@ -128,14 +134,27 @@ def test_a_grid_that_is_through_still_draws_inside_the_space() -> None:
         (0.0, 1.0, 0.1),
         (0.05, 0.95, 0.15),
         (1e-5, 1e-4, 1e-5),
-        pytest.param(1 / 3, 1 / 3 + 0.5, 0.25, id="low that is no short decimal"),
-        pytest.param(1e-13, 5e-13, 1e-13, id="tiny"),
+        pytest.param(1 / 3, 1 / 3 + 0.5, 0.25, id="low that is no short decimal", marks=ROUNDED),
+        pytest.param(1e-13, 5e-13, 1e-13, id="tiny", marks=ROUNDED),
     ],
 )
 def test_the_grid_is_through_after_as_many_draws_as_a_float_has_steps(low: float, high: float, step: float) -> None:
     count = round((high - low) / step) + 1
     drawn = [value for (value,) in _drawn("grid", {"dropout": FloatDistribution(low, high, step=step)}, count)]
-    assert sorted(drawn) == pytest.approx([low + place * step for place in range(count)], rel=1e-6)
+    assert sorted(drawn) == pytest.approx([low + place * step for place in range(count)], rel=1e-6, abs=0)
+
+
+@pytest.mark.parametrize("sampler", [pytest.param("random", marks=TWICE), pytest.param("tpe", marks=TWICE), "grid"])
+def test_the_values_of_a_stepped_float_are_trained_once_each(sampler: str, make_run: Callable[..., RunFolder]) -> None:
+    """0.3 of the baseline and 0.1 + 0.2 of a sampler are one value."""
+    space = SearchSpace({"dropout": FloatDistribution(0, 0.9, step=0.1)}, {"dropout": 0.3})
+    study = searching(make_run(sampler=sampler, pruner="none"), trials=None, space=space)
+    trained = []
+    while live := study.ask():
+        trained.append(round(live.trial.params["dropout"], 6))
+        study.report(live.trial.number, Epoch(EPOCHS, 0.5, 1.0))
+        study.finish(live.trial.number)
+    assert sorted(trained) == [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
 
 
 @pytest.mark.parametrize("name", ["auto", "tpe", "gp", "random"])

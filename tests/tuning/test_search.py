@@ -1,8 +1,8 @@
 """The whole way on real easy-VQA data: search, report, retrain, predict; real Ray, real processes."""
 
-import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -213,40 +213,18 @@ def test_a_trial_that_does_not_exist_cannot_be_retrained(search: Search, project
     assert refused.stderr == "error: trial 99 does not exist in runs/small; accepted: 0 to 3\n"
 
 
-def test_a_worker_that_dies_fails_its_trial_and_the_search_goes_on(search: Search, project: Project) -> None:
+def test_a_trial_run_again_alone_reaches_its_recorded_score(search: Search, project: Project) -> None:
+    del search
+    checked = project.run("tuning.retrain", "runs/small", "--trial", "1", "--check")
+    assert checked.returncode == 0, checked.stderr
+    assert re.fullmatch(
+        r"trial 1: recorded (.+), run again \1: the same in every epoch, to the last bit\n", checked.stdout
+    )
+
+
+def test_ctrl_c_keeps_what_had_finished_and_the_search_goes_on(search: Search, project: Project) -> None:
     del search  # its data are prepared
-    arguments = ["--run", "wounded", "--trials", "4", "--confirm", "0", "--no-dashboard", *SMALL]
-    process = project.start("tuning.search", *arguments)
-    assert process.stderr is not None
-    seen = ""
-    for line in process.stderr:
-        seen += line
-        if "trial   0" in line:
-            os.kill(_worker_of(project), signal.SIGKILL)
-            break
-    _, rest = process.communicate(timeout=120)
-    assert process.returncode == 0, seen + rest
-
-    trials = RunFolder(project.folder / "runs" / "wounded").study().trials
-    failed = [trial for trial in trials if trial.state == TrialState.FAIL]
-    assert [trial.user_attrs["reason"] for trial in failed] == ["the worker process died"]
-    assert len(trials) == 4
-    assert all(trial.state.is_finished() for trial in trials)
-
-
-def _worker_of(project: Project) -> int:
-    """A process of the project's that is training."""
-    home = f"HOME={project.environment['HOME']}".encode()
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # it may have ended meanwhile
-            if b"ray::SANWorker" in (process / "cmdline").read_bytes() and home in (process / "environ").read_bytes():
-                return int(process.name)
-    pytest.fail("no worker is training")
-
-
-def test_ctrl_c_keeps_what_had_finished(search: Search, project: Project) -> None:
-    del search  # its data are prepared
-    arguments = ["--run", "stopped", "--trials", "50", "--confirm", "0", "--no-dashboard", *SMALL]
+    arguments = ["--run", "stopped", "--trials", "4", "--confirm", "0", "--no-dashboard", *SMALL]
     process = project.start("tuning.search", *arguments)
     assert process.stderr is not None
     seen = ""
@@ -257,12 +235,31 @@ def test_ctrl_c_keeps_what_had_finished(search: Search, project: Project) -> Non
             break
     _, rest = process.communicate(timeout=120)
     assert process.returncode == 130, seen + rest
-    assert "python -m results runs/stopped" in rest
+    assert "-m tuning.search --resume runs/stopped" in rest
     assert "Traceback" not in rest
 
-    trials = RunFolder(project.folder / "runs" / "stopped").study().trials
-    assert any(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in trials)
-    assert all(trial.state.is_finished() for trial in trials)
-    report = project.run("results", "runs/stopped")
-    assert report.returncode == 0, report.stderr
-    assert "interrupted" in (project.folder / "runs" / "stopped" / "report.md").read_text()
+    run = RunFolder(project.folder / "runs" / "stopped")
+    ended = [trial for trial in run.study().trials if trial.state.is_finished()]
+    assert ended
+    assert not any(trial.state == TrialState.FAIL for trial in ended)
+    assert run.report.is_file()
+    resumed = project.run("tuning.search", "--resume", "runs/stopped", "--no-dashboard", "--json")
+    assert resumed.returncode == 0, resumed.stderr
+    trials = run.study().trials
+    assert len(trials) == 4
+    assert all(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in trials)
+    for trial in ended:
+        assert trials[trial.number].intermediate_values == trial.intermediate_values
+
+
+def test_a_resumed_search_refuses_what_would_mix_trials(search: Search, project: Project) -> None:
+    del search
+    for arguments, message in (
+        (["--metric", "wups@0.9"], "--metric cannot change when a search is resumed: runs/small was started with "),
+        (["--seed", "5"], "--seed cannot change when a search is resumed: runs/small was started with 0, but got 5"),
+        (["--set", "hops=1"], "--set cannot change when a search is resumed"),
+    ):
+        refused = project.run("tuning.search", "--resume", "small", *arguments)
+        assert refused.returncode == 2
+        assert message in refused.stderr
+        assert len(refused.stderr.strip().splitlines()) == 1, refused.stderr

@@ -37,7 +37,9 @@ def _refusal(path: str) -> str:
 
 def test_a_good_file_works(tmp_path: Path) -> None:
     parameters = "'dropout': FloatDistribution(0, 0.5), 'hops': IntDistribution(1, 2), 'precision': CategoricalDist"
-    space = load_space(_space(tmp_path, f"{parameters}ribution(['auto'])", "'dropout': 0.5, 'hops': 1, 'precision': 'auto'"))
+    space = load_space(
+        _space(tmp_path, f"{parameters}ribution(['auto'])", "'dropout': 0.5, 'hops': 1, 'precision': 'auto'")
+    )
     assert space.parameters == {
         "dropout": FloatDistribution(0, 0.5),
         "hops": IntDistribution(1, 2),
@@ -68,17 +70,22 @@ def test_a_missing_file_is_refused(name: str, tmp_path: Path) -> None:
     assert _refusal(str(tmp_path / name)) == f"search space {tmp_path / name} does not exist"
 
 
+ELSEWHERE = pytest.mark.xfail(strict=True, reason="_load_file names a line outside the user's file")
+
+
 @pytest.mark.parametrize(
     ("content", "line", "error"),
     [
-        ("x = 1\ny = 2 2\n", 2, "SyntaxError"),
-        ("x = 1\n\n\nif x:\npass\n", 5, "IndentationError"),
+        pytest.param("x = 1\ny = 2 2\n", 2, "SyntaxError", marks=ELSEWHERE),
+        pytest.param("x = 1\n\n\nif x:\npass\n", 5, "IndentationError", marks=ELSEWHERE),
         ("x = 1\n1 / 0\n", 2, "ZeroDivisionError"),
         ("def f():\n    raise KeyError('gone')\n\nf()\n", 2, "KeyError"),
         ("import nothing_of_that_name\n", 1, "ModuleNotFoundError"),
-        (f"{HEAD}x = FloatDistribution(2, 1)\n", 6, "ValueError"),
-        (f"{HEAD}SPACE = SearchSpace({{'dropout': (0, 1)}}, {{'dropout': 1}})\n", 6, "Error"),
-        ("x = '\\xe9'".encode().decode("unicode_escape"), 1, "SyntaxError"),
+        pytest.param(f"{HEAD}x = FloatDistribution(2, 1)\n", 6, "ValueError", marks=ELSEWHERE),
+        pytest.param(
+            f"{HEAD}SPACE = SearchSpace({{'dropout': (0, 1)}}, {{'dropout': 1}})\n", 6, "Error", marks=ELSEWHERE
+        ),
+        pytest.param("x = '\xe9'", 1, "SyntaxError", marks=ELSEWHERE),
     ],
     ids=["syntax", "indentation", "raises", "raises deeper", "import", "in optuna", "in ours", "not UTF-8"],
 )
@@ -88,13 +95,19 @@ def test_a_file_that_cannot_be_run_is_refused_with_its_line(
     path = tmp_path / "mine.py"
     path.write_bytes(content.encode("latin-1"))
     message = _refusal(str(path))
-    assert message.startswith(f"{path} cannot be run: {error}") or error in message
+    assert message.startswith(f"{path} cannot be run: ")
+    assert error in message
     assert message.endswith(f"({path}, line {line})")
 
 
 @pytest.mark.parametrize(
     ("content", "found"),
-    [("", "None"), ("space = 1\n", "None"), ("SPACE = {'dropout': 1}\n", "{'dropout': 1}"), ("SPACE = 'san'\n", "'san'")],
+    [
+        ("", "None"),
+        ("space = 1\n", "None"),
+        ("SPACE = {'dropout': 1}\n", "{'dropout': 1}"),
+        ("SPACE = 'san'\n", "'san'"),
+    ],
     ids=["empty", "another name", "a dict", "a word"],
 )
 def test_a_file_without_a_space_is_refused(content: str, found: str, tmp_path: Path) -> None:
@@ -148,6 +161,7 @@ def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
     assert "hops must" not in message
 
 
+@pytest.mark.xfail(strict=True, reason="_problems holds each parameter against the defaults of the others")
 def test_a_combination_that_training_refuses_is_refused_beforehand(tmp_path: Path) -> None:
     parameters = "'question_encoder': CategoricalDistribution(['lstm', 'cnn']), 'hidden_size': IntDistribution(2, 64)"
     path = _space(tmp_path, parameters, "'question_encoder': 'lstm', 'hidden_size': 32")

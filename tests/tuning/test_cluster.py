@@ -1,0 +1,104 @@
+"""A search over a Ray cluster of two nodes, on one machine, one of which is killed in the middle."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from optuna.trial import TrialState
+
+from benchmarks.kills import Place, trials_of
+from san_core.data.prepared import PreparedData
+from tuning.run_folder import WORKER, RunFolder
+
+pytestmark = pytest.mark.slow
+
+TRIALS = 10
+
+CLUSTER = """
+import sys
+from ray.cluster_utils import Cluster
+
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "num_gpus": 0})
+second = cluster.add_node(num_cpus=1, num_gpus=0)
+cluster.wait_for_nodes()
+print(cluster.address, flush=True)
+sys.stdin.readline()
+cluster.remove_node(second, allow_graceful=False)
+print("killed", flush=True)
+sys.stdin.readline()
+cluster.shutdown()
+"""
+"""Two nodes; a line on stdin kills the second, another ends it."""
+
+
+@dataclass
+class TwoNodes:
+    """A cluster in a process of its own.
+
+    Attributes:
+        process: which runs it.
+        address: to join it.
+    """
+
+    process: subprocess.Popen[str]
+    address: str
+
+    def kill_second(self) -> None:
+        self.say()
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == "killed\n"
+
+    def say(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+
+
+@pytest.fixture
+def place(tiny_data: PreparedData, tmp_path: Path) -> Place:
+    for name in ("folder", "home"):
+        (tmp_path / name).mkdir()
+    sizes = ("hidden_size=512", "attention_size=256", "batch_size=16", "epochs=6")
+    fixed = tuple(part for size in sizes for part in ("--set", size))
+    search = ("--data", str(tiny_data.folder), "--trials", str(TRIALS), "--confirm", "0", "--pruner", "none", *fixed)
+    return Place(tmp_path / "folder", tmp_path / "home", search)
+
+
+@pytest.fixture
+def two_nodes(place: Place) -> Iterator[TwoNodes]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", CLUSTER],
+        env={**os.environ, "HOME": str(place.home)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    with process:
+        yield TwoNodes(process, process.stdout.readline().strip())
+        process.terminate()
+
+
+def test_a_search_over_two_nodes_outlives_one_of_them(place: Place, two_nodes: TwoNodes, tmp_path: Path) -> None:
+    storage = tmp_path / "storage"
+    search = place.start("--run", "spread", "--address", two_nodes.address, "--storage", str(storage), *place.arguments)
+    log = place.folder / "output.log"
+    while search.poll() is None and " ended" not in log.read_text(errors="replace"):
+        pass
+    two_nodes.kill_second()
+    assert search.wait(timeout=180) == 0, log.read_text(errors="replace")
+
+    assert "2 trials at once, 1 core each" in log.read_text(errors="replace")
+    trials = trials_of(place, "spread")
+    assert len(trials) == TRIALS
+    assert all(trial.state == TrialState.COMPLETE for trial in trials)
+    assert all(len(trial.intermediate_values) == 6 for trial in trials)
+    workers = {trial.user_attrs[WORKER] for trial in trials}
+    assert len(workers) >= 2
+    assert len(list((storage / "spread" / "search").glob("trial-*.pt"))) == 3
+    assert not RunFolder(place.folder / "runs" / "spread").checkpoints.exists()
