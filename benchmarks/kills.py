@@ -24,7 +24,7 @@ from tuning.run_folder import RunFolder, is_own
 TARGETS = {"search": "", "worker": "ray::SANWorker", "node": "raylet/raylet"}
 """What is killed, and how its process is known: the search itself, a trial's worker, Ray's node process."""
 
-PATIENCE = 180
+PATIENCE = 600
 """Seconds after which a search that neither ends nor goes on counts as hung."""
 
 

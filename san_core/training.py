@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from itertools import islice
 from operator import add
 from typing import Any
 
@@ -129,6 +130,15 @@ class Training:
         self.seconds += seconds
         return EpochResult(self.epoch, loss, score, seconds, self._why_useless(loss, score))
 
+    def peak_memory(self, steps: int = 3) -> int:
+        """Bytes of GPU memory that a few steps and a batch of scoring take at most. The training is spent after it."""
+        torch.cuda.reset_peak_memory_stats()
+        self._train_once(steps)
+        if self._score_on is not None:
+            split = self.data.split(self._score_on)
+            predict_split(self.model, self.data, split.where(np.arange(len(split)) < 256), self.config.precision)
+        return torch.cuda.max_memory_reserved()
+
     def state_dict(self) -> dict[str, Any]:
         """All that `load_state_dict` needs to go on from here."""
         return {
@@ -166,8 +176,8 @@ class Training:
         answers = predict_split(self.model, self.data, split, self.config.precision).answers
         return float(self._metric.score(answers, questions).mean())
 
-    def _train_once(self) -> float:
-        """One pass over the training questions; returns the mean loss."""
+    def _train_once(self, steps: int | None = None) -> float:
+        """One pass over the training questions, or its first steps; returns the mean loss."""
         config = self.config
         self.model.train()
         set_learning_rate(self.optimizer, config, self.epoch)
@@ -175,7 +185,7 @@ class Training:
         torch.manual_seed(int(order.integers(2**63)))  # of dropout
         total = torch.zeros((), device=self.device)
         draws = np.random.default_rng([config.seed, self.epoch, 1])  # of sampled answers
-        for rows in _shuffled_batches(self._train, config, order):
+        for rows in islice(_shuffled_batches(self._train, config, order), steps):
             batch = self.data.batch(self._train, rows).to(self.device)
             targets = draw_targets(self._train, rows, config.answer_target, len(self.data.answers), draws)
             with autocast(self.device, config.precision):

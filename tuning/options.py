@@ -18,6 +18,9 @@ EMBEDDED = "easy-vqa"
 TRIALS = 24
 """Trials of a search that nothing else bounds."""
 
+AUTO = "auto"
+"""Word for: find out yourself."""
+
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 
 
@@ -151,4 +154,4 @@ def _duration(text: str) -> Amount:
 
 
 def _gpus(text: str) -> float | str:
-    return text if text == "auto" else number(float, at_least=0)(text)
+    return text if text == AUTO else number(float, at_least=0)(text)

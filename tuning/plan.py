@@ -24,8 +24,9 @@ from tuning.beforehand import read_configurations, read_priors
 from tuning.checkpoints import check_storage
 from tuning.engine import Limits, resources
 from tuning.environment import describe_environment
+from tuning.gpu_share import largest, measured_share
 from tuning.open_study import first_trials
-from tuning.options import EMBEDDED, TRIALS, Amount
+from tuning.options import AUTO, EMBEDDED, TRIALS, Amount
 from tuning.placement import Placement, place
 from tuning.run_folder import SECONDS, RunFolder, write_json
 from tuning.samplers import check_sampler
@@ -93,6 +94,9 @@ def new_plan(options: argparse.Namespace) -> Plan:
     config = TrainingConfig.from_dict({**data.training_defaults, **chosen, **space.baseline})
     build_model(config, data)  # settings that do not go with the data are told of now
     fixed = {name: value for name, value in config.to_dict().items() if name not in {*space.parameters, "seed"}}
+    if options.gpus_per_trial == AUTO and placement.gpus:
+        options.gpus_per_trial = measured_share(largest(config, space.parameters), data)
+        placement = _place(options)
     settings = {
         **asked_for,
         **_searched_on(data, options.metric),
@@ -202,7 +206,7 @@ def _place(options: argparse.Namespace) -> Placement:
     return place(
         resources(options.address),
         cpus_per_trial=options.cpus_per_trial,
-        gpus_per_trial=options.gpus_per_trial,
+        gpus_per_trial=None if options.gpus_per_trial == AUTO else options.gpus_per_trial,
         concurrent=options.concurrent,
     )
 

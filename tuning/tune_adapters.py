@@ -132,7 +132,7 @@ class StudyScheduler(FIFOScheduler):
         self._loan.reasons[trial.config[NUMBER]] = reason
         if no_room := _no_room(_error(trial)):
             self._loan.broken = no_room
-            tune_controller.request_stop_experiment()
+            tune_controller.request_stop_experiment()  # type: ignore[no-untyped-call]
         elif "out of memory" in reason.lower() and trial.status != Trial.RUNNING:  # it will be tried again
             _give_more_of_a_gpu(trial)
 

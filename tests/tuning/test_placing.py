@@ -1,0 +1,128 @@
+"""Where Ray puts trials, with logical GPUs: real Ray, workers that only say where they are."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from optuna.distributions import IntDistribution
+
+from san_core.config import TrainingConfig
+from san_core.errors import InputError
+from tuning.gpu_share import CONTEXT, largest, share_of
+
+SCRIPT = """
+import json, os, sys, time
+from pathlib import Path
+import ray, torch
+from optuna.distributions import FloatDistribution
+from ray import tune
+from search_spaces import SearchSpace
+from tuning.engine import Limits, run_trials
+from tuning.open_study import open_search
+from tuning.run_folder import RunFolder
+from tuning.stop_rules import StopRules
+from tuning.study import Epoch
+from tuning.trial import Shared
+from tuning.tune_adapters import EPOCH, GPUS, NUMBER, SHARED
+
+def main(gpus, share, slots, trials, folder, hungry):
+    class Probe(tune.Trainable):
+        @classmethod
+        def default_resource_request(cls, config):
+            return tune.PlacementGroupFactory([{"CPU": 1, "GPU": config[SHARED].gpus}])
+        def setup(self, config):
+            self.reset_config(config)
+        def reset_config(self, new_config):
+            self.number, self.share = new_config[NUMBER], new_config.get(GPUS, new_config[SHARED].gpus)
+            return True
+        def step(self):
+            began = time.time()
+            time.sleep(0.4)
+            if self.number == hungry and self.share < 0.5:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+            ids = ray.get_runtime_context().get_accelerator_ids()["GPU"]
+            seen = os.environ.get("CUDA_VISIBLE_DEVICES")
+            place = json.dumps([ids, seen, self.share, began, time.time()])
+            return {EPOCH: Epoch(1, 0.5, 0.4, "", place)}
+
+    ray.init("local", num_cpus=4, num_gpus=gpus, include_dashboard=False, log_to_driver=False)
+    settings = {"seed": 0, "sampler": "random", "pruner": "none", "fixed": {"epochs": 1}}
+    run = RunFolder.create(Path(folder) / "run", settings, {})
+    space = SearchSpace({"dropout": FloatDistribution(0, 0.9)}, {"dropout": 0.5})
+    study = open_search(run, space, StopRules(trials=trials))
+    shared = Shared(data="", metric="", fixed={}, cpus=1, gpus=share, signs=False)
+    run_trials(study, shared, Limits(slots), run, worker=Probe)
+    print(json.dumps([[t.state.name, json.loads(t.user_attrs.get("worker", "null"))] for t in run.study().trials]))
+    ray.shutdown()
+
+main(*json.loads(sys.argv[1]))
+"""
+
+
+def place(folder: Path, *, gpus: int, share: float, slots: int, trials: int = 8, hungry: int = -1) -> list[Any]:
+    """State and whereabouts of each trial: its GPUs, what it sees, its share, when it began and ended."""
+    arguments = json.dumps([gpus, share, slots, trials, str(folder), hungry])
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, arguments], capture_output=True, text=True, check=False, timeout=180
+    )
+    assert done.returncode == 0, done.stderr
+    found: list[Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def at_once(spans: list[tuple[float, float]]) -> int:
+    """The most trials that ever ran at the same time."""
+    return max(sum(other[0] <= begin < other[1] for other in spans) for begin, _ in spans)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("gpus", "share", "slots", "on_each"), [(0, 0, 2, 0), (1, 0.5, 2, 2), (4, 1, 4, 1)], ids=["none", "halves", "four"]
+)
+def test_trials_share_gpus_as_documented_and_see_only_their_own(
+    tmp_path: Path, gpus: int, share: float, slots: int, on_each: int
+) -> None:
+    trials = place(tmp_path, gpus=gpus, share=share, slots=slots)
+    assert [state for state, _ in trials] == ["COMPLETE"] * 8
+    places = [found for _, found in trials]
+    assert 2 <= at_once([(begin, end) for *_, begin, end in places]) <= slots
+    if not gpus:
+        assert all(ids == [] and not seen for ids, seen, *_ in places)
+        return
+    assert all(len(ids) == 1 and seen == ids[0] for ids, seen, *_ in places)
+    assert {ids[0] for ids, *_ in places} == {str(number) for number in range(gpus)}
+    for number in range(gpus):
+        spans = [(begin, end) for ids, _, _, begin, end in places if ids == [str(number)]]
+        assert at_once(spans) <= on_each
+
+
+@pytest.mark.slow
+def test_a_trial_that_lacked_memory_runs_again_with_fewer_neighbours(tmp_path: Path) -> None:
+    trials = place(tmp_path, gpus=1, share=0.25, slots=4, hungry=2)
+    assert [state for state, _ in trials] == ["COMPLETE"] * 8
+    assert [found[2] for _, found in trials] == [0.25, 0.25, 0.5, 0.25, 0.25, 0.25, 0.25, 0.25]
+    begin, end = trials[2][1][3:]
+    beside = [found for _, found in trials if found[3] < end and found[4] > begin]
+    assert len(beside) <= 3  # half a GPU is left for two quarters
+
+
+def test_the_largest_configuration_has_every_searched_size_at_its_upper_end() -> None:
+    config = TrainingConfig(hidden_size=100, embedding_size=50, hops=1)
+    space = {
+        "hidden_size": IntDistribution(8, 640),
+        "hops": IntDistribution(1, 3),
+        "step_epochs": IntDistribution(1, 9),
+    }
+    found = largest(config, space)
+    assert (found.hidden_size, found.hops, found.embedding_size, found.step_epochs) == (640, 3, 50, 5)
+
+
+def test_as_many_trials_share_a_gpu_as_fit_with_a_margin() -> None:
+    gib = 2**30
+    assert share_of(2 * gib, 80 * gib) == 1 / int(80 * gib / (1.15 * 2 * gib + CONTEXT)) == 1 / 27
+    assert share_of(20 * gib, 24 * gib) == 1
+    with pytest.raises(InputError, match=r"needs 23.6 GiB, but the GPU has 16.0 GiB"):
+        share_of(20 * gib, 16 * gib)
