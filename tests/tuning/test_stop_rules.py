@@ -15,7 +15,8 @@ def _ended(outcomes: Iterable[float | str]) -> list[FrozenTrial]:
     for place, outcome in enumerate(outcomes):
         states = {PRUNED: TrialState.PRUNED, FAILED: TrialState.FAIL}
         if isinstance(outcome, str):
-            trial = create_trial(state=states[outcome], value=None)
+            last = 0.95 if outcome == PRUNED else None  # Optuna gives a pruned trial the value of its last epoch
+            trial = create_trial(state=states[outcome], value=last)
         else:
             trial = create_trial(value=outcome)
         trial.datetime_complete = datetime(2026, 1, 1) + timedelta(minutes=place)
