@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import logging
 import os
 import shutil
@@ -9,18 +10,20 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import optuna
 import ray
 import torch
-from optuna.trial import TrialState
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState
 from ray import tune
 
 from san_core.errors import InputError
 from tuning.checkpoints import Checkpoints, checkpoint_place
 from tuning.placement import Resources
 from tuning.ray_watch import ray_watched
-from tuning.run_folder import RunFolder, is_own
+from tuning.run_folder import RunFolder
 from tuning.study import Study
 from tuning.trial import SANWorker, Shared
 from tuning.tune_adapters import CHECKPOINTS, NUMBER, SHARED, Loan, StudyScheduler, StudySearcher
@@ -161,8 +164,11 @@ def run_trials(
     name = study.optuna.study_name
     shutil.rmtree(run.ray / name, ignore_errors=True)
     place = checkpoint_place(run, name)
-    tidy = _KeepBest(Checkpoints(place), study.optuna, limits.keep)
+    tidy = _KeepBest(Checkpoints(place), study, limits.keep)
     tidy()
+    _sync_at_ends(study, run)
+    # Else Tune would start one worker after the other. `Loan.slots` still bounds how many trials are asked for.
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(limits.slots)
     loan = Loan(study, slots=limits.slots, common={SHARED: shared, CHECKPOINTS: place}, on_end=tidy)
     searcher = StudySearcher(loan)
     tuner = tune.Tuner(
@@ -198,22 +204,51 @@ def run_trials(
         )
 
 
+class _Journal(JournalFileBackend):
+    """Optuna's journal file, put on the disk when a trial's state changes instead of with every line.
+
+    Every line is handed to the operating system at once, so that no killed process loses any. A power cut may lose
+    the last epochs of trials that run, which go on from their checkpoints anyway; never an end.
+    """
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Appends lines, in the very form of Optuna's."""
+        lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
+        self._lock.acquire()
+        try:
+            with Path(self._file_path).open("ab") as file:
+                file.write(lines.encode())
+                file.flush()
+                if any("state" in log for log in logs):
+                    os.fsync(file.fileno())
+        finally:
+            self._lock.release()
+
+
+def _sync_at_ends(study: Study, run: RunFolder) -> None:
+    storage = study.optuna._storage
+    if isinstance(storage, JournalStorage):
+        storage._backend = _Journal(str(run.journal))
+
+
 class _KeepBest:
     """Deletes the checkpoints of trials that ended, but of the best complete ones."""
 
-    def __init__(self, checkpoints: Checkpoints, study: optuna.Study, keep: int) -> None:
+    def __init__(self, checkpoints: Checkpoints, study: Study, keep: int) -> None:
         self._checkpoints = checkpoints
         self._study = study
         self._keep = keep
-        self._deleted: set[int] = set()
+        self._seen = 0
+        self._best: list[FrozenTrial] = []
 
     def __call__(self) -> None:
-        trials = [trial for trial in self._study.get_trials(deepcopy=False) if trial.state.is_finished()]
-        complete = [trial for trial in trials if trial.state == TrialState.COMPLETE and is_own(trial)]
-        best = sorted(complete, key=lambda trial: (-(trial.value or 0.0), trial.number))[: self._keep]
-        superseded = {trial.number for trial in trials} - {trial.number for trial in best} - self._deleted
+        new = self._study.ended[self._seen :]
+        complete = [trial for trial in new if trial.state == TrialState.COMPLETE]
+        ranked = sorted(self._best + complete, key=lambda trial: (-(trial.value or 0.0), trial.number))
+        best = ranked[: self._keep]
+        superseded = {trial.number for trial in [*new, *ranked]} - {trial.number for trial in best}
         self._checkpoints.delete(superseded)
-        self._deleted |= superseded
+        self._seen, self._best = self._seen + len(new), best
 
 
 def _trial_name(trial: tune.experiment.Trial) -> str:

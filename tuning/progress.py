@@ -1,10 +1,9 @@
 """Progress a person can read: one live screen in a terminal, plain lines elsewhere."""
 
-import math
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -14,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from tuning.run_folder import BASELINE, CONFIRMS, REASON, is_own
+from tuning.run_folder import CONFIRMS, REASON
 from tuning.study import Study
 
 
@@ -31,7 +30,7 @@ class Standing:
         seconds_left: a rough guess; None while there is nothing to go by.
     """
 
-    ended: list[FrozenTrial]
+    ended: Sequence[FrozenTrial]
     running: list[tuple[str, int, float | None]]
     total: int | None
     best: FrozenTrial | None
@@ -41,12 +40,7 @@ class Standing:
 
 def standing(study: Study, elapsed: float) -> Standing:
     """Where `study` stands after `elapsed` seconds."""
-    trials = [trial for trial in study.optuna.get_trials(deepcopy=False) if is_own(trial)]
-    total = study.rules.trials
-    ended = [trial for trial in trials if trial.state.is_finished()]
-    ended.sort(key=lambda trial: trial.datetime_complete.timestamp() if trial.datetime_complete else math.inf)
-    complete = [trial for trial in ended if trial.state == TrialState.COMPLETE]
-    baseline = next((trial.intermediate_values for trial in trials if BASELINE in trial.user_attrs), {})
+    total, ended = study.rules.trials, study.ended
     return Standing(
         ended=ended,
         running=[
@@ -54,10 +48,18 @@ def standing(study: Study, elapsed: float) -> Standing:
             for _, live in sorted(study.live.items())
         ],
         total=total,
-        best=max(complete, key=lambda trial: trial.value or 0.0, default=None),
-        baseline=max(baseline.values(), default=None),
+        best=study.best,
+        baseline=max(_baseline_scores(study).values(), default=None),
         seconds_left=elapsed / len(ended) * (total - len(ended)) if ended and total else None,
     )
+
+
+def _baseline_scores(study: Study) -> Mapping[int, float]:
+    if study.baseline is None:
+        return {}
+    if live := study.live.get(study.baseline):
+        return live.scores
+    return next((trial.intermediate_values for trial in study.ended if trial.number == study.baseline), {})
 
 
 @contextmanager
@@ -74,15 +76,14 @@ def show_progress(study: Study, title: str, console: Console | None = None, metr
     def screen() -> RenderableType:
         return _screen(latest[0], title, metric, time.monotonic() - started)
 
-    shown: set[int] = set()
+    shown = 0
 
     def print_ended() -> None:
-        now = look()
-        for trial in now.ended:
-            if trial.number not in shown:
-                shown.add(trial.number)
-                line = _line(trial, now, time.monotonic() - started)
-                console.print(line, highlight=False, soft_wrap=True)
+        nonlocal shown
+        for trial in study.ended[shown:]:
+            line = _line(trial, look(), time.monotonic() - started)
+            console.print(line, highlight=False, soft_wrap=True)
+        shown = len(study.ended)
 
     try:
         if console.is_terminal and not console.is_dumb_terminal:

@@ -3,9 +3,11 @@
 Speaks only to Optuna; `tuning.tune_adapters` lends it to Ray Tune.
 """
 
+import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, count
 from typing import Any
 
 import optuna
@@ -99,6 +101,8 @@ class Study:
 
     Attributes:
         live: trials that have been handed out and have not ended, by number.
+        best: the complete trial with the best score, the first to end of equals; None if there is none.
+        baseline: number of the first trial of the baseline configuration; None if there is none.
         on_change: called after every change, for whoever shows progress.
     """
 
@@ -109,9 +113,16 @@ class Study:
         self.live: dict[int, LiveTrial] = {}
         self.on_change: Callable[[], object] = lambda: None
         self._draws = draws
-        started = [trial for trial in self._own() if trial.state != TrialState.WAITING]
+        trials = study.get_trials(deepcopy=False)
+        own = [trial for trial in trials if is_own(trial)]
+        waiting = [trial.number for trial in trials if trial.state == TrialState.WAITING]
+        self._numbers = chain(waiting, count(len(trials)))
+        started = [trial for trial in own if trial.state != TrialState.WAITING]
         self._interrupted = [trial for trial in started if trial.state == TrialState.RUNNING]
-        self._ended = [trial for trial in started if trial.state.is_finished()]
+        self._ended = sorted((trial for trial in started if trial.state.is_finished()), key=_end)
+        complete = [trial for trial in self._ended if trial.state == TrialState.COMPLETE]
+        self.best = max(complete, key=_value, default=None)
+        self.baseline = next((trial.number for trial in own if BASELINE in trial.user_attrs), None)
         self._first = {_configuration(trial): trial.number for trial in self._ended}
         self._asked = len(started)
         self._over = ""
@@ -119,6 +130,11 @@ class Study:
         self._configurations = configurations(draws.parameters.values()) if draws.unique else None
         self._wall_before = float(study.user_attrs.get(SECONDS, 0.0))
         self._opened = time.monotonic()
+
+    @property
+    def ended(self) -> Sequence[FrozenTrial]:
+        """Trials that ended, oldest first."""
+        return self._ended
 
     @property
     def exhausted(self) -> bool:
@@ -141,7 +157,8 @@ class Study:
         duplicates = 0
         while not self.exhausted:
             interrupted = bool(self._interrupted)
-            trial = self._take_up(self._interrupted.pop(0)) if interrupted else self._draw(duplicates)
+            earlier = self._interrupted.pop(0) if interrupted else None
+            trial = self._take_up(earlier) if earlier else self._draw(duplicates)
             first = self._first.setdefault(_configuration(trial), trial.number)
             if self._draws.unique and first != trial.number:
                 duplicates += 1
@@ -150,7 +167,7 @@ class Study:
                     self._over = f"no new configuration in {DUPLICATES} draws"
                 continue
             self._asked += not interrupted
-            return self._hand_out(trial)
+            return self._hand_out(trial, earlier.intermediate_values if earlier else {})
         return None
 
     def report(self, number: int, epoch: Epoch) -> bool:
@@ -195,6 +212,8 @@ class Study:
         else:
             told = self.optuna.tell(trial, max(live.scores.values()), skip_if_finished=True)
         self._ended.append(told)
+        if told.state == TrialState.COMPLETE and (self.best is None or _value(told) > _value(self.best)):
+            self.best = told
         self._trained_before += live.seconds
         self.note_time()
         self.on_change()
@@ -229,8 +248,7 @@ class Study:
 
     def _draw(self, duplicates: int) -> optuna.Trial:
         """A new trial, or one that was given beforehand; at random where the sampler repeats itself."""
-        trials = self.optuna.get_trials(deepcopy=False)
-        number = next((trial.number for trial in trials if trial.state == TrialState.WAITING), len(trials))
+        number = next(self._numbers)
         self.optuna.sampler = RandomSampler(seed=number) if duplicates else self._draws.sampler_of(number)
         return self.optuna.ask(dict(self._draws.parameters))
 
@@ -242,9 +260,8 @@ class Study:
             trial._suggest(name, distribution)  # what `Study.ask` does
         return trial
 
-    def _hand_out(self, trial: optuna.Trial) -> LiveTrial:
-        earlier = self.optuna.get_trials(deepcopy=False)[trial.number]
-        live = LiveTrial(trial, self._draws.seed_of(trial), dict(earlier.intermediate_values))
+    def _hand_out(self, trial: optuna.Trial, scores: Mapping[int, float]) -> LiveTrial:
+        live = LiveTrial(trial, self._draws.seed_of(trial), dict(scores))
         if SEED not in trial.user_attrs:
             trial.set_user_attr(SEED, live.seed)
         self.live[trial.number] = live
@@ -261,9 +278,6 @@ class Study:
         count = self._configurations
         return f"all {count} configurations of the space tried" if count and len(self._first) >= count else ""
 
-    def _own(self) -> list[FrozenTrial]:
-        return [trial for trial in self.optuna.get_trials(deepcopy=False) if is_own(trial)]
-
     def _wall(self) -> float:
         return self._wall_before + time.monotonic() - self._opened
 
@@ -274,6 +288,14 @@ class Study:
 
 def _configuration(trial: FrozenTrial | optuna.Trial) -> tuple[tuple[str, Any], ...]:
     return tuple(sorted(trial.params.items()))
+
+
+def _end(trial: FrozenTrial) -> float:
+    return trial.datetime_complete.timestamp() if trial.datetime_complete else math.inf
+
+
+def _value(trial: FrozenTrial) -> float:
+    return trial.value or 0.0
 
 
 def best_trial(study: optuna.Study) -> FrozenTrial | None:

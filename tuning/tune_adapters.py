@@ -117,6 +117,12 @@ class StudyScheduler(FIFOScheduler):
         """Nothing for Tune's own snapshots: the journal holds it."""
         return {}
 
+    def choose_trial_to_run(self, tune_controller: TuneController) -> Trial | None:
+        """The pending trial that was asked for first. Tune would look through all trials that ever ran."""
+        live: set[Trial] = tune_controller.get_live_trials()  # type: ignore[no-untyped-call]
+        pending = [trial for trial in live if trial.status == Trial.PENDING]
+        return min(pending, key=lambda trial: int(trial.config[NUMBER]), default=None)
+
     def on_trial_result(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> str:
         """Records the epoch; tells Tune to go on or to stop."""
         del tune_controller
@@ -125,6 +131,11 @@ class StudyScheduler(FIFOScheduler):
             with self._loan.writing():
                 go_on = self._loan.study.report(trial.config[NUMBER], result[EPOCH])
         return str(TrialScheduler.CONTINUE if go_on else TrialScheduler.STOP)
+
+    def on_trial_complete(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> None:
+        """Spares Tune the snapshot of all trials that it would write at the end, and nobody read."""
+        del trial, result
+        tune_controller._trials_to_cache.clear()
 
     def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:
         """Keeps the reason for when the searcher hears of the end; a trial that lacked memory gets more of a GPU."""

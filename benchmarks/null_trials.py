@@ -1,0 +1,231 @@
+"""`python -m benchmarks.null_trials`: what a trial costs beyond its training, here and with stock Ray Tune.
+
+A null trial reports three times and trains nothing. Every measurement runs in a process of its own, so that neither
+engine's settings nor memory reach the other's, and the engines take turns.
+"""
+
+import argparse
+import io
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import optuna
+import ray
+from optuna.samplers import RandomSampler
+from ray import tune
+from rich.console import Console
+
+from search_spaces import load
+from tuning.stop_rules import StopRules
+from tuning.study import Epoch
+
+REPORTS, SLOTS = 3, 2
+"""Reports of a trial, and trials at once."""
+
+WARM = 10
+"""Trials after which every worker has started: costs count from there."""
+
+STARTING = 6
+"""Seconds that the first trial of each slot takes: else one worker would do all before the next has started."""
+
+NEAR = 50
+"""Trials on either side of one whose cost is measured."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What running null trials took.
+
+    Attributes:
+        ends: when each trial ended, in seconds after the first, in order.
+        journal: bytes.
+        memory: most the search process had, in MiB.
+    """
+
+    ends: list[float]
+    journal: int
+    memory: int
+
+    @property
+    def cost(self) -> float:
+        """Wall time per trial once the workers are warm, in ms."""
+        return 1000 * (self.ends[-1] - self.ends[WARM]) / (len(self.ends) - 1 - WARM)
+
+    def cost_near(self, number: int) -> float:
+        """Wall time per trial near the one of a number, in ms."""
+        first, last = max(0, number - NEAR), min(len(self.ends) - 1, number + NEAR)
+        return 1000 * (self.ends[last] - self.ends[first]) / (last - first)
+
+
+class NullWorker(tune.Trainable):
+    """Reports, and trains nothing."""
+
+    @classmethod
+    def default_resource_request(cls, config: dict[str, Any]) -> tune.PlacementGroupFactory:
+        """A core."""
+        del config
+        return tune.PlacementGroupFactory([{"CPU": 1}])
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Prepares for the first trial."""
+        self.reset_config(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Prepares for the next trial."""
+        self._epoch, self._first = 0, new_config["number"] < SLOTS
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """One report. All trials score the same, so that every pruner is asked and lets them go on."""
+        self._epoch += 1
+        if self._first and self._epoch == 1:
+            time.sleep(STARTING)
+        return {"epoch": Epoch(self._epoch, self._epoch / 10, 0.0, worker="null")}
+
+
+def null_function(config: dict[str, Any]) -> None:
+    """The same for stock Tune."""
+    del config
+    for epoch in range(1, REPORTS + 1):
+        tune.report({"score": epoch / 10})
+
+
+def run_here(folder: Path, trials: int, sampler: str) -> Measurement:
+    """Null trials on this engine, as a search runs them: journal, pruner and progress included."""
+    # Not before: it sets Ray's options, and stock Tune is to have its own.
+    from tuning.engine import Limits, ray_session, run_trials
+    from tuning.open_study import open_search
+    from tuning.progress import show_progress
+    from tuning.run_folder import RunFolder
+    from tuning.trial import Shared
+
+    settings = {"seed": 0, "sampler": sampler, "pruner": "halving", "fixed": {"epochs": REPORTS}}
+    run = RunFolder.create(folder / "run", settings, {})
+    study = open_search(run, load("san"), StopRules(trials=trials))
+    shared = Shared(data="", metric="accuracy", fixed={}, cpus=1, gpus=0.0, signs=False)
+    with (
+        ray_session(run.log, dashboard=False, cpus=SLOTS),
+        show_progress(study, "null trials", Console(file=io.StringIO())),
+    ):
+        run_trials(study, shared, Limits(slots=SLOTS), run, worker=NullWorker)
+    return _measurement(study.optuna, run.journal.stat().st_size)
+
+
+def run_stock(folder: Path, trials: int, sampler: str) -> Measurement:
+    """Null trials with Ray Tune as it comes: a function, `OptunaSearch`, ASHA."""
+    from ray.tune.schedulers import ASHAScheduler
+    from ray.tune.search.optuna import OptunaSearch
+
+    del sampler
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    ray.init(address="local", num_cpus=SLOTS, include_dashboard=False, log_to_driver=False)
+    search = OptunaSearch(
+        dict(load("san").parameters), metric="score", mode="max", sampler=RandomSampler(seed=0)
+    )  # the seed of `OptunaSearch` would not reach the sampler
+    tuner = tune.Tuner(
+        null_function,
+        tune_config=tune.TuneConfig(
+            search_alg=search,
+            scheduler=ASHAScheduler(metric="score", mode="max", max_t=REPORTS, grace_period=1, reduction_factor=2),
+            num_samples=trials,
+            max_concurrent_trials=SLOTS,
+        ),
+        run_config=tune.RunConfig(name="stock", storage_path=str(folder), verbose=0),
+    )
+    tuner.fit()
+    return _measurement(search._ot_study, 0)
+
+
+ENGINES = {"here": run_here, "stock": run_stock}
+
+
+def _measurement(study: optuna.Study, journal: int) -> Measurement:
+    ended = sorted(trial.datetime_complete or datetime.max for trial in study.get_trials(deepcopy=False))
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    return Measurement([(end - ended[0]).total_seconds() for end in ended], journal, memory)
+
+
+def measured(engine: str, trials: int, sampler: str = "random") -> Measurement:
+    """What an engine takes for null trials, in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        result = Path(folder) / "result.json"
+        arguments = ["--engine", engine, "--trials", str(trials), "--sampler", sampler, "--folder", folder]
+        subprocess.run(
+            [sys.executable, "-m", "benchmarks.null_trials", *arguments],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        return Measurement(**json.loads(result.read_text()))
+
+
+def compared(trials: int, rounds: int) -> dict[str, float]:
+    """Median ms per trial of both engines, which take turns, and their ratio."""
+    costs: dict[str, list[float]] = {"here": [], "stock": []}
+    for _ in range(rounds):
+        for engine, found in costs.items():
+            found.append(measured(engine, trials // rounds).cost)
+    here, stock = (statistics.median(found) for found in costs.values())
+    return {"here": here, "stock": stock, "ratio": stock / here}
+
+
+def grown(trials: int) -> dict[str, float]:
+    """What trials cost near the 100th and at the end of a long search."""
+    found = measured("here", trials)
+    early, late = found.cost_near(100), found.cost_near(trials - 1 - NEAR)
+    return {
+        "trials": trials,
+        "near the 100th": early,
+        "near the last": late,
+        "ratio": late / early,
+        "journal MiB": found.journal / 2**20,
+        "memory MiB": found.memory,
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prints what a trial costs beyond its training, in ms of wall time, two trials at a time."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.null_trials", description=main.__doc__)
+    parser.add_argument("--trials", type=int, default=200, help="of each engine (default: 200)")
+    parser.add_argument("--rounds", type=int, default=2, help="in which the engines take turns (default: 2)")
+    parser.add_argument("--samplers", nargs="*", default=[], help="measure this engine with these, not stock Tune")
+    parser.add_argument("--growth", nargs="*", type=int, default=[], help="measure searches of so many trials instead")
+    parser.add_argument("--json", action="store_true", help="print the result for a program")
+    parser.add_argument("--engine", choices=ENGINES, help=argparse.SUPPRESS)
+    parser.add_argument("--sampler", default="random", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.engine:
+        found = ENGINES[options.engine](options.folder, options.trials, options.sampler)
+        (options.folder / "result.json").write_text(json.dumps(asdict(found)))
+        return 0
+    results: list[dict[str, Any]] = [grown(trials) for trials in options.growth]
+    results += [
+        {"sampler": name, "here": measured("here", options.trials, name).cost, "trials": options.trials}
+        for name in options.samplers
+    ]
+    if not results:
+        results = [compared(options.trials, options.rounds)]
+    for result in results:
+        print(json.dumps(result) if options.json else _line(result))
+    return 0
+
+
+def _line(result: dict[str, Any]) -> str:
+    return ", ".join(
+        f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in result.items()
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
