@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import json
 import logging
 import os
 import shutil
@@ -10,12 +9,9 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import ray
 import torch
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 from ray import tune
 
@@ -166,7 +162,6 @@ def run_trials(
     place = checkpoint_place(run, name)
     tidy = _KeepBest(Checkpoints(place), study, limits.keep)
     tidy()
-    _sync_at_ends(study, run)
     # Else Tune would start one worker after the other. `Loan.slots` still bounds how many trials are asked for.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(limits.slots)
     loan = Loan(study, slots=limits.slots, common={SHARED: shared, CHECKPOINTS: place}, on_end=tidy)
@@ -202,33 +197,6 @@ def run_trials(
             f"{run.path} cannot be written: {os.strerror(loan.broken.errno or 0)}; what had finished is safe, "
             f"and --resume {run.path} goes on when it can be written again"
         )
-
-
-class _Journal(JournalFileBackend):
-    """Optuna's journal file, put on the disk when a trial's state changes instead of with every line.
-
-    Every line is handed to the operating system at once, so that no killed process loses any. A power cut may lose
-    the last epochs of trials that run, which go on from their checkpoints anyway; never an end.
-    """
-
-    def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Appends lines, in the very form of Optuna's."""
-        lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
-        self._lock.acquire()
-        try:
-            with Path(self._file_path).open("ab") as file:
-                file.write(lines.encode())
-                file.flush()
-                if any("state" in log for log in logs):
-                    os.fsync(file.fileno())
-        finally:
-            self._lock.release()
-
-
-def _sync_at_ends(study: Study, run: RunFolder) -> None:
-    storage = study.optuna._storage
-    if isinstance(storage, JournalStorage):
-        storage._backend = _Journal(str(run.journal))
 
 
 class _KeepBest:

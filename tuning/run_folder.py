@@ -14,11 +14,11 @@ from typing import Any, Self
 import optuna
 from filelock import FileLock, Timeout
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial
 
 from san_core.errors import InputError
 from san_core.files import is_file
+from tuning.journal import Journal
 
 RUNS = Path("runs")
 
@@ -215,7 +215,7 @@ class RunFolder:
 
     def storage(self) -> JournalStorage:
         """The journal, as Optuna reads and writes it."""
-        return JournalStorage(JournalFileBackend(str(self.journal)))
+        return JournalStorage(Journal(str(self.journal)))
 
     def study(self, name: str = SEARCH) -> optuna.Study:
         """A study of the journal, by name.
