@@ -18,7 +18,7 @@ from san_core.errors import InputError
 from san_core.files import is_file
 from san_core.text import Vocabulary
 
-FORMAT = 2
+FORMAT = 3
 MANIFEST = "manifest.json"
 FEATURES = "features.npy"
 PIXELS = "pixels.npy"
