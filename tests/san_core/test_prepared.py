@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -78,6 +79,19 @@ def test_images_are_mapped_from_the_file(copy: Path) -> None:
     assert data.images.shape[0] == 52
     mapped = Path("/proc/self/maps").read_text()
     assert str((copy / "features.npy").resolve()) in mapped
+
+
+def test_images_may_be_larger_than_memory(copy: Path) -> None:
+    rows = 3 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // (4 * 1280 * 2)
+    with (copy / "features.npy").open("wb") as file:
+        header = {"descr": "<i2", "fortran_order": False, "shape": (rows, 4, 1280)}
+        np.lib.format.write_array_header_2_0(file, header)
+        file.truncate(file.tell() + rows * 4 * 1280 * 2)  # a hole, which takes no space
+    images = PreparedData.open(copy).images
+    assert images.shape == (rows, 4, 1280)
+    assert images[-1].count_nonzero() == 0
+    images[-1, 0, 0] = 1  # in memory only
+    assert images[-1].count_nonzero() == 1
 
 
 def test_properties_say_what_the_data_were_prepared_from(tiny_data: PreparedData, tiny_pixels: PreparedData) -> None:
