@@ -222,7 +222,7 @@ class _Speed(ProgressColumn):
         speed = task.speed
         if task.finished_time:
             speed = (task.completed - task.fields.get("done_before", 0)) / task.finished_time
-        return Text("" if speed is None else f"{speed:.0f} images/s")
+        return Text("" if speed is None else f"{speed:,.{0 if speed >= 10 else 1}f} images/s")
 
 
 def progress() -> Progress:

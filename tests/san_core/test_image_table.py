@@ -246,7 +246,7 @@ def test_speed_shown_in_the_end_is_that_of_the_whole_run() -> None:
     for clock[0], images in ((90, 100), (95, 250), (100, 250)):
         bars.advance(bar, images)
     (column,) = [column for column in bars.columns if isinstance(column, image_table._Speed)]
-    assert column.render(bars.tasks[0]).plain == "6 images/s"  # 600 in 100 seconds
+    assert column.render(bars.tasks[0]).plain == "6.0 images/s"  # 600 in 100 seconds
 
 
 def test_memory_does_not_grow_with_the_images(tmp_path: Path) -> None:
