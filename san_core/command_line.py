@@ -10,6 +10,16 @@ from typing import NoReturn
 from san_core.errors import InputError
 
 
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Help that names each option's default, where there is one to name and the text does not."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        nothing = action.default is None or action.default is False or action.default in ("", [])
+        if nothing or "(default" in (action.help or ""):
+            return action.help
+        return super()._get_help_string(action)
+
+
 class CommandLine(argparse.ArgumentParser):
     """An argument parser that says what is wrong in one line, and exits with code 2."""
 
@@ -17,7 +27,7 @@ class CommandLine(argparse.ArgumentParser):
         super().__init__(
             prog=f"python -m {prog}",
             description=description,
-            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+            formatter_class=_Help,
             allow_abbrev=False,
         )
 

@@ -77,6 +77,7 @@ def write_predictions(
         "question": [question.text for question in questions],
         "answer": [question.answer for question in questions],
         "answer_type": [question.answer_type for question in questions],
+        "question_type": [question.question_type for question in questions],
         "predicted": predictions.answers,
         "probability": predictions.probabilities,
         **{metric.name: metric.score(predictions.answers, questions) for metric in metrics},

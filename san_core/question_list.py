@@ -1,12 +1,11 @@
 """Lists of questions to answer: the official VQA questions layout, or a plain list that names picture files."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from string import Formatter
 
 from san_core.data.problems import Problems
-from san_core.data.text_files import read_text
+from san_core.data.text_files import read_id, read_records
 from san_core.errors import InputError
 
 
@@ -45,9 +44,9 @@ def read_questions(
     """
     if image_name is not None:
         _check(image_name)
-    entries = _read_entries(path, problems)
+    entries = read_records(path, "questions", problems)
     questions: dict[str, ListedQuestion] = {}
-    for place, entry in enumerate(entries, start=1):
+    for place, entry in enumerate(entries):
         try:
             question = _read_entry(entry, images, image_name)
             if str(question.id) in questions:
@@ -56,7 +55,7 @@ def read_questions(
         except InputError as error:
             number = entry.get("question_id") if isinstance(entry, dict) else None
             problems.add(
-                "left out", f"{path} entry {place}" if number is None else f"question_id {number!r}", str(error)
+                "left out", f"{path} questions[{place}]" if number is None else f"question_id {number!r}", str(error)
             )
     return list(questions.values()), len(entries) - len(questions)
 
@@ -73,24 +72,11 @@ def _check(image_name: str) -> None:
         )
 
 
-def _read_entries(path: Path, problems: Problems) -> list[object]:
-    try:
-        content = json.loads(read_text(path, problems))
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path} line {error.lineno} column {error.colno}: not JSON ({error.msg})") from error
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits, a list in a list in a ...
-        raise InputError(f"{path} cannot be read: {error}") from error
-    entries = content.get("questions") if isinstance(content, dict) else content
-    if not isinstance(entries, list):
-        raise InputError(f'{path} has no list of questions; accepted: {{"questions": [...]}} or [...]')
-    return entries
-
-
 def _read_entry(entry: object, images: Path, image_name: str | None) -> ListedQuestion:
     if not isinstance(entry, dict):
         raise InputError("not a JSON object")
-    number, text = entry.get("question_id"), entry.get("question")
-    if isinstance(number, bool) or not isinstance(number, int | str) or number == "":
+    number, text = read_id(entry.get("question_id")), entry.get("question")
+    if number is None:
         raise InputError("no question_id that is a whole number or a text")
     if not isinstance(text, str):
         raise InputError("no question")
@@ -102,7 +88,7 @@ def _read_entry(entry: object, images: Path, image_name: str | None) -> ListedQu
 def _file_name(image: object, image_id: object, image_name: str | None) -> str:
     if isinstance(image, str) and image:
         return image
-    if not isinstance(image_id, int | str):
+    if read_id(image_id) is None:
         raise InputError("neither an image, which is a file name, nor an image_id")
     if image_name is None:
         raise InputError("an image_id, but no --image-name to make a file name of it")

@@ -4,10 +4,12 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -149,44 +151,57 @@ def _fill(
     problems: Problems,
 ) -> None:
     """Loads, turns and writes the images that the table still lacks."""
-    found = Problems(strict=problems.strict, found=table.problems)
+    before = len(problems.found)
+    for problem in table.problems:
+        problems.take(problem)
     with progress() as bars:
-        bar = bars.add_task("images", total=len(images), completed=table.done)
+        bar = bars.add_task("images", total=len(images), completed=table.done, done_before=table.done)
         with closing(table):
-            for keys, loaded in _load_batches(images, table.done, size):
-                for key, (_, flaws) in zip(keys, loaded, strict=True):
-                    for kind, detail in flaws:
-                        found.add(kind, key, detail)
-                _check_readable(found, len(images))
-                table.append(turn(np.stack([pixels for pixels, _ in loaded])), found.found)
-                bars.advance(bar, len(keys))
-    problems.found.extend(found.found)
+            for batch in _load_batches(images, table.done, size):
+                if _tell(batch, problems):
+                    _check_readable(problems.found[before:], table.done + len(batch), len(images))
+                table.append(turn(np.stack([pixels for _, (pixels, _) in batch])), problems.found[before:])
+                bars.advance(bar, len(batch))
 
 
-def _check_readable(found: Problems, total: int) -> None:
+def _tell(batch: Sequence[tuple[str, Loaded]], problems: Problems) -> bool:
+    """Notes a batch's flaws; returns whether an image of it is unreadable."""
+    flaws = [(kind, key, detail) for key, (_, told) in batch for kind, detail in told]
+    for kind, key, detail in flaws:
+        problems.add(kind, key, detail)
+    return any(kind == UNREADABLE for kind, _, _ in flaws)
+
+
+def _check_readable(found: Sequence[Problem], seen: int, total: int) -> None:
     """Stops where too many images are unreadable for the data set to be the one that was meant."""
-    unreadable = [problem for problem in found.found if problem.kind == UNREADABLE]
+    unreadable = [problem for problem in found if problem.kind == UNREADABLE]
     if len(unreadable) > MOST_UNREADABLE * total:
         raise InputError(
-            f"{len(unreadable)} of {total} images are unreadable, accepted: up to {MOST_UNREADABLE:.0%}; the first: "
-            f"{unreadable[0].where} ({unreadable[0].detail})"
+            f"{len(unreadable):,} of the first {seen:,} images are unreadable, accepted: up to {MOST_UNREADABLE:.0%} "
+            f"of all {total:,}; the first: {unreadable[0].where} ({unreadable[0].detail})"
         )
 
 
-def _load_batches(images: Mapping[str, Path], start: int, size: int) -> Iterator[tuple[list[str], list[Loaded]]]:
-    """Yields keys and what was loaded of them; the next batch is decoded while this one is used."""
-    keys = list(images)
+def _load_batches(images: Mapping[str, Path], start: int, size: int) -> Iterator[list[tuple[str, Loaded]]]:
+    """Yields keys and what was loaded of them, as many as are encoded in one step."""
     step = max(1, min(64, _PIXELS_PER_STEP[best_device().type] // size**2))
+    cores = os.cpu_count() or 1
+    keys = list(images)[start:]
+    loaded = zip(keys, _load_ahead((images[key] for key in keys), size, max(step, cores)), strict=True)
+    while batch := list(islice(loaded, step)):
+        yield batch
+
+
+def _load_ahead(paths: Iterable[Path], size: int, most: int) -> Iterator[Loaded]:
+    """Yields what each path holds; while one is used, up to `most` of those behind it are decoded in threads."""
     with ThreadPoolExecutor() as pool:
-
-        def submit(first: int) -> list[Future[Loaded]]:
-            return [pool.submit(_load, images[key], size) for key in keys[first : first + step]]
-
-        ahead = submit(start)
+        futures = (pool.submit(_load, path, size) for path in paths)
+        ahead = deque(islice(futures, most))
         try:
-            for first in range(start, len(keys), step):
-                batch, ahead = ahead, submit(first + step)
-                yield keys[first : first + step], [future.result() for future in batch]
+            while ahead:
+                loaded = ahead.popleft().result()
+                ahead.extend(islice(futures, 1))
+                yield loaded
         finally:
             for future in ahead:
                 future.cancel()
@@ -201,11 +216,13 @@ def _load(path: Path, size: int) -> Loaded:
 
 
 class _Speed(ProgressColumn):
-    """Images per second."""
+    """Images per second: lately, and in the end over the whole run."""
 
     def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:.0f} images/s")
+        speed = task.speed
+        if task.finished_time:
+            speed = (task.completed - task.fields.get("done_before", 0)) / task.finished_time
+        return Text("" if speed is None else f"{speed:,.{0 if speed >= 10 else 1}f} images/s")
 
 
 def progress() -> Progress:

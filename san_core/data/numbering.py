@@ -19,7 +19,7 @@ Splits = Mapping[str, Sequence[Question]]
 
 @dataclass(frozen=True)
 class Vocabularies:
-    """What a model is to know, from the training questions alone.
+    """What a model is to know, from the official training questions alone.
 
     Attributes:
         words: of questions.

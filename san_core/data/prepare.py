@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
+from san_core.command_line import say
 from san_core.data import coco_qa, daquar, easy_vqa, vqa
 from san_core.data.image_table import PROGRESS, progress, write_images
 from san_core.data.numbering import build_vocabularies, coverage, write_splits
@@ -73,15 +74,14 @@ def prepare(name: str, out: Path, options: Options = Options(), location: Locati
     """
     if name not in READERS:
         raise InputError(f"unknown data set {name!r}; accepted: {', '.join(READERS)}")
-    problems = Problems(strict=options.strict)
+    problems = Problems(strict=options.strict, otherwise=f"{PROBLEMS} of the prepared folder lists all flaws")
     source = _cut_test(READERS[name](location, problems), options)
     inputs = _describe_inputs(source, options)
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(out.parent / f".{out.name}.lock"):
+        with _alone(out):
             if out.exists():
                 return _reuse(out, inputs, strict=options.strict)
-            with _partial_folder(out, inputs) as partial:
+            with _partial_folder(out, inputs, problems) as partial:
                 _write(source, inputs, options, partial, problems)
                 for note in (_INPUTS, PROGRESS):
                     (partial / note).unlink()
@@ -193,10 +193,25 @@ def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
 
 
 @contextmanager
-def _partial_folder(out: Path, inputs: Mapping[str, Any]) -> Iterator[Path]:
+def _alone(out: Path) -> Iterator[None]:
+    """Waits until no other process prepares `out`."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    lock = out.with_name(f".{out.name}.lock")
+    with FileLock(lock):
+        try:
+            yield
+        finally:
+            # Another process may wait for this file while a third one makes a new one, and both go on at a time.
+            # That does no harm once `out` is there, for then they only read it. Until then the file stays.
+            if out.exists():
+                lock.unlink(missing_ok=True)
+
+
+@contextmanager
+def _partial_folder(out: Path, inputs: Mapping[str, Any], problems: Problems) -> Iterator[Path]:
     """The hidden folder in which `out` grows. What an interrupted run left of the same data is kept.
 
-    Bad input leaves nothing behind.
+    Bad input leaves nothing behind; the flaws found till then, which may explain it, are told.
     """
     partial = out.with_name(f".{out.name}.partial")
     note = partial / _INPUTS
@@ -209,12 +224,15 @@ def _partial_folder(out: Path, inputs: Mapping[str, Any]) -> Iterator[Path]:
         yield partial
     except InputError:
         shutil.rmtree(partial, ignore_errors=True)
+        for line in problems.summary():
+            say(line)
         raise
 
 
 def _write(source: Source, inputs: dict[str, Any], options: Options, folder: Path, problems: Problems) -> None:
     splits = _cut(source, options.seed)
-    vocabularies = build_vocabularies(splits["train"], inputs["top_answers"])
+    # From all that is to be learned: retraining on train and validation asks for no other vocabularies.
+    vocabularies = build_vocabularies(source.train, inputs["top_answers"])
     keys = sorted({question.image for questions in splits.values() for question in questions})
     training_defaults = dict(source.training_defaults)
     if options.word_vectors:  # before the images: a bad file should not cost their encoding

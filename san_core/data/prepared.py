@@ -1,6 +1,8 @@
 """The prepared data set on disk: the one form every trial trains from."""
 
 import json
+import mmap
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -18,7 +20,7 @@ from san_core.errors import InputError
 from san_core.files import is_file
 from san_core.text import Vocabulary
 
-FORMAT = 2
+FORMAT = 3
 MANIFEST = "manifest.json"
 FEATURES = "features.npy"
 PIXELS = "pixels.npy"
@@ -28,6 +30,10 @@ PROBLEMS = "problems.txt"
 
 SPLITS = ("train", "validation", "test", "unanswered")
 """Every split there may be; `unanswered` questions have no right answers."""
+
+
+# Python names it only since 3.13; 0x4000 on Linux.
+_MAP_NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" else 0)
 
 
 @dataclass(frozen=True)
@@ -210,8 +216,7 @@ class PreparedData:
     @cached_property
     def images(self) -> Tensor:
         """Region features [N, R, C] (bfloat16), or pixels [N, S, S, 3] (uint8) for fine-tuning."""
-        array = np.load(self.folder / (PIXELS if self.fine_tune else FEATURES), mmap_mode="c")
-        images = torch.from_numpy(array)
+        images = torch.from_numpy(_map(self.folder / (PIXELS if self.fine_tune else FEATURES)))
         return images if self.fine_tune else images.view(torch.bfloat16)
 
     @cached_property
@@ -235,3 +240,16 @@ class PreparedData:
             tokens=self.questions[torch.from_numpy(questions)],
             question_rows=torch.from_numpy(question_rows),
         )
+
+
+def _map(path: Path) -> NDArray[Any]:
+    """A .npy file as memory: read from disk where it is used, and whatever is written to it stays in this process.
+
+    NumPy's own mmap_mode="c" does the same, but reserves memory for a copy of the whole file, which Linux refuses
+    for one that is larger than memory.
+    """
+    found = np.load(path, mmap_mode="r")
+    flags, protection = mmap.MAP_PRIVATE | _MAP_NORESERVE, mmap.PROT_READ | mmap.PROT_WRITE
+    with path.open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, flags=flags, prot=protection)
+    return np.frombuffer(mapped, found.dtype, offset=found.offset).reshape(found.shape)

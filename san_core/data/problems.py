@@ -1,7 +1,6 @@
 """What is wrong with a data set: counted and told, fatal only where the user wants it so."""
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from san_core.errors import InputError
@@ -32,25 +31,30 @@ class Problems:
 
     Args:
         strict: make the first flaw an error.
-        found: flaws known already.
-
-    Raises:
-        InputError: where strict, for the first flaw.
+        otherwise: what happens to flaws where not strict, for that error.
     """
 
-    def __init__(self, *, strict: bool = False, found: Iterable[Problem] = ()) -> None:
-        self.strict = strict
+    def __init__(self, *, strict: bool = False, otherwise: str = "this is only reported") -> None:
         self.found: list[Problem] = []
-        for problem in found:
-            self._take(problem)
+        self._strict = strict
+        self._otherwise = otherwise
 
     def add(self, kind: str, where: object, detail: str = "") -> None:
-        """Notes a flaw."""
-        self._take(Problem(kind, str(where), " ".join(detail.split())))
+        """Notes a flaw.
 
-    def _take(self, problem: Problem) -> None:
-        if self.strict:
-            raise InputError(f"{problem}; without --strict this is only reported")
+        Raises:
+            InputError: where strict.
+        """
+        self.take(Problem(kind, str(where), " ".join(detail.split())))
+
+    def take(self, problem: Problem) -> None:
+        """Notes a flaw that was found before.
+
+        Raises:
+            InputError: where strict.
+        """
+        if self._strict:
+            raise InputError(f"{problem}; without --strict {self._otherwise}")
         self.found.append(problem)
 
     def summary(self) -> list[str]:

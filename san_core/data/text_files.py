@@ -49,8 +49,8 @@ def read_lines(path: Path, problems: Problems) -> list[str]:
     return lines
 
 
-def read_records(path: Path, key: str, problems: Problems) -> list[dict[str, Any]]:
-    """The objects listed under `key` of a JSON file; of a damaged file those before the damage.
+def read_records(path: Path, key: str, problems: Problems) -> list[Any]:
+    """What a JSON file lists under `key`, or lists without more; of a damaged file what stands before the damage.
 
     Raises:
         InputError: if the file cannot be read, or has no such list.
@@ -58,22 +58,25 @@ def read_records(path: Path, key: str, problems: Problems) -> list[dict[str, Any
     text = _whole_characters(path, read_text(path, problems), problems)
     try:
         content = json.loads(text)
-        records = content[key] if isinstance(content, dict) else None
-    except KeyError:
-        records = None
+        records = content.get(key) if isinstance(content, dict) else content
     except json.JSONDecodeError as error:
         records = _salvage(text, key)
         where = f"{path} line {error.lineno} column {error.colno}"
         if not records:
             raise InputError(f"{where}: not JSON ({error.msg})") from error
         problems.add("not JSON from here on, what stands before is used", where, f"{error.msg}; {len(records)} {key}")
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, a list in a list in a ...
+        raise InputError(f"{path} cannot be read: {error}") from error
     if not isinstance(records, list):
-        raise InputError(f"{path} has no list {key!r}; accepted: a JSON object with one, as in the official VQA files")
-    kept = [record for record in records if isinstance(record, dict)]
-    if len(kept) < len(records):
-        place = next(i for i, record in enumerate(records) if not isinstance(record, dict))
-        problems.add("not a JSON object, left out", f"{path} {key}[{place}]", f"{len(records) - len(kept)} such")
-    return kept
+        raise InputError(f'{path} has no list of {key}; accepted: {{"{key}": [...]}} or [...]')
+    return records
+
+
+def read_id(value: object) -> int | str | None:
+    """An id of a JSON file; None where it is not a whole number or a text."""
+    if isinstance(value, bool) or value == "":
+        return None
+    return value if isinstance(value, int | str) else None
 
 
 def _whole_characters(path: Path, text: str, problems: Problems) -> str:
@@ -88,7 +91,7 @@ def _whole_characters(path: Path, text: str, problems: Problems) -> str:
 
 def _salvage(text: str, key: str) -> list[Any]:
     """The whole values of the list under `key`, up to the first that is not."""
-    start = re.search(rf'"{re.escape(key)}"\s*:\s*\[', text)
+    start = re.search(rf'\A\s*\[|"{re.escape(key)}"\s*:\s*\[', text)
     records: list[Any] = []
     if not start:
         return records
@@ -98,6 +101,6 @@ def _salvage(text: str, key: str) -> list[Any]:
         gap = separator.match(text, place)
         try:
             record, place = decoder.raw_decode(text, gap.end() if gap else place)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             return records
         records.append(record)

@@ -6,13 +6,13 @@ come without answers; those are prepared too where they lie, to be answered by a
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from san_core.data.problems import Problems
 from san_core.data.source import Question, Source, VQAFiles
-from san_core.data.text_files import read_records
+from san_core.data.text_files import read_id, read_records
 from san_core.errors import InputError
 from san_core.files import find, is_folder, look_for
 
@@ -40,13 +40,12 @@ def read(version: str, root: Path, problems: Problems) -> Source:
     train = _official(root, prefix, "train2014", answered=True)
     if train is None:
         find(root, [f"{prefix}OpenEnded_mscoco_train2014_questions.json"], f"questions of VQA {version}")
-    return read_own(
-        f"vqa-{version}",
-        train,
-        _official(root, prefix, "val2014", answered=True),
-        problems,
-        unanswered=_official(root, prefix, "test2015", answered=False),
-    )
+    unanswered = _official(root, prefix, "test2015", answered=False)
+    if unanswered and not is_folder(unanswered.images):  # no reason not to train
+        problems.add("no folder of their images, all its questions are left out", unanswered.questions, "test2015")
+        unanswered = None
+    test = _official(root, prefix, "val2014", answered=True)
+    return read_own(f"vqa-{version}", train, test, problems, unanswered=unanswered)
 
 
 def read_own(
@@ -97,7 +96,7 @@ def _official(root: Path, prefix: str, part: str, *, answered: bool) -> VQAFiles
     return VQAFiles(
         questions=questions,
         annotations=find(root, [annotations], f"annotations to {questions.name}") if answered else None,
-        images=find(root, [part], f"folder of images {part}"),
+        images=find(root, [part], f"folder of images {part}") if answered else look_for(root, [part]) or root / part,
         image_name=f"COCO_{part}_{{image_id:012d}}.jpg",
     )
 
@@ -108,26 +107,40 @@ def _read_split(files: VQAFiles | None, images: Images, problems: Problems) -> l
         return []
     if not is_folder(files.images):
         raise InputError(f"image folder {files.images} does not exist")
-    asked = _by_id(files.questions, read_records(files.questions, "questions", problems), problems)
+    asked = _read_by_id(files.questions, "questions", problems)
     annotations: Mapping[Any, Mapping[str, Any]] = {}
     if files.annotations:
-        annotations = _by_id(files.annotations, read_records(files.annotations, "annotations", problems), problems)
+        annotations = _read_by_id(files.annotations, "annotations", problems)
         for number in (number for number in annotations if number not in asked):
             problems.add("annotation without a question, left out", f"{files.annotations} question_id {number}")
-    questions = (
-        _read_question(files, number, entry, annotations.get(number), images, problems)
+    questions = [
+        question
         for number, entry in asked.items()
-    )
-    return [question for question in questions if question]
+        if (question := _read_question(files, number, entry, annotations.get(number), images, problems))
+    ]
+    _check_people(files, questions, problems)
+    return questions
 
 
-def _by_id(path: Path, records: Iterable[dict[str, Any]], problems: Problems) -> dict[Any, dict[str, Any]]:
-    """The records by question_id, the first of several with the same."""
+def _check_people(files: VQAFiles, questions: Sequence[Question], problems: Problems) -> None:
+    """Tells of questions that fewer people answered than the others; one's own may have one answer each."""
+    if any(len(question.answers) >= PEOPLE for question in questions):
+        for question in questions:
+            if len(question.answers) < PEOPLE:
+                where = f"{files.annotations} question_id {question.id}"
+                problems.add(f"fewer than {PEOPLE} answers", where, f"{len(question.answers)}")
+
+
+def _read_by_id(path: Path, key: str, problems: Problems) -> dict[Any, dict[str, Any]]:
+    """The file's records by question_id, the first of several with the same."""
     by_id: dict[Any, dict[str, Any]] = {}
-    for place, record in enumerate(records):
-        number = record.get("question_id")
-        if not isinstance(number, int | str):
-            problems.add("entry without a question_id, left out", f"{path} entry {place}")
+    for place, record in enumerate(read_records(path, key, problems)):
+        if not isinstance(record, dict):
+            problems.add("not a JSON object, left out", f"{path} {key}[{place}]")
+            continue
+        number = read_id(record.get("question_id"))
+        if number is None:
+            problems.add("entry without a question_id, left out", f"{path} {key}[{place}]")
         elif number in by_id:
             problems.add("duplicate question_id, the first is used", f"{path} question_id {number}")
         else:
@@ -144,8 +157,8 @@ def _read_question(
     problems: Problems,
 ) -> Question | None:
     where = f"{files.questions} question_id {number}"
-    text, image = entry.get("question"), entry.get("image_id")
-    if not isinstance(text, str) or not isinstance(image, int | str):
+    text, image = entry.get("question"), read_id(entry.get("image_id"))
+    if not isinstance(text, str) or image is None:
         problems.add("entry without a question or an image_id, left out", where)
         return None
     if not text.strip():
@@ -154,12 +167,9 @@ def _read_question(
     annotation = annotation or {}
     modal = annotation.get("multiple_choice_answer")
     modal = modal if isinstance(modal, str) and modal.strip() else _most_frequent(answers)
-    if files.annotations:
-        if not modal:
-            problems.add("question without an annotation, left out", where)
-            return None
-        if len(answers) < PEOPLE:
-            problems.add(f"fewer than {PEOPLE} answers", f"{files.annotations} question_id {number}", f"{len(answers)}")
+    if files.annotations and not modal:
+        problems.add("question without an annotation, left out", where)
+        return None
     return Question(
         text=text,
         answer=modal,

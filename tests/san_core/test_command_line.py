@@ -3,7 +3,7 @@ from argparse import ArgumentTypeError
 
 import pytest
 
-from san_core.command_line import number, run_command
+from san_core.command_line import CommandLine, number, run_command
 from san_core.errors import InputError
 
 
@@ -30,6 +30,32 @@ def test_what_is_no_whole_number_in_range_is_refused(text: str) -> None:
 def test_what_is_no_number_in_range_is_refused(text: str) -> None:
     with pytest.raises(ArgumentTypeError, match=re.escape(f"must be a number >= 0 and < 1, but got {text!r}")):
         number(float, at_least=0, below=1)(text)
+
+
+def test_help_names_each_default_once_and_only_where_there_is_one() -> None:
+    parser = CommandLine("tune", "Tunes.")
+    parser.add_argument("--seed", default=0, help="of the draw")
+    parser.add_argument("--share", default=0.0, help="of the images")
+    parser.add_argument("--name", default="san", help="of the space")
+    parser.add_argument("--run", help="its name (default: the time)")
+    parser.add_argument("--keep", default=3, help="how many (default: 3 of them)")
+    parser.add_argument("--out", help="a file")
+    parser.add_argument("--text", default="", help="some words")
+    parser.add_argument("--set", action="append", default=[], help="a setting")
+    parser.add_argument("--json", action="store_true", help="for programs")
+    lines = [line.split() for line in parser.format_help().splitlines() if line.startswith("  --")]
+    told = {option: " ".join(word for word in words if word != option[2:].upper()) for option, *words in lines}
+    assert told == {
+        "--seed": "of the draw (default: 0)",
+        "--share": "of the images (default: 0.0)",
+        "--name": "of the space (default: san)",
+        "--run": "its name (default: the time)",
+        "--keep": "how many (default: 3 of them)",
+        "--out": "a file",
+        "--text": "some words",
+        "--set": "a setting",
+        "--json": "for programs",
+    }
 
 
 def _bad_input() -> None:

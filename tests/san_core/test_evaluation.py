@@ -116,6 +116,7 @@ def test_predictions_file_has_a_row_for_each_question(tmp_path: Path) -> None:
         "question": "is it?",
         "answer": "no",
         "answer_type": "yes/no",
+        "question_type": "is",
         "predicted": "yes",
         "probability": 0.25,
         "accuracy": 0.0,

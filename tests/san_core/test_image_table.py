@@ -1,6 +1,8 @@
 import json
+import os
 import re
 import resource
+import threading
 import tracemalloc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -103,7 +105,8 @@ def test_one_in_a_hundred_may_be_unreadable(total: int, unreadable: int, accepte
         assert len(problems.found) == unreadable
         return
     expected = (
-        rf"{unreadable} of {total} images are unreadable, accepted: up to 1%; the first: 0000 "
+        rf"{unreadable} of the first {min(total, 64)} images are unreadable, accepted: up to 1% of all {total}; "
+        "the first: 0000 "
         rf"\(image {images['0000']} cannot be read: it is in no format known here\)"
     )
     with pytest.raises(InputError, match=expected):
@@ -215,6 +218,35 @@ def test_full_disk_is_an_error_and_what_was_written_is_kept(tmp_path: Path, monk
     assert 100 < len(opened) < 300
     rows = np.load(tmp_path / "pixels.npy", mmap_mode="r")
     np.testing.assert_array_equal(rows[:, 5, 5], [_colour(number) for number in range(300)])
+
+
+def test_as_many_images_as_there_are_cores_are_decoded_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size, cores = 448, 4
+    together = threading.Barrier(cores)
+    load = image_table._load
+
+    def load_together(path: Path, size: int) -> image_table.Loaded:
+        together.wait(timeout=10)  # an error unless that many are at it
+        return load(path, size)
+
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(image_table, "_load", load_together)
+    write_images(_paint(tmp_path / "images", 3 * cores), _inputs(size), tmp_path, Problems())
+    rows = np.load(tmp_path / "pixels.npy", mmap_mode="r")
+    np.testing.assert_array_equal(rows[:, 5, 5], [_colour(number) for number in range(3 * cores)])
+
+
+def test_speed_shown_in_the_end_is_that_of_the_whole_run() -> None:
+    clock = [0.0]
+    bars = image_table.progress()
+    bars.get_time = lambda: clock[0]
+    bar = bars.add_task("images", total=1000, completed=400, done_before=400)  # by a run before
+    for clock[0], images in ((90, 100), (95, 250), (100, 250)):
+        bars.advance(bar, images)
+    (column,) = [column for column in bars.columns if isinstance(column, image_table._Speed)]
+    assert column.render(bars.tasks[0]).plain == "6.0 images/s"  # 600 in 100 seconds
 
 
 def test_memory_does_not_grow_with_the_images(tmp_path: Path) -> None:

@@ -141,7 +141,7 @@ def test_no_question_gets_no_reply(tiny_model: Path) -> None:
 
 
 PROBLEMS = [
-    ({"question": "is it red?", "image_id": 40}, "entry 49: left out (no question_id"),
+    ({"question": "is it red?", "image_id": 40}, "questions[48]: left out (no question_id"),
     ({"question_id": 1.5, "question": "is it red?", "image_id": 40}, "question_id 1.5: left out (no question_id"),
     ({"question_id": True, "question": "is it red?", "image_id": 40}, "question_id True: left out (no question_id"),
     ({"question_id": 7, "image_id": 40}, "question_id 7: left out (no question)"),
@@ -160,8 +160,8 @@ PROBLEMS = [
     ({"question_id": 7, "question": "what?", "image": "."}, "question_id 7: left out ("),
     ({"question_id": 7, "question": "what?", "image": "a\0b"}, "question_id 7: left out ("),
     ({"question_id": "two\nlines", "question": ""}, "question_id 'two\\nlines': left out ("),
-    ("is it red?", "entry 49: left out (not a JSON object)"),
-    (None, "entry 49: left out (not a JSON object)"),
+    ("is it red?", "questions[48]: left out (not a JSON object)"),
+    (None, "questions[48]: left out (not a JSON object)"),
 ]
 
 
@@ -193,6 +193,21 @@ def test_strict_makes_the_first_an_error(
         answer_list(tiny_model, replace(write([*questions, entry]), strict=True))
     assert "without --strict this is only reported" in str(raised.value)
     assert not task.out.exists()
+
+
+@pytest.mark.parametrize("bare", [False, True])
+def test_of_a_list_cut_short_what_stands_before_is_answered(
+    bare: bool, tiny_model: Path, task: ListTask, questions: list[Entry], capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = json.dumps(questions if bare else {"questions": questions})
+    task.questions.write_text(text[: text.index(str(questions[5]["question_id"]))])
+    capsys.readouterr()
+    assert answer_list(tiny_model, task) == (5, 0)
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told.startswith(f"{task.questions} line 1 column ")
+    assert ": not JSON from here on, what stands before is used (" in told
+    with pytest.raises(InputError, match="not JSON from here on"):
+        answer_list(tiny_model, replace(task, out=task.out.with_name("strict.json"), strict=True))
 
 
 def test_every_question_about_a_damaged_picture_is_told_of_by_its_id(

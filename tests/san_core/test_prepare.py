@@ -3,6 +3,7 @@ import re
 import resource
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -173,11 +174,26 @@ def test_folder_holds_what_training_needs_and_nothing_else(tiny_data: PreparedDa
         assert sorted(path.name for path in data.folder.iterdir()) == sorted([images, *common])
 
 
+def test_vocabularies_do_not_depend_on_the_cut_of_validation(
+    tiny_source: Source, register: Register, tmp_path: Path
+) -> None:
+    rare = [replace(q, text="how odd", answer="mauve") if i == 9 else q for i, q in enumerate(tiny_source.train)]
+    register(replace(tiny_source, train=rare))
+    cuts = [prepare("tiny", tmp_path / str(seed), replace(PIXELS, seed=seed)) for seed in range(8)]
+    assert any("mauve" in {q.answer for q in data.asked("validation")} for data in cuts)
+    assert any("mauve" in {q.answer for q in data.asked("train")} for data in cuts)
+    for data in cuts:
+        assert data.answers == cuts[0].answers
+        assert data.words.words == cuts[0].words.words
+        assert {"mauve"} < set(data.answers)
+        assert {"how", "odd"} < set(data.words.words)
+
+
 def test_fingerprint_follows_from_the_options(tiny_data: PreparedData, tiny_pixels: PreparedData) -> None:
     assert tiny_data.fingerprint != tiny_pixels.fingerprint
 
 
-TOO_MANY = "1 of 52 images are unreadable, accepted: up to 1%; the first: train/3 (image {bad} "
+TOO_MANY = "images are unreadable, accepted: up to 1% of all 52; the first: train/3 (image {bad} "
 STRICT = "train/3: image cannot be read, its questions are asked without it (image {bad} "
 
 
@@ -202,6 +218,47 @@ def test_preparation_that_fails_leaves_nothing_behind(
     with pytest.raises(InputError, match=re.escape(message.format(bad=bad))):
         prepare("tiny", home / "squares", options)
     assert _leftovers(home) == []
+
+
+def test_flaws_found_before_too_many_images_were_unreadable_are_told(
+    tiny_source: Source, register: Register, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grey = tmp_path / "grey.png"
+    Image.new("L", (7, 7)).save(grey)
+    register(replace(tiny_source, images={**tiny_source.images, "test/40": grey, "train/3": tmp_path / "none.png"}))
+    with pytest.raises(InputError, match="images are unreadable"):
+        prepare("tiny", tmp_path / "out", PIXELS)
+    told = capsys.readouterr().err
+    assert "1 x mode L converted to RGB: test/40\n" in told
+    assert "1 x image cannot be read, its questions are asked without it: train/3 (" in told
+
+
+def test_folder_is_prepared_by_one_process_at_a_time_and_no_lock_stays(
+    tiny_source: Source, register: Register, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(tiny_source)
+    opened = []
+    load = image_table._load
+    monkeypatch.setattr(image_table, "_load", lambda path, size: (opened.append(path), load(path, size))[1])
+    with ThreadPoolExecutor() as pool:  # a lock of each call's own: as good as processes
+        prepared = [pool.submit(prepare, "tiny", tmp_path / "out", PIXELS) for _ in range(3)]
+    assert len({future.result().fingerprint for future in prepared}) == 1
+    assert len(opened) == 52
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_lock_stays_where_another_process_may_still_prepare(
+    tiny_source: Source, register: Register, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(tiny_source)
+    with monkeypatch.context() as patch:
+        patch.setattr(preparing, "write_splits", _stop)
+        with pytest.raises(KeyboardInterrupt):
+            prepare("tiny", tmp_path / "out", PIXELS)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".out.lock", ".out.partial"]
+    prepare("tiny", tmp_path / "out", PIXELS)
+    prepare("tiny", tmp_path / "out", PIXELS)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_remains_of_a_killed_preparation_are_no_obstacle(

@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -30,7 +31,7 @@ def test_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
         PreparedData.open(tmp_path / "none")
 
 
-@pytest.mark.parametrize("text", ["", '{"format": 2, "wor', "[]", "7", b"\xff\xfe\x00", '{"format": 2}'], ids=repr)
+@pytest.mark.parametrize("text", ["", '{"format": 3, "wor', "[]", "7", b"\xff\xfe\x00", '{"format": 3}'], ids=repr)
 def test_damaged_manifest_is_named(text: str | bytes, copy: Path) -> None:
     path = copy / "manifest.json"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
@@ -39,11 +40,11 @@ def test_damaged_manifest_is_named(text: str | bytes, copy: Path) -> None:
     assert str(raised.value).endswith(f"delete {copy} and prepare the data again")
 
 
-@pytest.mark.parametrize("found", [0, 1, 3, None, "2"])
+@pytest.mark.parametrize("found", [0, 2, 4, None, "3"])
 def test_other_format_is_refused(found: object, copy: Path) -> None:
     path = copy / "manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": found}))
-    expected = f"{copy} has format {found}, accepted: 2; delete it and prepare the data again"
+    expected = f"{copy} has format {found}, accepted: 3; delete it and prepare the data again"
     with pytest.raises(InputError, match=re.escape(expected)):
         PreparedData.open(copy)
 
@@ -78,6 +79,19 @@ def test_images_are_mapped_from_the_file(copy: Path) -> None:
     assert data.images.shape[0] == 52
     mapped = Path("/proc/self/maps").read_text()
     assert str((copy / "features.npy").resolve()) in mapped
+
+
+def test_images_may_be_larger_than_memory(copy: Path) -> None:
+    rows = 3 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // (4 * 1280 * 2)
+    with (copy / "features.npy").open("wb") as file:
+        header = {"descr": "<i2", "fortran_order": False, "shape": (rows, 4, 1280)}
+        np.lib.format.write_array_header_2_0(file, header)
+        file.truncate(file.tell() + rows * 4 * 1280 * 2)  # a hole, which takes no space
+    images = PreparedData.open(copy).images
+    assert images.shape == (rows, 4, 1280)
+    assert images[-1].count_nonzero() == 0
+    images[-1, 0, 0] = 1  # in memory only
+    assert images[-1].count_nonzero() == 1
 
 
 def test_properties_say_what_the_data_were_prepared_from(tiny_data: PreparedData, tiny_pixels: PreparedData) -> None:

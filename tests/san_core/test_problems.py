@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from san_core.data.problems import Problem, Problems
@@ -36,8 +38,16 @@ def test_strict_makes_the_first_flaw_an_error() -> None:
         problems.add("empty question", "a.txt line 3")
 
 
+def test_strict_says_what_happens_otherwise() -> None:
+    problems = Problems(strict=True, otherwise="flaws.txt lists all")
+    with pytest.raises(InputError, match=re.escape("7: flaw; without --strict flaws.txt lists all")):
+        problems.add("flaw", 7)
+
+
 def test_flaws_known_already_are_kept_or_refused() -> None:
-    known = [Problem("flaw", "here"), Problem("flaw", "there")]
-    assert Problems(found=known).summary() == ["2 x flaw: here; there"]
+    problems = Problems()
+    for place in ("here", "there"):
+        problems.take(Problem("flaw", place))
+    assert problems.summary() == ["2 x flaw: here; there"]
     with pytest.raises(InputError, match="here: flaw"):
-        Problems(strict=True, found=known)
+        Problems(strict=True).take(Problem("flaw", "here"))

@@ -6,7 +6,7 @@ import pytest
 from data_sets import flaws
 
 from san_core.data.problems import Problems
-from san_core.data.text_files import read_lines, read_records, read_text
+from san_core.data.text_files import read_id, read_lines, read_records, read_text
 from san_core.errors import InputError
 
 TEXT = "où est le chat ?\nnaïve\n"
@@ -106,10 +106,13 @@ def test_of_a_damaged_file_what_stands_before_is_used(text: str, kept: int, plac
         ("", "line 1 column 1: not JSON"),
         ("questions", "line 1 column 1: not JSON"),
         ('{"questions": [{"id": 1', "line 1 column 24: not JSON"),
-        ("[]", "has no list 'questions'; accepted: a JSON object with one"),
-        ("{}", "has no list 'questions'"),
-        ('{"questions": {"id": 1}}', "has no list 'questions'"),
-        ('{"questions": null}', "has no list 'questions'"),
+        ('[{"id": 1', "line 1 column 10: not JSON"),
+        ("7", 'has no list of questions; accepted: {"questions": [...]} or [...]'),
+        ("{}", "has no list of questions"),
+        ('{"questions": {"id": 1}}', "has no list of questions"),
+        ('{"questions": null}', "has no list of questions"),
+        ("[" * 100_000, "cannot be read: "),
+        ('{"questions": [' + "1" * 5000 + "]}", "cannot be read: "),
     ],
 )
 def test_file_without_records_is_an_error(text: str, message: str, tmp_path: Path) -> None:
@@ -120,12 +123,25 @@ def test_file_without_records_is_an_error(text: str, message: str, tmp_path: Pat
     assert str(raised.value).startswith(str(path))
 
 
-def test_what_is_no_object_is_left_out(tmp_path: Path) -> None:
+def test_bare_list_is_read_as_well_cut_short_or_not(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
-    path.write_text('{"questions": [{"id": 1}, 7, {"id": 2}, null]}')
+    text = " \n[" + ", ".join(WHOLE) + "]"
+    path.write_text(text)
+    assert read_records(path, "questions", Problems(strict=True)) == RECORDS
+    path.write_text(text[:-5])
     problems = Problems()
-    assert read_records(path, "questions", problems) == [{"id": 1}, {"id": 2}]
-    assert flaws(problems) == [f"{path} questions[1]: not a JSON object, left out (2 such)"]
+    assert read_records(path, "questions", problems) == RECORDS[:2]
+    assert [problem.kind for problem in problems.found] == ["not JSON from here on, what stands before is used"]
+
+
+@pytest.mark.parametrize("value", [1, -3, "a", "1"])
+def test_id_is_a_whole_number_or_a_text(value: int | str) -> None:
+    assert read_id(value) == value
+
+
+@pytest.mark.parametrize("value", [True, False, 1.0, "", None, [], {}])
+def test_anything_else_is_no_id(value: object) -> None:
+    assert read_id(value) is None
 
 
 @pytest.mark.parametrize(

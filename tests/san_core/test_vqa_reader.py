@@ -13,6 +13,7 @@ from san_core.data.source import Source, VQAFiles
 from san_core.errors import InputError
 
 TEN = ["yes"] * 6 + ["no"] * 3 + ["maybe"]
+NO_ID = "entry without a question_id, left out"
 NOT_WHOLE = "entry without a question or an image_id, left out"
 
 
@@ -187,7 +188,16 @@ def test_single_answers_are_not_scored_by_vqa_accuracy(tmp_path: Path) -> None:
         ([asked(2, 7)], [answered(2, [*TEN[:9], " "])], "annotations.json question_id 2", "fewer than 10 answers (9)"),
         ([asked(2, 7)], [answered(2, [""] * 10)], "questions.json question_id 2", "question without an annotation"),
         ([asked(2, 7, " ")], [answered(2, TEN)], "questions.json question_id 2", "empty question"),
-        ([{"image_id": 7, "question": "?"}], [], "questions.json entry 1", "entry without a question_id, left out"),
+        (
+            [{"image_id": 7, "question": "?"}],
+            [],
+            "questions.json questions[1]",
+            "entry without a question_id, left out",
+        ),
+        ([asked(True, 7)], [], "questions.json questions[1]", NO_ID),
+        ([7], [], "questions.json questions[1]", "not a JSON object, left out"),
+        ([], [None], "annotations.json annotations[1]", "not a JSON object, left out"),
+        ([asked(2, True)], [answered(2, TEN)], "questions.json question_id 2", NOT_WHOLE),
         ([{"question_id": 2, "image_id": 7}], [answered(2, TEN)], "questions.json question_id 2", NOT_WHOLE),
         ([{"question_id": 2, "question": "?"}], [answered(2, TEN)], "questions.json question_id 2", NOT_WHOLE),
     ],
@@ -204,6 +214,38 @@ def test_flawed_entry_is_told_and_the_rest_is_used(
     assert told.startswith(f"{tmp_path / where}: {kind}")
     with pytest.raises(InputError, match=re.escape(f"{where}: {kind}")):
         _read(files, problems=Problems(strict=True))
+
+
+def test_entries_are_counted_as_the_file_does(tmp_path: Path) -> None:
+    files = _own(tmp_path, [asked(1, 7)], [answered(1, TEN)])
+    entries = [asked(1, 7), "no object", {"question": "which?", "image_id": 7}, None, asked("", 7)]
+    files.questions.write_text(json.dumps({"questions": entries}))
+    problems = Problems()
+    _read(files, problems=problems)
+    assert [problem.where.removeprefix(f"{files.questions} ") for problem in problems.found] == [
+        f"questions[{place}]" for place in (1, 2, 3, 4)
+    ]
+
+
+@pytest.mark.parametrize("people", [["cup"], ["cup", "mug", "cup"], []], ids=["one", "three", "modal"])
+def test_few_answers_are_no_flaw_where_no_question_has_ten(people: list[str], tmp_path: Path) -> None:
+    annotations = [answered(number, people, multiple_choice_answer="cup") for number in (1, 2)]
+    source = _read(_own(tmp_path, [asked(1, 7), asked(2, 7)], annotations), problems=Problems(strict=True))
+    assert [question.answer for question in source.train] == ["cup", "cup"]
+
+
+@pytest.mark.parametrize("part", ["train2014", "val2014"])
+def test_questions_nobody_answers_may_lack_their_images(part: str, tmp_path: Path) -> None:
+    _official(tmp_path, "", *dict.fromkeys(["train2014", part]), "test2015")
+    (tmp_path / "test2015").rename(tmp_path / "elsewhere")
+    problems = Problems()
+    source = vqa.read("v1", tmp_path, problems)
+    assert (len(source.train), len(source.unanswered)) == (2, 0)
+    (told,) = flaws(problems)
+    file = tmp_path / "OpenEnded_mscoco_test2015_questions.json"
+    assert told == f"{file}: no folder of their images, all its questions are left out (test2015)"
+    with pytest.raises(InputError, match="no folder of their images"):
+        vqa.read("v1", tmp_path, Problems(strict=True))
 
 
 def test_flaws_come_in_the_order_of_the_file(tmp_path: Path) -> None:
