@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Self
 
-from optuna.distributions import BaseDistribution, IntDistribution, distribution_to_json
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution, distribution_to_json
 
 import search_spaces
 
@@ -69,11 +69,14 @@ def misfits(parameters: Mapping[str, BaseDistribution], configuration: Mapping[s
 
 
 def _inside(distribution: BaseDistribution, value: object) -> bool:
+    numeric = not isinstance(distribution, CategoricalDistribution)
+    if numeric and (isinstance(value, bool) or not isinstance(value, int | float)):
+        return False
     if isinstance(distribution, IntDistribution) and not isinstance(value, int):
         return False
     try:
         return distribution._contains(distribution.to_internal_repr(value))
-    except (ValueError, TypeError):  # not among the choices of a categorical, not a number
+    except (ValueError, TypeError, OverflowError):  # not among the choices of a categorical, or beyond any float
         return False
 
 
@@ -99,6 +102,14 @@ def load(name: str) -> SearchSpace:
     return space
 
 
+def _line(error: Exception, path: Path) -> int | None:
+    """The line of a file where an error arose."""
+    if isinstance(error, SyntaxError):
+        return error.lineno
+    frames = traceback.extract_tb(error.__traceback__)
+    return next((frame.lineno for frame in reversed(frames) if frame.filename == str(path)), None)
+
+
 def _load_file(path: Path) -> SearchSpace:
     if not path.is_file():
         raise SearchSpaceError(f"search space {path} does not exist")
@@ -107,8 +118,7 @@ def _load_file(path: Path) -> SearchSpace:
     except SearchSpaceError as error:
         raise SearchSpaceError(f"{path}: {error}") from error
     except Exception as error:  # noqa: BLE001 - the user's code may raise anything
-        line = traceback.extract_tb(error.__traceback__)[-1]
-        raise SearchSpaceError(f"{path} cannot be run: {error!r} ({line.filename}, line {line.lineno})") from error
+        raise SearchSpaceError(f"{path} cannot be run: {error!r} ({path}, line {_line(error, path)})") from error
     if not isinstance(space, SearchSpace):
         raise SearchSpaceError(f"{path} must set SPACE to a search_spaces.SearchSpace, but it is {space!r}")
     return space

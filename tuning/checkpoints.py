@@ -1,7 +1,9 @@
 """What a trial puts aside to go on after an interruption."""
 
+import hashlib
 import io
 import os
+import re
 import time
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -76,11 +78,13 @@ class Checkpoints:
 
 
 def checkpoint_place(run: RunFolder, study_name: str) -> str:
-    """Where a study's checkpoints are: in the run folder, or in the storage the search was told."""
+    """Where a study's checkpoints are: in the run folder, or in a folder of its own in the search's storage."""
     storage = run.settings.get("storage")
     if storage is None:
         return str((run.checkpoints / study_name).resolve())
-    return f"{storage.rstrip('/')}/{run.path.resolve().name}/{study_name}"
+    path = run.path.resolve()
+    readable = re.sub(r"[^A-Za-z0-9._-]", "_", path.name)
+    return f"{storage.rstrip('/')}/{readable}-{hashlib.sha256(bytes(path)).hexdigest()[:8]}/{study_name}"
 
 
 class Clock:
@@ -110,6 +114,9 @@ def check_storage(place: str | None) -> None:
     system, folder = _system_of(place)
     try:
         system.create_dir(folder)
+        with system.open_output_stream(f"{folder}/.writable") as file:
+            file.write(b"")
+        system.delete_file(f"{folder}/.writable")
     except OSError as error:
         raise InputError(f"--storage {place} cannot be written: {error}") from error
 

@@ -27,8 +27,13 @@ def values_of(distribution: BaseDistribution) -> Sequence[Any]:
     if isinstance(distribution, FloatDistribution | IntDistribution):
         step = distribution.step or 0
         values = (distribution.low + place * step for place in range(size(distribution) or 0))
-        return [value if isinstance(value, int) else round(value, 12) for value in values]  # 0.1 + 0.2 is to be 0.3
+        return [min(max(tidy(value), distribution.low), distribution.high) for value in values]
     return []
+
+
+def tidy(value: Any) -> Any:  # noqa: ANN401 - a parameter's value is a number or a word
+    """A value without what rounding did to it: 0.1 + 0.2 is 0.3."""
+    return float(f"{value:.12g}") if isinstance(value, float) else value
 
 
 def configurations(distributions: Iterable[BaseDistribution]) -> int | None:

@@ -45,10 +45,10 @@ class Amount:
 
 def parse_options() -> tuple[argparse.Namespace, dict[str, Any]]:
     """The options, and those of them that were given."""
-    parser = _parser()
-    options = parser.parse_args()
-    defaults = vars(parser.parse_args([]))
-    return options, {name: value for name, value in vars(options).items() if value != defaults[name]}
+    options, parser = _parser().parse_args(), _parser()
+    for action in parser._actions:
+        action.default = argparse.SUPPRESS
+    return options, vars(parser.parse_args())
 
 
 def _parser() -> CommandLine:

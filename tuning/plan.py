@@ -28,7 +28,7 @@ from tuning.gpu_share import largest, measured_share
 from tuning.open_study import first_trials
 from tuning.options import AUTO, EMBEDDED, TRIALS, Amount
 from tuning.placement import Placement, place
-from tuning.run_folder import SECONDS, RunFolder, write_json
+from tuning.run_folder import SECONDS, RunFolder, is_own, write_json
 from tuning.samplers import check_sampler
 from tuning.spaces import load_space
 from tuning.stop_rules import StopRules
@@ -42,6 +42,10 @@ BOUNDS = ("trials", "budget", "gpu_hours", "patience")
 
 CHANGEABLE = {*BOUNDS, "resume", "confirm", "concurrent", "address", "max_failures", "keep", "no_dashboard", "json"}
 """Options that a search may be given anew when it is resumed; the others stay as they were."""
+
+
+RESOLVED = ("metric", "cpus_per_trial", "gpus_per_trial")
+"""Options that are recorded as what came of them: the default of the data, or of the machine."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,8 @@ def new_plan(options: argparse.Namespace) -> Plan:
     if options.gpus_per_trial == AUTO and placement.gpus:
         options.gpus_per_trial = measured_share(largest(config, space.parameters), data)
         placement = _place(options)
+    if options.gpu_hours is not None and not placement.gpus:
+        raise InputError(f"--gpu-hours bounds trials that run on GPUs, but these have none; got {options.gpu_hours:g}")
     settings = {
         **asked_for,
         **_searched_on(data, options.metric),
@@ -128,7 +134,12 @@ def resumed_plan(options: argparse.Namespace, given: Mapping[str, Any]) -> Plan:
     _check_unchanged(run, space, given)
     settings = run.settings
     bounds = _new_bounds(run, given) if given.keys() & set(BOUNDS) else {}
-    changed = {**bounds, **{name: given[name] for name in ("confirm", "keep", "max_failures") if name in given}}
+    moved = {"data": str(_open_data(given["data"]).folder)} if "data" in given else {}
+    changed = {
+        **bounds,
+        **moved,
+        **{name: given[name] for name in ("confirm", "keep", "max_failures") if name in given},
+    }
     if changed:
         write_json(run.settings_file, {**settings, **changed})
     options.cpus_per_trial, options.gpus_per_trial = run.setting("cpus_per_trial"), run.setting("gpus_per_trial")
@@ -145,8 +156,9 @@ def _check_unchanged(run: RunFolder, space: SearchSpace, given: Mapping[str, Any
             f"{data.folder} has fingerprint {data.fingerprint}, but {run.path} ran on {searched}; "
             "give it the same data, prepared as they were, or start a new search"
         )
+    recorded = {**run.setting("options"), **{name: run.setting(name) for name in RESOLVED}}
     for name in given.keys() - CHANGEABLE - {"data"}:
-        before = run.settings.get(name)
+        before = recorded.get(name)
         if given[name] != before:
             option = {"try_first": "try"}.get(name, name.replace("_", "-"))
             raise InputError(
@@ -168,13 +180,17 @@ def _new_bounds(run: RunFolder, given: Mapping[str, Any]) -> dict[str, Any]:
     A search that was to have 24 trials and is given half an hour more has no use for the 24.
     """
     wall = run.study().user_attrs.get(SECONDS, 0.0) if run.journal.is_file() else 0.0
-    used = {"trials": run.setting("trials") or 0, "budget": wall}
+    used = {"trials": run.setting("trials") or _trials_so_far(run), "budget": wall}
     amounts = {
         name: bound.after(used[name]) if isinstance(bound := given[name], Amount) else bound
         for name in BOUNDS
         if name in given
     }
     return {**dict.fromkeys(BOUNDS), **amounts}
+
+
+def _trials_so_far(run: RunFolder) -> int:
+    return sum(map(is_own, run.study().get_trials(deepcopy=False))) if run.journal.is_file() else 0
 
 
 def _plan(options: argparse.Namespace, run: RunFolder, space: SearchSpace, placement: Placement) -> Plan:
@@ -265,6 +281,7 @@ def _asked_for(options: argparse.Namespace) -> dict[str, Any]:
         "command": f"python -m tuning.search {shlex.join(sys.argv[1:])}".strip(),
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
         "space": str(Path(options.space).resolve()) if options.space.endswith(".py") else options.space,
+        "options": {name: value for name, value in vars(options).items() if name not in {*CHANGEABLE, "run", "data"}},
         "prior": [str(RunFolder.locate(prior, "")) for prior in options.prior],
         **bounds,
         **{name: getattr(options, name) for name in kept},

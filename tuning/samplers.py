@@ -14,7 +14,7 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial
 
 from san_core.errors import InputError
-from tuning.discrete import configurations, size, values_of
+from tuning.discrete import configurations, size, tidy, values_of
 
 SAMPLERS = ("auto", "tpe", "gp", "cmaes", "random", "grid")
 
@@ -67,11 +67,12 @@ class Grid(RandomSampler):
     ) -> dict[str, Any]:
         """One of the configurations left; none if all were tried, so that each parameter is drawn by itself."""
         tried = {
-            tuple(other.params.get(name) for name in search_space)
+            tuple(tidy(other.params.get(name)) for name in search_space)
             for other in study.get_trials(deepcopy=False)
             if other.number != trial.number
         }
-        left = [values for values in product(*map(values_of, search_space.values())) if values not in tried]
+        every = product(*map(values_of, search_space.values()))
+        left = [values for values in every if tuple(map(tidy, values)) not in tried]
         if not left:
             return {}
         chosen = left[int(self._rng.rng.randint(len(left)))]

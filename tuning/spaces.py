@@ -1,6 +1,7 @@
 """Search spaces held against the training settings, before anything is computed."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import combinations_with_replacement
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -30,15 +31,19 @@ def load_space(name: str) -> SearchSpace:
 
 def _problems(parameters: Mapping[str, BaseDistribution]) -> Iterator[str]:
     searchable = [field for field in TrainingConfig.field_names() if field not in NOT_SEARCHED]
-    for name, distribution in parameters.items():
-        if name not in searchable:
-            yield f"it searches {name}, accepted: {', '.join(searchable)}"
-            continue
-        for value in _extremes(distribution):
-            try:
-                TrainingConfig.from_dict({name: value})
-            except InputError as error:
-                yield str(error)
+    for name in parameters.keys() - set(searchable):
+        yield f"it searches {name}, accepted: {', '.join(searchable)}"
+    yield from dict.fromkeys(_refusals({name: parameters[name] for name in parameters if name in searchable}))
+
+
+def _refusals(parameters: Mapping[str, BaseDistribution]) -> Iterator[str]:
+    """What training says to the ends of the ranges, each with each, since some go together only within bounds."""
+    ends = [(name, value) for name, distribution in parameters.items() for value in _extremes(distribution)]
+    for pair in combinations_with_replacement(ends, 2):
+        try:
+            TrainingConfig.from_dict(dict(pair))
+        except InputError as error:
+            yield from str(error).split("; ")
 
 
 def _extremes(distribution: BaseDistribution) -> Iterable[Any]:

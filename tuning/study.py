@@ -15,7 +15,7 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
-from tuning.discrete import configurations
+from tuning.discrete import configurations, tidy
 from tuning.run_folder import BASELINE, DIVERGED, DUPLICATE_OF, REASON, SECONDS, SEED, STOPPED_BY, WORKER, is_own
 from tuning.stop_rules import StopRules
 
@@ -287,7 +287,7 @@ class Study:
 
 
 def _configuration(trial: FrozenTrial | optuna.Trial) -> tuple[tuple[str, Any], ...]:
-    return tuple(sorted(trial.params.items()))
+    return tuple(sorted((name, tidy(value)) for name, value in trial.params.items()))
 
 
 def _end(trial: FrozenTrial) -> float:

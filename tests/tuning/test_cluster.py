@@ -100,5 +100,5 @@ def test_a_search_over_two_nodes_outlives_one_of_them(place: Place, two_nodes: T
     assert all(len(trial.intermediate_values) == 6 for trial in trials)
     workers = {trial.user_attrs[WORKER] for trial in trials}
     assert len(workers) >= 2
-    assert len(list((storage / "spread" / "search").glob("trial-*.pt"))) == 3
+    assert len(list(storage.glob("spread-*/search/trial-*.pt"))) == 3
     assert not RunFolder(place.folder / "runs" / "spread").checkpoints.exists()

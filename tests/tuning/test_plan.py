@@ -19,9 +19,6 @@ from tuning.run_folder import BASELINE, SEARCH, SECONDS, RunFolder
 
 PLAN = Callable[..., Plan]
 
-DEFAULTS = pytest.mark.xfail(strict=True, reason="parse_options takes an option given at its default for one left out")
-TOLD_AGAIN = pytest.mark.xfail(strict=True, reason="_check_unchanged compares with what settings.json does not hold")
-
 
 @pytest.fixture
 def parse(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Any, dict[str, Any]]]:
@@ -122,7 +119,6 @@ def test_the_options_that_were_given_are_told_apart(parse: Callable[..., tuple[A
     assert parse()[1] == {}
 
 
-@DEFAULTS
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -155,21 +151,17 @@ def test_a_search_that_nothing_bounds_has_24_trials(plan: PLAN) -> None:
         (["--patience", "7"], {"patience": 7}),
         (["--budget", "2h", "--patience", "7"], {"budget": 7200, "patience": 7}),
         (["--trials", "100", "--budget", "90s"], {"trials": 100, "budget": 90}),
-        (["--trials", "100", "--gpu-hours", "1.5"], {"trials": 100, "gpu_hours": 1.5}),
-    ],
 )
 def test_what_bounds_a_search_is_what_was_given(arguments: list[str], bounds: dict[str, float], plan: PLAN) -> None:
     assert _bounds(plan(*arguments)) == bounds
 
 
-@pytest.mark.xfail(strict=True, reason="a search bounded by --gpu-hours alone never ends without a GPU")
 def test_gpu_hours_alone_bound_no_search_without_a_gpu(plan: PLAN) -> None:
     """Trials that have no GPU use no GPU hours: the search would never end."""
     with pytest.raises(InputError, match="--gpu-hours"):
         plan("--gpu-hours", "1", "--gpus-per-trial", "0")
 
 
-@pytest.mark.xfail(strict=True, reason="place() compares 'auto' with a number")
 def test_a_share_of_a_gpu_may_be_left_to_the_machine(plan: PLAN) -> None:
     assert plan("--gpus-per-trial", "auto").placement.slots >= 1
 
@@ -312,7 +304,6 @@ def test_a_search_is_extended(first: list[str], then: list[str], bounds: dict[st
     assert _bounds(plan(resume=True)) == bounds  # and stays extended
 
 
-@pytest.mark.xfail(strict=True, reason="_new_bounds counts from 0 where the search had no number of trials")
 def test_more_trials_come_on_top_of_those_a_search_by_time_has_had(plan: PLAN) -> None:
     run = plan("--budget", "10m").run
     study = optuna.create_study(study_name=SEARCH, storage=run.storage())
@@ -330,7 +321,7 @@ def test_a_search_that_was_killed_before_its_first_trial_is_extended_from_nothin
     ("option", "value", "found"),
     [
         ("--confirm", 5, lambda plan: plan.confirm),
-        pytest.param("--confirm", 2, lambda plan: plan.confirm, marks=DEFAULTS),
+        pytest.param("--confirm", 2, lambda plan: plan.confirm),
         ("--keep", 0, lambda plan: plan.limits.keep),
         ("--max-failures", 7, lambda plan: plan.limits.max_failures),
     ],
@@ -354,7 +345,6 @@ def test_what_may_be_given_anew_is_noted(option: str, value: int, found: Callabl
             ["--seed", "5"],
             ["--seed", "0"],
             "--seed cannot change .* was started with 5, but got 0",
-            marks=DEFAULTS,
         ),
         ([], ["--space", "wide"], "--space cannot change .* was started with 'san', but got 'wide'"),
         ([], ["--sampler", "random"], "--sampler cannot change .* was started with 'auto', but got 'random'"),
@@ -381,7 +371,7 @@ def test_what_makes_a_search_cannot_change(first: list[str], then: list[str], me
     [
         ["--sampler", "random", "--seed", "5", "--metric", "accuracy", "--no-baseline-first"],
         *(
-            pytest.param(again, marks=TOLD_AGAIN)
+            pytest.param(again)
             for again in (
                 ["--epochs", "3"],
                 ["--set", "hops=1"],
@@ -411,7 +401,6 @@ def test_other_data_are_refused(plan: PLAN, tiny_data: PreparedData) -> None:
     )
 
 
-@pytest.mark.xfail(strict=True, reason="resumed_plan checks the new folder, but trains on the old one")
 def test_data_that_were_moved_are_trained_on_where_they_are_now(
     plan: PLAN, tiny_data: PreparedData, tmp_path: Path
 ) -> None:
