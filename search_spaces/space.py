@@ -102,7 +102,7 @@ def load(name: str) -> SearchSpace:
     return space
 
 
-def _line(error: Exception, path: Path) -> int | None:
+def _line(error: BaseException, path: Path) -> int | None:
     """The line of a file where an error arose."""
     if isinstance(error, SyntaxError):
         return error.lineno
@@ -117,7 +117,7 @@ def _load_file(path: Path) -> SearchSpace:
         space = runpy.run_path(str(path)).get("SPACE")
     except SearchSpaceError as error:
         raise SearchSpaceError(f"{path}: {error}") from error
-    except Exception as error:  # noqa: BLE001 - the user's code may raise anything
+    except (Exception, SystemExit) as error:
         raise SearchSpaceError(f"{path} cannot be run: {error!r} ({path}, line {_line(error, path)})") from error
     if not isinstance(space, SearchSpace):
         raise SearchSpaceError(f"{path} must set SPACE to a search_spaces.SearchSpace, but it is {space!r}")

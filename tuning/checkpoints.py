@@ -82,9 +82,10 @@ def checkpoint_place(run: RunFolder, study_name: str) -> str:
     storage = run.settings.get("storage")
     if storage is None:
         return str((run.checkpoints / study_name).resolve())
-    path = run.path.resolve()
+    path, started = run.path.resolve(), run.settings.get("started", "")
     readable = re.sub(r"[^A-Za-z0-9._-]", "_", path.name)
-    return f"{storage.rstrip('/')}/{readable}-{hashlib.sha256(bytes(path)).hexdigest()[:8]}/{study_name}"
+    unique = hashlib.sha256(f"{path} {started}".encode()).hexdigest()[:8]
+    return f"{storage.rstrip('/')}/{readable}-{unique}/{study_name}"
 
 
 class Clock:

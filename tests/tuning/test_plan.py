@@ -151,6 +151,7 @@ def test_a_search_that_nothing_bounds_has_24_trials(plan: PLAN) -> None:
         (["--patience", "7"], {"patience": 7}),
         (["--budget", "2h", "--patience", "7"], {"budget": 7200, "patience": 7}),
         (["--trials", "100", "--budget", "90s"], {"trials": 100, "budget": 90}),
+    ],
 )
 def test_what_bounds_a_search_is_what_was_given(arguments: list[str], bounds: dict[str, float], plan: PLAN) -> None:
     assert _bounds(plan(*arguments)) == bounds
