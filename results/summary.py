@@ -9,11 +9,13 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
-from results.display import show_comparison, show_trials
+from results.display import show_comparison, show_seeds, show_trials
 from results.facts import count_lines
 from results.record import Source, read
+from results.seeds import seed_table
 from results.tables import (
     BEST_EPOCH,
+    CONFIG,
     DIFFERENCE,
     EPOCHS,
     RANK,
@@ -70,6 +72,15 @@ def print_summary(run: Source, console: Console | None = None) -> None:
     console.print()
     for line in count_lines(record):
         console.print(line, soft_wrap=not console.is_terminal)
+
+
+def print_seeds(run: Source, console: Console | None = None) -> None:
+    """Prints what the runs under fresh seeds say of each configuration, and the verdict."""
+    record = read(run)
+    console = console or Console(highlight=False, markup=False)
+    console.print(_grid(show_seeds(seed_table(record), record.metric_title), {CONFIG}, {}))
+    console.print()
+    console.print(verdict(record), soft_wrap=not console.is_terminal)
 
 
 def print_overview(table: pd.DataFrame, console: Console | None = None) -> None:

@@ -33,6 +33,9 @@ INDEX = "gallery.json"
 SIDE = 192
 """Longest edge of a picture, in pixels."""
 
+DRAWN = 1000
+"""Validation questions that right and wrong answers are looked for among."""
+
 ANSWERS = 3
 """Likeliest answers that are shown."""
 
@@ -99,11 +102,13 @@ def _look(run: RunFolder, count: int) -> tuple[list[tuple[Question, Look, Image.
         raise InputError("no trial is complete")
     data = PreparedData.open(Path(run.setting("data")))
     training = _trained(run, trial, data)
-    split, questions = data.split("validation"), data.asked("validation")
-    said = predict_split(training.model, data, split, training.config.precision).answers
-    right = np.array([answer == question.answer for answer, question in zip(said, questions, strict=True)])
-    rows = choose(right, count, int(run.settings.get("seed", 0)))
-    looks = look(training, data, np.array(rows))
+    split, questions, seed = data.split("validation"), data.asked("validation"), int(run.settings.get("seed", 0))
+    drawn = np.isin(np.arange(len(split)), np.random.default_rng([seed, 1]).permutation(len(split))[:DRAWN])
+    numbers = np.flatnonzero(drawn)
+    said = predict_split(training.model, data, split.where(drawn), training.config.precision).answers
+    right = np.array([answer == questions[number].answer for answer, number in zip(said, numbers, strict=True)])
+    rows = numbers[choose(right, count, seed)]
+    looks = look(training, data, rows)
     files = _picture_files(data)
     items = [
         (questions[row], seen, _picture(data, files, questions[row], int(split.images[row])))
@@ -111,8 +116,8 @@ def _look(run: RunFolder, count: int) -> tuple[list[tuple[Question, Look, Image.
     ]
     missing = sum(picture is None for _, _, picture in items)
     note = (
-        f"Trial {trial.number} after its last epoch, on validation questions it was not trained on: "
-        f"{int(right.sum())} of {len(right)} right. The heat maps show each hop's attention."
+        f"Trial {trial.number} after its last epoch, on {len(right)} validation questions it was not trained on: "
+        f"{int(right.sum())} right. The heat maps show each hop's attention."
     )
     return items, note + (f" {missing} of {len(items)} pictures are not at hand." if missing else "")
 

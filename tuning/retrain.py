@@ -14,6 +14,8 @@ import ray
 import torch
 from optuna.trial import FrozenTrial
 
+from results.report import write
+from results.summary import print_seeds
 from san_core.checkpoint import save_model
 from san_core.command_line import CommandLine, number, run_command, say
 from san_core.config import TrainingConfig
@@ -29,12 +31,14 @@ from san_core.evaluation import (
 )
 from san_core.models.san import SAN
 from san_core.training import EpochResult, train_fn
+from tuning.confirm import confirm
 from tuning.engine import machine_cpus, ray_session
 from tuning.open_study import RETRAINING_SEEDS, training_seed
+from tuning.plan import resumed_plan
 from tuning.recheck import recheck
-from tuning.run_folder import RunFolder, write_json
+from tuning.run_folder import RunFolder, read_json, write_json
 from tuning.score_tables import as_records, print_scores, spread
-from tuning.study import best_trial
+from tuning.study import best_trial, best_trials
 
 
 @dataclass(frozen=True)
@@ -61,13 +65,16 @@ def _parse() -> argparse.Namespace:
     add("--trial", type=number(int, at_least=0), help="trial to retrain (default: the best)")
     add("--seeds", type=number(int, at_least=1), default=3, help="trainings of each configuration")
     add("--out", type=Path, help="model folder to write (default: RUN/retrained/best, or .../trial-N)")
+    add("--on", choices=["test", "validation"], default="test", help="validation: run trials again as in the search")
+    add("--top", type=number(int, at_least=1), default=1, help="with --on validation: the best so many trials")
+    add("--again", action="store_true", help="use the test split although it was used for this search before")
     add("--check", action="store_true", help="run the trial as in the search, and compare with its recorded score")
     add("--json", action="store_true", help="print the result as JSON")
     return parser.parse_args()
 
 
 def main() -> int:
-    """Retrains, tests, saves and prints; returns the exit code."""
+    """Does what the options ask for; returns the exit code."""
     options = _parse()
     run = RunFolder.open(RunFolder.locate(options.run, ""))
     trial = _chosen_trial(run, options.trial)
@@ -76,24 +83,54 @@ def main() -> int:
         checked = recheck(run, trial, data)
         print(json.dumps({**asdict(checked), "reached": checked.reached}) if options.json else checked.describe())
         return 0 if checked.reached else 1
+    if options.on == "validation":
+        return _repeat(options, run)
+    if options.top > 1:
+        raise InputError(f"--top {options.top} goes with --on validation: the test split is for one configuration")
+    _retrain(options, run, trial, data)
+    return 0
+
+
+def _retrain(options: argparse.Namespace, run: RunFolder, trial: FrozenTrial, data: PreparedData) -> None:
+    """Trains a trial's configuration and the baseline on all but the test split, tests, saves and prints."""
     name = "best" if options.trial is None else f"trial-{trial.number}"
-    out = options.out or run.retrained / name
+    out, split = options.out or run.retrained / name, _held_out(data)
     if out.exists():
         raise InputError(f"model folder {out} exists already; delete it or choose another with --out")
+    tested = read_json(run.tested_file)["models"] if run.tested_file.exists() else []
+    if split == "test" and tested and not options.again:
+        raise InputError(
+            f"{run.path} has used its test split before ({', '.join(tested)}): who chooses among models by test scores "
+            "can no longer trust them; --on validation compares, --again tests all the same"
+        )
     jobs = _plan(run, name, trial, options.seeds)
     for reason in usable_metrics(data)[1]:
         say(reason)
     with _folder_when_whole(out) as partial:
         scores = _run_jobs(jobs, data, run, partial)
         table = spread([(job.name, job.trial, job.epochs) for job in jobs], scores)
-        write_json(partial / "test_scores.json", {"split": _held_out(data), "scores": as_records(table)})
+        write_json(partial / "test_scores.json", {"split": split, "scores": as_records(table)})
+    write_json(run.tested_file, {"models": [*tested, str(out)]})
     if options.json:
-        print(json.dumps({"model": str(out), "split": _held_out(data), "scores": as_records(table)}))
+        print(json.dumps({"model": str(out), "split": split, "scores": as_records(table)}))
     else:
-        questions = data.manifest["counts"][_held_out(data)]
-        print(f"{_held_out(data)} scores on {data.name}, {questions:,} questions:\n")
+        print(f"{split} scores on {data.name}, {data.manifest['counts'][split]:,} questions:\n")
         print_scores(table)
         print(f"\nmodel folder, trained under the first seed: {out}")
+
+
+def _repeat(options: argparse.Namespace, run: RunFolder) -> int:
+    """Runs the best trials, or the one asked for, and the baseline again under fresh seeds, as in the search."""
+    numbers = best_trials(run.study(), options.top) if options.trial is None else [options.trial]
+    as_in_the_search = argparse.Namespace(resume=f"{run.path}/", concurrent=None, address=None, no_dashboard=True)
+    with run.locked():
+        run.mend_journal()
+        plan = resumed_plan(as_in_the_search, {})
+        with ray_session(run.path / "retrain.log", dashboard=False):
+            confirm(plan, numbers, options.seeds)
+    write(run)
+    print_seeds(run)
+    print(f"\nreport: {run.report_page}")
     return 0
 
 

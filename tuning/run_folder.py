@@ -87,6 +87,7 @@ class RunFolder:
         self.log = path / "search.log"
         self.ray = path / "ray"
         self.checkpoints = path / "checkpoints"
+        self.tested_file = path / "tested.json"
         self.gallery = path / "gallery"
         self.retrained = path / "retrained"
 

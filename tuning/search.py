@@ -13,14 +13,14 @@ from results import summary
 from results.report import write
 from san_core.command_line import run_command, say
 from san_core.data.prepared import PreparedData
-from tuning.engine import ray_session, run_trials
+from tuning.confirm import confirm, run_study
+from tuning.engine import ray_session
 from tuning.gallery import write_gallery
-from tuning.open_study import open_confirmation, open_search
+from tuning.open_study import open_search
 from tuning.options import parse_options
 from tuning.plan import Plan, new_plan, resumed_plan
-from tuning.progress import show_progress
 from tuning.run_folder import SEED, RunFolder, write_json
-from tuning.study import Study, best_trial
+from tuning.study import best_trial
 
 
 def main() -> int:
@@ -42,10 +42,12 @@ def _search(plan: Plan, *, address: str | None, as_json: bool) -> int:
         with ray_session(run.log, dashboard=plan.shared.signs, address=address) as url:
             if url:
                 say(f"Ray dashboard: {url} (to log in, paste what this prints: {_program('ray')} get-auth-token)")
-            _run(study, plan, f"searching {run.setting('space')} on {run.setting('data_name')}")
+            run_study(study, plan, f"searching {run.setting('space')} on {run.setting('data_name')}")
             say(f"the search is over: {study.over}")
             study.close()
-            _confirm(plan, study)
+            best = best_trial(study.optuna)
+            if plan.confirm and best:
+                confirm(plan, [best.number], plan.confirm)
     except KeyboardInterrupt:
         interrupted = True
     best = best_trial(study.optuna)
@@ -57,22 +59,6 @@ def _search(plan: Plan, *, address: str | None, as_json: bool) -> int:
         return 130
     _print_results(run, best, time.monotonic() - started, as_json=as_json)
     return 0 if best else 1
-
-
-def _confirm(plan: Plan, study: Study) -> None:
-    """Runs best and baseline again under fresh seeds."""
-    best, baseline = best_trial(study.optuna), plan.run.baseline_trial
-    if plan.confirm and best:
-        repeated = [best.number] if baseline is None else [baseline, best.number]
-        again = open_confirmation(plan.run, plan.space, repeated, plan.confirm)
-        _run(again, plan, f"confirming best and baseline under {plan.confirm} fresh seeds")
-
-
-def _run(study: Study, plan: Plan, title: str) -> None:
-    """Runs what the study has left to run, and shows how it goes."""
-    if not study.exhausted:
-        with show_progress(study, title, metric=plan.run.setting("metric_title")):
-            run_trials(study, plan.shared, plan.limits, plan.run)
 
 
 def _write_results(run: RunFolder, best: FrozenTrial | None) -> None:

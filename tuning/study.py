@@ -300,6 +300,12 @@ def _value(trial: FrozenTrial) -> float:
 
 def best_trial(study: optuna.Study) -> FrozenTrial | None:
     """The complete trial of this search with the best score, the earliest of equals; None if there is none."""
+    best = best_trials(study, 1)
+    return study.get_trials(deepcopy=False)[best[0]] if best else None
+
+
+def best_trials(study: optuna.Study, count: int) -> list[int]:
+    """Numbers of the complete trials of this search with the best scores, the earlier of equals first."""
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     own = [trial for trial in complete if is_own(trial) and DIVERGED not in trial.user_attrs]
-    return max(own, key=lambda trial: (trial.value, -trial.number), default=None)
+    return [trial.number for trial in sorted(own, key=lambda trial: (-_value(trial), trial.number))[:count]]

@@ -21,7 +21,7 @@ from optuna.trial import TrialState
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
 from san_core.training import EpochResult, train_fn
-from tuning.run_folder import SEED, RunFolder
+from tuning.run_folder import CONFIRMS, SEED, RunFolder
 
 pytestmark = pytest.mark.slow
 
@@ -146,7 +146,7 @@ def test_the_search_writes_its_run_folder_and_nothing_else(search: Search, proje
     assert {path.name for path in (project.folder / "runs").iterdir()} >= {"small"}
     names = {path.name for path in search.run.path.iterdir()}
     assert names >= {"journal.log", "settings.json", "environment.json", "trials.csv", "trials.parquet", "best.json"}
-    assert "report.md" in names
+    assert names >= {"report.md", "report.html", "gallery"}
 
 
 def test_the_search_prints_the_comparison_and_the_next_steps(search: Search) -> None:
@@ -183,13 +183,13 @@ def test_a_trial_trained_alone_reaches_the_score_it_had_in_the_search(search: Se
 
 
 def test_retraining_tests_both_configurations_and_the_model_answers(search: Search, project: Project) -> None:
-    retrained = project.run("tuning.retrain", "runs/small", "--seeds", "2", "--json")
+    retrained = project.run("tuning.retrain", "runs/small", "--seeds", "2", "--again", "--json")
     assert retrained.returncode == 0, retrained.stderr
     result = json.loads(retrained.stdout)
     configurations = {row["configuration"]: row for row in result["scores"] if row["kind"] == "all"}
     assert configurations["baseline"]["seeds"] == 2
     assert all(0.5 < row["mean"] <= 1 for row in configurations.values())
-    assert project.run("tuning.retrain", "runs/small").returncode == 2  # the model folder exists
+    assert project.run("tuning.retrain", "runs/small", "--again").returncode == 2  # the model folder exists
     predictions = pd.read_parquet(Path(project.folder, result["model"], "predictions-test.parquet"))
     assert len(predictions) == 9673
     right = (predictions["answer"] == predictions["predicted"]).mean()
@@ -204,6 +204,28 @@ def test_retraining_tests_both_configurations_and_the_model_answers(search: Sear
     probabilities = [float(line.split("%")[0]) for line in lines]
     assert probabilities == sorted(probabilities, reverse=True)
     assert search.run.retrained.is_dir()
+
+
+def test_the_test_split_is_not_used_a_second_time_unasked(search: Search, project: Project) -> None:
+    if not search.run.tested_file.exists():  # tests run in any order
+        search.run.tested_file.write_text('{"models": ["runs/small/retrained/best"]}')
+    refused = project.run("tuning.retrain", "small", "--out", "other")
+    assert refused.returncode == 2
+    assert "runs/small has used its test split before (runs/small/retrained/best): who chooses" in refused.stderr
+    assert not (project.folder / "other").exists()
+
+
+def test_the_best_trials_are_run_again_on_validation_under_fresh_seeds(search: Search, project: Project) -> None:
+    before = {trial.number: trial.values for trial in search.run.study("confirmation").trials}
+    done = project.run("tuning.retrain", "small", "--on", "validation", "--top", "1", "--seeds", "3")
+    assert done.returncode == 0, done.stderr
+    again = search.run.study("confirmation").trials
+    assert all(trial.state == TrialState.COMPLETE for trial in again)
+    assert {number: again[number].values for number in before} == before
+    for number in {trial.user_attrs[CONFIRMS] for trial in again}:
+        assert len({trial.user_attrs[SEED] for trial in again if trial.user_attrs[CONFIRMS] == number}) == 3
+    assert "baseline" in done.stdout
+    assert "report: runs/small/report.html" in done.stdout
 
 
 def test_a_trial_that_does_not_exist_cannot_be_retrained(search: Search, project: Project) -> None:
