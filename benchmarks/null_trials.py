@@ -100,7 +100,7 @@ def null_function(config: dict[str, Any]) -> None:
         tune.report({"score": epoch / 10})
 
 
-def run_here(folder: Path, trials: int, sampler: str) -> Measurement:
+def run_here(folder: Path, trials: int, sampler: str, pruner: str = "halving") -> Measurement:
     """Null trials on this engine, as a search runs them: journal, pruner and progress included."""
     # Not before: it sets Ray's options, and stock Tune is to have its own.
     from tuning.engine import Limits, ray_session, run_trials
@@ -109,7 +109,7 @@ def run_here(folder: Path, trials: int, sampler: str) -> Measurement:
     from tuning.run_folder import RunFolder
     from tuning.trial import Shared
 
-    settings = {"seed": 0, "sampler": sampler, "pruner": "halving", "fixed": {"epochs": REPORTS}}
+    settings = {"seed": 0, "sampler": sampler, "pruner": pruner, "fixed": {"epochs": REPORTS}}
     run = RunFolder.create(folder / "run", settings, {})
     study = open_search(run, load("san"), StopRules(trials=trials))
     shared = Shared(data="", metric="accuracy", fixed={}, cpus=1, gpus=0.0, signs=False)
@@ -121,12 +121,12 @@ def run_here(folder: Path, trials: int, sampler: str) -> Measurement:
     return _measurement(study.optuna, run.journal.stat().st_size)
 
 
-def run_stock(folder: Path, trials: int, sampler: str) -> Measurement:
+def run_stock(folder: Path, trials: int, sampler: str, pruner: str = "halving") -> Measurement:
     """Null trials with Ray Tune as it comes: a function, `OptunaSearch`, ASHA."""
     from ray.tune.schedulers import ASHAScheduler
     from ray.tune.search.optuna import OptunaSearch
 
-    del sampler
+    del sampler, pruner  # always random, always ASHA
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     ray.init(address="local", num_cpus=SLOTS, include_dashboard=False, log_to_driver=False)
     search = OptunaSearch(
@@ -155,13 +155,13 @@ def _measurement(study: optuna.Study, journal: int) -> Measurement:
     return Measurement([(end - ended[0]).total_seconds() for end in ended], journal, memory)
 
 
-def measured(engine: str, trials: int, sampler: str = "random") -> Measurement:
+def measured(engine: str, trials: int, sampler: str = "random", pruner: str = "halving") -> Measurement:
     """What an engine takes for null trials, in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "result.json"
-        arguments = ["--engine", engine, "--trials", str(trials), "--sampler", sampler, "--folder", folder]
+        arguments = ["--engine", engine, "--trials", str(trials), "--sampler", sampler]
         subprocess.run(
-            [sys.executable, "-m", "benchmarks.null_trials", *arguments],
+            [sys.executable, "-m", "benchmarks.null_trials", *arguments, "--pruner", pruner, "--folder", folder],
             check=True,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -179,9 +179,9 @@ def compared(trials: int, rounds: int) -> dict[str, float]:
     return {"here": here, "stock": stock, "ratio": stock / here}
 
 
-def grown(trials: int) -> dict[str, float]:
+def grown(trials: int, pruner: str) -> dict[str, float]:
     """What trials cost near the 100th and at the end of a long search."""
-    found = measured("here", trials)
+    found = measured("here", trials, pruner=pruner)
     early, late = found.cost_near(100), found.cost_near(trials - 1 - NEAR)
     return {
         "trials": trials,
@@ -200,16 +200,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=2, help="in which the engines take turns (default: 2)")
     parser.add_argument("--samplers", nargs="*", default=[], help="measure this engine with these, not stock Tune")
     parser.add_argument("--growth", nargs="*", type=int, default=[], help="measure searches of so many trials instead")
+    parser.add_argument("--pruner", default="halving", help="of this engine, where it grows (default: halving)")
     parser.add_argument("--json", action="store_true", help="print the result for a program")
     parser.add_argument("--engine", choices=ENGINES, help=argparse.SUPPRESS)
     parser.add_argument("--sampler", default="random", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.engine:
-        found = ENGINES[options.engine](options.folder, options.trials, options.sampler)
+        found = ENGINES[options.engine](options.folder, options.trials, options.sampler, options.pruner)
         (options.folder / "result.json").write_text(json.dumps(asdict(found)))
         return 0
-    results: list[dict[str, Any]] = [grown(trials) for trials in options.growth]
+    results: list[dict[str, Any]] = [grown(trials, options.pruner) for trials in options.growth]
     results += [
         {"sampler": name, "here": measured("here", options.trials, name).cost, "trials": options.trials}
         for name in options.samplers

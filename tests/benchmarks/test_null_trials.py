@@ -11,8 +11,9 @@ from benchmarks import null_trials
 from benchmarks.null_trials import Measurement, compared, main, run_here
 
 
-def slowing_down(trials: int) -> Measurement:
+def slowing_down(trials: int, pruner: str = "halving") -> Measurement:
     """Each trial takes a millisecond more than the one before."""
+    assert pruner == "halving"
     return Measurement([number * (number + 1) / 2000 for number in range(trials)], journal=2**20, memory=100)
 
 
@@ -48,7 +49,7 @@ def test_the_engines_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_result_is_printed_for_a_program(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(null_trials, "measured", lambda _, trials: slowing_down(trials))
+    monkeypatch.setattr(null_trials, "measured", lambda _, trials, pruner: slowing_down(trials, pruner))
     assert main(["--growth", "400", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["ratio"] == pytest.approx(349.5 / 100.5)
