@@ -16,7 +16,6 @@ from PIL import Image
 
 from san_core.command_line import say
 from san_core.config import TrainingConfig
-from san_core.data import easy_vqa
 from san_core.data.images import open_picture
 from san_core.data.prepared import PreparedData
 from san_core.data.source import Question
@@ -109,9 +108,8 @@ def _look(run: RunFolder, count: int) -> tuple[list[tuple[Question, Look, Image.
     right = np.array([answer == questions[number].answer for answer, number in zip(said, numbers, strict=True)])
     rows = numbers[choose(right, count, seed)]
     looks = look(training, data, rows)
-    files = _picture_files(data)
     items = [
-        (questions[row], seen, _picture(data, files, questions[row], int(split.images[row])))
+        (questions[row], seen, _picture(data, questions[row], int(split.images[row])))
         for row, seen in zip(rows, looks, strict=True)
     ]
     missing = sum(picture is None for _, _, picture in items)
@@ -151,18 +149,13 @@ def look(training: Training, data: PreparedData, rows: NDArray[np.integer]) -> l
     ]
 
 
-def _picture_files(data: PreparedData) -> Mapping[str, Path]:
-    """File of each image key, for data whose files can be found again."""
-    return easy_vqa.read().images if data.name == "easy-vqa" else {}
-
-
-def _picture(data: PreparedData, files: Mapping[str, Path], question: Question, row: int) -> Image.Image | None:
+def _picture(data: PreparedData, question: Question, row: int) -> Image.Image | None:
     """A question's picture, from its file or the prepared pixels; None where neither is at hand."""
     if data.fine_tune:
         return Image.fromarray(data.images[row].numpy())
     try:
-        return open_picture(files[question.image]).image if question.image in files else None
-    except InputError:
+        return open_picture(data.image_files[question.image]).image
+    except (InputError, KeyError):
         return None
 
 

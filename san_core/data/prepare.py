@@ -17,7 +17,7 @@ from san_core.command_line import say
 from san_core.data import coco_qa, daquar, easy_vqa, vqa
 from san_core.data.image_table import PROGRESS, progress, write_images
 from san_core.data.numbering import build_vocabularies, coverage, write_splits
-from san_core.data.prepared import FORMAT, MANIFEST, PROBLEMS, SPLITS, WORD_VECTORS, PreparedData
+from san_core.data.prepared import FORMAT, IMAGE_FILES, MANIFEST, PROBLEMS, SPLITS, WORD_VECTORS, PreparedData
 from san_core.data.problems import Problems
 from san_core.data.source import NOWHERE, Location, Question, Source, split_by_image
 from san_core.errors import InputError
@@ -241,6 +241,8 @@ def _write(source: Source, inputs: dict[str, Any], options: Options, folder: Pat
         training_defaults["embedding_init"] = "pretrained"
     write_images({key: source.images[key] for key in keys}, inputs, folder, problems)
     write_splits(splits, vocabularies, keys, folder)
+    files = {key: str(source.images[key].resolve()) for key in keys}
+    (folder / IMAGE_FILES).write_text(json.dumps(files, ensure_ascii=False, indent=0), encoding="utf-8")
     as_shipped = {"train": source.train, "test": source.test}
     manifest = {
         "format": FORMAT,

@@ -27,6 +27,7 @@ PIXELS = "pixels.npy"
 QUESTIONS = "questions.npy"
 WORD_VECTORS = "word_vectors.npy"
 PROBLEMS = "problems.txt"
+IMAGE_FILES = "image_files.json"
 
 SPLITS = ("train", "validation", "test", "unanswered")
 """Every split there may be; `unanswered` questions have no right answers."""
@@ -218,6 +219,13 @@ class PreparedData:
         """Region features [N, R, C] (bfloat16), or pixels [N, S, S, 3] (uint8) for fine-tuning."""
         images = torch.from_numpy(_map(self.folder / (PIXELS if self.fine_tune else FEATURES)))
         return images if self.fine_tune else images.view(torch.bfloat16)
+
+    @cached_property
+    def image_files(self) -> dict[str, Path]:
+        """Where each image's file was when the data were prepared, by its key; it may be gone."""
+        path = self.folder / IMAGE_FILES
+        files = json.loads(path.read_text(encoding="utf-8")) if is_file(path) else {}
+        return {key: Path(file) for key, file in files.items()}
 
     @cached_property
     def questions(self) -> Tensor:

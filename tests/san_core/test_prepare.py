@@ -169,7 +169,7 @@ def test_two_preparations_are_the_same_byte_for_byte(
 
 def test_folder_holds_what_training_needs_and_nothing_else(tiny_data: PreparedData, tiny_pixels: PreparedData) -> None:
     splits = [f"{name}.{kind}" for name in ("train", "validation", "test") for kind in ("npz", "parquet")]
-    common = ["manifest.json", "problems.txt", "questions.npy", *splits]
+    common = ["image_files.json", "manifest.json", "problems.txt", "questions.npy", *splits]
     for data, images in ((tiny_data, "features.npy"), (tiny_pixels, "pixels.npy")):
         assert sorted(path.name for path in data.folder.iterdir()) == sorted([images, *common])
 
