@@ -23,27 +23,36 @@ class SuccessiveHalving(optuna.pruners.BasePruner):
     With several brackets it is Hyperband (Li et al., JMLR 2018): the trials of bracket b compete among themselves,
     and for the first time after 2^b epochs, so that some are safe from a verdict that comes too early.
 
+    It serves one study, and is asked after every epoch of every trial.
+
     Args:
         brackets: how many, >= 1.
     """
 
     def __init__(self, *, brackets: int = 1) -> None:
         self._brackets = brackets
+        self._rungs: dict[tuple[int, int], dict[int, float]] | None = None
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
         """Whether the trial is to stop after the last epoch it reported."""
         epoch, bracket = trial.last_step, bracket_of(trial.number, self._brackets)
         if epoch is None or not _is_rung(epoch, first=_FACTOR**bracket):
             return False
-        scores = [
-            other.intermediate_values[epoch]
-            for other in study.get_trials(deepcopy=False)
-            if epoch in other.intermediate_values
-            and is_own(other)
-            and bracket_of(other.number, self._brackets) == bracket
-        ]
-        going_on = max(1, len(scores) // _FACTOR)
-        return trial.intermediate_values[epoch] < sorted(scores, reverse=True)[going_on - 1]
+        score = trial.intermediate_values[epoch]
+        if self._rungs is None:
+            self._rungs = self._rungs_of(study)
+        rung = self._rungs.setdefault((bracket, epoch), {})
+        rung[trial.number] = score
+        better = sum(other > score for other in rung.values())
+        return better >= max(1, len(rung) // _FACTOR)
+
+    def _rungs_of(self, study: optuna.Study) -> dict[tuple[int, int], dict[int, float]]:
+        """The scores that the journal has of each bracket and epoch, by trial; looked through once, then kept up."""
+        rungs: dict[tuple[int, int], dict[int, float]] = {}
+        for trial in filter(is_own, study.get_trials(deepcopy=False)):
+            for epoch, score in trial.intermediate_values.items():
+                rungs.setdefault((bracket_of(trial.number, self._brackets), epoch), {})[trial.number] = score
+        return rungs
 
 
 def bracket_of(number: int, brackets: int) -> int:
