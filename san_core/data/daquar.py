@@ -49,7 +49,13 @@ def read(size: str, root: Path, problems: Problems, *, single_answers: bool) -> 
         test=test,
         images={key: _image_file(folder, key) for key in keys},
         metrics=("accuracy", "wups@0.9", "wups@0.0"),
-        training_defaults={"hidden_size": 384, "attention_size": 96, "questions_per_image": 5, "epochs": 12},
+        training_defaults={
+            "hidden_size": 384,
+            "attention_size": 96,
+            "questions_per_image": 5,
+            "epochs": 12,
+            "schedule": "cosine",
+        },
     )
 
 
