@@ -1,6 +1,12 @@
 """Which device to compute on, and in which precision."""
 
+import ctypes
+import os
+
 import torch
+
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # glibc's malloc.h
+_NEVER = 2**31 - 1
 
 
 def best_device() -> torch.device:
@@ -33,3 +39,15 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     """
     chosen = fastest_precision(device) if precision == "auto" else precision
     return torch.autocast(device.type, torch.bfloat16, enabled=chosen == "bfloat16")
+
+
+def keep_freed_memory() -> None:
+    """Makes this process use freed memory again instead of giving it back; nothing where the C library is not glibc.
+
+    A step's large tensors otherwise come fresh from the system each time, and filling in their pages takes
+    longer than computing them.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
+    if mallopt is not None:
+        mallopt(_M_MMAP_MAX, 0)
+        mallopt(_M_TRIM_THRESHOLD, _NEVER)

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from san_core.chance import clueless_loss, commonest_answer, constant_score
 from san_core.config import TrainingConfig
-from san_core.data.prepared import PreparedData, Split
+from san_core.data.prepared import Batch, PreparedData, Split
 from san_core.evaluation import objective, predict_split
-from san_core.hardware import autocast, best_device
+from san_core.hardware import autocast, best_device, keep_freed_memory
 from san_core.models.image_encoder import build_image_encoder, layer_of
 from san_core.models.san import SAN, build_san
 from san_core.optimizer import build_optimizer, clip_gradients, set_learning_rate
@@ -107,6 +107,7 @@ class Training:
         self.epoch = 0
         self.seconds = 0.0
         self.device = best_device()
+        keep_freed_memory()
         questions = reduce(add, (data.split(name) for name in train_on))
         self._train = answerable(questions, config.answer_target)
         self._score_on = score_on
@@ -188,15 +189,31 @@ class Training:
         for rows in islice(_shuffled_batches(self._train, config, order), steps):
             batch = self.data.batch(self._train, rows).to(self.device)
             targets = draw_targets(self._train, rows, config.answer_target, len(self.data.answers), draws)
-            with autocast(self.device, config.precision):
-                logits = self.model(*batch.inputs)
-            loss = nn.functional.cross_entropy(logits.float(), targets.to(self.device))
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            clip_gradients(self.model, config)
-            self.optimizer.step()
-            total += loss.detach() * len(rows)
+            loss = train_step(self.model, self.optimizer, batch, targets.to(self.device), config)
+            total += loss * len(rows)
         return float(total) / len(self._train)
+
+
+def train_step(
+    model: SAN, optimizer: torch.optim.Optimizer, batch: Batch, targets: Tensor, config: TrainingConfig
+) -> Tensor:
+    """Moves the weights once, and returns the mean loss before it, in nats.
+
+    Args:
+        model: a network in training mode.
+        optimizer: of its weights.
+        batch: B rows, on the network's device.
+        targets: right answers [B], or shares of all answers [B, A], on the same device.
+        config: tells the precision and the clipping.
+    """
+    with autocast(targets.device, config.precision):
+        logits = model(*batch.inputs)
+    loss = nn.functional.cross_entropy(logits.float(), targets)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    clip_gradients(model, config)
+    optimizer.step()
+    return loss.detach()
 
 
 def build_model(config: TrainingConfig, data: PreparedData) -> SAN:

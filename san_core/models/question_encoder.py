@@ -13,6 +13,7 @@ from operator import add
 import torch
 from torch import Tensor, nn
 
+from san_core.models.lstm import last_state
 from san_core.text import PADDING
 
 
@@ -73,20 +74,14 @@ class LSTMQuestionEncoder(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Word numbers [U, L], padded behind with 0, to question vectors [U, H]."""
-        lengths = _lengths(tokens)
-        words, places = torch.unique(tokens, return_inverse=True)
+        lengths, longest_first = _lengths(tokens).sort(descending=True, stable=True)
+        present = torch.arange(int(lengths[0]), device=tokens.device).unsqueeze(1) < lengths
+        words, places = torch.unique(tokens[longest_first].t()[: len(present)][present], return_inverse=True)
         input_weight, state_weight, input_bias, state_bias = self.lstm.all_weights[0]
         word_gates = nn.functional.linear(self.embedding(words), input_weight, input_bias + state_bias)
-        hidden = cell = word_gates.new_zeros(len(tokens), self.lstm.hidden_size)
-        states = []
-        for place in range(int(lengths.max())):
-            gates = word_gates.index_select(0, places[:, place]) + nn.functional.linear(hidden, state_weight)
-            write, forget, candidate, output = gates.chunk(4, dim=1)
-            cell = forget.sigmoid() * cell + write.sigmoid() * candidate.tanh()
-            hidden = output.sigmoid() * cell.tanh()
-            states.append(hidden)
-        # The LSTM reads left to right: the state after the last word does not depend on the padding behind it.
-        return torch.stack(states)[lengths - 1, torch.arange(len(tokens), device=tokens.device)]
+        gates = word_gates.index_select(0, places)
+        last = last_state(gates, state_weight.to(gates.dtype), present.sum(dim=1).tolist())
+        return last.index_select(0, longest_first.argsort())
 
 
 class CNNQuestionEncoder(nn.Module):

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from san_core.config import TrainingConfig
 from san_core.errors import InputError
+from san_core.models.activations import tanh
 from san_core.models.dropout import Dropout
 from san_core.models.image_encoder import ImageEncoder
 from san_core.models.question_encoder import QUESTION_ENCODERS
@@ -81,11 +82,16 @@ class SAN(nn.Module):
         features = images if self.image_encoder is None else self.image_encoder(images)
         if not torch.is_autocast_enabled(features.device.type):
             features = features.to(self.project.weight.dtype)  # prepared features are bfloat16
-        regions = torch.tanh(self.project(features)).index_select(
-            0, image_rows
-        )  # v = tanh(W f + b), paper, section 3.1
-        question = self.question_encoder(tokens).index_select(0, question_rows)
-        query, maps = self.attention(regions, question)
+        flat = tanh(self.project(features.flatten(0, 1)))  # v = tanh(W f + b), paper, section 3.1
+        regions = flat.view(*features.shape[:2], -1)
+        question = self.question_encoder(tokens)
+        by_image = image_rows.argsort()
+        if torch.equal(image_rows[by_image], torch.arange(len(images), device=images.device)):
+            # An image for each row: the questions are put in the images' order, being smaller.
+            query, maps = self.attention(regions, question.index_select(0, question_rows[by_image]))
+            query, maps = query.index_select(0, image_rows), [each.index_select(0, image_rows) for each in maps]
+        else:
+            query, maps = self.attention(regions, question.index_select(0, question_rows), image_rows)
         return self.classify(self.dropout(query)), maps
 
 

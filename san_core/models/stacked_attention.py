@@ -1,9 +1,12 @@
 """Stacked attention: where to look, refined hop by hop (paper, section 3.3)."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from san_core.models.dropout import Dropout
+from san_core.models.hops import Plan, look
 
 
 class AttentionHop(nn.Module):
@@ -33,10 +36,8 @@ class AttentionHop(nn.Module):
         h = tanh(W_I v (+) (W_Q u + b)); p = softmax(w h + b) over regions; next u = sum_i p_i v_i + u
         (paper, section 3.3). Bounded: p = softmax(tanh(w h + b)).
         """
-        h = self.dropout(torch.tanh(self.region(regions) + self.query(query).unsqueeze(1)))
-        scores = self.score(h).squeeze(2)
-        attention = (scores.tanh() if self.bounded else scores).softmax(dim=1)
-        return torch.bmm(attention.unsqueeze(1), regions).squeeze(1) + query, attention
+        query, maps = _attend(regions, query, [self])
+        return query, maps[0]
 
 
 class StackedAttention(nn.Module):
@@ -62,10 +63,31 @@ class StackedAttention(nn.Module):
             for _ in range(hops)
         )
 
-    def forward(self, regions: Tensor, query: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Regions [B, R, H] and question [B, H] to the last query [B, H] and each hop's attention [B, R]."""
-        maps = []
-        for hop in self.hops:
-            query, attention = hop(regions, query)
-            maps.append(attention)
-        return query, maps
+    def forward(self, images: Tensor, query: Tensor, rows: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
+        """Regions and question [B, H] to the last query [B, H] and each hop's attention [B, R].
+
+        Args:
+            images: regions of the images [I, R, H].
+            query: the question.
+            rows: which image each question is about [B]; without, they are about one each, in order.
+        """
+        return _attend(images, query, [hop for hop in self.hops if isinstance(hop, AttentionHop)], rows)
+
+
+def _attend(
+    images: Tensor, query: Tensor, hops: Sequence[AttentionHop], rows: Tensor | None = None
+) -> tuple[Tensor, list[Tensor]]:
+    """Hops one after the other: the last query and each hop's attention. Arguments as for `StackedAttention`."""
+    first = hops[0]
+    shape = len(query), images.shape[1], len(first.score.weight[0])
+    kept = [hop.dropout.draw(images.new_empty(shape)) if hop.dropout.active else None for hop in hops]
+    scale = first.dropout.scale if first.dropout.active else 1.0  # dropout's, moved from h to the smaller w
+    weights = (
+        torch.cat([hop.region.weight for hop in hops]),
+        torch.stack([hop.query.weight for hop in hops]),
+        torch.stack([hop.query.bias for hop in hops]),
+        torch.cat([hop.score.weight for hop in hops]) * scale,
+        torch.cat([hop.score.bias for hop in hops]),
+    )
+    operands = [operand.to(images.dtype) for operand in (query, *weights)]
+    return look(Plan(rows, kept, first.bounded), images, *operands)

@@ -1,0 +1,96 @@
+"""The sizes that training is timed at, and random batches of them."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from san_core.config import TrainingConfig
+from san_core.data.prepared import Batch
+from san_core.models.san import SAN, build_san
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """A network and its batches, by the letters of `san_core.models`.
+
+    Attributes:
+        name: what tables call it.
+        config: sizes and hyperparameters of the network.
+        regions, channels: of an image, R and C.
+        vocabulary_size: word numbers, padding and unknown included.
+        answers: A.
+        shortest, longest: words of a question; lengths are drawn evenly from them.
+        questions_per_image: of a batch.
+        texts: distinct questions in the data, which batches are drawn from; None if all of a batch are distinct.
+    """
+
+    name: str
+    config: TrainingConfig
+    regions: int
+    channels: int
+    vocabulary_size: int
+    answers: int
+    shortest: int = 6
+    longest: int = 10
+    questions_per_image: int = 1
+    texts: int | None = None
+
+    def batch(self, generator: torch.Generator) -> tuple[Batch, Tensor]:
+        """Random features, questions and answers."""
+        rows = self.config.batch_size
+        images = -(-rows // self.questions_per_image)
+        texts = torch.randint(2, self.vocabulary_size, (self.texts or rows, self.longest), generator=generator)
+        lengths = torch.randint(self.shortest, self.longest + 1, (len(texts), 1), generator=generator)
+        texts[torch.arange(self.longest) >= lengths] = 0
+        asked = torch.randint(len(texts), (rows,), generator=generator) if self.texts else torch.arange(rows)
+        # Shuffled, as `PreparedData.batch` numbers the images and the questions each in an order of their own.
+        questions, question_rows = torch.unique(asked[torch.randperm(rows, generator=generator)], return_inverse=True)
+        batch = Batch(
+            images=torch.randn(images, self.regions, self.channels, generator=generator).relu().bfloat16(),
+            image_rows=(torch.arange(rows) // self.questions_per_image)[torch.randperm(rows, generator=generator)],
+            tokens=texts[questions],
+            question_rows=question_rows,
+        )
+        return batch, torch.randint(self.answers, (rows,), generator=generator)
+
+    def network(self) -> SAN:
+        """A network with fresh weights, as training builds it."""
+        return build_san(
+            self.config, channels=self.channels, vocabulary_size=self.vocabulary_size, answers=self.answers
+        )
+
+
+SHAPES = (
+    Shape(
+        name="paper",
+        config=TrainingConfig(),
+        regions=196,
+        channels=512,
+        vocabulary_size=2000,
+        answers=1000,
+    ),
+    Shape(
+        name="daquar",
+        config=TrainingConfig(hidden_size=512, embedding_size=500),
+        regions=196,
+        channels=1280,
+        vocabulary_size=2000,
+        answers=500,
+    ),
+    Shape(
+        name="easy-vqa",
+        config=TrainingConfig(
+            hidden_size=256, embedding_size=64, attention_size=128, batch_size=128, questions_per_image=4
+        ),
+        regions=16,
+        channels=1280,
+        vocabulary_size=40,
+        answers=13,
+        texts=107,
+        shortest=4,
+        longest=9,
+        questions_per_image=4,
+    ),
+)
+"""VQA as in the paper's released code, DAQUAR on EfficientNet-Lite features, easy-VQA likewise."""

@@ -1,0 +1,134 @@
+"""`python -m benchmarks.step`: the training step against the one that one would first write.
+
+The step timed is `san_core.training.train_step`, with the network and optimizer that training builds.
+"""
+
+import argparse
+import json
+import statistics
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from benchmarks.plain import PlainStep
+from benchmarks.shapes import SHAPES, Shape
+from benchmarks.turns import Task, median_ratio, take_turns
+from san_core.data.prepared import Batch
+from san_core.hardware import keep_freed_memory
+from san_core.optimizer import build_optimizer
+from san_core.training import train_step
+
+MATRIX = 4096
+"""Edge of the matrices whose product tells the machine's bfloat16 rate."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two steps side by side.
+
+    Attributes:
+        shape, threads: of both.
+        plain, fast: examples per second, medians.
+        ratio: of the two, median over rounds.
+        bf16_share: of the bfloat16 matrix rate, measured in the same rounds, that the fast step's products
+            come to, in [0, 1].
+    """
+
+    shape: str
+    threads: int
+    plain: float
+    fast: float
+    ratio: float
+    bf16_share: float
+
+
+def batch_of(shape: Shape) -> tuple[Batch, Tensor]:
+    """The batch both steps are timed on, and its right answers."""
+    return shape.batch(torch.Generator().manual_seed(0))
+
+
+def plain_step(shape: Shape) -> Callable[[], object]:
+    """The step as one would first write it: float32, each row with its own copy of image and question."""
+    torch.manual_seed(0)
+    batch, targets = batch_of(shape)
+    features, tokens = batch.images[batch.image_rows].float(), batch.tokens[batch.question_rows]
+    return partial(PlainStep(shape), features, tokens, targets)
+
+
+def fast_step(shape: Shape) -> Callable[[], object]:
+    """The step of training."""
+    torch.manual_seed(0)
+    keep_freed_memory()  # as `Training` does
+    batch, targets = batch_of(shape)
+    model = shape.network().train()
+    return partial(train_step, model, build_optimizer(model, shape.config), batch, targets, shape.config)
+
+
+def matrix_product() -> Callable[[], object]:
+    """A bfloat16 product of square matrices into memory that is there."""
+    one, other, out = (torch.randn(MATRIX, MATRIX).bfloat16() for _ in range(3))
+    return partial(torch.mm, one, other, out=out)
+
+
+def products(shape: Shape) -> float:
+    """Floating point operations in the matrix products of a step, forward and backward.
+
+    Backward computes two products for each of forward's, but one for the features', which are not trained. What
+    a padded word or a word said twice would cost is left out, and so is all that is not a product of matrices.
+    """
+    config, (batch, _) = shape.config, batch_of(shape)
+    rows, images = config.batch_size, len(batch.images)
+    hidden, attention = config.hidden_size, config.attention_size
+    words, steps = len(torch.unique(batch.tokens)) - 1, int((batch.tokens > 0).sum())
+    project = images * shape.regions * shape.channels * hidden
+    hop = images * shape.regions * hidden * attention + rows * hidden * attention + 2 * rows * shape.regions * hidden
+    lstm = 4 * hidden * (words * config.embedding_size + steps * hidden)
+    return 2.0 * (2 * project + 3 * (config.hops * hop + lstm + rows * hidden * shape.answers))
+
+
+def compare(shape: Shape, threads: int, rounds: int) -> Comparison:
+    """Times both steps and a matrix product in turns."""
+    tasks: list[Task] = [partial(plain_step, shape), partial(fast_step, shape), matrix_product]
+    plain, fast, product = take_turns(tasks, threads=threads, rounds=rounds)
+    rows = shape.config.batch_size
+    return Comparison(
+        shape=shape.name,
+        threads=threads,
+        plain=rows / statistics.median(plain),
+        fast=rows / statistics.median(fast),
+        ratio=median_ratio(plain, fast),
+        bf16_share=products(shape) / (2 * MATRIX**3) * median_ratio(product, fast),
+    )
+
+
+def _table(found: list[Comparison]) -> Table:
+    table = Table("shape", *("threads", "plain/s", "fast/s", "ratio", "of bf16 rate"), title="Training step")
+    for row in found:
+        figures = f"{row.plain:,.0f}", f"{row.fast:,.0f}", f"{row.ratio:.1f}", f"{row.bf16_share:.0%}"
+        table.add_row(row.shape, str(row.threads), *figures)
+    return table
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Times the training step on CPU cores; examples per second, plain and fast."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.step", description=main.__doc__)
+    parser.add_argument("--json", action="store_true", help="print a list of objects instead of a table")
+    parser.add_argument("--rounds", type=int, default=5, help="turns that each step takes (default: 5)")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="CPU threads (default: 1 2)")
+    parser.add_argument("--shapes", nargs="+", choices=[shape.name for shape in SHAPES], help="default: all")
+    options = parser.parse_args(arguments)
+    shapes = [shape for shape in SHAPES if not options.shapes or shape.name in options.shapes]
+    found = [compare(shape, threads, options.rounds) for shape in shapes for threads in options.threads]
+    if options.json:
+        print(json.dumps([asdict(row) for row in found]))
+    else:
+        Console().print(_table(found))
+
+
+if __name__ == "__main__":
+    main()
