@@ -164,7 +164,13 @@ def run_trials(
     tidy()
     # Else Tune would start one worker after the other. `Loan.slots` still bounds how many trials are asked for.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(limits.slots)
-    loan = Loan(study, slots=limits.slots, common={SHARED: shared, CHECKPOINTS: place}, on_end=tidy)
+    loan = Loan(
+        study,
+        slots=limits.slots,
+        common={SHARED: shared, CHECKPOINTS: place},
+        on_end=tidy,
+        max_failures=limits.max_failures,
+    )
     searcher = StudySearcher(loan)
     tuner = tune.Tuner(
         worker,
@@ -174,7 +180,7 @@ def run_trials(
             num_samples=-1,
             reuse_actors=True,
             trial_name_creator=_trial_name,
-            trial_dirname_creator=_trial_name,
+            trial_dirname_creator=lambda trial: f"{_trial_name(trial)}-{trial.trial_id}",
         ),
         run_config=tune.RunConfig(
             name=name,

@@ -218,6 +218,12 @@ class Study:
         self.note_time()
         self.on_change()
 
+    def take_back(self, number: int) -> None:
+        """Takes a trial back whose worker failed, to hand it out again; what it reported stays."""
+        live = self.live.pop(number)
+        self._interrupted.append(self.optuna.get_trials(deepcopy=False)[live.trial.number])
+        self.on_change()
+
     def note_time(self) -> None:
         """Writes down how long the search has run, for the budget of one that goes on later."""
         self.optuna.set_user_attr(SECONDS, round(self._wall(), 3))

@@ -6,6 +6,7 @@ the study, which alone remembers.
 
 import contextlib
 import errno
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -40,21 +41,39 @@ class Loan:
         slots: trials that may run at once; asking earlier would only mean knowing less.
         common: what every trial's configuration holds besides its number and settings.
         on_end: called after each trial's end.
+        max_failures: how often a trial is tried again whose worker died before it began.
 
     Attributes:
         broken: why the search can no longer write down what happens; nothing is asked or told any more.
         reasons: why trials failed, by number.
+        unbegun: how often each trial failed before it began, by number.
     """
 
     def __init__(
-        self, study: Study, *, slots: int, common: Mapping[str, Any], on_end: Callable[[], object] = lambda: None
+        self,
+        study: Study,
+        *,
+        slots: int,
+        common: Mapping[str, Any],
+        on_end: Callable[[], object] = lambda: None,
+        max_failures: int = 0,
     ) -> None:
         self.study = study
         self.slots = slots
         self.common = dict(common)
         self.on_end = on_end
+        self.max_failures = max_failures
+        self.unbegun: Counter[int] = Counter()
         self.broken: OSError | None = None
         self.reasons: dict[int, str] = {}
+
+    def is_tried_again(self, number: int) -> bool:
+        """Whether a trial that failed is to be handed out again.
+
+        Tune tries those again that were running. One whose worker dies while it is given the trial counts for it as
+        never started, and would be lost.
+        """
+        return 0 < self.unbegun[number] <= self.max_failures
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
@@ -91,6 +110,9 @@ class StudySearcher(Searcher):
         del result  # every epoch was told when it came
         loan, number = self._loan, self._numbers[trial_id]
         if number in loan.study.live and loan.broken is None:
+            if error and loan.is_tried_again(number):
+                loan.study.take_back(number)
+                return
             with loan.writing():
                 loan.study.finish(number, loan.reasons.get(number, "failed") if error else "")
                 loan.on_end()
@@ -141,6 +163,7 @@ class StudyScheduler(FIFOScheduler):
         """Keeps the reason for when the searcher hears of the end; a trial that lacked memory gets more of a GPU."""
         reason = _reason(trial)
         self._loan.reasons[trial.config[NUMBER]] = reason
+        self._loan.unbegun[trial.config[NUMBER]] += trial.status == Trial.PENDING
         if no_room := _no_room(_error(trial)):
             self._loan.broken = no_room
             tune_controller.request_stop_experiment()  # type: ignore[no-untyped-call]

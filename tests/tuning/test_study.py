@@ -195,6 +195,16 @@ def test_a_trial_interrupted_while_it_was_asked_for_gets_the_parameters_it_would
     assert ask(searching(cut)).settings == asked
 
 
+def test_a_trial_that_is_taken_back_is_handed_out_again(study: Study, run: RunFolder) -> None:
+    run_trial(study, 0.5)
+    live = ask(study)
+    study.report(live.trial.number, Epoch(1, 0.6, 1.0))
+    study.take_back(live.trial.number)
+    again = ask(study)
+    assert (again.settings, again.scores) == (live.settings, {1: 0.6})
+    assert len(run.study().trials) == 2
+
+
 def test_a_resumed_search_has_the_number_of_trials_that_was_asked_for(study: Study, run: RunFolder) -> None:
     for _ in range(2):
         run_trial(study, 0.5)
