@@ -34,12 +34,16 @@ def main(gpus, share, slots, trials, folder, hungry):
         def default_resource_request(cls, config):
             return tune.PlacementGroupFactory([{"CPU": 1, "GPU": config[SHARED].gpus}])
         def setup(self, config):
+            Path(folder, f"started-{os.getpid()}").touch()
             self.reset_config(config)
         def reset_config(self, new_config):
             self.number, self.share = new_config[NUMBER], new_config.get(GPUS, new_config[SHARED].gpus)
             return True
         def step(self):
             began = time.time()
+            # Tune gives a waiting trial to whoever is free first: nobody is before all have started.
+            while len(list(Path(folder).glob("started-*"))) < slots and time.time() < began + 60:
+                time.sleep(0.05)
             time.sleep(0.4)
             if self.number == hungry and self.share < 0.5:
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
