@@ -6,7 +6,7 @@ The step timed is `san_core.training.train_step`, with the network and optimizer
 import argparse
 import json
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from benchmarks.plain import PlainStep
 from benchmarks.shapes import SHAPES, Shape
-from benchmarks.turns import Task, median_ratio, take_turns
+from benchmarks.turns import Task, median_ratio, racers, take_turns
 from san_core.data.prepared import Batch
 from san_core.hardware import keep_freed_memory
 from san_core.optimizer import build_optimizer
@@ -84,17 +84,22 @@ def products(shape: Shape) -> float:
     config, (batch, _) = shape.config, batch_of(shape)
     rows, images = config.batch_size, len(batch.images)
     hidden, attention = config.hidden_size, config.attention_size
-    words, steps = len(torch.unique(batch.tokens)) - 1, int((batch.tokens > 0).sum())
+    spoken = batch.tokens[batch.tokens > 0]
     project = images * shape.regions * shape.channels * hidden
     hop = images * shape.regions * hidden * attention + rows * hidden * attention + 2 * rows * shape.regions * hidden
-    lstm = 4 * hidden * (words * config.embedding_size + steps * hidden)
+    lstm = 4 * hidden * (len(torch.unique(spoken)) * config.embedding_size + len(spoken) * hidden)
     return 2.0 * (2 * project + 3 * (config.hops * hop + lstm + rows * hidden * shape.answers))
 
 
-def compare(shape: Shape, threads: int, rounds: int) -> Comparison:
-    """Times both steps and a matrix product in turns."""
+def compare(shape: Shape, threads: Sequence[int], rounds: int) -> list[Comparison]:
+    """Times both steps and a matrix product in turns, for each number of threads."""
     tasks: list[Task] = [partial(plain_step, shape), partial(fast_step, shape), matrix_product]
-    plain, fast, product = take_turns(tasks, threads=threads, rounds=rounds)
+    with racers(tasks) as running:
+        return [_comparison(shape, count, take_turns(running, threads=count, rounds=rounds)) for count in threads]
+
+
+def _comparison(shape: Shape, threads: int, seconds: Sequence[Sequence[float]]) -> Comparison:
+    plain, fast, product = seconds
     rows = shape.config.batch_size
     return Comparison(
         shape=shape.name,
@@ -123,7 +128,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--shapes", nargs="+", choices=[shape.name for shape in SHAPES], help="default: all")
     options = parser.parse_args(arguments)
     shapes = [shape for shape in SHAPES if not options.shapes or shape.name in options.shapes]
-    found = [compare(shape, threads, options.rounds) for shape in shapes for threads in options.threads]
+    found = [row for shape in shapes for row in compare(shape, options.threads, options.rounds)]
     if options.json:
         print(json.dumps([asdict(row) for row in found]))
     else:

@@ -3,11 +3,12 @@
 In one process the memory that one keeps would serve the other too; one after the other, the machine may have changed.
 """
 
+import contextlib
 import multiprocessing
 import os
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
 
 import torch
@@ -19,51 +20,94 @@ SETTLING = 2
 """Runs before the first that counts."""
 
 
-def _serve(task: Task, threads: int, line: Connection) -> None:
-    """Runs what the task prepared as often as the line says, each time telling the seconds of one run."""
-    torch.set_num_threads(threads)
+class Racer:
+    """A task in its process, which runs it when told."""
+
+    def __init__(self, task: Task) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._line, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(task, theirs), daemon=True)
+        # Threads that spin while they wait for work would take the others' time.
+        with _setting("OMP_WAIT_POLICY", "passive"):
+            self._process.start()
+        theirs.close()
+
+    def turn(self, runs: int, threads: int) -> float:
+        """Seconds of one of so many runs.
+
+        Raises:
+            RuntimeError: if the process has ended.
+        """
+        self.start(runs, threads)
+        return self.finish()
+
+    def start(self, runs: int, threads: int) -> None:
+        """Begins a turn."""
+        with contextlib.suppress(BrokenPipeError):  # `finish` tells
+            self._line.send((runs, threads))
+
+    def finish(self) -> float:
+        """Waits for the end of the turn begun last; returns and raises what `turn` does."""
+        try:
+            return float(self._line.recv())
+        except (EOFError, ConnectionError) as error:
+            raise RuntimeError("a process that was timed has ended; its own error stands above") from error
+
+    def stop(self) -> None:
+        """Ends the process."""
+        self._line.close()
+        self._process.join()
+
+
+def _serve(task: Task, line: Connection) -> None:
+    """Runs what the task prepares as often as the line says, until it is closed."""
     run = task()
-    for _ in range(SETTLING):
-        run()
-    line.send(0.0)
-    while runs := line.recv():
-        started = time.perf_counter()
-        for _ in range(runs):
-            run()
-        line.send((time.perf_counter() - started) / runs)
+    with contextlib.suppress(EOFError):
+        while True:
+            runs, threads = line.recv()
+            torch.set_num_threads(threads)
+            started = time.perf_counter()
+            for _ in range(runs):
+                run()
+            line.send((time.perf_counter() - started) / runs)
 
 
-def take_turns(tasks: Sequence[Task], *, threads: int, rounds: int, seconds: float = 0.2) -> list[list[float]]:
-    """Seconds of a run of each task, in each round.
+@contextlib.contextmanager
+def _setting(name: str, value: str) -> Iterator[None]:
+    """An environment variable, for processes started meanwhile; left alone where it is set."""
+    if name in os.environ:
+        yield
+        return
+    os.environ[name] = value
+    yield
+    del os.environ[name]
+
+
+@contextlib.contextmanager
+def racers(tasks: Sequence[Task]) -> Iterator[list[Racer]]:
+    """A process for each task. Tasks can be pickled."""
+    started = [Racer(task) for task in tasks]
+    try:
+        yield started
+    finally:
+        for racer in started:
+            racer.stop()
+
+
+def take_turns(running: Sequence[Racer], *, threads: int, rounds: int, seconds: float = 0.2) -> list[list[float]]:
+    """Seconds of a run of each, in each round.
 
     Args:
-        tasks: that can be pickled.
+        running: that take turns.
         threads: of each.
-        rounds: turns of each; short runs are repeated until a turn takes about `seconds`.
-        seconds: of a turn, at least about.
+        rounds: turns of each.
+        seconds: short runs are repeated until a turn takes about that long.
     """
-    context = multiprocessing.get_context("spawn")
-    lines, processes = [], []
-    for task in tasks:
-        ours, theirs = context.Pipe()
-        processes.append(context.Process(target=_serve, args=(task, threads, theirs), daemon=True))
-        lines.append(ours)
-        # Threads that spin while they wait for work would steal the other's time.
-        os.environ["OMP_WAIT_POLICY"] = "passive"
-        processes[-1].start()
-        theirs.close()
-        ours.recv()
-    runs = [max(1, round(seconds / _turn(line, 1))) for line in lines]
-    found = [[_turn(line, count) for line, count in zip(lines, runs, strict=True)] for _ in range(rounds)]
-    for line, process in zip(lines, processes, strict=True):
-        line.send(0)
-        process.join()
+    for racer in running:
+        racer.turn(SETTLING, threads)
+    runs = [max(1, round(seconds / racer.turn(1, threads))) for racer in running]
+    found = [[racer.turn(count, threads) for racer, count in zip(running, runs, strict=True)] for _ in range(rounds)]
     return [list(times) for times in zip(*found, strict=True)]
-
-
-def _turn(line: Connection, runs: int) -> float:
-    line.send(runs)
-    return float(line.recv())
 
 
 def median_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> float:

@@ -83,6 +83,20 @@ def test_gradients_are_those_of_the_textbook(kind: type[Encoder], vectors: Tenso
         torch.testing.assert_close(ours, theirs, msg=name)
 
 
+def test_lstm_in_bfloat16_strays_from_the_textbook_by_its_rounding_only() -> None:
+    encoder = _encoder(LSTMQuestionEncoder)
+    direction = torch.randn(len(QUESTIONS), 9)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = encoder(_pad(QUESTIONS, 7))
+    assert found.dtype == torch.bfloat16
+    expected = _by_the_textbook(encoder)
+    torch.testing.assert_close(found.float(), expected, rtol=0.05, atol=0.01)
+    ours = torch.autograd.grad((found * direction).sum(), list(encoder.parameters()))
+    theirs = torch.autograd.grad((expected * direction).sum(), list(encoder.parameters()))
+    for name, one, other in zip(dict(encoder.named_parameters()), ours, theirs, strict=True):
+        assert (one - other).norm() < 0.05 * other.norm(), name
+
+
 @BOTH
 def test_question_in_a_padded_batch_equals_the_question_alone(kind: type[Encoder]) -> None:
     encoder = _encoder(kind)

@@ -39,6 +39,19 @@ def test_shared_images_and_questions_give_the_logits_of_one_row_each(question_en
         torch.testing.assert_close(together[row], network(image, one, question, one)[0])
 
 
+@pytest.mark.parametrize("image_rows", [[2, 0, 1], [1, 1, 0], [0, 1, 2]], ids=["one each", "one unused", "in order"])
+def test_as_many_images_as_rows_may_be_asked_about_in_any_way(image_rows: list[int]) -> None:
+    network = _network().eval()
+    images, tokens = torch.randn(3, 4, 8), torch.tensor([[2, 3, 4], [5, 0, 0]])
+    question_rows, one = [1, 0, 1], torch.zeros(1, dtype=torch.int64)
+    found, maps = network.attend(images, torch.tensor(image_rows), tokens, torch.tensor(question_rows))
+    for row, (image, question) in enumerate(zip(image_rows, question_rows, strict=True)):
+        alone, alone_maps = network.attend(images[image][None], one, tokens[question][None], one)
+        torch.testing.assert_close(found[row], alone[0])
+        for hop, expected in zip(maps, alone_maps, strict=True):
+            torch.testing.assert_close(hop[row], expected[0])
+
+
 def test_shared_rows_get_the_gradients_of_one_row_each() -> None:
     network = _network(dropout=0)
     images, tokens = torch.randn(2, 4, 8), torch.tensor([[2, 3], [4, 0]])
