@@ -5,7 +5,6 @@ In one process the memory that one keeps would serve the other too; one after th
 
 import contextlib
 import multiprocessing
-import os
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -27,9 +26,7 @@ class Racer:
         context = multiprocessing.get_context("spawn")
         self._line, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(task, theirs), daemon=True)
-        # Threads that spin while they wait for work would take the others' time.
-        with _setting("OMP_WAIT_POLICY", "passive"):
-            self._process.start()
+        self._process.start()
         theirs.close()
 
     def turn(self, runs: int, threads: int) -> float:
@@ -62,7 +59,7 @@ class Racer:
 def _serve(task: Task, line: Connection) -> None:
     """Runs what the task prepares as often as the line says, until it is closed."""
     run = task()
-    with contextlib.suppress(EOFError):
+    with contextlib.suppress(EOFError, BrokenPipeError):
         while True:
             runs, threads = line.recv()
             torch.set_num_threads(threads)
@@ -70,17 +67,6 @@ def _serve(task: Task, line: Connection) -> None:
             for _ in range(runs):
                 run()
             line.send((time.perf_counter() - started) / runs)
-
-
-@contextlib.contextmanager
-def _setting(name: str, value: str) -> Iterator[None]:
-    """An environment variable, for processes started meanwhile; left alone where it is set."""
-    if name in os.environ:
-        yield
-        return
-    os.environ[name] = value
-    yield
-    del os.environ[name]
 
 
 @contextlib.contextmanager

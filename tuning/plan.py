@@ -27,7 +27,7 @@ from tuning.environment import describe_environment
 from tuning.gpu_share import largest, measured_share
 from tuning.open_study import first_trials
 from tuning.options import AUTO, EMBEDDED, TRIALS, Amount
-from tuning.placement import Placement, place
+from tuning.placement import Placement, Resources, place
 from tuning.run_folder import SECONDS, RunFolder, is_own, write_json
 from tuning.samplers import check_sampler
 from tuning.spaces import load_space
@@ -93,14 +93,15 @@ def new_plan(options: argparse.Namespace) -> Plan:
     path = RunFolder.locate(options.run, Path(options.data).resolve().name)
     RunFolder.check_available(path)
     check_storage(options.storage)
-    placement = _place(options)
+    there = resources(options.address)
+    placement = _place(options, there)
     data = _open_data(options.data)
     config = TrainingConfig.from_dict({**data.training_defaults, **chosen, **space.baseline})
     build_model(config, data)  # settings that do not go with the data are told of now
     fixed = {name: value for name, value in config.to_dict().items() if name not in {*space.parameters, "seed"}}
     if options.gpus_per_trial == AUTO and placement.gpus:
         options.gpus_per_trial = measured_share(largest(config, space.parameters), data)
-        placement = _place(options)
+        placement = _place(options, there)
     if options.gpu_hours is not None and not placement.gpus:
         raise InputError(f"--gpu-hours bounds trials that run on GPUs, but these have none; got {options.gpu_hours:g}")
     settings = {
@@ -131,10 +132,10 @@ def resumed_plan(options: argparse.Namespace, given: Mapping[str, Any]) -> Plan:
     """
     run = RunFolder.open(RunFolder.locate(options.resume, ""), journal=False)
     space = load_space(run.setting("space")).only(run.setting("space_definition"))
-    _check_unchanged(run, space, given)
+    data = _check_unchanged(run, space, given)
     settings = run.settings
     bounds = _new_bounds(run, given) if given.keys() & set(BOUNDS) else {}
-    moved = {"data": str(_open_data(given["data"]).folder)} if "data" in given else {}
+    moved = {"data": str(data.folder)} if "data" in given else {}
     changed = {
         **bounds,
         **moved,
@@ -144,11 +145,11 @@ def resumed_plan(options: argparse.Namespace, given: Mapping[str, Any]) -> Plan:
         write_json(run.settings_file, {**settings, **changed})
     options.cpus_per_trial, options.gpus_per_trial = run.setting("cpus_per_trial"), run.setting("gpus_per_trial")
     options.concurrent = options.concurrent or run.setting("concurrent")
-    return _plan(options, run, space, _place(options))
+    return _plan(options, run, space, _place(options, resources(options.address)))
 
 
-def _check_unchanged(run: RunFolder, space: SearchSpace, given: Mapping[str, Any]) -> None:
-    """Refuses to mix trials of different spaces, data, metrics or settings."""
+def _check_unchanged(run: RunFolder, space: SearchSpace, given: Mapping[str, Any]) -> PreparedData:
+    """Refuses to mix trials of different spaces, data, metrics or settings; returns the data."""
     searched = run.setting("data_fingerprint")
     data = _open_data(given.get("data") or run.setting("data"))
     if data.fingerprint != searched:
@@ -172,6 +173,7 @@ def _check_unchanged(run: RunFolder, space: SearchSpace, given: Mapping[str, Any
             f"search space {run.setting('space')!r} has changed since {run.path} was started: {name} is "
             f"{found.get(name, 'missing')}, but was {definition[name]}; start a new search"
         )
+    return data
 
 
 def _new_bounds(run: RunFolder, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -218,9 +220,9 @@ def _plan(options: argparse.Namespace, run: RunFolder, space: SearchSpace, place
     )
 
 
-def _place(options: argparse.Namespace) -> Placement:
+def _place(options: argparse.Namespace, there: Resources) -> Placement:
     return place(
-        resources(options.address),
+        there,
         cpus_per_trial=options.cpus_per_trial,
         gpus_per_trial=None if options.gpus_per_trial == AUTO else options.gpus_per_trial,
         concurrent=options.concurrent,

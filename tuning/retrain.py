@@ -259,7 +259,7 @@ def _train_and_test(
 
     def go_on(result: EpochResult) -> bool:
         if result.diverged:
-            raise InputError(f"it diverged in epoch {result.epoch}: the loss is {result.loss}")
+            raise InputError(f"it diverged in epoch {result.epoch}: {result.diverged}")
         return result.epoch < epochs
 
     train_on = ("train", "validation") if held_out == "test" else ("train",)

@@ -93,13 +93,18 @@ class StudySearcher(Searcher):
         self._numbers: dict[str, int] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
-        """The next trial's configuration, None while all slots are taken, or Tune's word for no more."""
+        """The next trial's configuration, None while none is to start now, or Tune's word for no more.
+
+        As long as a trial is live there may be more: it may be taken back. Tune never asks again after its word.
+        """
         loan, live = self._loan, None
-        if loan.broken is None and not loan.study.exhausted:
+        if loan.broken is None:
             if len(loan.study.live) >= loan.slots:
                 return None
             with loan.writing():
                 live = loan.study.ask()
+            if live is None and loan.broken is None and loan.study.live:
+                return None
         if live is None:
             return Searcher.FINISHED  # type: ignore[return-value]  # a word, whatever Tune's annotation says
         self._numbers[trial_id] = live.trial.number
@@ -161,10 +166,11 @@ class StudyScheduler(FIFOScheduler):
 
     def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:
         """Keeps the reason for when the searcher hears of the end; a trial that lacked memory gets more of a GPU."""
-        reason = _reason(trial)
+        error = _error(trial)
+        reason = _reason(error)
         self._loan.reasons[trial.config[NUMBER]] = reason
         self._loan.unbegun[trial.config[NUMBER]] += trial.status == Trial.PENDING
-        if no_room := _no_room(_error(trial)):
+        if no_room := _no_room(error):
             self._loan.broken = no_room
             tune_controller.request_stop_experiment()  # type: ignore[no-untyped-call]
         elif "out of memory" in reason.lower() and trial.status != Trial.RUNNING:  # it will be tried again
@@ -195,9 +201,8 @@ def _error(trial: Trial) -> BaseException | None:
     return error
 
 
-def _reason(trial: Trial) -> str:
+def _reason(error: BaseException | None) -> str:
     """What went wrong, in one line."""
-    error = _error(trial)
     if error is None:
         return "failed; search.log has the details"
     last_line = str(error).strip().splitlines()[-1]
