@@ -103,7 +103,10 @@ def _joined(address: str) -> Iterator[str]:
         context = ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (RuntimeError, ConnectionError, ValueError) as error:
         ray.shutdown()
-        raise InputError(f"no Ray cluster can be joined at {address!r}: {' '.join(str(error).split())}") from error
+        raise InputError(
+            f"no Ray cluster can be joined at {address!r}: {' '.join(str(error).split())}; one that asks for a token "
+            "is joined with RAY_AUTH_MODE=token in the environment and its token in ~/.ray/auth_token"
+        ) from error
     try:
         yield f"http://{context.dashboard_url}" if context.dashboard_url else ""
     finally:

@@ -22,7 +22,7 @@ CLUSTER = """
 import sys
 from ray.cluster_utils import Cluster
 
-cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "num_gpus": 0})
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "num_gpus": 0, "include_dashboard": False})
 second = cluster.add_node(num_cpus=1, num_gpus=0)
 cluster.wait_for_nodes()
 print(cluster.address, flush=True)
@@ -69,18 +69,27 @@ def place(tiny_data: PreparedData, tmp_path: Path) -> Place:
 
 
 @pytest.fixture
-def two_nodes(place: Place) -> Iterator[TwoNodes]:
-    process = subprocess.Popen(
-        [sys.executable, "-c", CLUSTER],
-        env={**os.environ, "HOME": str(place.home)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert process.stdout is not None
+def two_nodes(place: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[TwoNodes]:
+    # As a cluster should be: who joins needs its token. A Ray started in this process earlier asks for one too.
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    environment = {**os.environ, "HOME": str(place.home)}
+    ray = str(Path(sys.executable).with_name("ray"))
+    subprocess.run([ray, "get-auth-token", "--generate"], env=environment, check=True, capture_output=True)
+    errors = place.home / "cluster.log"
+    with errors.open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-c", CLUSTER],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
     with process:
-        yield TwoNodes(process, process.stdout.readline().strip())
+        assert process.stdout is not None
+        address = process.stdout.readline().strip()
+        assert address, errors.read_text()
+        yield TwoNodes(process, address)
         process.terminate()
 
 
@@ -91,7 +100,7 @@ def test_a_search_over_two_nodes_outlives_one_of_them(place: Place, two_nodes: T
     while search.poll() is None and " ended" not in log.read_text(errors="replace"):
         pass
     two_nodes.kill_second()
-    assert search.wait(timeout=180) == 0, log.read_text(errors="replace")
+    assert search.wait(timeout=400) == 0, log.read_text(errors="replace")
 
     assert "2 trials at once, 1 core each" in log.read_text(errors="replace")
     trials = trials_of(place, "spread")
