@@ -13,7 +13,8 @@ from matplotlib.ticker import MaxNLocator
 from tuning.retraining import Outcome
 
 # Okabe and Ito's blue and vermilion, which colour-blind people can tell apart; the line's style tells them apart too.
-_LINES = [("#0072B2", "-"), ("#D55E00", (0, (5, 1.5)))]
+_BASELINE = ("#D55E00", (0, (5, 1.5)))
+_OTHER = ("#0072B2", "-")
 _INK, _FAINT, _GRID = "#222222", "#6b6b6b", "#e4e4e8"
 
 
@@ -51,31 +52,34 @@ def curve_figure(table: pd.DataFrame) -> Figure:
     """The figure of a table of curves, with a line's name at its end instead of a legend."""
     figure = Figure(figsize=(7.2, 3.8), facecolor="white", layout="constrained")
     axes = figure.add_subplot()
-    ends = {}
-    for (name, rows), (colour, dashes) in zip(table.groupby("configuration", sort=False), _LINES, strict=False):
+    ends: dict[str, tuple[float, float, str]] = {}
+    top = 1.1 * table["loss"].max()
+    for name, rows in table.groupby("configuration", sort=False):
+        colour, dashes = _BASELINE if name == "baseline" else _OTHER
         curves = rows.pivot(index="epoch", columns="seed", values="loss")
         mean = curves.mean(axis="columns")
         if curves.shape[1] > 1:
             axes.plot(curves.index, curves, color=colour, linewidth=0.8, alpha=0.4)
         axes.plot(mean.index, mean, color=colour, linewidth=2.2, linestyle=dashes, label=str(name))
-        axes.plot(mean.index[-1:], mean.iloc[-1:], color=colour, marker="o", markersize=5)
+        axes.plot(mean.index[-1:], mean.iloc[-1:], color=colour, marker="o", markersize=5, clip_on=False)
         ends[str(name)] = (mean.index[-1], mean.iloc[-1], colour)
-    _name_lines(axes, ends)
+    _name_lines(axes, ends, close=0.07 * top)
     _frame(axes, int(table["epoch"].max()), table["seed"].nunique())
+    axes.set_ylim(0, top)
     return figure
 
 
-def _name_lines(axes: Axes, ends: dict[str, tuple[float, float, str]]) -> None:
-    """Names each line beside its end; the higher one's name goes above, the lower one's below."""
-    ordered = sorted(ends.items(), key=lambda item: -item[1][1])
-    for place, (name, (epoch, loss, colour)) in enumerate(ordered):
-        above = place == 0 and len(ordered) > 1
+def _name_lines(axes: Axes, ends: dict[str, tuple[float, float, str]], close: float) -> None:
+    """Names each line beside its end; where two end closely, the higher one's name is lifted off the other's."""
+    lowest = min(loss for _, loss, _ in ends.values())
+    for name, (epoch, loss, colour) in ends.items():
+        lifted = lowest < loss < lowest + close
         axes.annotate(
             f"{name} {loss:.3g}",
             (epoch, loss),
-            xytext=(8, 3 if above else -3),
+            xytext=(8, 10 if lifted else -4),
             textcoords="offset points",
-            va="bottom" if above else "top" if len(ordered) > 1 else "center",
+            va="bottom",
             color=colour,
             size=10,
             weight="bold",
@@ -88,11 +92,8 @@ def _frame(axes: Axes, epochs: int, seeds: int) -> None:
     axes.set_title(f"Training loss by epoch{thin}", size=10, color=_FAINT, loc="left", pad=10)
     axes.set_xlabel("epoch", color=_FAINT)
     axes.set_ylabel("mean cross entropy (nats)", color=_FAINT)
-    axes.set_xlim(1 - 0.02 * epochs, epochs + 0.2 * max(epochs, 2))  # room for the names
-    axes.set_ylim(bottom=0)
-    axes.margins(y=0.08)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=10))
-    axes.set_xticks([tick for tick in axes.get_xticks() if 1 <= tick <= epochs])
+    axes.set_xlim(1 - 0.02 * epochs, epochs + 0.25 * max(epochs, 2))  # room for the names
+    axes.set_xticks([1, *(tick for tick in MaxNLocator(10, integer=True).tick_values(1, epochs) if 1 < tick <= epochs)])
     axes.grid(axis="y", color=_GRID)
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
