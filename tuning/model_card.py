@@ -87,7 +87,7 @@ def write_card(folder: Path, card: Card, scores: pd.DataFrame) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701 - Markdown; `inline` makes any text safe there
+        autoescape=False,  # Markdown, where `inline` keeps any text as it is
     )
     environment.filters["inline"] = inline
     text = environment.get_template("model_card.md.jinja").render(

@@ -43,7 +43,7 @@ class Retrained:
 
 
 def retrain(
-    run: RunFolder, trial: int | None = None, *, seeds: int = 3, out: Path | None = None, again: bool = False
+    run: RunFolder, trial: int | None = None, *, seeds: int = 3, out: str | Path | None = None, again: bool = False
 ) -> Retrained:
     """Trains a trial's configuration and the baseline on all but the test split, tests them, writes a model folder.
 
@@ -62,7 +62,9 @@ def retrain(
     """
     source, data = chosen_trial(run, trial), _open_data(run)
     name = "best" if trial is None else f"trial-{source.number}"
-    folder, split = out or run.retrained / name, held_out(data)
+    folder, split = Path(out or run.retrained / name), held_out(data)
+    if seeds < 1:
+        raise InputError(f"seeds must be >= 1, but got {seeds}")
     with run.locked(RETRAINING):
         if folder.exists():
             raise InputError(f"model folder {folder} exists already; delete it or choose another with --out")

@@ -1,6 +1,6 @@
 """A search that has ended, without having run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,12 @@ BEST = {"learning_rate": 3e-3, "hops": 1}
 BEST_EPOCH = 2
 
 
-def finished_search(path: Path, data: PreparedData, config: TrainingConfig, **settings: Any) -> RunFolder:  # noqa: ANN401
-    """Two complete trials: the baseline, and a better one that was best in its second epoch of three."""
+def finished_search(
+    path: Path, data: PreparedData, config: TrainingConfig, *, baseline: Sequence[float] = (0.2, 0.3, 0.4)
+) -> RunFolder:
+    """Two complete trials: the baseline with these scores, and a better one that was best in its second epoch."""
     fixed = {name: value for name, value in config.to_dict().items() if name not in {*SEARCHED, "seed"}}
-    told = {
+    settings = {
         "data": str(data.folder),
         "data_name": data.name,
         "data_fingerprint": data.fingerprint,
@@ -38,14 +40,14 @@ def finished_search(path: Path, data: PreparedData, config: TrainingConfig, **se
         "gpus_per_trial": 0,
         "command": "python -m tuning.search --trials 2",
     }
-    run = RunFolder.create(path, {**told, **settings}, {})
+    run = RunFolder.create(path, settings, {})
     study = optuna.create_study(study_name=SEARCH, storage=run.storage(), direction="maximize")
-    for params, scores in ((BASELINE, [0.2, 0.3, 0.4]), (BEST, [0.5, 0.75, 0.7])):
+    for params, scores in ((BASELINE, baseline), (BEST, [0.5, 0.75, 0.7])):
         study.add_trial(_complete(params, scores))
     return run
 
 
-def _complete(params: Mapping[str, Any], scores: list[float]) -> optuna.trial.FrozenTrial:
+def _complete(params: Mapping[str, Any], scores: Sequence[float]) -> optuna.trial.FrozenTrial:
     return create_trial(
         state=TrialState.COMPLETE,
         value=max(scores),

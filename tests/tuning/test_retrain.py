@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -186,16 +187,21 @@ def test_a_second_test_is_refused_wherever_it_would_go(retrained: Path, monkeypa
 
 
 @pytest.mark.slow
-def test_killed_while_testing_it_counts_as_tested_and_while_training_it_does_not(
-    run: RunFolder, environment: Environment
-) -> None:
-    place = run.path.parent
-    _kill_after(" trained: ", _start(place, environment, "./run", "--seeds", "1"))
-    assert models_tested(run) == []
-    _kill_after(" tested: ", _start(place, environment, "./run", "--seeds", "3"))
+def test_killed_while_testing_it_counts_as_tested(run: RunFolder, environment: Environment) -> None:
+    _kill_after(" tested: ", _start(run.path.parent, environment, "./run", "--seeds", "3"))
     assert not (run.retrained / "best").exists()
     with pytest.raises(InputError, match=r"has used its test split before \(run/retrained/best, interrupted or gone\)"):
         retrain(run)
+
+
+@pytest.mark.slow
+def test_killed_while_training_it_does_not(
+    tmp_path: Path, tiny_data: PreparedData, tiny_config: TrainingConfig, environment: Environment
+) -> None:
+    long = replace(tiny_config, epochs=9999)
+    run = finished_search(tmp_path / "run", tiny_data, long, baseline=[0.1] * 9998 + [0.2])
+    _kill_after(" trained: best", _start(tmp_path, environment, "./run", "--seeds", "1"))
+    assert models_tested(run) == []
 
 
 def test_a_model_noted_is_refused_a_second_time_until_told_again(run: RunFolder, tmp_path: Path) -> None:
@@ -270,6 +276,11 @@ def test_data_without_a_test_split_are_never_noted_as_tested(
             retrain(run, out=tmp_path / "model")
     assert called == [True, True]
     assert not run.tested_file.exists()
+
+
+def test_at_least_one_seed(run: RunFolder) -> None:
+    with pytest.raises(InputError, match="^seeds must be >= 1, but got 0$"):
+        retrain(run, seeds=0)
 
 
 def test_the_baseline_alone_is_one_configuration(run: RunFolder) -> None:
