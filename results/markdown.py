@@ -40,12 +40,12 @@ def markdown(run: Source) -> str:
         "Trials": "\n".join(f"- {line}" for line in count_lines(record)),
         "What was searched": _searched(record),
         "Every trial": _every_trial(record),
-        "Failures": "\n".join(f"- {study}, trial {number}: {_inline(why)}" for study, number, why in failures(record)),
+        "Failures": "\n".join(f"- {study}, trial {number}: {inline(why)}" for study, number, why in failures(record)),
         "Environment": _pairs(environment_lines(record)) or "It was not recorded.",
         "Command": f"```sh\n{record.settings['command']}\n```" if record.settings.get("command") else "",
     }
     bodies = [f"## {heading}\n\n{body}" for heading, body in sections.items() if body]
-    return "\n\n".join([f"# {headline(record)}", f"**{_inline(verdict(record))}**", *bodies]) + "\n"
+    return "\n\n".join([f"# {headline(record)}", f"**{inline(verdict(record))}**", *bodies]) + "\n"
 
 
 def _best_and_baseline(record: Record) -> str:
@@ -53,18 +53,19 @@ def _best_and_baseline(record: Record) -> str:
     if table.empty:
         return ""
     shown = show_comparison(table, record.metric_title).reset_index(names="")
-    notes = "".join(f"- {_inline(line)}\n" for line in cautions(record))
-    return f"{_table(shown, left={''})}\n\n{CAUTION.format(metric=_inline(record.metric_title))}\n\n{notes}".rstrip()
+    notes = "".join(f"- {inline(line)}\n" for line in cautions(record))
+    caution = CAUTION.format(metric=inline(record.metric_title))
+    return f"{markdown_table(shown, left={''})}\n\n{caution}\n\n{notes}".rstrip()
 
 
 def _fresh_seeds(record: Record) -> str:
     table = seed_table(record)
-    return "" if table.empty else _table(show_seeds(table, record.metric_title), left={CONFIG})
+    return "" if table.empty else markdown_table(show_seeds(table, record.metric_title), left={CONFIG})
 
 
 def _searched(record: Record) -> str:
     ranges = range_table(record)
-    table = "" if ranges.empty else _table(ranges, left={"parameter", "range"})
+    table = "" if ranges.empty else markdown_table(ranges, left={"parameter", "range"})
     return "\n\n".join(part for part in (table, _pairs(setting_lines(record))) if part)
 
 
@@ -74,14 +75,14 @@ def _every_trial(record: Record) -> str:
         return "No trial was started."
     shown = show_trials(table)
     shown[END] = [shorten(text, REASON_WIDTH, placeholder=" ...") for text in shown[END]]
-    return _table(shown.rename(columns=HEADINGS | {SCORE: record.metric_title}), left={STATE, END})
+    return markdown_table(shown.rename(columns=HEADINGS | {SCORE: record.metric_title}), left={STATE, END})
 
 
 def _pairs(lines: list[tuple[str, str]]) -> str:
-    return "\n".join(f"- {name}: {_inline(value)}" for name, value in lines)
+    return "\n".join(f"- {name}: {inline(value)}" for name, value in lines)
 
 
-def _inline(value: object) -> str:
+def inline(value: object) -> str:
     """Any text on one line of Markdown, as it reads."""
     text = " ".join(str(value).split())
     for mark in "\\`*<|":
@@ -89,8 +90,8 @@ def _inline(value: object) -> str:
     return text
 
 
-def _table(table: pd.DataFrame, left: set[str]) -> str:
+def markdown_table(table: pd.DataFrame, left: set[str]) -> str:
     """A table of text in Markdown; columns but those named are set right, as numbers are."""
     sides = ["left" if name in left else "right" for name in table.columns]
-    escaped = table.rename(columns=_inline).map(_inline)
+    escaped = table.rename(columns=inline).map(inline)
     return str(escaped.to_markdown(index=False, disable_numparse=True, colalign=sides))

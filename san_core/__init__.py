@@ -2,3 +2,25 @@
 
 Nothing in here knows Ray, Optuna or pandas.
 """
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from san_core.trained_model import TrainedModel
+
+__all__ = ["load"]
+
+
+def load(folder: str | Path) -> "TrainedModel":
+    """A trained network from its model folder, on the best device; its `ask` answers questions about pictures.
+
+    Args:
+        folder: written by `tuning.retrain`, such as `runs/NAME/retrained/best`, or by `save_model`.
+
+    Raises:
+        InputError: if the folder is not a model folder, or is damaged.
+    """
+    from san_core.checkpoint import load_model  # torch takes its time
+
+    return load_model(Path(folder))

@@ -16,8 +16,8 @@ from matplotlib.textpath import text_to_path
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from san_core.checkpoint import Answer, Reply
 from san_core.errors import InputError
+from san_core.trained_model import Answer, Reply
 
 FORMATS = (".png", ".pdf", ".svg")
 

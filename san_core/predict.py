@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from san_core.checkpoint import load_model
+import san_core
 from san_core.command_line import CommandLine, run_command, say
-from san_core.data.images import open_picture, to_pixels
+from san_core.data.images import open_picture
 from san_core.errors import InputError
 from san_core.files import is_file
 from san_core.predict_list import ListTask, answer_list
@@ -76,21 +76,18 @@ def _answer_list(arguments: argparse.Namespace) -> None:
 
 
 def _answer_one(model_folder: Path, image: Path, question: str, attention: Path | None) -> None:
-    if not question.strip():
-        raise InputError("the question is empty; accepted: any words, in quotes")
     if attention is not None:
         from san_core.attention_map import check_format, draw_attention  # matplotlib takes its time
 
         check_format(attention)
         if is_file(attention) and is_file(image) and attention.samefile(image):
             raise InputError(f"--attention {attention} would overwrite the picture")
-    model = load_model(model_folder)
-    picture = open_picture(image)
-    reply = model.reply(to_pixels(picture, model.image_size), question)
+    model = san_core.load(model_folder)
+    picture = open_picture(image).image
+    reply = model.ask(picture, question)
     if attention is not None:
-        draw_attention(picture.image, question, reply, attention)
-    for answer in reply.answers:
-        print(f"{answer.probability:6.1%}  {answer.text}")
+        draw_attention(picture, question, reply, attention)
+    print(reply)
 
 
 if __name__ == "__main__":

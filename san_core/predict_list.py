@@ -22,13 +22,14 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from san_core.checkpoint import Reply, TrainedModel, load_model
+from san_core.checkpoint import load_model
 from san_core.command_line import say
 from san_core.data.images import load_pixels, open_picture
 from san_core.data.problems import Problems
 from san_core.errors import InputError
 from san_core.files import is_folder
 from san_core.question_list import ListedQuestion, read_questions
+from san_core.trained_model import Reply, TrainedModel
 
 _IMAGES_PER_BATCH = 16
 

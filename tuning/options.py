@@ -2,6 +2,8 @@
 
 import argparse
 import re
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,16 +45,26 @@ class Amount:
         return used + self.value if self.more else self.value
 
 
-def parse_options() -> tuple[argparse.Namespace, dict[str, Any]]:
-    """The options, and those of them that were given."""
-    options, parser = _parser().parse_args(), _parser()
+def parse_options(
+    arguments: Sequence[str] | None = None, parser_type: type[CommandLine] = CommandLine
+) -> tuple[argparse.Namespace, dict[str, Any]]:
+    """The options, and those of them that were given.
+
+    Args:
+        arguments: of a command line, kept with the options; None takes this program's.
+        parser_type: what to do about wrong ones.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options, parser = search_parser(parser_type).parse_args(arguments), search_parser(parser_type)
+    options.arguments = list(arguments)
     for action in parser._actions:
         action.default = argparse.SUPPRESS
-    return options, vars(parser.parse_args())
+    return options, vars(parser.parse_args(arguments))
 
 
-def _parser() -> CommandLine:
-    parser = CommandLine(
+def search_parser(parser_type: type[CommandLine] = CommandLine) -> CommandLine:
+    """The parser of the options."""
+    parser = parser_type(
         "tuning.search",
         "Searches the hyperparameters of a Stacked Attention Network: Optuna chooses, Ray Tune places and runs.",
     )

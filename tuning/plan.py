@@ -2,7 +2,6 @@
 
 import argparse
 import shlex
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -43,6 +42,8 @@ BOUNDS = ("trials", "budget", "gpu_hours", "patience")
 CHANGEABLE = {*BOUNDS, "resume", "confirm", "concurrent", "address", "max_failures", "keep", "no_dashboard", "json"}
 """Options that a search may be given anew when it is resumed; the others stay as they were."""
 
+ASIDE = ("run", "data", "arguments")
+"""Options that are recorded in another way."""
 
 RESOLVED = ("metric", "cpus_per_trial", "gpus_per_trial")
 """Options that are recorded as what came of them: the default of the data, or of the machine."""
@@ -280,10 +281,10 @@ def _asked_for(options: argparse.Namespace) -> dict[str, Any]:
         bounds["trials"] = TRIALS
     kept = ("sampler", "pruner", "baseline_first", "confirm", "seed", "storage", "max_failures", "keep")
     return {
-        "command": f"python -m tuning.search {shlex.join(sys.argv[1:])}".strip(),
+        "command": f"python -m tuning.search {shlex.join(options.arguments)}".strip(),
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
         "space": str(Path(options.space).resolve()) if options.space.endswith(".py") else options.space,
-        "options": {name: value for name, value in vars(options).items() if name not in {*CHANGEABLE, "run", "data"}},
+        "options": {name: value for name, value in vars(options).items() if name not in {*CHANGEABLE, *ASIDE}},
         "prior": [str(RunFolder.locate(prior, "")) for prior in options.prior],
         **bounds,
         **{name: getattr(options, name) for name in kept},

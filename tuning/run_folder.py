@@ -61,6 +61,9 @@ PRIOR = "prior"
 DUPLICATE_OF = "duplicate_of"
 """Trial attribute of a configuration the sampler chose again, which was not trained: the first trial's number."""
 
+RETRAINING = "retraining"
+"""A use of the folder beside searching."""
+
 BASELINE_TRIAL = 0
 """Number of the baseline configuration's trial, unless the search was told to leave it out."""
 
@@ -151,17 +154,17 @@ class RunFolder:
         return run
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keeps every other search out of the folder, however this one ends.
+    def locked(self, use: str = SEARCH) -> Iterator[None]:
+        """Keeps everyone else with the same use for the folder out of it, however this one ends.
 
         Raises:
-            InputError: if another search is in it.
+            InputError: if there is another.
         """
-        lock = FileLock(self.path / ".lock")
+        lock = FileLock(self.path / (".lock" if use == SEARCH else f".{use}.lock"))
         try:
             lock.acquire(timeout=0)
         except Timeout as error:
-            raise InputError(f"another search is running in {self.path}; wait for it to end") from error
+            raise InputError(f"another {use} is running in {self.path}; wait for it to end") from error
         except OSError as error:
             raise InputError(f"cannot write {self.path}: {error.strerror}") from error
         try:

@@ -1,6 +1,6 @@
 """Scores of several trainings, as tables of mean and spread over seeds."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -9,10 +9,16 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from results.display import show_percent
 from san_core.evaluation import Score
 
 _MOST_TYPES = 12
 """Types of questions that are printed; the files have them all."""
+
+DEVIATION_NOTE = "* sample standard deviation over the seeds, in points"
+
+WORDS = {"", "metric", "answer type", "question type"}
+"""Columns that hold words; the others hold numbers."""
 
 _GROUP = ["configuration", "trial", "epochs", "metric", "kind", "group", "questions"]
 
@@ -49,44 +55,63 @@ def as_records(table: pd.DataFrame) -> list[dict[str, Any]]:
 def print_scores(table: pd.DataFrame) -> None:
     """Prints the scores over all questions, and by the types of answers and questions if there are not too many."""
     console = Console(highlight=False)
-    overall = table[table["kind"] == "all"]
-    console.print(_overall(overall))
-    console.print("* sample standard deviation over the seeds, in points")
-    for kind, rows in table[table["kind"] != "all"].groupby("kind", sort=False):
-        if rows["group"].nunique() <= _MOST_TYPES:
+    console.print(_grid(overall(table)))
+    console.print(DEVIATION_NOTE)
+    for rows in by_type(table).values():
+        if len(rows) <= _MOST_TYPES * rows["metric"].nunique():
             console.print()
-            console.print(_by_type(rows, str(kind)))
+            console.print(_grid(rows))
 
 
-def _overall(rows: pd.DataFrame) -> Table:
-    shown = _grid(["", "metric"], ["trial", "epochs", "seeds", "mean", "s.d.*", "lowest", "highest"])
-    for row in rows.to_dict("records"):
-        shown.add_row(
-            row["configuration"],
-            row["metric"],
-            *(f"{row[column]:,}" for column in ("trial", "epochs", "seeds")),
-            f"{row['mean']:.2%}",
-            "–" if pd.isna(row["std"]) else f"{100 * row['std']:.2f}",
-            f"{min(row['values']):.2%}",
-            f"{max(row['values']):.2%}",
-        )
-    return shown
+def overall(table: pd.DataFrame) -> pd.DataFrame:
+    """The scores over all questions as text: a row for each configuration and metric."""
+    rows = table[table["kind"] == "all"].to_dict("records")
+    return pd.DataFrame(
+        [
+            {
+                "": row["configuration"],
+                "metric": row["metric"],
+                **{column: f"{row[column]:,}" for column in ("trial", "epochs", "seeds")},
+                "mean": show_percent(row["mean"]),
+                "s.d.*": show_points(row["std"]),
+                "lowest": show_percent(min(row["values"])),
+                "highest": show_percent(max(row["values"])),
+            }
+            for row in rows
+        ]
+    )
 
 
-def _by_type(rows: pd.DataFrame, kind: str) -> Table:
-    """A row for each metric and type, a column for each configuration."""
-    means = rows.pivot_table(index=["metric", "group", "questions"], columns="configuration", values="mean", sort=False)
-    shown = _grid(["metric", kind], ["questions", *map(str, means.columns)])
-    for row in means.reset_index().itertuples(index=False):
-        metric, group, questions, *values = row
-        shown.add_row(metric, group, f"{questions:,}", *(f"{value:.2%}" for value in values))
-    return shown
+def by_type(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The scores by kind of type as text: a row for each metric and type, a column for each configuration."""
+    shown = table.assign(score=[_mean_and_spread(row) for row in table.to_dict("records")])
+    return {
+        str(kind): rows.pivot(index=["metric", "group", "questions"], columns="configuration", values="score")
+        .reindex(rows.set_index(["metric", "group", "questions"]).index.unique())
+        .reindex(columns=rows["configuration"].unique())
+        .rename_axis(columns=None)
+        .reset_index()
+        .assign(questions=lambda found: [f"{count:,}" for count in found["questions"]])
+        .rename(columns={"group": kind})
+        for kind, rows in shown[shown["kind"] != "all"].groupby("kind", sort=False)
+    }
 
 
-def _grid(left: Sequence[str], right: Sequence[str]) -> Table:
+def show_points(share: float) -> str:
+    """A spread of scores, as a share, in points; a dash where it is missing."""
+    return "–" if pd.isna(share) else f"{100 * share:.2f}"
+
+
+def _mean_and_spread(row: Mapping[Hashable, Any]) -> str:
+    spread_of = "" if pd.isna(row["std"]) else f" ± {show_points(row['std'])}"
+    return show_percent(row["mean"]).replace(" %", f"{spread_of} %")
+
+
+def _grid(table: pd.DataFrame) -> Table:
+    """A table for the screen: words left, numbers right."""
     shown = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    for heading in left:
-        shown.add_column(heading)
-    for heading in right:
-        shown.add_column(heading, justify="right")
+    for heading in table.columns:
+        shown.add_column(heading, justify="left" if heading in WORDS else "right")
+    for row in table.itertuples(index=False):
+        shown.add_row(*row)
     return shown

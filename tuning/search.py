@@ -1,11 +1,14 @@
 """`python -m tuning.search`: searches hyperparameters on the machine's GPUs or cores."""
 
+import argparse
 import json
 import shlex
 import shutil
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from optuna.trial import FrozenTrial
 
@@ -13,52 +16,82 @@ from results import summary
 from results.report import write
 from san_core.command_line import run_command, say
 from san_core.data.prepared import PreparedData
+from tuning.arguments import Checked, as_arguments
 from tuning.confirm import confirm, run_study
 from tuning.engine import ray_session
 from tuning.gallery import write_gallery
 from tuning.open_study import open_search
-from tuning.options import parse_options
+from tuning.options import parse_options, search_parser
 from tuning.plan import Plan, new_plan, resumed_plan
 from tuning.run_folder import SEED, RunFolder, write_json
-from tuning.study import best_trial
+from tuning.study import Study, best_trial
+
+
+def search(**options: object) -> RunFolder:
+    """Runs one search, as `python -m tuning.search` does, up to the report; prints nothing but progress.
+
+    Args:
+        options: those of the command by name, `_` for `-`: `data`, `space`, `trials`, `budget`, `run`, ... `set` takes
+            a mapping of training settings; `try` is called `try_first`.
+
+    Returns:
+        The run folder, which `results.tables` makes pandas tables of.
+
+    Raises:
+        InputError: for an option that is not accepted, and whatever else keeps the search from being carried out.
+        KeyboardInterrupt: when interrupted; what had finished is safe, and `search(resume=...)` goes on.
+    """
+    arguments = as_arguments(options, search_parser(), left_out=("help", "json"))
+    run, interrupted = _search(*parse_options(arguments, Checked))
+    if interrupted:
+        raise KeyboardInterrupt
+    return run
 
 
 def main() -> int:
     """Runs one search from the options to the report; returns the exit code."""
-    options, given = parse_options()
-    plan = resumed_plan(options, given) if options.resume else new_plan(options)
-    with plan.run.locked():
-        return _search(plan, address=options.address, as_json=options.json)
-
-
-def _search(plan: Plan, *, address: str | None, as_json: bool) -> int:
-    """Runs search and confirmation on Ray, then writes and prints the results."""
     started = time.monotonic()
-    run, interrupted = plan.run, False
-    say(f"run folder {run.path}; {plan.placement.describe()}")
-    run.mend_journal()
-    study = open_search(run, plan.space, plan.rules, beforehand=plan.beforehand)
-    try:
-        with ray_session(run.log, dashboard=plan.shared.signs, address=address) as url:
-            if url:
-                say(f"Ray dashboard: {url} (to log in, paste what this prints: {_program('ray')} get-auth-token)")
-            run_study(study, plan, f"searching {run.setting('space')} on {run.setting('data_name')}")
-            say(f"the search is over: {study.over}")
-            study.close()
-            best = best_trial(study.optuna)
-            if plan.confirm and best:
-                confirm(plan, [best.number], plan.confirm)
-    except KeyboardInterrupt:
-        interrupted = True
-    best = best_trial(study.optuna)
-    if best and not interrupted:
-        write_gallery(run)
-    _write_results(run, best)
+    options, given = parse_options()
+    run, interrupted = _search(options, given)
     if interrupted:
         say(f"interrupted; to go on: {_program('python')} -m tuning.search --resume {shlex.quote(str(run.path))}")
         return 130
-    _print_results(run, best, time.monotonic() - started, as_json=as_json)
+    best = best_trial(run.study())
+    _print_results(run, best, time.monotonic() - started, as_json=options.json)
     return 0 if best else 1
+
+
+def _search(options: argparse.Namespace, given: Mapping[str, Any]) -> tuple[RunFolder, bool]:
+    """Runs search and confirmation and writes the results; returns the folder, and whether it was interrupted."""
+    plan = resumed_plan(options, given) if options.resume else new_plan(options)
+    run, interrupted = plan.run, False
+    with run.locked():
+        say(f"run folder {run.path}; {plan.placement.describe()}")
+        run.mend_journal()
+        study = open_search(run, plan.space, plan.rules, beforehand=plan.beforehand)
+        try:
+            _run(study, plan, options.address)
+        except KeyboardInterrupt:
+            interrupted = True
+        best = best_trial(study.optuna)
+        if best and not interrupted:
+            write_gallery(run)
+        _write_results(run, best)
+    return run, interrupted
+
+
+def _run(study: Study, plan: Plan, address: str | None) -> None:
+    """Runs the study's trials, and then the best of them under fresh seeds."""
+    run = plan.run
+    with ray_session(run.log, dashboard=plan.shared.signs, address=address) as url:
+        if url:
+            say(f"Ray dashboard: {url} (to log in, paste what this prints: {_program('ray')} get-auth-token)")
+        run_study(study, plan, f"searching {run.setting('space')} on {run.setting('data_name')}")
+        say(f"the search is over: {study.over}")
+        study.close()
+        best = best_trial(study.optuna)
+        if plan.confirm and best:
+            confirm(plan, [best.number], plan.confirm)
 
 
 def _write_results(run: RunFolder, best: FrozenTrial | None) -> None:

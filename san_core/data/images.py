@@ -75,6 +75,15 @@ def open_picture(path: Path) -> Picture:
         raise InputError(f"image {path} cannot be read: {error}") from error
 
 
+def as_picture(image: str | Path | Image.Image) -> Picture:
+    """A picture file as `open_picture` reads it, or an image in memory, as RGB.
+
+    Raises:
+        InputError: as `open_picture`.
+    """
+    return Picture(_to_rgb(image)) if isinstance(image, Image.Image) else open_picture(Path(image))
+
+
 def load_pixels(path: Path, size: int) -> NDArray[np.uint8]:
     """The picture brought to `size` x `size` pixels: RGB, uint8 [size, size, 3].
 

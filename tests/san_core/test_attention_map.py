@@ -14,11 +14,11 @@ from PIL import Image
 from torch import nn
 
 from san_core.attention_map import attention_figure, draw_attention
-from san_core.checkpoint import Answer, Reply, TrainedModel
 from san_core.config import TrainingConfig
 from san_core.errors import InputError
 from san_core.models.image_encoder import ImageEncoder
 from san_core.models.san import SAN
+from san_core.trained_model import Answer, Reply, TrainedModel
 
 ANSWERS = [Answer("red", 0.5), Answer("blue", 0.25), Answer("yes", 0.125)]
 SHARES = np.array([[[0.1, 0.6], [0.1, 0.2]], [[0.25, 0.25], [0.2, 0.3]]], dtype=np.float32)

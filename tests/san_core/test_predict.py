@@ -10,9 +10,9 @@ from PIL import Image
 
 import san_core
 from san_core import attention_map, predict
-from san_core.checkpoint import Reply
 from san_core.command_line import run_command
 from san_core.data.source import Source
+from san_core.trained_model import Reply
 
 REPOSITORY = Path(san_core.__file__).parents[1]
 
@@ -83,7 +83,7 @@ def test_empty_question_is_one_line_on_stderr(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     found = _run_here(monkeypatch, capsys, tiny_model, picture, question)
-    assert found == (2, "", "error: the question is empty; accepted: any words, in quotes\n")
+    assert found == (2, "", "error: the question is empty; accepted: any words\n")
 
 
 LIST = ["--questions", "list.json", "--images", "."]

@@ -13,12 +13,13 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from san_core import checkpoint, predict_list
-from san_core.checkpoint import Reply, TrainedModel, load_model
+from san_core import predict_list, trained_model
+from san_core.checkpoint import load_model
 from san_core.data.images import load_pixels
 from san_core.data.source import Source
 from san_core.errors import InputError
 from san_core.predict_list import ListTask, answer_list
+from san_core.trained_model import Reply, TrainedModel
 
 Entry = dict[str, Any]
 
@@ -109,8 +110,8 @@ def test_replies_in_batches_of_any_size_are_the_single_ones(
     pairs = _pairs(model, tiny_source)
     order = np.random.default_rng(3).permutation(len(pairs))
     asked = [pairs[i] for i in order]
-    monkeypatch.setattr(checkpoint, "_PIXELS_PER_PASS", dict.fromkeys(["cpu", "cuda"], images * 64 * 64))
-    monkeypatch.setattr(checkpoint, "_QUESTIONS_PER_PASS", rows)
+    monkeypatch.setattr(trained_model, "_PIXELS_PER_PASS", dict.fromkeys(["cpu", "cuda"], images * 64 * 64))
+    monkeypatch.setattr(trained_model, "_QUESTIONS_PER_PASS", rows)
     for (pixels, question), found in zip(asked, model.replies(asked, top=6), strict=True):
         _assert_same(found, model.reply(pixels, question, top=6))
 
@@ -127,8 +128,8 @@ def test_each_distinct_picture_is_encoded_once_in_passes_of_limited_size(
         return attend(*inputs)
 
     monkeypatch.setattr(model.network, "attend", record)
-    monkeypatch.setattr(checkpoint, "_PIXELS_PER_PASS", dict.fromkeys(["cpu", "cuda"], 5 * 64 * 64))
-    monkeypatch.setattr(checkpoint, "_QUESTIONS_PER_PASS", 16)
+    monkeypatch.setattr(trained_model, "_PIXELS_PER_PASS", dict.fromkeys(["cpu", "cuda"], 5 * 64 * 64))
+    monkeypatch.setattr(trained_model, "_QUESTIONS_PER_PASS", 16)
     model.replies(_pairs(model, tiny_source)[::-1])
     assert passes == [(4, 16)] * 3  # 12 pictures, 4 questions each
     passes.clear()

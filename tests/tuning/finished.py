@@ -1,0 +1,58 @@
+"""A search that has ended, without having run."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import FloatDistribution, IntDistribution
+from optuna.trial import TrialState, create_trial
+
+from san_core.config import TrainingConfig
+from san_core.data.prepared import PreparedData
+from tuning.run_folder import SEARCH, SEED, RunFolder
+
+SEARCHED = {"learning_rate": FloatDistribution(1e-5, 1e-2), "hops": IntDistribution(1, 3)}
+BASELINE = {"learning_rate": 1e-4, "hops": 2}
+BEST = {"learning_rate": 3e-3, "hops": 1}
+BEST_EPOCH = 2
+
+
+def finished_search(
+    path: Path, data: PreparedData, config: TrainingConfig, *, baseline: Sequence[float] = (0.2, 0.3, 0.4)
+) -> RunFolder:
+    """Two complete trials: the baseline with these scores, and a better one that was best in its second epoch."""
+    fixed = {name: value for name, value in config.to_dict().items() if name not in {*SEARCHED, "seed"}}
+    settings = {
+        "data": str(data.folder),
+        "data_name": data.name,
+        "data_fingerprint": data.fingerprint,
+        "metric": "accuracy",
+        "metric_title": "accuracy",
+        "validation_questions": data.manifest["counts"]["validation"],
+        "fixed": fixed,
+        "seed": 3,
+        "space": "san",
+        "sampler": "tpe",
+        "pruner": "halving",
+        "concurrent": 2,
+        "cpus_per_trial": 1,
+        "gpus_per_trial": 0,
+        "command": "python -m tuning.search --trials 2",
+    }
+    run = RunFolder.create(path, settings, {})
+    study = optuna.create_study(study_name=SEARCH, storage=run.storage(), direction="maximize")
+    for params, scores in ((BASELINE, baseline), (BEST, [0.5, 0.75, 0.7])):
+        study.add_trial(_complete(params, scores))
+    return run
+
+
+def _complete(params: Mapping[str, Any], scores: Sequence[float]) -> optuna.trial.FrozenTrial:
+    return create_trial(
+        state=TrialState.COMPLETE,
+        value=max(scores),
+        params=dict(params),
+        distributions=SEARCHED,
+        user_attrs={SEED: 7},
+        intermediate_values=dict(enumerate(scores, start=1)),
+    )

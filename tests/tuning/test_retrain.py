@@ -1,0 +1,292 @@
+"""A model folder made for real, and a test split that is used once."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from finished import BASELINE, BEST, BEST_EPOCH, finished_search
+
+import san_core
+from san_core.config import TrainingConfig
+from san_core.data.prepared import PreparedData
+from san_core.errors import InputError
+from san_core.training import EpochResult, train_fn
+from tuning import retrain as command
+from tuning.open_study import RETRAINING_SEEDS, training_seed
+from tuning.retrain import retrain
+from tuning.run_folder import RETRAINING, RunFolder
+from tuning.tested import models_tested, note_tested
+
+REPOSITORY = Path(san_core.__file__).parents[1]
+SEEDS = [training_seed(3, RETRAINING_SEEDS, repeat) for repeat in range(2)]
+
+Environment = Mapping[str, str]
+
+
+@pytest.fixture
+def run(tmp_path: Path, tiny_data: PreparedData, tiny_config: TrainingConfig) -> RunFolder:
+    return finished_search(tmp_path / "run", tiny_data, tiny_config)
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """With an empty home, where Ray puts its token."""
+    home = str(tmp_path_factory.mktemp("home"))
+    return {**os.environ, "HOME": home, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "120"}
+
+
+def _start(folder: Path, environment: Environment, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "tuning.retrain", *arguments],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _kill_after(word: str, process: subprocess.Popen[str]) -> None:
+    """Kills a retraining when it says so, without a chance to tidy up."""
+    assert process.stderr is not None
+    seen = []
+    for line in process.stderr:
+        seen.append(line)
+        if word in line:
+            process.kill()
+            process.communicate(timeout=300)
+            return
+    pytest.fail(f"{word!r} was never said:\n{''.join(seen)}")
+
+
+@pytest.fixture(scope="module")
+def retrained(
+    tiny_data: PreparedData,
+    tiny_config: TrainingConfig,
+    tmp_path_factory: pytest.TempPathFactory,
+    environment: Environment,
+) -> Path:
+    """The folder of a project in which `runs/small` was retrained."""
+    project = tmp_path_factory.mktemp("project")
+    (project / "runs").mkdir()
+    finished_search(project / "runs" / "small", tiny_data, tiny_config)
+    process = _start(project, environment, "small", "--seeds", "2", "--json")
+    out, err = process.communicate(timeout=600)
+    assert process.returncode == 0, err
+    (project / "out.json").write_text(out)
+    (project / "err.txt").write_text(err)
+    return project
+
+
+@pytest.fixture
+def model(retrained: Path) -> Path:
+    return retrained / "runs" / "small" / "retrained" / "best"
+
+
+@pytest.mark.slow
+def test_everything_in_the_folder_is_named_in_its_readme(model: Path) -> None:
+    named = re.findall(r"^\| `(.+?)` \|", (model / "README.md").read_text(), re.MULTILINE)
+    assert sorted(named) == sorted(path.name for path in model.iterdir())
+    assert set(named) >= {"model.safetensors", "predictions-test.parquet", "learning_curves.png", "scores-test.json"}
+
+
+@pytest.mark.slow
+def test_the_readme_tells_scores_origin_and_limits(model: Path, retrained: Path, tiny_data: PreparedData) -> None:
+    text = re.sub(" +", " ", (model / "README.md").read_text())
+    rows = json.loads((retrained / "out.json").read_text())["scores"]
+    for row in (row for row in rows if row["kind"] == "all"):
+        spread = 100 * np.std(row["values"], ddof=1)
+        mean = f"accuracy **{100 * np.mean(row['values']):.2f} %** on the test split"
+        assert f"- **{row['configuration']}**: {mean} (mean of 2 seeds, standard deviation {spread:.2f} points)" in text
+    assert f"fingerprint `{tiny_data.fingerprint}`" in text
+    assert "| learning_rate | 3.0e-03 | 1.0e-04 |" in text
+    assert "| epochs trained | 2 | 3 |" in text
+    assert "*best* is trial 1: validation accuracy 75.00 % in its best epoch, 2" in text
+    assert "Run `small`: 2 trials." in text
+    assert "4 of the 48 test questions have a right answer that is not in the list." in text
+    assert "python -m tuning.retrain runs/small --trial 1 --seeds 2" in text
+    assert "{{" not in text
+
+
+@pytest.mark.slow
+def test_the_three_lines_of_the_readme_answer(model: Path, retrained: Path, environment: Environment) -> None:
+    source = json.loads((PreparedData.open(_data_of(retrained)).folder / "image_files.json").read_text())
+    (retrained / "picture.png").write_bytes(Path(next(iter(source.values()))).read_bytes())
+    code = re.search(r"```python\n(.+?)```", (model / "README.md").read_text(), re.DOTALL)
+    assert code is not None
+    assert len(code[1].splitlines()) == 3
+    done = subprocess.run(
+        [sys.executable, "-c", code[1]], cwd=retrained, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"( *\d+\.\d%  \w+\n){5}", done.stdout)
+
+
+def _data_of(project: Path) -> Path:
+    return Path(RunFolder(project / "runs" / "small").setting("data"))
+
+
+@pytest.mark.slow
+def test_the_curves_are_those_of_the_trainings(
+    model: Path, tiny_data: PreparedData, tiny_config: TrainingConfig
+) -> None:
+    curves = pd.read_csv(model / "learning_curves.csv")
+    lengths = curves.groupby(["configuration", "trial", "seed"])["epoch"].max().to_dict()
+    assert lengths == {
+        **{("best", 1, seed): BEST_EPOCH for seed in SEEDS},
+        **{("baseline", 0, seed): 3 for seed in SEEDS},
+    }
+    losses: list[float] = []
+
+    def keep(result: EpochResult) -> bool:
+        losses.append(result.loss)
+        return result.epoch < BEST_EPOCH
+
+    config = TrainingConfig.from_dict({**tiny_config.to_dict(), **BEST, "seed": SEEDS[0]})
+    train_fn(config, tiny_data, keep, train_on=("train", "validation"), score_on=None)
+    found = curves[(curves["configuration"] == "best") & (curves["seed"] == SEEDS[0])]["loss"]
+    assert list(found) == pytest.approx(losses, rel=1e-4)  # the workers have their own number of threads
+
+
+@pytest.mark.slow
+def test_the_saved_network_is_the_first_seeds(model: Path, retrained: Path) -> None:
+    rows = json.loads((retrained / "out.json").read_text())["scores"]
+    values = next(row["values"] for row in rows if (row["configuration"], row["kind"]) == ("best", "all"))
+    predictions = pd.read_parquet(model / "predictions-test.parquet")
+    assert (predictions["answer"] == predictions["predicted"]).mean() == pytest.approx(values[0])
+    assert san_core.load(model).description["config"]["seed"] == SEEDS[0]
+
+
+@pytest.mark.slow
+def test_every_network_is_trained_before_any_is_tested(retrained: Path) -> None:
+    done = re.findall(
+        r"^\d of 4 (trained|tested): (?:best|baseline)", (retrained / "err.txt").read_text(), re.MULTILINE
+    )
+    assert done == ["trained"] * 4 + ["tested"] * 4
+
+
+@pytest.mark.slow
+def test_a_second_test_is_refused_wherever_it_would_go(retrained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(retrained)
+    small = RunFolder(Path("runs/small"))
+    for choice in ({"out": Path("elsewhere")}, {"trial": 0}, {"trial": 1, "seeds": 1}):
+        with pytest.raises(InputError) as refused:
+            retrain(small, **choice)  # type: ignore[arg-type]
+        assert str(refused.value).startswith(
+            "runs/small has used its test split before (runs/small/retrained/best): who chooses among models"
+        )
+    assert not Path("elsewhere").exists()
+
+
+@pytest.mark.slow
+def test_killed_while_testing_it_counts_as_tested(run: RunFolder, environment: Environment) -> None:
+    _kill_after(" tested: ", _start(run.path.parent, environment, "./run", "--seeds", "3"))
+    assert not (run.retrained / "best").exists()
+    with pytest.raises(InputError, match=r"has used its test split before \(run/retrained/best, interrupted or gone\)"):
+        retrain(run)
+
+
+@pytest.mark.slow
+def test_killed_while_training_it_does_not(
+    tmp_path: Path, tiny_data: PreparedData, tiny_config: TrainingConfig, environment: Environment
+) -> None:
+    long = replace(tiny_config, epochs=9999)
+    run = finished_search(tmp_path / "run", tiny_data, long, baseline=[0.1] * 9998 + [0.2])
+    _kill_after(" trained: best", _start(tmp_path, environment, "./run", "--seeds", "1"))
+    assert models_tested(run) == []
+
+
+def test_a_model_noted_is_refused_a_second_time_until_told_again(run: RunFolder, tmp_path: Path) -> None:
+    note_tested(run, tmp_path)
+    note_tested(run, Path("gone"))
+    assert models_tested(run) == [str(tmp_path), "gone"]
+    with pytest.raises(InputError, match=rf"\({re.escape(str(tmp_path))}, gone, interrupted or gone\): who chooses"):
+        retrain(run, out=tmp_path / "other")
+
+
+def test_what_cannot_be_noted_is_not_tested(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tuning.tested.write_json", full)
+    with pytest.raises(InputError, match=r"tested.json, so nothing was tested: No space left on device"):
+        note_tested(run, Path("model"))
+
+
+def test_a_damaged_record_of_tests_is_no_free_test(run: RunFolder) -> None:
+    run.tested_file.write_text('{"model": "x"}')
+    with pytest.raises(InputError, match=r"tested.json is damaged: it lacks 'models'"):
+        retrain(run)
+
+
+def test_two_retrainings_at_a_time_are_refused(run: RunFolder) -> None:
+    with run.locked(RETRAINING), pytest.raises(InputError, match=r"^another retraining is running in .*; wait for it"):
+        retrain(run, again=True)
+
+
+def test_a_search_that_runs_does_not_keep_retraining_out(run: RunFolder) -> None:
+    with run.locked(), run.locked(RETRAINING):
+        pass
+
+
+def test_a_failed_retraining_leaves_nothing(run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "run_jobs", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        retrain(run, out=tmp_path / "models" / "mine")
+    assert list((tmp_path / "models").iterdir()) == []
+    assert not run.tested_file.exists()
+
+
+def test_the_folder_must_be_new_and_writable(run: RunFolder, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        InputError, match=r"^model folder .*file exists already; delete it or choose another with --out"
+    ):
+        retrain(run, out=tmp_path / "file")
+    with pytest.raises(InputError, match=r"^cannot write model folder .*: Not a directory$"):
+        retrain(run, out=tmp_path / "file" / "model")
+
+
+def test_data_without_a_test_split_are_never_noted_as_tested(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(PreparedData, "splits", property(lambda _: ["train", "validation"]))
+    called = []
+
+    def stop_after_note(*_: object, before_testing: object) -> None:
+        assert callable(before_testing)
+        before_testing()
+        called.append(True)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "run_jobs", stop_after_note)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            retrain(run, out=tmp_path / "model")
+    assert called == [True, True]
+    assert not run.tested_file.exists()
+
+
+def test_at_least_one_seed(run: RunFolder) -> None:
+    with pytest.raises(InputError, match="^seeds must be >= 1, but got 0$"):
+        retrain(run, seeds=0)
+
+
+def test_the_baseline_alone_is_one_configuration(run: RunFolder) -> None:
+    source = command.chosen_trial(run, 0)
+    jobs = command.plan_jobs(run, "trial-0", source, 2)
+    assert [(job.name, job.trial, job.config.seed, job.epochs) for job in jobs] == [
+        ("baseline", 0, seed, 3) for seed in SEEDS
+    ]
+    assert all(job.config.learning_rate == BASELINE["learning_rate"] for job in jobs)
