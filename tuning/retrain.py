@@ -126,7 +126,7 @@ def _repeat(options: argparse.Namespace, run: RunFolder) -> int:
     with run.locked():
         run.mend_journal()
         plan = resumed_plan(as_in_the_search, {})
-        with ray_session(run.path / "retrain.log", dashboard=False):
+        with ray_session(run.path / "retrain.log"):
             confirm(plan, numbers, options.seeds)
     write(run)
     print_seeds(run)
@@ -218,7 +218,7 @@ def _run_jobs(jobs: list[Job], data: PreparedData, run: RunFolder, out: Path) ->
     train = ray.remote(num_cpus=share, num_gpus=min(run.setting("gpus_per_trial"), gpus), max_retries=0)(
         _train_and_test
     )
-    with ray_session(run.path / "retrain.log", dashboard=False, cpus=cores):
+    with ray_session(run.path / "retrain.log", cpus=cores):
         pending = {
             train.remote(
                 job.config.to_dict(), job.epochs, str(data.folder), cpus, str(out.resolve()) if i == 0 else None

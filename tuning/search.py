@@ -14,6 +14,7 @@ from results.report import write
 from san_core.command_line import run_command, say
 from san_core.data.prepared import PreparedData
 from tuning.confirm import confirm, run_study
+from tuning.dashboard import Dashboard, asks_for_token, dashboard_of
 from tuning.engine import ray_session
 from tuning.gallery import write_gallery
 from tuning.open_study import open_search
@@ -26,12 +27,13 @@ from tuning.study import best_trial
 def main() -> int:
     """Runs one search from the options to the report; returns the exit code."""
     options, given = parse_options()
+    dashboard = dashboard_of(options)
     plan = resumed_plan(options, given) if options.resume else new_plan(options)
     with plan.run.locked():
-        return _search(plan, address=options.address, as_json=options.json)
+        return _search(plan, dashboard, address=options.address, as_json=options.json)
 
 
-def _search(plan: Plan, *, address: str | None, as_json: bool) -> int:
+def _search(plan: Plan, dashboard: Dashboard | None, *, address: str | None, as_json: bool) -> int:
     """Runs search and confirmation on Ray, then writes and prints the results."""
     started = time.monotonic()
     run, interrupted = plan.run, False
@@ -39,9 +41,10 @@ def _search(plan: Plan, *, address: str | None, as_json: bool) -> int:
     run.mend_journal()
     study = open_search(run, plan.space, plan.rules, beforehand=plan.beforehand)
     try:
-        with ray_session(run.log, dashboard=plan.shared.signs, address=address) as url:
+        with ray_session(run.log, dashboard=dashboard, address=address) as url:
             if url:
-                say(f"Ray dashboard: {url} (to log in, paste what this prints: {_program('ray')} get-auth-token)")
+                login = f" (to log in, paste what this prints: {_program('ray')} get-auth-token)"
+                say(f"Ray dashboard: {url}{login if address or asks_for_token() else ''}")
             run_study(study, plan, f"searching {run.setting('space')} on {run.setting('data_name')}")
             say(f"the search is over: {study.over}")
             study.close()
