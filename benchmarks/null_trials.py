@@ -114,7 +114,7 @@ def run_here(folder: Path, trials: int, sampler: str, pruner: str = "halving") -
     study = open_search(run, load("san"), StopRules(trials=trials))
     shared = Shared(data="", metric="accuracy", fixed={}, cpus=1, gpus=0.0, signs=False)
     with (
-        ray_session(run.log, dashboard=False, cpus=SLOTS),
+        ray_session(run.log, cpus=SLOTS),
         show_progress(study, "null trials", Console(file=io.StringIO())),
     ):
         run_trials(study, shared, Limits(slots=SLOTS), run, worker=NullWorker)

@@ -1,12 +1,15 @@
-"""A data set small enough to prepare and train on in a second: coloured squares."""
+"""A data set small enough to prepare and train on in a second, coloured squares; and a browser."""
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
 
 from san_core.checkpoint import save_model
 from san_core.config import TrainingConfig
@@ -18,6 +21,12 @@ from san_core.models.san import SAN
 from san_core.training import train_fn
 
 torch.set_num_threads(1)
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+ARGUMENTS = (
+    "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update "
+    "--disable-sync --enable-unsafe-swiftshader"
+)
 
 SIZE = 64  # EfficientNet-Lite sees 2 x 2 regions
 COLOURS = {"red": (220, 30, 30), "green": (20, 180, 40), "blue": (40, 60, 230), "yellow": (240, 220, 20)}
@@ -118,3 +127,18 @@ def tiny_model(
     folder = tmp_path_factory.mktemp("models") / "tiny"
     save_model(folder, tiny_network, tiny_config, tiny_data, {"test_accuracy": 0.5})
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[webdriver.Chrome]:
+    """Debian's chromium, which notes what pages log and what they ask the network for."""
+    if not CHROMIUM or not DRIVER:
+        pytest.skip("no chromium and chromedriver here (Debian: apt-get install chromium chromium-driver)")
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for argument in ARGUMENTS.split():
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    yield driver
+    driver.quit()

@@ -17,12 +17,13 @@ from ray import tune
 
 from san_core.errors import InputError
 from tuning.checkpoints import Checkpoints, checkpoint_place
+from tuning.dashboard import Dashboard, make_token
 from tuning.placement import Resources
 from tuning.ray_watch import ray_watched
 from tuning.run_folder import RunFolder
 from tuning.study import Study
 from tuning.trial import SANWorker, Shared
-from tuning.tune_adapters import CHECKPOINTS, NUMBER, SHARED, Loan, StudyScheduler, StudySearcher
+from tuning.tune_adapters import CHECKPOINTS, NAMES, NUMBER, SHARED, Loan, StudyScheduler, StudySearcher
 
 # Read by Ray when it is imported or started: nobody is asked for usage data; Tune neither writes logs of
 # its own per trial nor catches Ctrl-C, and keeps no snapshots, since nobody would read them; a trial without
@@ -55,12 +56,14 @@ def resources(address: str | None) -> Resources:
 
 
 @contextlib.contextmanager
-def ray_session(log: Path, *, dashboard: bool, address: str | None = None, cpus: int | None = None) -> Iterator[str]:
+def ray_session(
+    log: Path, *, dashboard: Dashboard | None = None, address: str | None = None, cpus: int | None = None
+) -> Iterator[str]:
     """Ray for as long as the context lasts; its chatter goes to a log file.
 
     Args:
         log: file for what Ray has to say.
-        dashboard: whether to start the dashboard, on 127.0.0.1.
+        dashboard: where Ray's dashboard is served; None for none. A cluster that is joined has its own.
         address: of a running cluster to join; None starts Ray on this machine.
         cpus: cores Ray may hand out; None for all this process may use.
 
@@ -70,27 +73,29 @@ def ray_session(log: Path, *, dashboard: bool, address: str | None = None, cpus:
     Raises:
         InputError: if Ray does not start, or the cluster cannot be joined.
     """
-    started = _joined(address) if address else _started(cpus or machine_cpus(), log, dashboard=dashboard)
+    started = _joined(address) if address else _started(cpus or machine_cpus(), log, dashboard)
     with _chatter_to(log), started as url:
         yield url
 
 
 @contextlib.contextmanager
-def _started(cpus: int, log: Path, *, dashboard: bool) -> Iterator[str]:
+def _started(cpus: int, log: Path, dashboard: Dashboard | None) -> Iterator[str]:
+    make_token()
+    place = dashboard or Dashboard()
     try:
         context = ray.init(
             address="local",
             num_cpus=cpus,
             num_gpus=torch.cuda.device_count(),
-            include_dashboard=dashboard,
-            dashboard_host="127.0.0.1",
+            include_dashboard=dashboard is not None,
+            dashboard_host=place.host,
+            dashboard_port=place.port,
             log_to_driver=False,
         )
     except (RuntimeError, ConnectionError, ValueError) as error:
         ray.shutdown()
         raise InputError(f"Ray did not start: {' '.join(str(error).split())}; {log} has the details") from error
     try:
-        _make_token_private()
         yield f"http://{context.dashboard_url}" if dashboard else ""
     finally:
         ray.shutdown()
@@ -170,7 +175,7 @@ def run_trials(
     loan = Loan(
         study,
         slots=limits.slots,
-        common={SHARED: shared, CHECKPOINTS: place},
+        common={SHARED: shared, CHECKPOINTS: place, NAMES: (run.path.name, name)},
         on_end=tidy,
         max_failures=limits.max_failures,
     )
@@ -262,10 +267,3 @@ def _chatter_to(log: Path) -> Iterator[None]:
         for name in names:
             logging.getLogger(name).handlers = before[name]
         handler.close()
-
-
-def _make_token_private() -> None:
-    """Ray writes the dashboard's token readable for everybody (2.60); it is the key to running code."""
-    token = Path.home() / ".ray" / "auth_token"
-    if token.is_file():
-        token.chmod(0o600)

@@ -150,6 +150,17 @@ def _add_where(parser: CommandLine) -> None:
     add("--max-failures", type=number(int, at_least=0), default=2, help="how often a trial whose worker dies goes on")
     add("--keep", type=number(int, at_least=0), default=3, help="best finished trials whose checkpoint is kept")
     add("--no-dashboard", action="store_true", help="leave the Ray dashboard out")
+    add(
+        "--dashboard-host",
+        metavar="HOST",
+        help="address the dashboard listens on; 0.0.0.0 for all of this machine's (default: 127.0.0.1)",
+    )
+    add(
+        "--dashboard-port",
+        type=number(int, at_least=1, below=2**16),
+        metavar="PORT",
+        help="its port (default: the first free one from 8265)",
+    )
     add("--json", action="store_true", help="print the result as JSON")
 
 

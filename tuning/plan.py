@@ -39,7 +39,19 @@ DATA = Path("data")
 BOUNDS = ("trials", "budget", "gpu_hours", "patience")
 """Settings that bound a search."""
 
-CHANGEABLE = {*BOUNDS, "resume", "confirm", "concurrent", "address", "max_failures", "keep", "no_dashboard", "json"}
+CHANGEABLE = {
+    *BOUNDS,
+    "resume",
+    "confirm",
+    "concurrent",
+    "address",
+    "max_failures",
+    "keep",
+    "json",
+    "no_dashboard",
+    "dashboard_host",
+    "dashboard_port",
+}
 """Options that a search may be given anew when it is resumed; the others stay as they were."""
 
 ASIDE = ("run", "data", "arguments")

@@ -150,7 +150,7 @@ def _repeat(options: argparse.Namespace, run: RunFolder) -> int:
     with run.locked():
         run.mend_journal()
         plan = resumed_plan(as_in_the_search, {})
-        with ray_session(run.path / "retrain.log", dashboard=False):
+        with ray_session(run.path / "retrain.log"):
             confirm(plan, numbers, options.seeds)
     write(run)
     print_seeds(run)

@@ -139,7 +139,7 @@ def run_jobs(
     }
     train: Any = ray.remote(num_returns=2, **share)(_train)  # Ray types only tasks that return one thing
     test = ray.remote(**share)(_test)
-    with ray_session(run.path / "retrain.log", dashboard=False, cpus=cores):
+    with ray_session(run.path / "retrain.log", cpus=cores):
         trained = [train.remote(job.config.to_dict(), job.epochs, folder, threads) for job in jobs]
         curves = _gather([curve for curve, _ in trained], jobs, "trained", lambda curve: f"loss {curve[-1].loss:.4f}")
         before_testing()

@@ -18,6 +18,7 @@ from san_core.command_line import run_command, say
 from san_core.data.prepared import PreparedData
 from tuning.arguments import Checked, as_arguments
 from tuning.confirm import confirm, run_study
+from tuning.dashboard import Dashboard, asks_for_token, dashboard_of
 from tuning.engine import ray_session
 from tuning.gallery import write_gallery
 from tuning.open_study import open_search
@@ -63,6 +64,7 @@ def main() -> int:
 
 def _search(options: argparse.Namespace, given: Mapping[str, Any]) -> tuple[RunFolder, bool]:
     """Runs search and confirmation and writes the results; returns the folder, and whether it was interrupted."""
+    dashboard = dashboard_of(options)
     plan = resumed_plan(options, given) if options.resume else new_plan(options)
     run, interrupted = plan.run, False
     with run.locked():
@@ -70,7 +72,7 @@ def _search(options: argparse.Namespace, given: Mapping[str, Any]) -> tuple[RunF
         run.mend_journal()
         study = open_search(run, plan.space, plan.rules, beforehand=plan.beforehand)
         try:
-            _run(study, plan, options.address)
+            _run(study, plan, dashboard, options.address)
         except KeyboardInterrupt:
             interrupted = True
         best = best_trial(study.optuna)
@@ -80,12 +82,13 @@ def _search(options: argparse.Namespace, given: Mapping[str, Any]) -> tuple[RunF
     return run, interrupted
 
 
-def _run(study: Study, plan: Plan, address: str | None) -> None:
+def _run(study: Study, plan: Plan, dashboard: Dashboard | None, address: str | None) -> None:
     """Runs the study's trials, and then the best of them under fresh seeds."""
     run = plan.run
-    with ray_session(run.log, dashboard=plan.shared.signs, address=address) as url:
+    with ray_session(run.log, dashboard=dashboard, address=address) as url:
         if url:
-            say(f"Ray dashboard: {url} (to log in, paste what this prints: {_program('ray')} get-auth-token)")
+            login = f" (to log in, paste what this prints: {_program('ray')} get-auth-token)"
+            say(f"Ray dashboard: {url}{login if address or asks_for_token() else ''}")
         run_study(study, plan, f"searching {run.setting('space')} on {run.setting('data_name')}")
         say(f"the search is over: {study.over}")
         study.close()

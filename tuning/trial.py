@@ -1,7 +1,6 @@
 """A trial as Ray Tune runs it: one worker, one epoch per step."""
 
 import os
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +14,9 @@ from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
 from san_core.training import Training
 from tuning.checkpoints import Checkpoints, Clock
-from tuning.sign import Trial
+from tuning.monitoring import Monitor
 from tuning.study import Epoch
-from tuning.tune_adapters import CHECKPOINTS, EPOCH, GPUS, NUMBER, SETTINGS, SHARED
-
-SIGN_AFTER = float(os.environ.get("SAN_SIGN_AFTER", "10"))
-"""Seconds after which a trial gets its sign in the dashboard: starting one costs a core about two seconds."""
+from tuning.tune_adapters import CHECKPOINTS, EPOCH, GPUS, NAMES, NUMBER, SETTINGS, SHARED
 
 
 @dataclass(frozen=True)
@@ -33,7 +29,7 @@ class Shared:
         fixed: training settings that are not searched.
         cpus: cores, and threads, of a trial.
         gpus: of a trial.
-        signs: whether running trials are to show in the dashboard.
+        signs: whether running trials are to show in Ray's dashboard and metrics.
     """
 
     data: str
@@ -61,19 +57,16 @@ class SANWorker(tune.Trainable):
         self._where = _where()
         self._data = PreparedData.open(Path(shared.data))
         self._checkpoints = Checkpoints(config[CHECKPOINTS])
-        self._sign: object = None
+        self._trial_monitor = Monitor(*config[NAMES]) if shared.signs else None
         self._training: Training | None = None
-        self._sign_timer = threading.Timer(0, lambda: None)
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Prepares for the next trial."""
         settings, shared = new_config[SETTINGS], new_config[SHARED]
         self.cleanup()
-        if shared.signs:
-            title = _title(new_config[NUMBER], settings)
-            self._sign_timer = threading.Timer(SIGN_AFTER, self._put_up_sign, [title])
-            self._sign_timer.start()
+        if self._trial_monitor:
+            self._trial_monitor.begin(new_config[NUMBER], settings)
         config = TrainingConfig.from_dict({**shared.fixed, **settings})
         self._number, self._clock = new_config[NUMBER], Clock()
         self._training = Training(config, self._data, metric=shared.metric)
@@ -88,22 +81,20 @@ class SANWorker(tune.Trainable):
             raise RuntimeError("step() was called before setup()")
         result, self._unreported = self._unreported, None
         if result is None:
+            if self._trial_monitor:
+                self._trial_monitor.epoch_begins()
             result = training.run_epoch()
             if training.finished or self._clock.is_due():
                 self._checkpoints.save(self._number, training, result)
+        if self._trial_monitor:
+            self._trial_monitor.epoch_ended(result, training.examples)
         return {EPOCH: Epoch(result.epoch, result.score or 0.0, training.seconds, result.diverged, self._where)}
 
     def cleanup(self) -> None:
-        """Takes the last trial's sign down, and lets go of its memory before the next trial takes its own."""
-        self._sign_timer.cancel()
-        self._sign_timer = threading.Timer(0, lambda: None)
-        self._sign = None
+        """Shows the last trial no more, and lets go of its memory before the next trial takes its own."""
+        if self._trial_monitor:
+            self._trial_monitor.end()
         self._training = None
-
-    def _put_up_sign(self, title: str) -> None:
-        sign = ray.remote(num_cpus=0)(Trial).remote(title)
-        if threading.current_thread() is self._sign_timer:  # else its trial ended meanwhile
-            self._sign = sign
 
     def __repr__(self) -> str:
         return "SAN worker"
@@ -115,12 +106,3 @@ def _where() -> str:
     gpus = context.get_accelerator_ids().get("GPU", [])
     place = f"GPU {', '.join(gpus)}" if gpus else f"worker {os.getpid()}"
     return f"{ray.util.get_node_ip_address()} {place}"  # type: ignore[no-untyped-call]
-
-
-def _title(number: int, settings: dict[str, Any]) -> str:
-    values = (
-        f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}"
-        for name, value in settings.items()
-        if name != "seed"
-    )
-    return f"trial {number}: {', '.join(values)}"

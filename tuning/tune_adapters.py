@@ -26,6 +26,9 @@ NUMBER, SETTINGS = "number", "settings"
 SHARED, CHECKPOINTS = "shared", "checkpoints"
 """Keys of what all trials' configurations hold: what they share, and where they put aside what they need to go on."""
 
+NAMES = "names"
+"""Key of the run's and the study's name in what all trials' configurations hold."""
+
 EPOCH = "epoch"
 """Key of what a trial reports."""
 

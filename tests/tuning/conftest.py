@@ -1,12 +1,17 @@
-"""Run folders without a search."""
+"""Run folders without a search, and a search that runs."""
 
-from collections.abc import Callable
+import shutil
+import signal
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import LiveSearch, Project, announced_dashboard
 from studies import EPOCHS
 
+from san_core.data.prepared import PreparedData
 from tuning.run_folder import RunFolder
 
 
@@ -19,3 +24,22 @@ def make_run(tmp_path: Path) -> Callable[..., RunFolder]:
         return RunFolder.create(tmp_path / name, chosen, {})
 
     return make
+
+
+@pytest.fixture(scope="session")
+def live_search(tmp_path_factory: pytest.TempPathFactory, tiny_data: PreparedData) -> Iterator[LiveSearch]:
+    """Trials of 12 epochs, of a second or more each; trial 0 is the baseline."""
+    ray = tempfile.mkdtemp()  # of its own, so that no other search is taken for it; sockets want a short name
+    project = Project.in_folder(tmp_path_factory.mktemp("live"), RAY_TMPDIR=ray)
+    options = ["--run", "live", "--trials", "1000", "--concurrent", "1", "--pruner", "none", "--epochs", "12"]
+    for setting in ("batch_size=1", "hidden_size=64", "attention_size=32"):
+        options += ["--set", setting]
+    with project.start("tuning.search", "--data", str(tiny_data.folder), *options) as process:
+        try:
+            printed: list[str] = []
+            address = announced_dashboard(process, printed)
+            yield LiveSearch(project, address, printed[-1], Path(ray, "ray", "session_latest").resolve())
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=120)
+            shutil.rmtree(ray, ignore_errors=True)

@@ -1,14 +1,10 @@
 """The whole way on real easy-VQA data: search, report, retrain, predict; real Ray, real processes."""
 
 import json
-import os
 import re
 import signal
 import subprocess
-import sys
 import time
-import urllib.request
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +12,7 @@ import easy_vqa
 import pandas as pd
 import pytest
 import torch
+from commands import SMALL, Project, announced_dashboard
 from optuna.trial import TrialState
 
 from san_core.config import TrainingConfig
@@ -25,50 +22,10 @@ from tuning.run_folder import CONFIRMS, SEED, RunFolder
 
 pytestmark = pytest.mark.slow
 
-SMALL = ["--epochs", "2"]
-for setting in ("questions_per_image=16", "hidden_size=64", "attention_size=32"):
-    SMALL += ["--set", setting]
-
-
-def _heed_ctrl_c() -> None:
-    """A shell that runs the tests in the background makes its children deaf to it."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-@dataclass
-class Project:
-    """An empty folder to run commands in, with an empty home."""
-
-    folder: Path
-    environment: dict[str, str]
-
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", *arguments],
-            cwd=self.folder,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            preexec_fn=_heed_ctrl_c,
-        )
-
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", *arguments],
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-        )
-
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    folder, home = tmp_path_factory.mktemp("project"), tmp_path_factory.mktemp("home")
-    return Project(folder, {**os.environ, "HOME": str(home), "COLUMNS": "120", "SAN_SIGN_AFTER": "1"})
+    return Project.in_folder(tmp_path_factory.mktemp("small"))
 
 
 @dataclass
@@ -86,30 +43,18 @@ def search(project: Project) -> Search:
     process = project.start("tuning.search", "--run", "small", "--trials", "4", *SMALL)
     assert process.stderr is not None
     seen: list[str] = []
-    address = next(_addresses(process, seen))
-    actors = _watch_actors(process, address, Path(project.environment["HOME"]))
+    address = announced_dashboard(process, seen)
+    actors = _watch_actors(process, address, project)
     stdout, stderr = process.communicate(timeout=300)
     assert process.returncode == 0, "".join(seen) + stderr
     return Search(RunFolder(project.folder / "runs" / "small"), stdout, "".join(seen) + stderr, actors)
 
 
-def _addresses(process: subprocess.Popen[str], seen: list[str]) -> Iterator[str]:
-    assert process.stderr is not None
-    for line in process.stderr:
-        seen.append(line)
-        if line.startswith("Ray dashboard: "):
-            yield line.split()[2]
-    pytest.fail("no dashboard was announced:\n" + "".join(seen))
-
-
-def _watch_actors(process: subprocess.Popen[str], address: str, home: Path) -> set[str]:
+def _watch_actors(process: subprocess.Popen[str], address: str, project: Project) -> set[str]:
     """How the dashboard's actor list shows its actors, until a trial is among them."""
-    token = (home / ".ray" / "auth_token").read_text().strip()
-    request = urllib.request.Request(f"{address}/logical/actors", headers={"Authorization": f"Bearer {token}"})
     shown: set[str] = set()
     while process.poll() is None and not any(name.startswith("trial") for name in shown):
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            actors = json.load(answer)["data"]["actors"].values()
+        actors = project.ask_dashboard(f"{address}/logical/actors")["data"]["actors"].values()
         shown |= {actor["reprName"] for actor in actors if actor["reprName"]}
         time.sleep(0.5)
     return shown
