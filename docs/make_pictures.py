@@ -50,9 +50,9 @@ def main() -> None:
         place = (folder or Path(temporary)).resolve()
         _search(place, lambda address: _picture_of_dashboard(browser, address, place / "home"))
         _picture_of_report(browser, place / "runs" / "tutorial" / "report.html")
-        _command(place, *RETRAIN).wait()
+        _finish(_command(place, *RETRAIN))
         shutil.copy(easy_vqa.get_test_image_paths()[0], place / "picture.png")
-        _command(place, *PREDICT, "--attention", "looked.png").wait()
+        _finish(_command(place, *PREDICT, "--attention", "looked.png"))
         _save(Image.open(place / "looked.png"), "looked.png")
 
 
@@ -61,6 +61,11 @@ def _command(place: Path, *arguments: str, stderr: int | None = None) -> subproc
     (place / "home").mkdir(parents=True, exist_ok=True)
     surroundings = {**os.environ, "HOME": str(place / "home"), "PYTHONPATH": str(ROOT), "SAN_SIGN_AFTER": "1"}
     return subprocess.Popen([sys.executable, "-m", *arguments], cwd=place, env=surroundings, stderr=stderr, text=True)
+
+
+def _finish(command: subprocess.Popen[str]) -> None:
+    if command.wait():
+        raise subprocess.CalledProcessError(command.returncode, command.args)
 
 
 def _search(place: Path, look: Callable[[str], None]) -> None:
@@ -74,15 +79,14 @@ def _search(place: Path, look: Callable[[str], None]) -> None:
         except BaseException:
             search.send_signal(signal.SIGINT)
             raise
-    if search.returncode:
-        raise RuntimeError("the search failed")
+    _finish(search)
 
 
 def _picture_of_dashboard(browser: webdriver.Chrome, address: str, home: Path) -> None:
     """The actor list while trials are in it, after logging in."""
     token = (home / ".ray" / "auth_token").read_text().strip()
     _wait_for_trials(address, token)
-    browser.set_window_size(WIDTH, 800)
+    browser.set_window_size(WIDTH, 700)
     browser.get(f"{address}/#/actors")
     wait = WebDriverWait(browser, PATIENCE)
     field = wait.until(lambda it: it.find_element(By.CSS_SELECTOR, "[role=dialog] input"))
@@ -117,8 +121,10 @@ def _save_screen(browser: webdriver.Chrome, name: str) -> None:
 
 
 def _save(picture: Image.Image, name: str) -> None:
-    """Saves a picture in 256 colours, which makes it small."""
-    picture.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(PICTURES / name, optimize=True)
+    """Saves a picture no wider than the pages show it."""
+    small = picture.convert("RGB")
+    small.thumbnail((WIDTH, WIDTH))
+    small.save(PICTURES / name, optimize=True)
 
 
 @contextmanager

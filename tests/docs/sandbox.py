@@ -17,8 +17,8 @@ from exceptions import NOT_RUN, REFUSED_WITHOUT
 from pages import Block, Command, commands, steps
 from stand_ins import RUNS, STAND_INS, cluster, environment, project
 
-PATIENCE = 400
-"""Seconds that a command may take; on a quiet machine none needs a tenth of it."""
+PATIENCE = 900
+"""Seconds that a command may take; on a quiet machine none needs a thirtieth of it."""
 
 SERVES = re.compile(r" --live\b")
 """Commands that go on until Ctrl-C; they get it as soon as they have told their address."""

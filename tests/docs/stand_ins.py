@@ -16,7 +16,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 COLOURS = ("red", "green", "blue", "yellow")
-TRAIN, TEST = range(1, 13), range(13, 17)
+TRAIN, TEST = range(1, 9), range(9, 12)
 """Numbers of the pictures of both splits."""
 
 EASY_VQA = """
