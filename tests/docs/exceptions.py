@@ -1,0 +1,17 @@
+"""Commands of the pages that cannot run here as they stand, and why."""
+
+NOT_RUN = {
+    "git clone ADDRESS san-tuner": "the address is the reader's",
+    "cd san-tuner": "the sandbox is where it leads",
+    "make test": "it is what runs this",
+    ".venv/bin/ray start --head": "it outlives whoever starts it; a cluster of one node stands in its place",
+    ".venv/bin/ray stop": "it would end every Ray of this machine",
+    ".venv/bin/python -m san_core.prepare daquar-reduced --root daquar --encoder vgg19 --single-answers "
+    "--out data/daquar-vgg19": "torchvision downloads VGG's weights, half a gigabyte",
+}
+"""Not run. Those of Python's must at least get through reading their arguments."""
+
+REFUSED_WITHOUT = {
+    ".venv/bin/python -m tuning.search --gpus-per-trial 0.25 --trials 12 --run packed": "the GPUs there are",
+}
+"""Run, but they need what may be missing here; without it they must fail with these words."""

@@ -1,0 +1,194 @@
+"""Small things in the place of what the pages name: data sets, pictures, a run, a cluster.
+
+To add one: a function that makes it in a folder, and its name in `STAND_INS`.
+"""
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from PIL import Image, ImageDraw
+
+COLOURS = ("red", "green", "blue", "yellow")
+TRAIN, TEST = range(1, 9), range(9, 12)
+"""Numbers of the pictures of both splits."""
+
+EASY_VQA = """
+'''The package easy-vqa, with few pictures.'''
+import json
+from pathlib import Path
+
+_ROOT = Path(__file__).parent
+
+def _read(split):
+    return json.loads((_ROOT / f"{split}.json").read_text())
+
+def get_train_questions():
+    return _read("train")
+
+def get_test_questions():
+    return _read("test")
+
+def _paths(numbers):
+    return {number: str(_ROOT / "pictures" / f"{number}.png") for number in set(numbers)}
+
+def get_train_image_paths():
+    return _paths(_read("train")[2])
+
+def get_test_image_paths():
+    return _paths(_read("test")[2])
+"""
+
+
+def colour(number: int) -> str:
+    return COLOURS[number % len(COLOURS)]
+
+
+def paint(path: Path, number: int) -> None:
+    """A square whose colour follows from the number."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = Image.new("RGB", (64, 64), "grey")
+    edge = random.Random(number).randint(24, 40)
+    ImageDraw.Draw(picture).rectangle((12, 12, 12 + edge, 12 + edge), fill=colour(number))
+    picture.save(path)
+
+
+def ask(numbers: Sequence[int]) -> Iterator[tuple[str, str, int]]:
+    """Question, answer and number of the picture, three for each."""
+    for number in numbers:
+        yield "what colour is the square?", colour(number), number
+        yield "is the square red?", "yes" if colour(number) == "red" else "no", number
+        yield "what shape is in the image?", "square", number
+
+
+def easy_vqa(folder: Path) -> None:
+    """The package, to be imported from a folder."""
+    package = folder / "easy_vqa"
+    for number in (*TRAIN, *TEST):
+        paint(package / "pictures" / f"{number}.png", number)
+    (package / "__init__.py").write_text(EASY_VQA)
+    for name, numbers in (("train", TRAIN), ("test", TEST)):
+        (package / f"{name}.json").write_text(json.dumps(list(zip(*ask(numbers), strict=True))))
+
+
+def daquar(folder: Path) -> None:
+    """ALL and REDUCED in the authors' files."""
+    for number in (*TRAIN, *TEST):
+        paint(folder / "images" / f"image{number}.png", number)
+    files = ("qa.894.raw.train.txt", "qa.37.raw.train.txt"), ("qa.894.raw.test.txt", "qa.37.raw.reduced.test.txt")
+    for names, numbers in zip(files, (TRAIN, TEST), strict=True):
+        lines = [f"{q.rstrip('?')} in the image{number} ?\n{answer}\n" for q, answer, number in ask(numbers)]
+        for name in names:
+            (folder / name).write_text("".join(lines))
+
+
+def coco(folder: Path) -> None:
+    """COCO-QA, VQA v1 and v2 in the authors' files, with COCO's names of pictures."""
+    for split, place, numbers in (("train", "train2014", TRAIN), ("test", "val2014", TEST)):
+        for number in numbers:
+            paint(folder / place / f"COCO_{place}_{number:012d}.jpg", number)
+        (folder / split).mkdir()
+        columns = zip(*((*row, 2) for row in ask(numbers)), strict=True)
+        for name, column in zip(("questions", "answers", "img_ids", "types"), columns, strict=True):
+            (folder / split / f"{name}.txt").write_text("".join(f"{value}\n" for value in column))
+        for prefix in ("", "v2_"):
+            questions = folder / f"{prefix}OpenEnded_mscoco_{place}_questions.json"
+            vqa(questions, folder / f"{prefix}mscoco_{place}_annotations.json", numbers)
+
+
+def vqa(questions: Path, annotations: Path, numbers: Sequence[int] = TRAIN, people: int = 10) -> None:
+    """Questions and annotations in the official VQA layout."""
+    rows = list(enumerate(ask(numbers), start=1))
+    asked = [{"question_id": i, "image_id": number, "question": text} for i, (text, _, number) in rows]
+    answered = [
+        {"question_id": i, "answers": [{"answer": answer}] * people, "answer_type": "other"}
+        for i, (_, answer, _) in rows
+    ]
+    for path, key, entries in ((questions, "questions", asked), (annotations, "annotations", answered)):
+        path.write_text(json.dumps({key: entries}))
+
+
+def photos(folder: Path) -> None:
+    for number in (*TRAIN, *TEST):
+        paint(folder / f"{number}.jpg", number)
+
+
+def question_list(path: Path) -> None:
+    """Questions to answer, in the layout of VQA."""
+    rows = [{"question_id": i, "image_id": n, "question": text} for i, (text, _, n) in enumerate(ask(TEST[:2]))]
+    path.write_text(json.dumps([row | {"image": f"{row['image_id']}.jpg"} for row in rows]))
+
+
+STAND_INS: dict[str, Callable[[Path], None]] = {
+    "daquar": daquar,
+    "coco": coco,
+    "photos": photos,
+    "picture.png": lambda path: paint(path, number=4),
+    "questions.json": lambda path: vqa(path, path.with_name("annotations.json"), people=1),
+    "list.json": question_list,
+}
+"""What makes each thing of the sandbox; it is made where a page's commands name it and do not write it."""
+
+RUNS = ("NAME", "A", "B", "RUN")
+"""Runs under runs/ that a small search has made already, where a page's commands name one and do not make it."""
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """A home of its own, the small easy-VQA and this project's code."""
+    root = Path(__file__).parents[2]
+    (folder / "home").mkdir(parents=True)
+    easy_vqa(folder / "packages")
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith("RAY_")},
+        "HOME": str(folder / "home"),
+        "PYTHONPATH": os.pathsep.join([str(folder / "packages"), str(root)]),
+        "COLUMNS": "120",
+        "OMP_NUM_THREADS": "1",
+    }
+
+
+def project(folder: Path) -> None:
+    """What a clone with an installed .venv has, as far as commands name it; the environment is that of the tests."""
+    root, virtual = Path(__file__).parents[2], folder / ".venv"
+    virtual.mkdir(parents=True)
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(root / name, folder / name)
+    for entry in Path(sys.prefix).iterdir():
+        if entry.name in {"bin", "include", "lib", "lib64", "pyvenv.cfg", "share"}:
+            (virtual / entry.name).symlink_to(entry)
+    (virtual / "installed").touch()
+
+
+CLUSTER = """
+import sys
+from ray.cluster_utils import Cluster
+
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "num_gpus": 0})
+cluster.wait_for_nodes()
+print(cluster.address, flush=True)
+sys.stdin.readline()
+cluster.shutdown()
+"""
+
+
+@contextmanager
+def cluster(surroundings: dict[str, str]) -> Iterator[str]:
+    """A Ray cluster of one node, as `ray start --head` makes one; yields its address."""
+    with subprocess.Popen(
+        [sys.executable, "-c", CLUSTER],
+        env=surroundings,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+        process.stdin.write("\n")
