@@ -1,11 +1,12 @@
 # make search   searches with the defaults          make check   style, types, layers
-# make test     runs the tests                      make clean   removes what make installed
+# make test     runs the tests                      make bench   training step and cost of a trial (minutes)
+# make clean    removes what make installed
 
 PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: search test check clean
+.PHONY: search test check bench clean
 
 search: .venv/installed
 	$(BIN)/python -m tuning.search
@@ -18,6 +19,9 @@ check: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench: .venv/installed
+	$(BIN)/python -m benchmarks
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python >= 3.11 is needed (make PYTHON=python3.12 chooses one), but $(PYTHON) is ' + sys.version)"

@@ -143,7 +143,7 @@ def run_stock(folder: Path, trials: int, sampler: str, pruner: str = "halving") 
         run_config=tune.RunConfig(name="stock", storage_path=str(folder), verbose=0),
     )
     tuner.fit()
-    return _measurement(search._ot_study, 0)
+    return _measurement(search._ot_study, 0)  # type: ignore[arg-type]  # Tune has given it one by now
 
 
 ENGINES = {"here": run_here, "stock": run_stock}
