@@ -1,5 +1,5 @@
 # make search   searches with the defaults          make check   style, types, layers
-# make test     runs the tests                      make bench   training step and cost of a trial (minutes)
+# make test     runs the tests                      make bench   benchmarks (half an hour)
 # make clean    removes what make installed
 
 PYTHON ?= python3
@@ -20,13 +20,17 @@ check: .venv/installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: .venv/installed
+bench: .venv/benchmarks-installed
 	$(BIN)/python -m benchmarks
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python >= 3.11 is needed (make PYTHON=python3.12 chooses one), but $(PYTHON) is ' + sys.version)"
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+.venv/benchmarks-installed: .venv/installed
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,bench]'
 	touch $@
 
 clean:
