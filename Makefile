@@ -1,11 +1,12 @@
 # make search   searches with the defaults          make check   style, types, layers
-# make test     runs the tests                      make clean   removes what make installed
+# make test     runs the tests                      make bench   benchmarks (half an hour)
+# make clean    removes what make installed
 
 PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: search test check clean
+.PHONY: search test check bench clean
 
 search: .venv/installed
 	$(BIN)/python -m tuning.search
@@ -19,10 +20,17 @@ check: .venv/installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+bench: .venv/benchmarks-installed
+	$(BIN)/python -m benchmarks
+
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python >= 3.11 is needed (make PYTHON=python3.12 chooses one), but $(PYTHON) is ' + sys.version)"
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+.venv/benchmarks-installed: .venv/installed
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,bench]'
 	touch $@
 
 clean:

@@ -24,7 +24,9 @@ import ray
 from optuna.samplers import RandomSampler
 from ray import tune
 from rich.console import Console
+from rich.table import Table
 
+from benchmarks.output import add_output_options, hand_over
 from search_spaces import load
 from tuning.stop_rules import StopRules
 from tuning.study import Epoch
@@ -143,7 +145,7 @@ def run_stock(folder: Path, trials: int, sampler: str, pruner: str = "halving") 
         run_config=tune.RunConfig(name="stock", storage_path=str(folder), verbose=0),
     )
     tuner.fit()
-    return _measurement(search._ot_study, 0)
+    return _measurement(search._ot_study, 0)  # type: ignore[arg-type]  # Tune has given it one by now
 
 
 ENGINES = {"here": run_here, "stock": run_stock}
@@ -201,7 +203,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--samplers", nargs="*", default=[], help="measure this engine with these, not stock Tune")
     parser.add_argument("--growth", nargs="*", type=int, default=[], help="measure searches of so many trials instead")
     parser.add_argument("--pruner", default="halving", help="of this engine, where it grows (default: halving)")
-    parser.add_argument("--json", action="store_true", help="print the result for a program")
+    add_output_options(parser)
     parser.add_argument("--engine", choices=ENGINES, help=argparse.SUPPRESS)
     parser.add_argument("--sampler", default="random", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -217,15 +219,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ]
     if not results:
         results = [compared(options.trials, options.rounds)]
-    for result in results:
-        print(json.dumps(result) if options.json else _line(result))
+    hand_over(options, results, [_table(result) for result in results])
     return 0
 
 
-def _line(result: dict[str, Any]) -> str:
-    return ", ".join(
-        f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in result.items()
-    )
+def _table(result: dict[str, Any]) -> Table:
+    table = Table(*result, title="Null trials, ms of wall time each")
+    table.add_row(*(f"{value:,.1f}" if isinstance(value, float) else str(value) for value in result.values()))
+    return table
 
 
 if __name__ == "__main__":

@@ -4,17 +4,16 @@ The step timed is `san_core.training.train_step`, with the network and optimizer
 """
 
 import argparse
-import json
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 
 import torch
-from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from benchmarks.output import add_output_options, hand_over
 from benchmarks.plain import PlainStep
 from benchmarks.shapes import SHAPES, Shape
 from benchmarks.turns import Task, median_ratio, racers, take_turns
@@ -122,17 +121,14 @@ def _table(found: list[Comparison]) -> Table:
 def main(arguments: list[str] | None = None) -> None:
     """Times the training step on CPU cores; examples per second, plain and fast."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.step", description=main.__doc__)
-    parser.add_argument("--json", action="store_true", help="print a list of objects instead of a table")
+    add_output_options(parser)
     parser.add_argument("--rounds", type=int, default=5, help="turns that each step takes (default: 5)")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="CPU threads (default: 1 2)")
     parser.add_argument("--shapes", nargs="+", choices=[shape.name for shape in SHAPES], help="default: all")
     options = parser.parse_args(arguments)
     shapes = [shape for shape in SHAPES if not options.shapes or shape.name in options.shapes]
     found = [row for shape in shapes for row in compare(shape, options.threads, options.rounds)]
-    if options.json:
-        print(json.dumps([asdict(row) for row in found]))
-    else:
-        Console().print(_table(found))
+    hand_over(options, [asdict(row) for row in found], [_table(found)])
 
 
 if __name__ == "__main__":

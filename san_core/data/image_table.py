@@ -28,7 +28,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from san_core.data.images import open_picture, to_pixels
+from san_core.data.images import open_to_resize, to_pixels
 from san_core.data.prepared import FEATURES, PIXELS
 from san_core.data.problems import Problem, Problems
 from san_core.errors import InputError
@@ -209,7 +209,7 @@ def _load_ahead(paths: Iterable[Path], size: int, most: int) -> Iterator[Loaded]
 
 def _load(path: Path, size: int) -> Loaded:
     try:
-        picture = open_picture(path)
+        picture = open_to_resize(path, size)
     except InputError as error:
         return np.full((size, size, 3), _GREY, np.uint8), [(UNREADABLE, str(error))]
     return to_pixels(picture, size), [(remark, "") for remark in picture.remarks]

@@ -38,19 +38,24 @@ class _LastState(Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:  # noqa: ANN401 - as above
         gates, before, cells, bent, weight = ctx.saved_tensors
+        write, forget, candidate, output = gates.chunk(4, dim=1)
+        # First, for all steps at once, how much each gate changes its step's cell, and the output gate the state.
+        of_gates = torch.empty_like(gates)
+        of_write, of_forget, of_candidate, of_output = of_gates.chunk(4, dim=1)
+        aten.sigmoid_backward.grad_input(candidate, write, grad_input=of_write)
+        aten.sigmoid_backward.grad_input(cells, forget, grad_input=of_forget)
+        aten.tanh_backward.grad_input(write, candidate, grad_input=of_candidate)
+        aten.sigmoid_backward.grad_input(bent, output, grad_input=of_output)
+        slope = aten.tanh_backward(output, bent)  # of the state, as the cell changes
         of_hidden = gradients[0].clone()
         of_cell = torch.zeros_like(of_hidden)
-        of_gates = torch.empty_like(gates)
         for step, count in reversed(_steps(ctx.counts)):
-            write, forget, candidate, output = gates[step].chunk(4, dim=1)
-            of_write, of_forget, of_candidate, of_output = of_gates[step].chunk(4, dim=1)
             h, c = of_hidden[:count], of_cell[:count]
-            c += aten.tanh_backward(h * output, bent[step])
-            aten.sigmoid_backward.grad_input(h * bent[step], output, grad_input=of_output)
-            aten.sigmoid_backward.grad_input(c * candidate, write, grad_input=of_write)
-            aten.sigmoid_backward.grad_input(c * cells[step], forget, grad_input=of_forget)
-            aten.tanh_backward.grad_input(c * write, candidate, grad_input=of_candidate)
-            c *= forget
+            c.addcmul_(h, slope[step])
+            by_gate = of_gates[step].view(count, 4, -1)
+            by_gate[:, :3].mul_(c.unsqueeze(1))
+            by_gate[:, 3].mul_(h)
+            c.mul_(forget[step])
             torch.mm(of_gates[step], weight, out=h)
         return of_gates, of_gates.t() @ before, None
 

@@ -51,7 +51,7 @@ def test_the_result_is_printed_for_a_program(
 ) -> None:
     monkeypatch.setattr(null_trials, "measured", lambda _, trials, pruner: slowing_down(trials, pruner))
     assert main(["--growth", "400", "--json"]) == 0
-    result = json.loads(capsys.readouterr().out)
+    (result,) = json.loads(capsys.readouterr().out)
     assert result["ratio"] == pytest.approx(349.5 / 100.5)
     assert (result["trials"], result["journal MiB"], result["memory MiB"]) == (400, 1.0, 100)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from san_core.data.images import load_pixels, open_picture
+from san_core.data.images import load_pixels, open_picture, open_to_resize, to_pixels
 from san_core.errors import InputError
 
 
@@ -181,3 +181,27 @@ def test_picture_of_too_many_pixels_is_refused(times: int, tmp_path: Path, monke
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 399)  # up to twice as many, Pillow only warns
     with pytest.raises(InputError, match=re.escape(f"image {path} has too many pixels: ")):
         open_picture(path)
+
+
+def _photograph(path: Path, width: int, height: int) -> Path:
+    """Smooth colours, and edges and lines as a room has them."""
+    y, x = np.mgrid[:height, :width]
+    red = 127 + 120 * np.sin(x / width * 9) * np.cos(y / height * 5)
+    green = np.where((x // (width // 7) + y // (height // 5)) % 2, 200.0, 40.0)
+    blue = 255 * y / height
+    Image.fromarray(np.stack([red, green, blue], axis=-1).astype(np.uint8)).save(path, quality=90)
+    return path
+
+
+def test_large_jpeg_is_decoded_small_and_resized_to_the_same_pixels(tmp_path: Path) -> None:
+    path = _photograph(tmp_path / "large.jpg", 2000, 1500)
+    assert open_to_resize(path, 128).image.size == (500, 375)  # a quarter; an eighth would be less than 256
+    full, found = to_pixels(open_picture(path), 128).astype(int), load_pixels(path, 128).astype(int)
+    assert np.abs(found - full).mean() < 0.6
+    assert np.abs(found - full).max() < 16  # at the sharpest edges
+
+
+@pytest.mark.parametrize(("name", "size"), [("a.jpg", 256), ("a.png", 16)])
+def test_every_pixel_is_decoded_where_fewer_could_change_the_result(tmp_path: Path, name: str, size: int) -> None:
+    path = _photograph(tmp_path / name, 640, 480)
+    np.testing.assert_array_equal(load_pixels(path, size), to_pixels(open_picture(path), size))

@@ -1,0 +1,34 @@
+"""How benchmarks hand over what they found: a table to read, JSON for a program, a file to keep."""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+def add_output_options(parser: argparse.ArgumentParser) -> None:
+    """Adds `--json` and `--save`."""
+    parser.add_argument("--json", action="store_true", help="print a list of objects instead of a table")
+    parser.add_argument("--save", type=Path, metavar="FILE", help="write the list of objects to a file, too")
+
+
+def hand_over(options: argparse.Namespace, rows: Sequence[dict[str, Any]], tables: Sequence[Table]) -> None:
+    """Prints rows as JSON or as tables; writes them to the file asked for.
+
+    Args:
+        options: of a parser with `add_output_options`.
+        rows: what JSON can hold.
+        tables: the same to read.
+    """
+    if options.save:
+        options.save.parent.mkdir(parents=True, exist_ok=True)
+        options.save.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    if options.json:
+        print(json.dumps(rows))
+        return
+    for table in tables:
+        Console().print(table)

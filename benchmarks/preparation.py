@@ -1,0 +1,146 @@
+"""`python -m benchmarks.preparation`: encoding images, against the loop that one would first write.
+
+That loop decodes with Pillow in the thread that encodes, in float32, batch by batch (or one by one, whichever is
+faster at the size). Both go through the same files, with as many torch threads; this project decodes in further
+threads beside. They take turns, a process each, which builds its encoder once.
+"""
+
+import argparse
+import contextlib
+import io
+import os
+import statistics
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import easy_vqa
+import numpy as np
+import torch
+from PIL import Image
+from rich.table import Table
+from torch import Tensor, nn
+
+from benchmarks.output import add_output_options, hand_over
+from benchmarks.turns import Task, median_ratio, racers, take_turns
+from san_core.command_line import run_command
+from san_core.data import image_table
+from san_core.data.image_table import write_images
+from san_core.data.prepared import FEATURES
+from san_core.data.problems import Problems
+from san_core.errors import InputError
+from san_core.models.image_encoder import architecture_of, build_image_encoder, layer_of, regions
+
+ENCODER = "efficientnet-lite0"
+BATCHES = (1, 32)
+"""Images that the plain loop encodes at once."""
+
+SUFFIXES = {".jpg", ".jpeg", ".png"}
+
+
+@cache
+def _plain_layers() -> nn.Module:
+    return build_image_encoder(ENCODER).layers.to(memory_format=torch.contiguous_format)
+
+
+@torch.inference_mode()
+def plain(paths: Sequence[Path], size: int, batch: int) -> Tensor:
+    """Features [N, R, C] in float32: decode, stack, normalise, encode."""
+    known, layers = architecture_of(ENCODER), _plain_layers()
+    mean, std = torch.tensor(known.mean).view(3, 1, 1), torch.tensor(known.std).view(3, 1, 1)
+    found = []
+    for start in range(0, len(paths), batch):
+        pictures = [Image.open(path).convert("RGB") for path in paths[start : start + batch]]
+        arrays = [np.array(picture.resize((size, size), Image.Resampling.BICUBIC)) for picture in pictures]
+        pixels = torch.stack([torch.from_numpy(array).permute(2, 0, 1) for array in arrays])
+        found.append(layers((pixels / 255 - mean) / std).flatten(2).transpose(1, 2))
+    return torch.cat(found)
+
+
+def fast(paths: Sequence[Path], size: int) -> Tensor:
+    """Features [N, R, C] as `san_core.prepare` writes them."""
+    layer = layer_of(ENCODER).name
+    grid = regions(ENCODER, layer, None, size)
+    inputs = {"encoder": ENCODER, "layer": layer, "grid": grid, "image_size": size, "fine_tune": False}
+    images = {str(number): path for number, path in enumerate(paths)}
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
+        write_images(images, inputs, Path(folder), Problems())
+        return torch.from_numpy(np.load(Path(folder) / FEATURES)).view(torch.bfloat16).float()
+
+
+def _plain_task(paths: Sequence[Path], size: int, batch: int) -> Callable[[], object]:
+    return partial(plain, paths, size, batch)
+
+
+def _fast_task(paths: Sequence[Path], size: int) -> Callable[[], object]:
+    vars(image_table)["build_image_encoder"] = cache(build_image_encoder)  # one serves thousands of images
+    return partial(fast, paths, size)
+
+
+def compare(paths: Sequence[Path], size: int, *, threads: int, rounds: int) -> dict[str, Any]:
+    """Images per second of both, and how far their features are apart."""
+    tasks: list[Task] = [partial(_plain_task, paths, size, batch) for batch in BATCHES]
+    with racers([*tasks, partial(_fast_task, paths, size)]) as running:
+        *loops, ours = take_turns(running, threads=threads, rounds=rounds)
+    batch, slow = min(zip(BATCHES, loops, strict=True), key=lambda pair: statistics.median(pair[1]))
+    return {
+        "size": size,
+        "threads": threads,
+        "plain batch": batch,
+        "plain": len(paths) / statistics.median(slow),
+        "fast": len(paths) / statistics.median(ours),
+        "ratio": median_ratio(slow, ours),
+        "difference": difference(plain(paths[:8], size, 1), fast(paths[:8], size)),
+    }
+
+
+def difference(expected: Tensor, found: Tensor) -> float:
+    """Length of the difference over length of what was expected."""
+    return float((found - expected).norm() / expected.norm())
+
+
+def pictures(folder: Path | None, count: int) -> list[Path]:
+    """The first images of a folder, or of easy-VQA.
+
+    Raises:
+        InputError: if the folder has none.
+    """
+    if folder is None:
+        return [Path(path) for path in easy_vqa.get_train_image_paths().values()][:count]
+    found = sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES)
+    if not found:
+        raise InputError(f"{folder} has no images; accepted: a folder of {', '.join(sorted(SUFFIXES))} files")
+    return found[:count]
+
+
+def _table(name: str, rows: Sequence[dict[str, Any]]) -> Table:
+    table = Table("pixels", "threads", "plain images/s", "(batch)", "images/s", "ratio", "difference", title=name)
+    for row in rows:
+        speeds = f"{row['plain']:.1f}", str(row["plain batch"]), f"{row['fast']:.1f}", f"{row['ratio']:.1f}"
+        table.add_row(str(row["size"]), str(row["threads"]), *speeds, f"{row['difference']:.2%}")
+    return table
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measures images per second of preparing a data set, this project's and a plain loop's."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.preparation", description=main.__doc__)
+    add = parser.add_argument
+    add("--images", type=Path, help="folder of images (default: easy-VQA's, of 64 pixels)")
+    add("--sizes", type=int, nargs="+", default=[64, 128, 224, 448], help="in pixels (default: 64 128 224 448)")
+    add("--count", type=int, default=48, help="images at 448 pixels; more of smaller ones (default: 48)")
+    add("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of torch (default: the cores)")
+    add("--rounds", type=int, default=3, help="turns of each (default: 3)")
+    add_output_options(parser)
+    options = parser.parse_args(arguments)
+    rows = []
+    for size in options.sizes:
+        paths = pictures(options.images, min(1000, max(1, round(options.count * (448 / size) ** 2))))
+        rows.append(compare(paths, size, threads=options.threads, rounds=options.rounds))
+    hand_over(options, rows, [_table(f"Encoding with {ENCODER}", rows)])
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)

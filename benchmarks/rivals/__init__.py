@@ -1,0 +1,5 @@
+"""Other programs that search, each as its documentation shows it, around one plain training.
+
+`python -m benchmarks.rivals NAME TASK.json` runs one; NAME is a module here with a `search(task)`. All halve at 1, 2,
+4, ... epochs and keep one trial in two, start with the space's baseline, and run two trials at once, a thread each.
+"""

@@ -1,0 +1,61 @@
+"""This project's own search, as `python -m tuning.search` runs it, without fresh seeds at the end."""
+
+import sys
+import threading
+from pathlib import Path
+
+import psutil
+
+from benchmarks.rivals.task import SLOTS, Task
+from tuning import search as command
+from tuning.study import Epoch, Study
+
+SAMPLED_EVERY = 1.0
+"""Seconds between two looks at the workers' CPU time."""
+
+
+def search(task: Task) -> None:
+    """Runs the search; every epoch is noted when the study hears of it."""
+    report = Study.report
+
+    def noted(self: Study, number: int, epoch: Epoch) -> bool:
+        task.note(trial=number, epoch=epoch.number, score=epoch.score, seconds=epoch.seconds)
+        return report(self, number, epoch)
+
+    Study.report = noted  # type: ignore[method-assign]
+    threading.Thread(target=_note_cpu_time, args=[task], daemon=True).start()
+    bounds = ["--trials", str(task.trials), "--epochs", str(task.epochs), "--confirm", "0"]
+    place = ["--concurrent", str(SLOTS), "--cpus-per-trial", "1", "--run", str(Path(task.folder) / "run")]
+    what = ["--data", task.data, "--space", task.space, "--seed", str(task.seed)]
+    sys.argv = ["tuning.search", *what, *bounds, *place]
+    command.main()
+
+
+def _note_cpu_time(task: Task) -> None:
+    """Notes now and then the CPU seconds that the trials' workers have had."""
+    seconds: dict[int, float] = {}
+    pause = threading.Event()
+    while not pause.wait(SAMPLED_EVERY):
+        seconds |= {worker.pid: cpu_seconds(worker) for worker in workers()}
+        task.note(cpu=sum(seconds.values()))
+
+
+def workers() -> list[psutil.Process]:
+    """The processes under this one that train trials."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        try:
+            if "ray::SANWorker" in " ".join(process.cmdline()):
+                found.append(process)
+        except psutil.Error:  # it has ended meanwhile
+            continue
+    return found
+
+
+def cpu_seconds(process: psutil.Process) -> float:
+    """CPU time that a process has had; 0 if it has ended."""
+    try:
+        times = process.cpu_times()
+    except psutil.Error:
+        return 0.0
+    return float(times.user + times.system)

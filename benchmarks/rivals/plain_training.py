@@ -1,0 +1,85 @@
+"""Training as one would first write it, for every program but ours."""
+
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from benchmarks.plain import PlainStep
+from benchmarks.rivals.task import Task
+from benchmarks.shapes import Shape
+from san_core.config import TrainingConfig
+from san_core.data.prepared import PreparedData, Split
+from san_core.evaluation import objective
+from san_core.models.image_encoder import layer_of
+from san_core.optimizer import set_learning_rate
+from san_core.targets import answerable
+
+
+def epochs(task: Task, trial: int | str, params: Mapping[str, object]) -> Iterator[tuple[int, float]]:
+    """Trains a trial on one thread; yields each epoch's number and validation score, and notes them in the log.
+
+    Args:
+        task: says data, seed and epochs.
+        trial: its name in the log.
+        params: that were searched.
+    """
+    started = time.monotonic()
+    torch.set_num_threads(1)
+    data = PreparedData.open(Path(task.data))
+    settings = {**data.training_defaults, **params, "epochs": task.epochs, "seed": task.seed}
+    training = PlainTraining(TrainingConfig.from_dict(settings), data)
+    for epoch in range(1, task.epochs + 1):
+        score = training.run_epoch(epoch)
+        task.note(trial=trial, epoch=epoch, score=score, seconds=time.monotonic() - started)
+        yield epoch, score
+
+
+class PlainTraining:
+    """Trains `PlainStep`'s network on prepared features, batch by batch in a random order."""
+
+    def __init__(self, config: TrainingConfig, data: PreparedData) -> None:
+        torch.manual_seed(config.seed)
+        self.config, self.data = config, data
+        self._step = PlainStep(shape_of(config, data))
+        self._train, self._validation = answerable(data.split("train"), config.answer_target), data.split("validation")
+        self._asked, self._metric = data.asked("validation"), objective(data)
+        self._order = np.random.default_rng(config.seed)
+
+    def run_epoch(self, epoch: int) -> float:
+        """Trains on every question once (epochs count from 1); returns the validation score, in [0, 1]."""
+        set_learning_rate(self._step.optimizer, self.config, epoch)
+        self._step.model.train()
+        for rows in self._batches(self._order.permutation(len(self._train))):
+            targets = torch.from_numpy(self._train.answers[rows]).long()
+            self._step(*self._inputs(self._train, rows), targets)
+        self._step.model.eval()
+        with torch.inference_mode():
+            every = self._batches(np.arange(len(self._validation)))
+            likeliest = [self._step.model(*self._inputs(self._validation, rows)).argmax(dim=1) for rows in every]
+        answers = [self.data.answers[number] for number in torch.cat(likeliest).tolist()]
+        return float(self._metric.score(answers, self._asked).mean())
+
+    def _batches(self, rows: NDArray[np.integer]) -> list[NDArray[np.integer]]:
+        return [rows[start : start + self.config.batch_size] for start in range(0, len(rows), self.config.batch_size)]
+
+    def _inputs(self, split: Split, rows: NDArray[np.integer]) -> tuple[Tensor, Tensor]:
+        """Features [B, R, C] from the mapped file and word numbers [B, L]."""
+        images, questions = torch.from_numpy(split.images[rows]), torch.from_numpy(split.questions[rows])
+        return self.data.images[images].float(), self.data.questions[questions]
+
+
+def shape_of(config: TrainingConfig, data: PreparedData) -> Shape:
+    """The sizes of a network for the data."""
+    return Shape(
+        name=data.name,
+        config=config,
+        regions=data.grid**2,
+        channels=layer_of(data.encoder, data.layer).channels,
+        vocabulary_size=len(data.words),
+        answers=len(data.answers),
+    )

@@ -1,0 +1,58 @@
+"""What every search is given, and where it notes its epochs."""
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+
+from search_spaces import SearchSpace, load
+
+SLOTS = 2
+"""Trials at once."""
+
+FACTOR = 2
+"""Halving lets one trial in so many go on."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A search to run.
+
+    Attributes:
+        data: folder of the prepared data set.
+        space: name of the search space, or path of its file.
+        seed: of the sampler and of training.
+        trials: the search ends after.
+        epochs: of a trial that is not stopped.
+        log: file that every epoch is noted in, a JSON object a line.
+        folder: for what else the search writes.
+    """
+
+    data: str
+    space: str
+    seed: int
+    trials: int
+    epochs: int
+    log: str
+    folder: str
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Reads what `save` wrote."""
+        return cls(**json.loads(path.read_text(encoding="utf-8")))
+
+    def save(self, path: Path) -> None:
+        """Writes the task for another process."""
+        path.write_text(json.dumps(asdict(self)), encoding="utf-8")
+
+    @property
+    def searched(self) -> SearchSpace:
+        """The search space."""
+        return load(self.space)
+
+    def note(self, **what: object) -> None:
+        """Adds a line to the log, with the time; processes may do so at once."""
+        line = json.dumps({"at": time.time(), **what}) + "\n"
+        with Path(self.log).open("ab", buffering=0) as log:
+            log.write(line.encode())
