@@ -121,6 +121,11 @@ class Training:
         """Whether all epochs are done."""
         return self.epoch >= self.config.epochs
 
+    @property
+    def examples(self) -> int:
+        """Questions an epoch trains on."""
+        return len(self._train)
+
     def run_epoch(self) -> EpochResult:
         """Trains on every question once and scores the result."""
         started = time.perf_counter()

@@ -9,8 +9,10 @@ from san_core.command_line import CommandLine, number
 from san_core.data.prepare import READERS
 from san_core.metrics import METRICS
 from san_core.presets import PRESETS
+from tuning.notify import web_address
 from tuning.pruning import PRUNERS
 from tuning.samplers import SAMPLERS
+from tuning.tracking import PACKAGES
 
 EMBEDDED = "easy-vqa"
 """The data set that comes with its package and is prepared where it is missing."""
@@ -138,6 +140,13 @@ def _add_where(parser: CommandLine) -> None:
     add("--max-failures", type=number(int, at_least=0), default=2, help="how often a trial whose worker dies goes on")
     add("--keep", type=number(int, at_least=0), default=3, help="best finished trials whose checkpoint is kept")
     add("--no-dashboard", action="store_true", help="leave the Ray dashboard out")
+    add("--track", choices=PACKAGES, help="log trials to this tracker as well, in the run folder (default: to none)")
+    add(
+        "--notify",
+        type=web_address,
+        metavar="URL",
+        help="post a JSON line there for each new best trial and at the end; asked for anew when resumed",
+    )
     add("--json", action="store_true", help="print the result as JSON")
 
 

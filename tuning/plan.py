@@ -25,6 +25,7 @@ from tuning.checkpoints import check_storage
 from tuning.engine import Limits, resources
 from tuning.environment import describe_environment
 from tuning.gpu_share import largest, measured_share
+from tuning.notify import without_url
 from tuning.open_study import first_trials
 from tuning.options import AUTO, EMBEDDED, TRIALS, Amount
 from tuning.placement import Placement, Resources, place
@@ -32,6 +33,7 @@ from tuning.run_folder import SECONDS, RunFolder, is_own, write_json
 from tuning.samplers import check_sampler
 from tuning.spaces import load_space
 from tuning.stop_rules import StopRules
+from tuning.tracking import check_tracker
 from tuning.trial import Shared
 
 DATA = Path("data")
@@ -40,7 +42,19 @@ DATA = Path("data")
 BOUNDS = ("trials", "budget", "gpu_hours", "patience")
 """Settings that bound a search."""
 
-CHANGEABLE = {*BOUNDS, "resume", "confirm", "concurrent", "address", "max_failures", "keep", "no_dashboard", "json"}
+CHANGEABLE = {
+    *BOUNDS,
+    "resume",
+    "confirm",
+    "concurrent",
+    "address",
+    "max_failures",
+    "keep",
+    "no_dashboard",
+    "json",
+    "track",
+    "notify",
+}
 """Options that a search may be given anew when it is resumed; the others stay as they were."""
 
 
@@ -85,6 +99,7 @@ def new_plan(options: argparse.Namespace) -> Plan:
     if not space.parameters:
         raise InputError(f"--set and --preset fix everything that {options.space} searches: nothing is left to search")
     check_sampler(options.sampler, space.parameters)
+    check_tracker(options.track)
     if options.metric:
         metric_called(options.metric)
     tried = read_configurations(Path(options.try_first), space) if options.try_first else []
@@ -134,12 +149,13 @@ def resumed_plan(options: argparse.Namespace, given: Mapping[str, Any]) -> Plan:
     space = load_space(run.setting("space")).only(run.setting("space_definition"))
     data = _check_unchanged(run, space, given)
     settings = run.settings
+    check_tracker(given.get("track") or settings.get("track"))
     bounds = _new_bounds(run, given) if given.keys() & set(BOUNDS) else {}
     moved = {"data": str(data.folder)} if "data" in given else {}
     changed = {
         **bounds,
         **moved,
-        **{name: given[name] for name in ("confirm", "keep", "max_failures") if name in given},
+        **{name: given[name] for name in ("confirm", "keep", "max_failures", "track") if name in given},
     }
     if changed:
         write_json(run.settings_file, {**settings, **changed})
@@ -278,9 +294,9 @@ def _asked_for(options: argparse.Namespace) -> dict[str, Any]:
             bounds[name] = bound.value
     if not any(bounds.values()):
         bounds["trials"] = TRIALS
-    kept = ("sampler", "pruner", "baseline_first", "confirm", "seed", "storage", "max_failures", "keep")
+    kept = ("sampler", "pruner", "baseline_first", "confirm", "seed", "storage", "max_failures", "keep", "track")
     return {
-        "command": f"python -m tuning.search {shlex.join(sys.argv[1:])}".strip(),
+        "command": f"python -m tuning.search {shlex.join(without_url(sys.argv[1:]))}".strip(),
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
         "space": str(Path(options.space).resolve()) if options.space.endswith(".py") else options.space,
         "options": {name: value for name, value in vars(options).items() if name not in {*CHANGEABLE, "run", "data"}},

@@ -14,8 +14,9 @@ from results.report import write
 from san_core.command_line import run_command, say
 from san_core.data.prepared import PreparedData
 from tuning.confirm import confirm, run_study
-from tuning.engine import ray_session
+from tuning.engine import Listeners, ray_session
 from tuning.gallery import write_gallery
+from tuning.notify import Notifier, conceal_url
 from tuning.open_study import open_search
 from tuning.options import parse_options
 from tuning.plan import Plan, new_plan, resumed_plan
@@ -26,28 +27,33 @@ from tuning.study import best_trial
 def main() -> int:
     """Runs one search from the options to the report; returns the exit code."""
     options, given = parse_options()
+    if options.notify:
+        conceal_url()
     plan = resumed_plan(options, given) if options.resume else new_plan(options)
-    with plan.run.locked():
-        return _search(plan, address=options.address, as_json=options.json)
+    with plan.run.locked(), Notifier(options.notify, plan.run) as notifier:
+        code = _search(plan, notifier, address=options.address, as_json=options.json)
+        notifier.tell_end(code)
+        return code
 
 
-def _search(plan: Plan, *, address: str | None, as_json: bool) -> int:
+def _search(plan: Plan, notifier: Notifier, *, address: str | None, as_json: bool) -> int:
     """Runs search and confirmation on Ray, then writes and prints the results."""
     started = time.monotonic()
     run, interrupted = plan.run, False
     say(f"run folder {run.path}; {plan.placement.describe()}")
     run.mend_journal()
     study = open_search(run, plan.space, plan.rules, beforehand=plan.beforehand)
+    listeners = Listeners(notifier.watch(study), notifier.tell_death)
     try:
         with ray_session(run.log, dashboard=plan.shared.signs, address=address) as url:
             if url:
                 say(f"Ray dashboard: {url} (to log in, paste what this prints: {_program('ray')} get-auth-token)")
-            run_study(study, plan, f"searching {run.setting('space')} on {run.setting('data_name')}")
+            run_study(study, plan, f"searching {run.setting('space')} on {run.setting('data_name')}", listeners)
             say(f"the search is over: {study.over}")
             study.close()
             best = best_trial(study.optuna)
             if plan.confirm and best:
-                confirm(plan, [best.number], plan.confirm)
+                confirm(plan, [best.number], plan.confirm, Listeners(on_death=notifier.tell_death))
     except KeyboardInterrupt:
         interrupted = True
     best = best_trial(study.optuna)

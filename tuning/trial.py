@@ -17,7 +17,7 @@ from san_core.training import Training
 from tuning.checkpoints import Checkpoints, Clock
 from tuning.sign import Trial
 from tuning.study import Epoch
-from tuning.tune_adapters import CHECKPOINTS, EPOCH, GPUS, NUMBER, SETTINGS, SHARED
+from tuning.tune_adapters import CHECKPOINTS, EPOCH, EXAMPLES_PER_SECOND, GPUS, LOSS, NUMBER, SETTINGS, SHARED
 
 SIGN_AFTER = float(os.environ.get("SAN_SIGN_AFTER", "10"))
 """Seconds after which a trial gets its sign in the dashboard: starting one costs a core about two seconds."""
@@ -91,7 +91,8 @@ class SANWorker(tune.Trainable):
             result = training.run_epoch()
             if training.finished or self._clock.is_due():
                 self._checkpoints.save(self._number, training, result)
-        return {EPOCH: Epoch(result.epoch, result.score or 0.0, training.seconds, result.diverged, self._where)}
+        epoch = Epoch(result.epoch, result.score or 0.0, training.seconds, result.diverged, self._where)
+        return {EPOCH: epoch, LOSS: result.loss, EXAMPLES_PER_SECOND: training.examples / result.seconds}
 
     def cleanup(self) -> None:
         """Takes the last trial's sign down, and lets go of its memory before the next trial takes its own."""
