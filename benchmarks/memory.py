@@ -95,7 +95,7 @@ def run_trials_at_once(data: PreparedData, trials: int, epochs: int, folder: Pat
     shared = Shared(str(data.folder), data.metrics[0], fixed, cpus=1, gpus=0.0, signs=False)
     watch = Watch(data.folder / FEATURES)
     watch.start()
-    with ray_session(run.log, dashboard=False, cpus=trials):
+    with ray_session(run.log, cpus=trials):
         run_trials(study, shared, Limits(slots=trials), run)
     return watch.stop()
 

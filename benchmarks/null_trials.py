@@ -13,9 +13,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from benchmarks.output import add_output_options, hand_over
 from search_spaces import load
 from tuning.stop_rules import StopRules
 from tuning.study import Epoch
+from tuning.tracking import PACKAGES
 
 REPORTS, SLOTS = 3, 2
 """Reports of a trial, and trials at once."""
@@ -102,24 +104,27 @@ def null_function(config: dict[str, Any]) -> None:
         tune.report({"score": epoch / 10})
 
 
-def run_here(folder: Path, trials: int, sampler: str, pruner: str = "halving") -> Measurement:
+def run_here(folder: Path, trials: int, sampler: str, pruner: str = "halving", track: str | None = None) -> Measurement:
     """Null trials on this engine, as a search runs them: journal, pruner and progress included."""
     # Not before: it sets Ray's options, and stock Tune is to have its own.
-    from tuning.engine import Limits, ray_session, run_trials
+    from tuning.engine import Limits, Listeners, ray_session, run_trials
     from tuning.open_study import open_search
     from tuning.progress import show_progress
     from tuning.run_folder import RunFolder
+    from tuning.tracking.tracker import tracked
     from tuning.trial import Shared
 
-    settings = {"seed": 0, "sampler": sampler, "pruner": pruner, "fixed": {"epochs": REPORTS}}
+    settings = {"seed": 0, "sampler": sampler, "pruner": pruner, "fixed": {"epochs": REPORTS}, "track": track}
+    settings |= {"metric": "accuracy", "started": "now"}
     run = RunFolder.create(folder / "run", settings, {})
     study = open_search(run, load("san"), StopRules(trials=trials))
     shared = Shared(data="", metric="accuracy", fixed={}, cpus=1, gpus=0.0, signs=False)
     with (
         ray_session(run.log, cpus=SLOTS),
         show_progress(study, "null trials", Console(file=io.StringIO())),
+        tracked(study, run) as trackers,
     ):
-        run_trials(study, shared, Limits(slots=SLOTS), run, worker=NullWorker)
+        run_trials(study, shared, Limits(slots=SLOTS), run, worker=NullWorker, listeners=Listeners(trackers))
     return _measurement(study.optuna, run.journal.stat().st_size)
 
 
@@ -148,7 +153,11 @@ def run_stock(folder: Path, trials: int, sampler: str, pruner: str = "halving") 
     return _measurement(search._ot_study, 0)  # type: ignore[arg-type]  # Tune has given it one by now
 
 
-ENGINES = {"here": run_here, "stock": run_stock}
+ENGINES: dict[str, Callable[..., Measurement]] = {
+    "here": run_here,
+    "stock": run_stock,
+    **{name: partial(run_here, track=name) for name in PACKAGES},
+}
 
 
 def _measurement(study: optuna.Study, journal: int) -> Measurement:
@@ -171,14 +180,14 @@ def measured(engine: str, trials: int, sampler: str = "random", pruner: str = "h
         return Measurement(**json.loads(result.read_text()))
 
 
-def compared(trials: int, rounds: int) -> dict[str, float]:
-    """Median ms per trial of both engines, which take turns, and their ratio."""
-    costs: dict[str, list[float]] = {"here": [], "stock": []}
+def compared(trials: int, rounds: int, other: str = "stock") -> dict[str, float]:
+    """Median ms per trial of this engine and another, which take turns, and their ratio."""
+    costs: dict[str, list[float]] = {"here": [], other: []}
     for _ in range(rounds):
         for engine, found in costs.items():
             found.append(measured(engine, trials // rounds).cost)
-    here, stock = (statistics.median(found) for found in costs.values())
-    return {"here": here, "stock": stock, "ratio": stock / here}
+    here, there = (statistics.median(found) for found in costs.values())
+    return {"here": here, other: there, "ratio": there / here}
 
 
 def grown(trials: int, pruner: str) -> dict[str, float]:
@@ -201,6 +210,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--trials", type=int, default=200, help="of each engine (default: 200)")
     parser.add_argument("--rounds", type=int, default=2, help="in which the engines take turns (default: 2)")
     parser.add_argument("--samplers", nargs="*", default=[], help="measure this engine with these, not stock Tune")
+    parser.add_argument("--track", choices=PACKAGES, help="compare with this engine and a tracker, not stock Tune")
     parser.add_argument("--growth", nargs="*", type=int, default=[], help="measure searches of so many trials instead")
     parser.add_argument("--pruner", default="halving", help="of this engine, where it grows (default: halving)")
     add_output_options(parser)
@@ -218,7 +228,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in options.samplers
     ]
     if not results:
-        results = [compared(options.trials, options.rounds)]
+        results = [compared(options.trials, options.rounds, options.track or "stock")]
     hand_over(options, results, [_table(result) for result in results])
     return 0
 

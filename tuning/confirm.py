@@ -2,24 +2,27 @@
 
 from collections.abc import Sequence
 
-from tuning.engine import run_trials
+from tuning.engine import NOBODY, Listeners, run_trials
 from tuning.open_study import open_confirmation
 from tuning.plan import Plan
 from tuning.progress import show_progress
 from tuning.study import Study
+from tuning.tracking.tracker import tracked
 
 
-def run_study(study: Study, plan: Plan, title: str) -> None:
-    """Runs what the study has left to run, and shows how it goes."""
-    if not study.exhausted:
-        with show_progress(study, title, metric=plan.run.setting("metric_title")):
-            run_trials(study, plan.shared, plan.limits, plan.run)
+def run_study(study: Study, plan: Plan, title: str, others: Listeners = NOBODY) -> None:
+    """Runs what the study has left to run, shows how it goes, and tells the tracker and the other listeners."""
+    if study.exhausted:
+        return
+    with show_progress(study, title, metric=plan.run.setting("metric_title")), tracked(study, plan.run) as trackers:
+        listeners = Listeners([*trackers, *others.callbacks], others.on_death)
+        run_trials(study, plan.shared, plan.limits, plan.run, listeners=listeners)
 
 
-def confirm(plan: Plan, trials: Sequence[int], seeds: int) -> None:
+def confirm(plan: Plan, trials: Sequence[int], seeds: int, others: Listeners = NOBODY) -> None:
     """Runs trials of the search, by number, and its baseline again until each has run under so many fresh seeds."""
     baseline = plan.run.baseline_trial
     repeated = list(trials) if baseline is None else [baseline, *trials]
     study = open_confirmation(plan.run, plan.space, repeated, seeds)
     numbers = ", ".join(str(number) for number in dict.fromkeys(repeated))
-    run_study(study, plan, f"running trials {numbers} again under {seeds} fresh seeds each")
+    run_study(study, plan, f"running trials {numbers} again under {seeds} fresh seeds each", others)

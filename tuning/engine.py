@@ -6,7 +6,7 @@ import logging
 import os
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -136,6 +136,22 @@ def _check_reachable(address: str) -> None:
 
 
 @dataclass(frozen=True)
+class Listeners:
+    """Who hears of trials besides the study, which hears first.
+
+    Attributes:
+        callbacks: told by Ray Tune.
+        on_death: told why, where the program ends on the spot because Ray died.
+    """
+
+    callbacks: Sequence[tune.Callback] = ()
+    on_death: Callable[[str], object] = str
+
+
+NOBODY = Listeners()
+
+
+@dataclass(frozen=True)
 class Limits:
     """What bounds the running of trials.
 
@@ -151,7 +167,12 @@ class Limits:
 
 
 def run_trials(
-    study: Study, shared: Shared, limits: Limits, run: RunFolder, worker: type[tune.Trainable] = SANWorker
+    study: Study,
+    shared: Shared,
+    limits: Limits,
+    run: RunFolder,
+    worker: type[tune.Trainable] = SANWorker,
+    listeners: Listeners = NOBODY,
 ) -> None:
     """Runs the study's trials to the end; every score and end is in the journal as soon as it is known.
 
@@ -161,6 +182,7 @@ def run_trials(
         limits: what bounds them.
         run: where Tune may keep what it needs; what an earlier Tune left there is deleted.
         worker: what trains.
+        listeners: who else hears of it.
 
     Raises:
         InputError: if the journal, or a checkpoint, can no longer be written. What was written is safe.
@@ -195,12 +217,13 @@ def run_trials(
             failure_config=tune.FailureConfig(max_failures=limits.max_failures),
             storage_path=str(run.ray.resolve()),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            callbacks=list(listeners.callbacks),
             verbose=0,
         ),
     )
     try:
         advice = f"what was recorded is safe, and --resume {run.path} goes on"
-        with contextlib.redirect_stdout(io.StringIO()), ray_watched(advice):
+        with contextlib.redirect_stdout(io.StringIO()), ray_watched(advice, listeners.on_death):
             tuner.fit()
     finally:
         if loan.broken is None:

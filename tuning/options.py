@@ -11,8 +11,10 @@ from san_core.command_line import CommandLine, number
 from san_core.data.prepare import READERS
 from san_core.metrics import METRICS
 from san_core.presets import PRESETS
+from tuning.notify import web_address
 from tuning.pruning import PRUNERS
 from tuning.samplers import SAMPLERS
+from tuning.tracking import PACKAGES
 
 EMBEDDED = "easy-vqa"
 """The data set that comes with its package and is prepared where it is missing."""
@@ -160,6 +162,13 @@ def _add_where(parser: CommandLine) -> None:
         type=number(int, at_least=1, below=2**16),
         metavar="PORT",
         help="its port (default: the first free one from 8265)",
+    )
+    add("--track", choices=PACKAGES, help="log trials to this tracker as well, in the run folder (default: to none)")
+    add(
+        "--notify",
+        type=web_address,
+        metavar="URL",
+        help="post a JSON line there for each new best trial and at the end; asked for anew when resumed",
     )
     add("--json", action="store_true", help="print the result as JSON")
 

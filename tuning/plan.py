@@ -24,6 +24,7 @@ from tuning.checkpoints import check_storage
 from tuning.engine import Limits, resources
 from tuning.environment import describe_environment
 from tuning.gpu_share import largest, measured_share
+from tuning.notify import without_url
 from tuning.open_study import first_trials
 from tuning.options import AUTO, EMBEDDED, TRIALS, Amount
 from tuning.placement import Placement, Resources, place
@@ -31,6 +32,7 @@ from tuning.run_folder import SECONDS, RunFolder, is_own, write_json
 from tuning.samplers import check_sampler
 from tuning.spaces import load_space
 from tuning.stop_rules import StopRules
+from tuning.tracking import check_tracker
 from tuning.trial import Shared
 
 DATA = Path("data")
@@ -51,6 +53,8 @@ CHANGEABLE = {
     "no_dashboard",
     "dashboard_host",
     "dashboard_port",
+    "track",
+    "notify",
 }
 """Options that a search may be given anew when it is resumed; the others stay as they were."""
 
@@ -98,6 +102,7 @@ def new_plan(options: argparse.Namespace) -> Plan:
     if not space.parameters:
         raise InputError(f"--set and --preset fix everything that {options.space} searches: nothing is left to search")
     check_sampler(options.sampler, space.parameters)
+    check_tracker(options.track)
     if options.metric:
         metric_called(options.metric)
     tried = read_configurations(Path(options.try_first), space) if options.try_first else []
@@ -147,12 +152,13 @@ def resumed_plan(options: argparse.Namespace, given: Mapping[str, Any]) -> Plan:
     space = load_space(run.setting("space")).only(run.setting("space_definition"))
     data = _check_unchanged(run, space, given)
     settings = run.settings
+    check_tracker(given.get("track") or settings.get("track"))
     bounds = _new_bounds(run, given) if given.keys() & set(BOUNDS) else {}
     moved = {"data": str(data.folder)} if "data" in given else {}
     changed = {
         **bounds,
         **moved,
-        **{name: given[name] for name in ("confirm", "keep", "max_failures") if name in given},
+        **{name: given[name] for name in ("confirm", "keep", "max_failures", "track") if name in given},
     }
     if changed:
         write_json(run.settings_file, {**settings, **changed})
@@ -291,9 +297,9 @@ def _asked_for(options: argparse.Namespace) -> dict[str, Any]:
             bounds[name] = bound.value
     if not any(bounds.values()):
         bounds["trials"] = TRIALS
-    kept = ("sampler", "pruner", "baseline_first", "confirm", "seed", "storage", "max_failures", "keep")
+    kept = ("sampler", "pruner", "baseline_first", "confirm", "seed", "storage", "max_failures", "keep", "track")
     return {
-        "command": f"python -m tuning.search {shlex.join(options.arguments)}".strip(),
+        "command": f"python -m tuning.search {shlex.join(without_url(options.arguments))}".strip(),
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
         "space": str(Path(options.space).resolve()) if options.space.endswith(".py") else options.space,
         "options": {name: value for name, value in vars(options).items() if name not in {*CHANGEABLE, *ASIDE}},

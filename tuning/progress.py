@@ -49,9 +49,14 @@ def standing(study: Study, elapsed: float) -> Standing:
         ],
         total=total,
         best=study.best,
-        baseline=max(_baseline_scores(study).values(), default=None),
+        baseline=baseline_score(study),
         seconds_left=elapsed / len(ended) * (total - len(ended)) if ended and total else None,
     )
+
+
+def baseline_score(study: Study) -> float | None:
+    """The baseline's best score so far, in [0, 1]; None before its first epoch."""
+    return max(_baseline_scores(study).values(), default=None)
 
 
 def _baseline_scores(study: Study) -> Mapping[int, float]:

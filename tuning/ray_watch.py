@@ -4,7 +4,7 @@ import contextlib
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import ray
 
@@ -17,7 +17,7 @@ _SHOW_CURSOR = "\x1b[?25h"
 
 
 @contextlib.contextmanager
-def ray_watched(advice: str) -> Iterator[None]:
+def ray_watched(advice: str, on_death: Callable[[str], object] = str) -> Iterator[None]:
     """Ends the program with exit code 2 if Ray dies while the context lasts.
 
     It ends on the spot, since the main thread may wait inside Ray for an answer that never comes. That loses nothing:
@@ -25,6 +25,7 @@ def ray_watched(advice: str) -> Iterator[None]:
 
     Args:
         advice: what the person at the screen can do, said after what died.
+        on_death: told what died before the program ends.
     """
     over = threading.Event()
 
@@ -32,6 +33,7 @@ def ray_watched(advice: str) -> Iterator[None]:
         while not over.wait(SECONDS_BETWEEN):
             if dead := _dead():
                 say(f"{_SHOW_CURSOR if sys.stderr.isatty() else ''}error: {dead}; {advice}")
+                on_death(dead)
                 os._exit(2)
 
     watcher = threading.Thread(target=watch, name="ray-watch", daemon=True)

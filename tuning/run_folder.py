@@ -93,6 +93,7 @@ class RunFolder:
         self.tested_file = path / "tested.json"
         self.gallery = path / "gallery"
         self.retrained = path / "retrained"
+        self.tracking = path / "tracking"
 
     @staticmethod
     def locate(name: str | None, data: str) -> Path:

@@ -19,13 +19,17 @@ from san_core.data.prepared import PreparedData
 from tuning.arguments import Checked, as_arguments
 from tuning.confirm import confirm, run_study
 from tuning.dashboard import Dashboard, asks_for_token, dashboard_of
-from tuning.engine import ray_session
+from tuning.engine import Listeners, ray_session
 from tuning.gallery import write_gallery
+from tuning.notify import Notifier, conceal_url
 from tuning.open_study import open_search
 from tuning.options import parse_options, search_parser
 from tuning.plan import Plan, new_plan, resumed_plan
 from tuning.run_folder import SEED, RunFolder, write_json
 from tuning.study import Study, best_trial
+
+INTERRUPTED = 130
+"""Exit code of a search that Ctrl-C ended."""
 
 
 def search(**options: object) -> RunFolder:
@@ -43,8 +47,8 @@ def search(**options: object) -> RunFolder:
         KeyboardInterrupt: when interrupted; what had finished is safe, and `search(resume=...)` goes on.
     """
     arguments = as_arguments(options, search_parser(), left_out=("help", "json"))
-    run, interrupted = _search(*parse_options(arguments, Checked))
-    if interrupted:
+    run, code = _search(*parse_options(arguments, Checked))
+    if code == INTERRUPTED:
         raise KeyboardInterrupt
     return run
 
@@ -53,48 +57,52 @@ def main() -> int:
     """Runs one search from the options to the report; returns the exit code."""
     started = time.monotonic()
     options, given = parse_options()
-    run, interrupted = _search(options, given)
-    if interrupted:
+    if options.notify:
+        conceal_url()
+    run, code = _search(options, given)
+    if code == INTERRUPTED:
         say(f"interrupted; to go on: {_program('python')} -m tuning.search --resume {shlex.quote(str(run.path))}")
-        return 130
-    best = best_trial(run.study())
-    _print_results(run, best, time.monotonic() - started, as_json=options.json)
-    return 0 if best else 1
+    else:
+        _print_results(run, best_trial(run.study()), time.monotonic() - started, as_json=options.json)
+    return code
 
 
-def _search(options: argparse.Namespace, given: Mapping[str, Any]) -> tuple[RunFolder, bool]:
-    """Runs search and confirmation and writes the results; returns the folder, and whether it was interrupted."""
+def _search(options: argparse.Namespace, given: Mapping[str, Any]) -> tuple[RunFolder, int]:
+    """Runs search and confirmation, writes the results and tells of the end; returns the folder and the exit code."""
     dashboard = dashboard_of(options)
     plan = resumed_plan(options, given) if options.resume else new_plan(options)
     run, interrupted = plan.run, False
-    with run.locked():
+    with run.locked(), Notifier(options.notify, run) as notifier:
         say(f"run folder {run.path}; {plan.placement.describe()}")
         run.mend_journal()
         study = open_search(run, plan.space, plan.rules, beforehand=plan.beforehand)
         try:
-            _run(study, plan, dashboard, options.address)
+            _run(study, plan, notifier, dashboard, options.address)
         except KeyboardInterrupt:
             interrupted = True
         best = best_trial(study.optuna)
         if best and not interrupted:
             write_gallery(run)
         _write_results(run, best)
-    return run, interrupted
+        code = INTERRUPTED if interrupted else 0 if best else 1
+        notifier.tell_end(code)
+    return run, code
 
 
-def _run(study: Study, plan: Plan, dashboard: Dashboard | None, address: str | None) -> None:
+def _run(study: Study, plan: Plan, notifier: Notifier, dashboard: Dashboard | None, address: str | None) -> None:
     """Runs the study's trials, and then the best of them under fresh seeds."""
     run = plan.run
+    listeners = Listeners(notifier.watch(study), notifier.tell_death)
     with ray_session(run.log, dashboard=dashboard, address=address) as url:
         if url:
             login = f" (to log in, paste what this prints: {_program('ray')} get-auth-token)"
             say(f"Ray dashboard: {url}{login if address or asks_for_token() else ''}")
-        run_study(study, plan, f"searching {run.setting('space')} on {run.setting('data_name')}")
+        run_study(study, plan, f"searching {run.setting('space')} on {run.setting('data_name')}", listeners)
         say(f"the search is over: {study.over}")
         study.close()
         best = best_trial(study.optuna)
         if plan.confirm and best:
-            confirm(plan, [best.number], plan.confirm)
+            confirm(plan, [best.number], plan.confirm, Listeners(on_death=notifier.tell_death))
 
 
 def _write_results(run: RunFolder, best: FrozenTrial | None) -> None:

@@ -120,8 +120,7 @@ class Study:
         started = [trial for trial in own if trial.state != TrialState.WAITING]
         self._interrupted = [trial for trial in started if trial.state == TrialState.RUNNING]
         self._ended = sorted((trial for trial in started if trial.state.is_finished()), key=_end)
-        complete = [trial for trial in self._ended if trial.state == TrialState.COMPLETE]
-        self.best = max(complete, key=_value, default=None)
+        self.best = max(filter(_competes, self._ended), key=_value, default=None)
         self.baseline = next((trial.number for trial in own if BASELINE in trial.user_attrs), None)
         self._first = {_configuration(trial): trial.number for trial in self._ended}
         self._asked = len(started)
@@ -212,7 +211,7 @@ class Study:
         else:
             told = self.optuna.tell(trial, max(live.scores.values()), skip_if_finished=True)
         self._ended.append(told)
-        if told.state == TrialState.COMPLETE and (self.best is None or _value(told) > _value(self.best)):
+        if _competes(told) and (self.best is None or _value(told) > _value(self.best)):
             self.best = told
         self._trained_before += live.seconds
         self.note_time()
@@ -304,6 +303,11 @@ def _value(trial: FrozenTrial) -> float:
     return trial.value or 0.0
 
 
+def _competes(trial: FrozenTrial) -> bool:
+    """Whether a trial can be the best: it is complete and did not diverge."""
+    return trial.state == TrialState.COMPLETE and DIVERGED not in trial.user_attrs
+
+
 def best_trial(study: optuna.Study) -> FrozenTrial | None:
     """The complete trial of this search with the best score, the earliest of equals; None if there is none."""
     best = best_trials(study, 1)
@@ -313,5 +317,5 @@ def best_trial(study: optuna.Study) -> FrozenTrial | None:
 def best_trials(study: optuna.Study, count: int) -> list[int]:
     """Numbers of the complete trials of this search with the best scores, the earlier of equals first."""
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    own = [trial for trial in complete if is_own(trial) and DIVERGED not in trial.user_attrs]
+    own = [trial for trial in complete if is_own(trial) and _competes(trial)]
     return [trial.number for trial in sorted(own, key=lambda trial: (-_value(trial), trial.number))[:count]]

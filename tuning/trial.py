@@ -16,7 +16,7 @@ from san_core.training import Training
 from tuning.checkpoints import Checkpoints, Clock
 from tuning.monitoring import Monitor
 from tuning.study import Epoch
-from tuning.tune_adapters import CHECKPOINTS, EPOCH, GPUS, NAMES, NUMBER, SETTINGS, SHARED
+from tuning.tune_adapters import CHECKPOINTS, EPOCH, EXAMPLES_PER_SECOND, GPUS, LOSS, NAMES, NUMBER, SETTINGS, SHARED
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,8 @@ class SANWorker(tune.Trainable):
                 self._checkpoints.save(self._number, training, result)
         if self._trial_monitor:
             self._trial_monitor.epoch_ended(result, training.examples)
-        return {EPOCH: Epoch(result.epoch, result.score or 0.0, training.seconds, result.diverged, self._where)}
+        epoch = Epoch(result.epoch, result.score or 0.0, training.seconds, result.diverged, self._where)
+        return {EPOCH: epoch, LOSS: result.loss, EXAMPLES_PER_SECOND: training.examples / result.seconds}
 
     def cleanup(self) -> None:
         """Shows the last trial no more, and lets go of its memory before the next trial takes its own."""

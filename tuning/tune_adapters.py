@@ -32,6 +32,9 @@ NAMES = "names"
 EPOCH = "epoch"
 """Key of what a trial reports."""
 
+LOSS, EXAMPLES_PER_SECOND = "loss", "examples_per_second"
+"""Keys of what it reports for trackers: mean training loss, in nats; training questions over the epoch's time."""
+
 GPUS = "gpus"
 """Key of a trial's share of a GPU, where it is not the one of all."""
 

@@ -1,13 +1,12 @@
 """This project's own search, as `python -m tuning.search` runs it, without fresh seeds at the end."""
 
-import sys
 import threading
 from pathlib import Path
 
 import psutil
 
 from benchmarks.rivals.task import SLOTS, Task
-from tuning import search as command
+from tuning.search import search as run_search
 from tuning.study import Epoch, Study
 
 SAMPLED_EVERY = 1.0
@@ -24,11 +23,17 @@ def search(task: Task) -> None:
 
     Study.report = noted  # type: ignore[method-assign]
     threading.Thread(target=_note_cpu_time, args=[task], daemon=True).start()
-    bounds = ["--trials", str(task.trials), "--epochs", str(task.epochs), "--confirm", "0"]
-    place = ["--concurrent", str(SLOTS), "--cpus-per-trial", "1", "--run", str(Path(task.folder) / "run")]
-    what = ["--data", task.data, "--space", task.space, "--seed", str(task.seed)]
-    sys.argv = ["tuning.search", *what, *bounds, *place]
-    command.main()
+    run_search(
+        data=task.data,
+        space=task.space,
+        seed=task.seed,
+        trials=task.trials,
+        epochs=task.epochs,
+        confirm=0,
+        concurrent=SLOTS,
+        cpus_per_trial=1,
+        run=Path(task.folder) / "run",
+    )
 
 
 def _note_cpu_time(task: Task) -> None:
