@@ -35,14 +35,14 @@ def get_train_questions():
 def get_test_questions():
     return _read("test")
 
-def _paths(numbers):
-    return {number: str(_ROOT / "pictures" / f"{number}.png") for number in set(numbers)}
+def _paths(split):
+    return {number: str(_ROOT / split / f"{number}.png") for number in set(_read(split)[2])}
 
 def get_train_image_paths():
-    return _paths(_read("train")[2])
+    return _paths("train")
 
 def get_test_image_paths():
-    return _paths(_read("test")[2])
+    return _paths("test")
 """
 
 
@@ -70,11 +70,11 @@ def ask(numbers: Sequence[int]) -> Iterator[tuple[str, str, int]]:
 def easy_vqa(folder: Path) -> None:
     """The package, to be imported from a folder."""
     package = folder / "easy_vqa"
-    for number in (*TRAIN, *TEST):
-        paint(package / "pictures" / f"{number}.png", number)
-    (package / "__init__.py").write_text(EASY_VQA)
-    for name, numbers in (("train", TRAIN), ("test", TEST)):
+    for name, numbers in (("train", range(len(TRAIN))), ("test", range(len(TEST)))):
+        for number in numbers:
+            paint(package / name / f"{number}.png", number)
         (package / f"{name}.json").write_text(json.dumps(list(zip(*ask(numbers), strict=True))))
+    (package / "__init__.py").write_text(EASY_VQA)
 
 
 def daquar(folder: Path) -> None:
