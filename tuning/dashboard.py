@@ -67,7 +67,7 @@ def make_token() -> None:
     elsewhere = "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ
     try:
         if asks_for_token() and not elsewhere:
-            token.parent.mkdir(parents=True, exist_ok=True)
+            token.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with contextlib.suppress(FileExistsError):
                 token.touch(mode=0o600, exist_ok=False)
                 token.write_text(secrets.token_hex(32))

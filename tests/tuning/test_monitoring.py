@@ -81,7 +81,7 @@ def test_values_are_exported_again_only_while_an_epoch_runs(noted: dict[str, Any
     assert len(times) == 1  # the trial may have ended
 
     monitor.epoch_begins()
-    _wait(lambda: len(times) > 3)
+    _wait(lambda: len(times) > 3, seconds=30)
     monitor.end()
     time.sleep(0.05)
     before = len(times)
