@@ -77,6 +77,7 @@ class Notifier:
     def __init__(self, url: str | None, run: RunFolder) -> None:
         self._run, self._metric = str(run.path), run.setting("metric")
         self._study: Study | None = None
+        self._baseline: float | None = None
         self._target = _target(url) if url else None
         self._over = False
         self._background = Background(f"notifying {urlsplit(url).hostname}") if url else None
@@ -95,7 +96,7 @@ class Notifier:
     def watch(self, study: Study) -> list[Callback]:
         """What Ray Tune is to tell of the trials of the search whose events these are."""
         self._study = study
-        return [_NewBest(study, lambda: self._tell(BEST))] if self._background else []
+        return [_News(study, self._note_baseline, lambda: self._tell(BEST))] if self._background else []
 
     def tell_end(self, exit_code: int) -> None:
         """Posts how the search ended: 0 done, 1 without a complete trial, 130 interrupted."""
@@ -118,8 +119,14 @@ class Notifier:
             line = json.dumps(self._event(event, reason)) + "\n"
             self._background.do(partial(_post, *self._target, line.encode()))
 
+    def _note_baseline(self) -> None:
+        """Notes the baseline's score, which the study forgets of a trial that is interrupted."""
+        if self._study and (score := baseline_score(self._study)) is not None:
+            self._baseline = score
+
     def _event(self, event: str, reason: str) -> dict[str, Any]:
         """What is posted."""
+        self._note_baseline()
         study = self._study
         best = study.best if study else None
         return {
@@ -128,7 +135,7 @@ class Notifier:
             "trial": best.number if best else None,
             "score": best.value if best else None,
             "metric": self._metric,
-            "baseline": baseline_score(study) if study else None,
+            "baseline": self._baseline,
             "settings": best.params if best else None,
             "trials_ended": len(study.ended) if study else None,
             "reason": reason,
@@ -136,12 +143,19 @@ class Notifier:
         }
 
 
-class _NewBest(Callback):
-    """Notices when a trial that ends is the best so far."""
+class _News(Callback):
+    """Notices when an epoch is over, and when a trial that ends is the best so far."""
 
-    def __init__(self, study: Study, tell: Callable[[], object]) -> None:
-        self._study, self._tell = study, tell
+    def __init__(self, study: Study, note: Callable[[], object], tell: Callable[[], object]) -> None:
+        self._study, self._note, self._tell = study, note, tell
         self._best: FrozenTrial | None = study.best
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: object
+    ) -> None:
+        """Has what may have changed noted."""
+        del iteration, trials, trial, result, info
+        self._note()
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
         """Tells of a new best."""

@@ -1,5 +1,7 @@
 """Progress a person can read: one live screen in a terminal, plain lines elsewhere."""
 
+import contextlib
+import io
 import sys
 import time
 from collections import Counter
@@ -7,14 +9,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import FrozenTrial, Trial
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from results.record import COMPLETE, DIVERGED, FAILED, PRUNED, state_of
 from tuning.run_folder import CONFIRMS, REASON
 from tuning.study import Study
+
+LAST = 20
+"""Trials that ended which the live screen shows, if there is room."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +78,21 @@ def _baseline_scores(study: Study) -> Mapping[int, float]:
 def show_progress(study: Study, title: str, console: Console | None = None, metric: str = "accuracy") -> Iterator[None]:
     """Shows a study's progress on stderr for as long as the context lasts; `metric` is the title of its scores."""
     console = console or Console(file=sys.stderr)
-    started = time.monotonic()
+    redraws = console.is_terminal and not console.is_dumb_terminal
+    try:
+        with _live_screen(study, title, metric, console) if redraws else _lines(study, title, console):
+            yield
+    finally:
+        study.on_change = lambda: None
+
+
+@contextmanager
+def _live_screen(study: Study, title: str, metric: str, console: Console) -> Iterator[None]:
+    """A screen of its own, redrawn as a whole: whatever a change of the window's size does to it is gone at once.
+
+    What is said meanwhile would be gone with it, so it follows after, below where the study stands then.
+    """
+    started, notes = time.monotonic(), io.StringIO()
     latest = [standing(study, 0.0)]
 
     def look() -> Standing:
@@ -79,69 +100,93 @@ def show_progress(study: Study, title: str, console: Console | None = None, metr
         return latest[0]
 
     def screen() -> RenderableType:
-        return _screen(latest[0], title, metric, time.monotonic() - started)
+        return _screen(latest[0], _heading(latest[0], title, time.monotonic() - started, notes), metric, console)
 
-    shown = 0
+    study.on_change = look
+    live = Live(
+        console=console,
+        get_renderable=screen,
+        refresh_per_second=2,
+        screen=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
+    try:
+        with live, contextlib.redirect_stderr(notes):
+            live.refresh()
+            yield
+    finally:
+        console.print(_heading(look(), title, time.monotonic() - started))
+        console.print(notes.getvalue(), end="", markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def _lines(study: Study, title: str, console: Console) -> Iterator[None]:
+    """A line for each trial that ends."""
+    started, shown = time.monotonic(), len(study.ended)
 
     def print_ended() -> None:
         nonlocal shown
+        elapsed = time.monotonic() - started
         for trial in study.ended[shown:]:
-            line = _line(trial, look(), time.monotonic() - started)
-            console.print(line, highlight=False, soft_wrap=True)
+            console.print(_line(trial, standing(study, elapsed), elapsed), highlight=False, soft_wrap=True)
         shown = len(study.ended)
 
-    try:
-        if console.is_terminal and not console.is_dumb_terminal:
-            study.on_change = look
-            with Live(console=console, get_renderable=screen, refresh_per_second=2, transient=True):
-                yield
-        else:
-            console.print(title, highlight=False)
-            study.on_change = print_ended
-            yield
-    finally:
-        study.on_change = lambda: None
+    console.print(title, highlight=False)
+    study.on_change = print_ended
+    yield
 
 
 def _line(trial: FrozenTrial, now: Standing, elapsed: float) -> str:
     """One ended trial, and where the search stands."""
     reason = trial.user_attrs.get(REASON) or "complete"
-    best = f"best {_percent(now.best.value)} (trial {now.best.number})" if now.best else "no best yet"
+    best = f"best {_percent(now.best.value)} ({_name(now.best, width=0)})" if now.best else "no best yet"
     return (
         f"{_clock(elapsed)}  {_name(trial)} {reason}: {_percent(_best_score(trial))} | {best}, "
         f"baseline {_percent(now.baseline)} | {_ended(now)}{_left(now.seconds_left)}"
     )
 
 
-def _screen(now: Standing, title: str, metric: str, elapsed: float) -> RenderableType:
-    """The live screen: counts, best against baseline, running trials, the last that ended."""
-    states = Counter(trial.state for trial in now.ended)
-    counts = (
-        f"{_clock(elapsed)}  {_ended(now)}: {states[TrialState.COMPLETE]} complete, "
-        f"{states[TrialState.PRUNED]} pruned, {states[TrialState.FAIL]} failed; {len(now.running)} running"
-        f"{_left(now.seconds_left)}"
-    )
-    best = f"best {_percent(now.best.value)} (trial {now.best.number})" if now.best else "no complete trial yet"
+def _heading(now: Standing, title: str, elapsed: float, notes: io.StringIO | None = None) -> Text:
+    """What is searched, how far it is, the best against the baseline, and the last thing that was said."""
+    states = Counter(map(state_of, now.ended))
+    counts = ", ".join(f"{states[state]} {state}" for state in (COMPLETE, PRUNED, DIVERGED, FAILED) if states[state])
+    best = f"best {_percent(now.best.value)} ({_name(now.best, width=0)})" if now.best else "no complete trial yet"
+    lines = [
+        f"{_clock(elapsed)}  {_ended(now)}{': ' if counts else ''}{counts}"
+        f"{f'; {len(now.running)} running' if now.running else ''}{_left(now.seconds_left)}",
+        f"{best}, baseline {_percent(now.baseline)}",
+        *(notes.getvalue().splitlines()[-1:] if notes else []),
+    ]
+    return Text("\n").join([Text(title, style="bold"), *map(Text, lines)])
+
+
+def _screen(now: Standing, heading: Text, metric: str, console: Console) -> RenderableType:
+    """The live screen: the heading, and as many as have room of the running trials and the last that ended."""
+    rows = [(name, "[bold]running[/]", str(epochs), _percent(score)) for name, epochs, score in now.running]
+    for trial in reversed(now.ended[-LAST:]):
+        reason = escape(trial.user_attrs.get(REASON) or COMPLETE)
+        rows.append((_name(trial), reason, str(len(trial.intermediate_values)), _percent(_best_score(trial))))
+    room = max(0, console.height - len(console.render_lines(heading)) - 1)
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
-    table.add_column("")
-    table.add_column("state")
-    table.add_column("epochs", justify="right")
-    table.add_column(metric, justify="right")
-    for name, epochs, score in now.running:
-        table.add_row(name, "[bold]running[/]", str(epochs), _percent(score))
-    for trial in reversed(now.ended[-6:]):
-        reason = trial.user_attrs.get(REASON) or "complete"
-        table.add_row(_name(trial), reason, str(len(trial.intermediate_values)), _percent(_best_score(trial)))
-    return Group(Text(title, style="bold"), Text(counts), Text(f"{best}, baseline {_percent(now.baseline)}"), table)
+    table.add_column("", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    table.add_column("epochs", justify="right", no_wrap=True)
+    table.add_column(metric, justify="right", no_wrap=True)
+    fitting = rows if len(rows) <= room else rows[: max(0, room - 1)]
+    for row in fitting:
+        table.add_row(*row)
+    hidden = len(now.running) - len(fitting)
+    return Group(heading, table, Text(f"… {hidden} more running") if hidden > 0 else Text("", end=""))
 
 
 def _ended(now: Standing) -> str:
     return f"{len(now.ended)}{'' if now.total is None else f' of {now.total}'} ended"
 
 
-def _name(trial: FrozenTrial | Trial) -> str:
+def _name(trial: FrozenTrial | Trial, width: int = 3) -> str:
     repeated = trial.user_attrs.get(CONFIRMS)
-    return f"trial {trial.number:>3}" if repeated is None else f"repeat of trial {repeated}"
+    return f"trial {trial.number:>{width}}" if repeated is None else f"repeat of trial {repeated}"
 
 
 def _best_score(trial: FrozenTrial) -> float | None:

@@ -8,12 +8,11 @@ from collections.abc import Callable, Iterator
 
 import ray
 
-from san_core.command_line import say
-
 SECONDS_BETWEEN = 1
 """How often is looked."""
 
-_SHOW_CURSOR = "\x1b[?25h"
+_NO_LIVE_SCREEN = "\x1b[?1049l\x1b[?25h"
+"""Tells a terminal to leave the live screen and to show the cursor."""
 
 
 @contextlib.contextmanager
@@ -32,7 +31,8 @@ def ray_watched(advice: str, on_death: Callable[[str], object] = str) -> Iterato
     def watch() -> None:
         while not over.wait(SECONDS_BETWEEN):
             if dead := _dead():
-                say(f"{_SHOW_CURSOR if sys.stderr.isatty() else ''}error: {dead}; {advice}")
+                screen = sys.__stderr__ or sys.stderr  # what is said goes elsewhere while the live screen is there
+                print(f"{_NO_LIVE_SCREEN if screen.isatty() else ''}error: {dead}; {advice}", file=screen, flush=True)
                 on_death(dead)
                 os._exit(2)
 

@@ -68,6 +68,11 @@ def refused(capsys: pytest.CaptureFixture[str]) -> str:
         (["--prior", "nothing"], "runs/nothing is not a run folder: it has no settings.json"),
         (["--run", "taken/run"], "run folder taken/run exists already"),
         (["--run", "file/run"], "is not a folder that can be written"),
+        (["--track", "excel"], "argument --track: invalid choice: 'excel' (choose from "),
+        (
+            ["--notify", "ftp://me:pw@host"],
+            "argument --notify: must be a URL such as https://HOST/PATH, without spaces; ",
+        ),
         (["--nonsense"], "unrecognized arguments: --nonsense"),
         (["--tri", "3"], "unrecognized arguments: --tri 3"),
     ],
@@ -88,6 +93,22 @@ def test_the_search_refuses(
     assert exit_info.value.code == 2
     assert message in refused(capsys)
     assert sorted(empty_folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize("tracker", ["mlflow", "wandb"])
+def test_a_tracker_that_is_not_installed_is_refused(
+    tracker: str, empty_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (empty_folder / tracker).mkdir()  # what a tracker left behind is no package
+    monkeypatch.setattr(sys, "path", [str(empty_folder)])
+    monkeypatch.delitem(sys.modules, tracker, raising=False)
+    monkeypatch.setattr(sys, "argv", ["search", "--track", tracker])
+    with pytest.raises(SystemExit, match="2"):
+        run_command(search.main)
+    assert refused(capsys) == (
+        f"error: --track {tracker} needs a package that is not installed; first: pip install '.[{tracker}]'"
+    )
+    assert list(empty_folder.iterdir()) == [empty_folder / tracker]
 
 
 def test_a_fraction_of_a_gpu_that_is_not_there_is_refused(

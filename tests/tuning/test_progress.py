@@ -1,10 +1,12 @@
 import io
+import time
 from collections.abc import Callable
 
 import pytest
 from rich.console import Console
 from studies import ask, searching
 
+from san_core.command_line import say
 from tuning.progress import show_progress, standing
 from tuning.run_folder import RunFolder
 from tuning.study import Epoch, Study
@@ -64,23 +66,82 @@ def test_in_a_terminal_that_cannot_redraw_every_ended_trial_is_one_line(
     assert "trial   0 complete: 60.00%" in out.getvalue()
 
 
+class Terminal(io.StringIO):
+    """What a terminal that can redraw was sent."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, width: int = 100, height: int = 30) -> None:
+        super().__init__()
+        monkeypatch.setenv("TERM", "xterm")
+        self.console = Console(file=self, force_terminal=True, width=width, height=height, color_system=None)
+
+    def frame_with(self, text: str) -> list[str]:
+        """The lines of the next frame, which is to hold a text."""
+        begin, until = len(self.getvalue()), time.monotonic() + 30
+        while time.monotonic() < until:
+            frames = self.getvalue()[begin:].split("\x1b[H")[1:-1]  # the last may not be whole
+            for frame in frames:
+                if text in frame:
+                    return [line.rstrip() for line in frame.splitlines()]
+            time.sleep(0.05)
+        pytest.fail(f"{text!r} is not in {self.getvalue()!r}")
+
+    def left(self) -> str:
+        """What stays when the screen is gone."""
+        return self.getvalue().rpartition("\x1b[?1049l")[2]
+
+
 def test_in_a_terminal_one_screen_shows_all(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TERM", "xterm")
-    out = io.StringIO()
-    with show_progress(study, "searching", Console(file=out, force_terminal=True, width=100, height=30)):
+    terminal = Terminal(monkeypatch)
+    with show_progress(study, "searching", terminal.console, metric="WUPS@0.9"):
         end_trial(study, [0.5, 0.6])
         ask(study)
-    text = out.getvalue()
-    assert "1 of 4 ended: 1 complete, 0 pruned, 0 failed; 1 running" in text
-    assert "best 60.00% (trial 0), baseline 60.00%" in text
-    assert "accuracy" in text
+        frame = terminal.frame_with("1 running")
+    assert frame[0] == "searching"
+    assert "1 of 4 ended: 1 complete; 1 running" in frame[1]
+    assert frame[2] == "best 60.00% (trial 0), baseline 60.00%"
+    assert frame[3].split() == ["state", "epochs", "WUPS@0.9"]
+    assert frame[4].split() == ["trial", "1", "running", "0", "–"]
+    assert frame[5].split() == ["trial", "0", "complete", "2", "60.00%"]
 
 
-def test_the_screen_calls_the_score_by_its_metric(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TERM", "xterm")
-    out = io.StringIO()
-    console = Console(file=out, force_terminal=True, width=100, height=30)
-    with show_progress(study, "searching", console, metric="WUPS@0.9"):
+def test_when_the_screen_is_gone_the_standing_and_what_was_said_are_left(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = Terminal(monkeypatch, width=60)
+    warning = "warning: [the tracker] " + "is out of reach " * 4
+    with show_progress(study, "searching", terminal.console):
         end_trial(study, [0.5, 0.6])
-    assert "WUPS@0.9" in out.getvalue()
-    assert "accuracy" not in out.getvalue()
+        say(warning)
+        assert "warning: [the tracker]" in "".join(terminal.frame_with("warning:"))
+    lines = terminal.left().splitlines()
+    assert lines[0] == "searching"
+    assert lines[1:] == [lines[1], "best 60.00% (trial 0), baseline 60.00%", warning]
+    assert "1 of 4 ended: 1 complete, about" in lines[1]
+
+
+def test_a_diverged_trial_is_counted_as_one_and_is_never_the_best(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = Terminal(monkeypatch)
+    with show_progress(study, "searching", terminal.console):
+        number = ask(study).trial.number
+        study.report(number, Epoch(1, 0.5, 1.0, diverged="the loss is nan"))
+        study.finish(number)
+        frame = terminal.frame_with("1 diverged")
+    assert "1 of 4 ended: 1 diverged" in frame[1]
+    assert "complete," not in frame[1]
+    assert frame[2].startswith("no complete trial yet")
+
+
+def test_what_does_not_fit_the_screen_is_left_out_and_counted(
+    make_run: Callable[..., RunFolder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = searching(make_run(fixed={"epochs": 2}), trials=20)
+    terminal = Terminal(monkeypatch, width=60, height=8)
+    with show_progress(study, "searching " + "words " * 12, terminal.console):
+        for _ in range(9):
+            ask(study)
+        frame = terminal.frame_with("more running")
+    assert len(frame) == 8
+    assert [line.split()[:2] for line in frame[5:7]] == [["trial", "0"], ["trial", "1"]]
+    assert frame[7] == "… 7 more running"

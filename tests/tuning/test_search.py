@@ -14,6 +14,7 @@ import pytest
 import torch
 from commands import SMALL, Project, announced_dashboard
 from optuna.trial import TrialState
+from test_tracking import TensorBoard
 
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
@@ -40,7 +41,7 @@ class Search:
 
 @pytest.fixture(scope="module")
 def search(project: Project) -> Search:
-    process = project.start("tuning.search", "--run", "small", "--trials", "4", *SMALL)
+    process = project.start("tuning.search", "--run", "small", "--trials", "4", "--track", "tensorboard", *SMALL)
     assert process.stderr is not None
     seen: list[str] = []
     address = announced_dashboard(process, seen)
@@ -75,6 +76,16 @@ def test_the_confirmation_repeats_under_two_fresh_seeds(search: Search) -> None:
     assert all(trial.state == TrialState.COMPLETE for trial in again)
     assert all(set(trial.intermediate_values) == {1, 2} for trial in again)
     assert len({trial.user_attrs[SEED] for trial in again}) == 2
+
+
+def test_every_epoch_is_tracked_once_under_the_name_of_its_trial(search: Search) -> None:
+    for study in ("search", "confirmation"):
+        for trial in search.run.study(study).trials:
+            written = TensorBoard(search.run.tracking / "tensorboard" / f"{study}-{trial.number:04d}")
+            scores = {epoch: pytest.approx(score, abs=1e-4) for epoch, score in trial.intermediate_values.items()}
+            assert dict(written.points["accuracy"]) == scores
+            assert len(written.points["loss"]) == len(written.points["examples_per_second"]) == len(scores)
+            assert written.hyperparameters["learning_rate"] == trial.params["learning_rate"]
 
 
 def test_the_dashboard_shows_trials_by_number_and_parameters(search: Search) -> None:
