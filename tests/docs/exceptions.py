@@ -3,6 +3,7 @@
 NOT_RUN = {
     "git clone ADDRESS san-tuner": "the address is the reader's",
     "cd san-tuner": "the sandbox is where it leads",
+    "make search": "it installs, from the network; the tutorial's search runs here in its place",
     "make test": "it is what runs this",
     ".venv/bin/ray start --head": "it outlives whoever starts it; a cluster of one node stands in its place",
     ".venv/bin/ray stop": "it would end every Ray of this machine",
