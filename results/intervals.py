@@ -68,6 +68,14 @@ def mean_interval(sample: Sample) -> Interval:
     return Interval(sample.mean, _quantile(sample.count - 1) * sample.deviation / math.sqrt(sample.count))
 
 
+def score_bounds(sample: Sample) -> tuple[float, float]:
+    """Both ends of `mean_interval`, cut to what a mean of scores can be, [0, 1]; NaN where they are not known."""
+    interval = mean_interval(sample)
+    if math.isnan(interval.half):
+        return math.nan, math.nan
+    return max(0.0, interval.low), min(1.0, interval.high)
+
+
 def difference_interval(first: Sample, second: Sample) -> Interval:
     """Student's interval of the first mean less the second, with the pooled deviation of both.
 

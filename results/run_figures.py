@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from results import plots
 from results.drawing import COLORS, MARKS, Plot, finish
-from results.intervals import Sample, mean_interval
+from results.intervals import Sample, score_bounds
 from results.plots import SO_FAR
 from results.record import PRUNED, Record
 from results.tables import BEST, CONFIG, SCORE, TRIAL
@@ -20,13 +20,17 @@ def seeds_plot(record: Record) -> go.Figure:
     table = plots.seeds(record)
     groups = {number: group[SCORE].tolist() for number, group in table.groupby(TRIAL, sort=False)}
     names = [_seeds_name(table, number) for number in groups]
-    means = [mean_interval(Sample.of(scores)) for scores in groups.values()]
+    samples = [Sample.of(scores) for scores in groups.values()]
+    bounds = [(s.mean, s.mean) if math.isnan(s.deviation) else score_bounds(s) for s in samples]
     figure = go.Figure(
         [
             go.Scatter(
-                x=[interval.middle for interval in means],
+                x=[sample.mean for sample in samples],
                 y=names,
-                error_x={"array": [0 if math.isnan(interval.half) else interval.half for interval in means]},
+                error_x={
+                    "array": [high - sample.mean for sample, (_, high) in zip(samples, bounds, strict=True)],
+                    "arrayminus": [sample.mean - low for sample, (low, _) in zip(samples, bounds, strict=True)],
+                },
                 mode="markers",
                 marker={"size": 11, "color": MARKS[BEST][2], "symbol": "diamond"},
                 name="mean, 95 % interval",

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from results.intervals import Sample, mean_interval
+from results.intervals import Sample, score_bounds
 from results.record import COMPLETE, Source, read
 from results.tables import (
     CONFIG,
@@ -55,8 +55,7 @@ def seed_table(run: Source) -> pd.DataFrame:
             SEEDS: sample.count,
             MEAN: sample.mean,
             DEVIATION: sample.deviation,
-            LOW: mean_interval(sample).low,
-            HIGH: mean_interval(sample).high,
+            **dict(zip((LOW, HIGH), score_bounds(sample), strict=True)),
         }
         for number, sample in samples.items()
     ]

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from results.intervals import Sample, difference_interval, mean_interval, pooled_deviation
+from results.intervals import Sample, difference_interval, mean_interval, pooled_deviation, score_bounds
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,9 @@ def test_a_differences_interval_pools_the_deviations() -> None:
 def test_samples_without_a_deviation_do_not_count() -> None:
     assert pooled_deviation(Sample.of([0.5, 0.6, 0.7]), Sample.of([0.9])) == pytest.approx(0.1)
     assert math.isnan(pooled_deviation(Sample.of([0.9])))
+
+
+def test_an_interval_of_scores_ends_where_scores_do() -> None:
+    assert score_bounds(Sample.of([0.97, 0.99])) == (pytest.approx(0.98 - 12.7062 * 0.01), 1.0)
+    assert score_bounds(Sample.of([0.01, 0.03]))[0] == 0.0
+    assert all(math.isnan(end) for end in score_bounds(Sample.of([0.5])))

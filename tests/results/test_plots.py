@@ -139,10 +139,12 @@ def test_every_repeated_trial_has_an_interval(make_run: MakeRun) -> None:
     assert table["seeds"].tolist() == [2, 2, 1]
     assert table["mean"].tolist() == pytest.approx([0.71, 0.55, 0.3])
     # t of 1 degree of freedom 12.7062, times deviation over sqrt(2): 0.01 and 0.05
-    assert table["high"].tolist()[:2] == pytest.approx([0.71 + 0.127062, 0.55 + 0.635310], rel=1e-4)
+    assert table["high"].tolist()[:2] == pytest.approx([0.71 + 0.127062, 1.0], rel=1e-4)
     assert math.isnan(table["low"].iloc[2])
     means, single = seeds_plot(record).data
     assert list(means.y) == ["trial 2 (best)", "trial 0 (baseline)", "trial 1"]
+    assert list(means.error_x.array) == pytest.approx([0.127062, 0.45, 0.0], rel=1e-4)
+    assert list(means.error_x.arrayminus) == pytest.approx([0.127062, 0.55, 0.0], rel=1e-4)
     assert list(single.x) == pytest.approx([0.70, 0.72, 0.5, 0.6, 0.3])
 
 
