@@ -51,6 +51,11 @@ def inbox() -> Iterator[Inbox]:
             self.send_header("Location", inbox.url("/elsewhere"))
             self.end_headers()
 
+        def do_GET(self) -> None:  # noqa: N802 - the library's name
+            inbox.posts.append((self.path, dict(self.headers), b""))
+            self.send_response(200)
+            self.end_headers()
+
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
             pass
 
@@ -177,7 +182,6 @@ def test_a_dead_server_is_one_warning_without_the_url(
 def test_a_slow_server_holds_up_nothing(
     inbox: Inbox, run: RunFolder, study: Study, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(notify, "TIMEOUT", 0.5)
     monkeypatch.setattr(notify, "PATIENCE", 1.0)
     inbox.seconds = 3.0
     started = time.monotonic()
@@ -188,6 +192,22 @@ def test_a_slow_server_holds_up_nothing(
         told = time.monotonic() - started
         notifier.tell_end(0)
     assert time.monotonic() - started - told < 2.5
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_what_a_slow_server_does_not_answer_is_given_up_and_the_next_is_posted(
+    inbox: Inbox, run: RunFolder, study: Study, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(notify, "TIMEOUT", 0.2)
+    inbox.seconds = 4.0
+    started = time.monotonic()
+    with Notifier(inbox.url(), run) as notifier:
+        callbacks = notifier.watch(study)
+        for i in range(2):
+            end_trial(study, i / 10, callbacks)
+        notifier.tell_end(0)
+    assert time.monotonic() - started < 3.5
+    assert [event["event"] for event in inbox.events] == ["best", "best", "end"]
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
