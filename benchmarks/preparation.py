@@ -1,8 +1,8 @@
 """`python -m benchmarks.preparation`: encoding images, against the loop that one would first write.
 
-That loop decodes with Pillow in the thread that encodes, in float32, batch by batch (or one by one, whichever is
-faster at the size). Both go through the same files, with as many torch threads; this project decodes in further
-threads beside. They take turns, a process each, which builds its encoder once.
+That loop decodes with Pillow and encodes in float32, one after the other, by ones or by batches, whichever is faster at
+the size: in one thread, or with torch's threads on all cores. This project uses all cores. All go through the same
+files and take turns, a process each, which builds its encoder once.
 """
 
 import argparse
@@ -70,8 +70,12 @@ def fast(paths: Sequence[Path], size: int) -> Tensor:
         return torch.from_numpy(np.load(Path(folder) / FEATURES)).view(torch.bfloat16).float()
 
 
-def _plain_task(paths: Sequence[Path], size: int, batch: int) -> Callable[[], object]:
-    return partial(plain, paths, size, batch)
+def _plain_task(paths: Sequence[Path], size: int, batch: int, threads: int) -> Callable[[], object]:
+    def run() -> None:
+        torch.set_num_threads(threads)
+        plain(paths, size, batch)
+
+    return run
 
 
 def _fast_task(paths: Sequence[Path], size: int) -> Callable[[], object]:
@@ -80,18 +84,20 @@ def _fast_task(paths: Sequence[Path], size: int) -> Callable[[], object]:
 
 
 def compare(paths: Sequence[Path], size: int, *, threads: int, rounds: int) -> dict[str, Any]:
-    """Images per second of both, and how far their features are apart."""
-    tasks: list[Task] = [partial(_plain_task, paths, size, batch) for batch in BATCHES]
-    with racers([*tasks, partial(_fast_task, paths, size)]) as running:
-        *loops, ours = take_turns(running, threads=threads, rounds=rounds)
-    batch, slow = min(zip(BATCHES, loops, strict=True), key=lambda pair: statistics.median(pair[1]))
+    """Images per second of all, and how far the features are apart."""
+    loops: list[Task] = [partial(_plain_task, paths, size, batch, count) for count in (1, threads) for batch in BATCHES]
+    with racers([*loops, partial(_fast_task, paths, size)]) as running:
+        *slow, ours = take_turns(running, threads=threads, rounds=rounds)
+    one, every = (min(pair, key=statistics.median) for pair in (slow[: len(BATCHES)], slow[len(BATCHES) :]))
     return {
         "size": size,
+        "images": len(paths),
         "threads": threads,
-        "plain batch": batch,
-        "plain": len(paths) / statistics.median(slow),
+        "plain, one thread": len(paths) / statistics.median(one),
+        "plain, all threads": len(paths) / statistics.median(every),
         "fast": len(paths) / statistics.median(ours),
-        "ratio": median_ratio(slow, ours),
+        "ratio to one thread": median_ratio(one, ours),
+        "ratio to all threads": median_ratio(every, ours),
         "difference": difference(plain(paths[:8], size, 1), fast(paths[:8], size)),
     }
 
@@ -115,11 +121,12 @@ def pictures(folder: Path | None, count: int) -> list[Path]:
     return found[:count]
 
 
-def _table(name: str, rows: Sequence[dict[str, Any]]) -> Table:
-    table = Table("pixels", "threads", "plain images/s", "(batch)", "images/s", "ratio", "difference", title=name)
+def _table(rows: Sequence[dict[str, Any]]) -> Table:
+    table = Table(*rows[0], title=f"Encoding with {ENCODER}: images/s, ratios of rounds, distance of the features")
     for row in rows:
-        speeds = f"{row['plain']:.1f}", str(row["plain batch"]), f"{row['fast']:.1f}", f"{row['ratio']:.1f}"
-        table.add_row(str(row["size"]), str(row["threads"]), *speeds, f"{row['difference']:.2%}")
+        counts = (str(row[name]) for name in ("size", "images", "threads"))
+        figures = (f"{value:.1f}" for value in list(row.values())[3:-1])
+        table.add_row(*counts, *figures, f"{row['difference']:.2%}")
     return table
 
 
@@ -129,16 +136,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add = parser.add_argument
     add("--images", type=Path, help="folder of images (default: easy-VQA's, of 64 pixels)")
     add("--sizes", type=int, nargs="+", default=[64, 128, 224, 448], help="in pixels (default: 64 128 224 448)")
-    add("--count", type=int, default=48, help="images at 448 pixels; more of smaller ones (default: 48)")
-    add("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of torch (default: the cores)")
+    add("--count", type=int, default=24, help="images at 448 pixels; more of smaller ones (default: 24)")
+    add("--threads", type=int, default=len(os.sched_getaffinity(0)), help="all: of torch (default: the cores)")
     add("--rounds", type=int, default=3, help="turns of each (default: 3)")
     add_output_options(parser)
     options = parser.parse_args(arguments)
     rows = []
     for size in options.sizes:
-        paths = pictures(options.images, min(1000, max(1, round(options.count * (448 / size) ** 2))))
+        paths = pictures(options.images, min(600, max(1, round(options.count * (448 / size) ** 2))))
         rows.append(compare(paths, size, threads=options.threads, rounds=options.rounds))
-    hand_over(options, rows, [_table(f"Encoding with {ENCODER}", rows)])
+    hand_over(options, rows, [_table(rows)])
     return 0
 
 

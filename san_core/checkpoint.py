@@ -19,6 +19,7 @@ from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
 from san_core.files import is_file
 from san_core.hardware import autocast, best_device
+from san_core.models.folding import folded
 from san_core.models.image_encoder import build_image_encoder, layer_of
 from san_core.models.san import SAN, build_san
 from san_core.text import PADDING, Vocabulary
@@ -217,6 +218,8 @@ def load_model(folder: Path) -> TrainedModel:
             raise InputError(f"model folder {folder} has format {description['format']}, accepted: {FORMAT}")
         network = _rebuild(description)
         network.load_state_dict(load_file(folder / WEIGHTS))
+        if network.image_encoder is not None:
+            network.image_encoder = folded(network.image_encoder)  # as pictures were prepared
         return TrainedModel(network.to(best_device()), description)
     except InputError:
         raise

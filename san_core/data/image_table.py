@@ -33,6 +33,7 @@ from san_core.data.prepared import FEATURES, PIXELS
 from san_core.data.problems import Problem, Problems
 from san_core.errors import InputError
 from san_core.hardware import autocast, best_device
+from san_core.models.folding import folded
 from san_core.models.image_encoder import ImageEncoder, build_image_encoder, layer_of
 
 MOST_UNREADABLE = 0.01
@@ -75,7 +76,8 @@ def write_images(images: Mapping[str, Path], inputs: Mapping[str, Any], folder: 
         table = _Table(folder / PIXELS, len(images), (size, size, 3), np.dtype(np.uint8))
         _fill(table, images, size, lambda pixels: pixels, problems)
         return
-    encoder = build_image_encoder(inputs["encoder"], layer=inputs["layer"], grid=inputs["grid"]).to(best_device())
+    encoder = build_image_encoder(inputs["encoder"], layer=inputs["layer"], grid=inputs["grid"])
+    encoder = folded(encoder).to(best_device())
     shape = (inputs["grid"] ** 2, layer_of(inputs["encoder"], inputs["layer"]).channels)
     # NumPy has no bfloat16: the file holds its bits as 16-bit integers.
     table = _Table(folder / FEATURES, len(images), shape, np.dtype(np.int16))

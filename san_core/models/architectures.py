@@ -80,6 +80,7 @@ class _EfficientNetLayers(nn.Module):
         # the sizes Lite1 and Lite2 come with, 240 and 260, do not.
         self.net = EfficientNet.from_name(name, image_size=224)
         del self.net._fc  # the ImageNet classifier
+        _pad_within_convolutions(self.net)
         halving = [place for place, block in enumerate(self.net._blocks) if block._depthwise_conv.stride[0] == 2]
         end = {"reduction_3": halving[2], "reduction_4": halving[3]}.get(layer)
         self.net._blocks = self.net._blocks[:end]
@@ -93,6 +94,14 @@ class _EfficientNetLayers(nn.Module):
         for block in net._blocks:
             feature_map = block(feature_map)
         return net._swish(net._bn1(net._conv_head(feature_map))) if self.has_head else feature_map
+
+
+def _pad_within_convolutions(network: nn.Module) -> None:
+    """Lets convolutions that are padded alike on all sides do it themselves: the package copies the picture for it."""
+    for module in network.modules():
+        padding = getattr(module, "static_padding", None)
+        if isinstance(module, nn.Conv2d) and isinstance(padding, nn.ZeroPad2d) and len(set(padding.padding)) == 1:
+            module.padding, module.static_padding = padding.padding[:2], nn.Identity()
 
 
 def _load_efficientnet_lite(number: int) -> Weights:

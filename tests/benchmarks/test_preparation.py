@@ -47,5 +47,6 @@ def test_sizes_are_rows(folder: Path, capsys: pytest.CaptureFixture[str]) -> Non
     )
     (row,) = json.loads(capsys.readouterr().out)
     assert row["size"] == 64
-    assert min(row["plain"], row["fast"], row["ratio"]) > 0
+    assert (row["images"], row["threads"]) == (3, 1)
+    assert min(row["fast"], row["plain, one thread"], row["ratio to all threads"]) > 0
     assert row["difference"] < 0.1
