@@ -136,14 +136,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add = parser.add_argument
     add("--images", type=Path, help="folder of images (default: easy-VQA's, of 64 pixels)")
     add("--sizes", type=int, nargs="+", default=[64, 128, 224, 448], help="in pixels (default: 64 128 224 448)")
-    add("--count", type=int, default=48, help="images at 448 pixels; more of smaller ones (default: 48)")
+    add("--count", type=int, default=24, help="images at 448 pixels; more of smaller ones (default: 24)")
     add("--threads", type=int, default=len(os.sched_getaffinity(0)), help="all: of torch (default: the cores)")
     add("--rounds", type=int, default=3, help="turns of each (default: 3)")
     add_output_options(parser)
     options = parser.parse_args(arguments)
     rows = []
     for size in options.sizes:
-        paths = pictures(options.images, min(1000, max(1, round(options.count * (448 / size) ** 2))))
+        paths = pictures(options.images, min(600, max(1, round(options.count * (448 / size) ** 2))))
         rows.append(compare(paths, size, threads=options.threads, rounds=options.rounds))
     hand_over(options, rows, [_table(rows)])
     return 0
