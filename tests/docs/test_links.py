@@ -13,7 +13,7 @@ OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 MODULE = re.compile(r"python -m (?P<module>(?:benchmarks|results|san_core|tuning)[\w.]*)")
 
 CODE = ("benchmarks", "results", "san_core", "tuning")
-ELSEWHERE = {"--head", "--help"}
+ELSEWHERE = {"--head", "--help", "--logdir", "--backend-store-uri"}
 """Options of other programs, or of all."""
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())

@@ -80,7 +80,7 @@ def announced_dashboard(process: subprocess.Popen[str], seen: list[str]) -> str:
 
 @dataclass
 class LiveSearch:
-    """A search that runs as long as the tests do, its trials one after the other.
+    """A search that runs as long as a module's tests do, its trials one after the other.
 
     Attributes:
         project: it was started in; the run is called `live`.

@@ -26,7 +26,7 @@ def make_run(tmp_path: Path) -> Callable[..., RunFolder]:
     return make
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def live_search(tmp_path_factory: pytest.TempPathFactory, tiny_data: PreparedData) -> Iterator[LiveSearch]:
     """Trials of 12 epochs, of a second or more each; trial 0 is the baseline."""
     ray = tempfile.mkdtemp()  # of its own, so that no other search is taken for it; sockets want a short name

@@ -19,6 +19,7 @@ from commands import LiveSearch
 from san_core.training import EpochResult
 from tuning import gauges, monitoring
 from tuning.gauges import GAUGES, TAGS
+from tuning.run_folder import RunFolder
 
 MONITORING = Path(__file__).parents[2] / "docs" / "monitoring"
 PROMETHEUS = shutil.which("prometheus")
@@ -143,16 +144,18 @@ def prometheus(live_search: LiveSearch, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.mark.slow
-def test_prometheus_shows_running_trials_and_no_ended_ones(prometheus: Prometheus) -> None:
-    first = 'ray_san_trial_accuracy{run="live", study="search", trial="0"}'
-    found = _wait(lambda: _asked(prometheus, first))
-    assert len(found) == 1
-    assert 0 <= float(found[0]["value"][1]) <= 1
-    assert found[0]["metric"]["parameters"] == "learning_rate=0.0004, momentum=0.9, dropout=0.5, embedding_size=1000"
+def test_prometheus_shows_running_trials_and_no_ended_ones(prometheus: Prometheus, live_search: LiveSearch) -> None:
+    running = 'ray_san_trial_accuracy{run="live", study="search"}'
+    found = _wait(lambda: _asked(prometheus, running))[0]
+    assert 0 <= float(found["value"][1]) <= 1
+    number = found["metric"]["trial"]
+    params = RunFolder(live_search.project.folder / "runs" / "live").study().trials[int(number)].params
+    assert f"learning_rate={params['learning_rate']:.3g}" in found["metric"]["parameters"].split(", ")
     for query in _queries():
-        assert prometheus.ask(query), query
+        _wait(lambda query=query: prometheus.ask(query), seconds=60)
 
-    _wait(lambda: _asked(prometheus, 'ray_san_trial_epoch{trial!="0"}') and not prometheus.ask(first))
+    this, others = (f'ray_san_trial_epoch{{run="live", trial{sign}"{number}"}}' for sign in ("=", "!="))
+    _wait(lambda: prometheus.ask(others) and not prometheus.ask(this))
 
 
 def _asked(prometheus: Prometheus, query: str) -> list[dict[str, Any]]:
