@@ -19,11 +19,11 @@ from typing import Any
 import psutil
 from rich.table import Table
 
+from benchmarks.data import EASY_VQA, open_data
 from benchmarks.output import add_output_options, hand_over
 from benchmarks.rivals.here import workers
 from san_core.command_line import run_command
 from san_core.config import TrainingConfig
-from san_core.data.prepare import prepare
 from san_core.data.prepared import FEATURES, PreparedData
 from search_spaces import load
 
@@ -144,9 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measures private memory of trials that run at once, and how much of the prepared features they share."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description=main.__doc__)
     add = parser.add_argument
-    add(
-        "--data", type=Path, default=Path("data/easy-vqa"), help="prepared data (default: %(default)s, made if missing)"
-    )
+    add("--data", type=Path, default=EASY_VQA, help="prepared data (default: %(default)s, made if missing)")
     add("--trials", type=int, nargs="+", default=[1, 2, 4], help="at once (default: 1 2 4)")
     add("--epochs", type=int, default=2, help="of each trial (default: 2)")
     add("--folder", type=Path, help=argparse.SUPPRESS)
@@ -157,8 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         found = run_trials_at_once(data, options.trials[0], options.epochs, options.folder)
         (options.folder / "held.json").write_text(json.dumps(asdict(found)))
         return 0
-    if options.data.name == "easy-vqa":
-        prepare("easy-vqa", options.data)
+    open_data(options.data)
     file = (options.data / FEATURES).stat().st_size
     by_trials = {trials: measured(options.data, trials, options.epochs) for trials in sorted(options.trials)}
     rows = rows_of(by_trials, file)

@@ -20,12 +20,11 @@ import psutil
 from rich.table import Table
 
 from benchmarks.curves import Search, common_score, summary
+from benchmarks.data import EASY_VQA, open_data
 from benchmarks.output import add_output_options, hand_over
 from benchmarks.rivals.task import SLOTS, Task
 from san_core.command_line import run_command, say
 from san_core.config import TrainingConfig
-from san_core.data.prepare import prepare
-from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
 
 OURS = "here"
@@ -52,7 +51,6 @@ MEASURES = {
 }
 """Rows of the tables: figures of `benchmarks.curves.summary`, and how they are printed."""
 
-DATA = Path("data/easy-vqa")
 ROOT = Path(__file__).parents[1]
 
 
@@ -131,13 +129,9 @@ def kept(log: Path, expected: dict[str, Any]) -> bool:
     return True
 
 
-def _open(folder: Path) -> PreparedData:
-    return prepare("easy-vqa", folder) if folder.name == "easy-vqa" else PreparedData.open(folder)
-
-
 def _search_all(options: argparse.Namespace, folder: Path, systems: Sequence[str]) -> dict[str, list[Search]]:
     """The searches on one data set, run now or kept from before, by system in the order of the seeds."""
-    data = _open(folder)
+    data = open_data(folder)
     epochs = options.epochs or TrainingConfig.from_dict(data.training_defaults).epochs
     logs = options.logs / folder.resolve().name
     logs.mkdir(parents=True, exist_ok=True)
@@ -187,7 +181,13 @@ def _show(value: float | None, form: str) -> str:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.searches", description=main.__doc__)
     add = parser.add_argument
-    add("--data", type=Path, nargs="+", default=[DATA], help=f"prepared data sets (default: {DATA}, made if missing)")
+    add(
+        "--data",
+        type=Path,
+        nargs="+",
+        default=[EASY_VQA],
+        help=f"prepared data sets (default: {EASY_VQA}, made if missing)",
+    )
     add("--space", default="san", help="search space (default: san)")
     add("--seeds", type=int, default=3, help="searches of each system on each data set (default: 3)")
     add("--seconds", type=float, default=900, help="that a search may take (default: 900)")

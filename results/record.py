@@ -52,7 +52,7 @@ class Record:
     @property
     def name(self) -> str:
         """The run's name."""
-        return self.folder.path.resolve().name
+        return self.folder.name
 
     @property
     def baseline_trial(self) -> int | None:

@@ -9,6 +9,9 @@ from typing import NoReturn
 
 from san_core.errors import InputError
 
+INTERRUPTED = 130
+"""Exit code of a command that Ctrl-C ended."""
+
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
     """Help that names each option's default, where there is one to name and the text does not."""
@@ -50,7 +53,7 @@ def run_command(main: Callable[[], int | None]) -> NoReturn:
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
 
 
 def say(text: str) -> None:

@@ -44,6 +44,10 @@ class EpochResult:
     seconds: float
     diverged: str = ""
 
+    def per_second(self, examples: int) -> float:
+        """Speed of a pass over so many questions, scoring included."""
+        return examples / max(self.seconds, 1e-9)
+
 
 Report = Callable[[EpochResult], bool]
 """Told every epoch's result; returns whether to go on."""

@@ -197,7 +197,7 @@ def run_trials(
     loan = Loan(
         study,
         slots=limits.slots,
-        common={SHARED: shared, CHECKPOINTS: place, NAMES: (run.path.name, name)},
+        common={SHARED: shared, CHECKPOINTS: place, NAMES: (run.name, name)},
         on_end=tidy,
         max_failures=limits.max_failures,
     )

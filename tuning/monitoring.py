@@ -53,7 +53,7 @@ class Monitor:
             result: of the epoch.
             examples: questions it trained on.
         """
-        accuracy, rate = result.score or 0.0, examples / max(result.seconds, 1e-9)
+        accuracy, rate = result.score or 0.0, result.per_second(examples)
         values = {
             "san_trial_accuracy": accuracy,
             "san_trial_loss": result.loss,

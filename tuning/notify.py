@@ -19,6 +19,7 @@ from ray.tune import Callback
 from ray.tune.experiment import Trial
 from setproctitle import setproctitle
 
+from san_core import command_line
 from tuning.background import Background
 from tuning.progress import baseline_score
 from tuning.run_folder import RunFolder
@@ -27,7 +28,7 @@ from tuning.study import Study
 BEST, END, FAILED, INTERRUPTED = "best", "end", "failed", "interrupted"
 """What is told of: a new best trial, and how the search came to its end."""
 
-ENDS = {0: END, 1: FAILED, 130: INTERRUPTED}
+ENDS = {0: END, 1: FAILED, command_line.INTERRUPTED: INTERRUPTED}
 """How a search ended, by exit code."""
 
 TIMEOUT = 5.0

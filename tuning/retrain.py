@@ -74,7 +74,7 @@ def retrain(
         jobs = plan_jobs(run, name, source, seeds)
         for reason in usable_metrics(data)[1]:
             say(reason)
-        with folder_when_whole(folder, owner=run.path.resolve().name) as partial:
+        with folder_when_whole(folder, owner=run.name) as partial:
             note = (lambda: note_tested(run, folder)) if split == "test" else (lambda: None)
             outcomes = run_jobs(jobs, data, run, partial, before_testing=note)
             table = complete_folder(partial, outcomes, Card(run, data, folder, jobs, trial is not None, before))

@@ -95,6 +95,11 @@ class RunFolder:
         self.retrained = path / "retrained"
         self.tracking = path / "tracking"
 
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return self.path.resolve().name
+
     @staticmethod
     def locate(name: str | None, data: str) -> Path:
         """Where a run called `name` lies: under runs/, or where a name with a slash says.

@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial
 
 from results import summary
 from results.report import write
-from san_core.command_line import run_command, say
+from san_core.command_line import INTERRUPTED, run_command, say
 from san_core.data.prepared import PreparedData
 from tuning.arguments import Checked, as_arguments
 from tuning.confirm import confirm, run_study
@@ -27,9 +27,6 @@ from tuning.options import parse_options, search_parser
 from tuning.plan import Plan, new_plan, resumed_plan
 from tuning.run_folder import SEED, RunFolder, write_json
 from tuning.study import Study, best_trial
-
-INTERRUPTED = 130
-"""Exit code of a search that Ctrl-C ended."""
 
 
 def search(**options: object) -> RunFolder:

@@ -89,7 +89,7 @@ class SANWorker(tune.Trainable):
         if self._trial_monitor:
             self._trial_monitor.epoch_ended(result, training.examples)
         epoch = Epoch(result.epoch, result.score or 0.0, training.seconds, result.diverged, self._where)
-        return {EPOCH: epoch, LOSS: result.loss, EXAMPLES_PER_SECOND: training.examples / result.seconds}
+        return {EPOCH: epoch, LOSS: result.loss, EXAMPLES_PER_SECOND: result.per_second(training.examples)}
 
     def cleanup(self) -> None:
         """Shows the last trial no more, and lets go of its memory before the next trial takes its own."""

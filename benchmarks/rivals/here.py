@@ -21,7 +21,7 @@ def search(task: Task) -> None:
         task.note(trial=number, epoch=epoch.number, score=epoch.score, seconds=epoch.seconds)
         return report(self, number, epoch)
 
-    Study.report = noted  # type: ignore[method-assign]
+    Study.report = noted  # type: ignore[method-assign]  # a search from outside has no other ear
     threading.Thread(target=_note_cpu_time, args=[task], daemon=True).start()
     run_search(
         data=task.data,

@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -79,6 +79,13 @@ def study(run: RunFolder) -> Study:
     return searching(run, trials=9)
 
 
+def end_trials(study: Study, notifier: Notifier, scores: Sequence[float]) -> None:
+    """Watches a study of which trials with these scores end."""
+    callbacks = notifier.watch(study)
+    for score in scores:
+        end_trial(study, score, callbacks)
+
+
 def end_trial(study: Study, score: float, callbacks: list[Callback]) -> None:
     number = ask(study).trial.number
     study.report(number, Epoch(1, score, 1.0))
@@ -89,9 +96,7 @@ def end_trial(study: Study, score: float, callbacks: list[Callback]) -> None:
 
 def test_each_new_best_and_the_end_are_posted_in_order(inbox: Inbox, run: RunFolder, study: Study) -> None:
     with Notifier(inbox.url("/hook?key=1"), run) as notifier:
-        callbacks = notifier.watch(study)
-        for score in (0.5, 0.7, 0.6, 0.8):
-            end_trial(study, score, callbacks)
+        end_trials(study, notifier, (0.5, 0.7, 0.6, 0.8))
         notifier.tell_end(0)
     assert [(event["event"], event["trial"], event["score"]) for event in inbox.events] == [
         ("best", 0, 0.5),
@@ -169,9 +174,7 @@ def test_a_dead_server_is_one_warning_without_the_url(
         taken.bind(("127.0.0.1", 0))
         url = f"http://me:secret@127.0.0.1:{taken.getsockname()[1]}/token"
         with Notifier(url, run) as notifier:
-            callbacks = notifier.watch(study)
-            for score in (0.5, 0.7):
-                end_trial(study, score, callbacks)
+            end_trials(study, notifier, (0.5, 0.7))
             notifier.tell_end(0)
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("warning: notifying 127.0.0.1: URLError: ")
@@ -186,9 +189,7 @@ def test_a_slow_server_holds_up_nothing(
     inbox.seconds = 3.0
     started = time.monotonic()
     with Notifier(inbox.url(), run) as notifier:
-        callbacks = notifier.watch(study)
-        for i in range(5):
-            end_trial(study, i / 10, callbacks)
+        end_trials(study, notifier, (0.0, 0.1, 0.2, 0.3, 0.4))
         told = time.monotonic() - started
         notifier.tell_end(0)
     assert time.monotonic() - started - told < 2.5
@@ -202,9 +203,7 @@ def test_what_a_slow_server_does_not_answer_is_given_up_and_the_next_is_posted(
     inbox.seconds = 4.0
     started = time.monotonic()
     with Notifier(inbox.url(), run) as notifier:
-        callbacks = notifier.watch(study)
-        for i in range(2):
-            end_trial(study, i / 10, callbacks)
+        end_trials(study, notifier, (0.0, 0.1))
         notifier.tell_end(0)
     assert time.monotonic() - started < 3.5
     assert [event["event"] for event in inbox.events] == ["best", "best", "end"]

@@ -74,6 +74,13 @@ class Tune:
         result = {EPOCH: told, LOSS: 1 / epoch, EXAMPLES_PER_SECOND: 50.0, "pid": 7}
         self.tracker.on_trial_result(0, [], trial, result)
 
+    def run(self, *scores: float) -> None:
+        """A trial from its start to its end, an epoch for each score."""
+        trial = self.start()
+        for epoch, score in enumerate(scores, start=1):
+            self.report(trial, epoch, score)
+        self.end(trial)
+
     def end(self, trial: Any, error: str = "") -> None:  # noqa: ANN401
         self.study.finish(trial.config[NUMBER], error)
         tell = self.tracker.on_trial_error if error else self.tracker.on_trial_complete
@@ -88,11 +95,7 @@ def run(make_run: Callable[..., RunFolder]) -> RunFolder:
 def test_what_is_tracked_of_a_trial(run: RunFolder) -> None:
     study = searching(run, trials=9)
     with tracked(study, run) as (tracker,):
-        tune = Tune(study, tracker)
-        trial = tune.start()
-        tune.report(trial, 1, 0.25)
-        tune.report(trial, 2, 0.5)
-        tune.end(trial)
+        Tune(study, tracker).run(0.25, 0.5)
     written = TensorBoard(run.tracking / "tensorboard" / "search-0000")
     assert written.points == {
         "wups_0.9": [(1, 0.25), (2, 0.5)],
@@ -132,11 +135,7 @@ def test_a_search_that_goes_on_tracks_every_epoch_once(run: RunFolder) -> None:
     time.sleep(1.1)  # event files are named by the second
     study = searching(run, trials=1)
     with tracked(study, run) as (tracker,):
-        tune = Tune(study, tracker)
-        trial = tune.start()
-        tune.report(trial, 1, 0.25)
-        tune.report(trial, 2, 0.5)
-        tune.end(trial)
+        Tune(study, tracker).run(0.25, 0.5)
     written = TensorBoard(run.tracking / "tensorboard" / "search-0000")
     assert written.points["wups_0.9"] == [(1, 0.25), (2, 0.5)]
     assert written.hyperparameters["state"] == "complete"
@@ -152,10 +151,7 @@ def test_a_worker_that_dies_neither_doubles_nor_closes_a_trial(run: RunFolder) -
         tune.report(trial, 1, 0.25)
         study.take_back(0)
         tracker.on_trial_error(0, [], trial)  # it is tried again
-        trial = tune.start()
-        tune.report(trial, 1, 0.25)
-        tune.report(trial, 2, 0.5)
-        tune.end(trial)
+        tune.run(0.25, 0.5)
     folder = run.tracking / "tensorboard" / "search-0000"
     assert TensorBoard(folder).points["wups_0.9"] == [(1, 0.25), (2, 0.5)]
     assert len(list(folder.iterdir())) == 1
@@ -180,10 +176,7 @@ def test_a_tracker_that_breaks_is_one_warning(
     with tracked(study, run) as (tracker,):
         tune = Tune(study, tracker)
         for _ in range(2):
-            trial = tune.start()
-            tune.report(trial, 1, 0.25)
-            tune.report(trial, 2, 0.5)
-            tune.end(trial)
+            tune.run(0.25, 0.5)
     assert capsys.readouterr().err.splitlines() == [
         "warning: tracking with tensorboard: OSError: [Errno 28] No space left on device; "
         "the search is not affected, and this is said once"
@@ -203,10 +196,7 @@ def test_a_tracker_that_hangs_holds_up_no_trial(
     monkeypatch.setattr("tuning.tracking.tracker.PATIENCE", 0.2)
     study = searching(run, trials=1)
     with tracked(study, run) as (tracker,):
-        tune = Tune(study, tracker)
-        trial = tune.start()
-        tune.report(trial, 1, 0.25)
-        tune.end(trial)
+        Tune(study, tracker).run(0.25)
         assert len(study.ended) == 1
     released.set()
     assert "not done 0.2 s after the end; the rest is given up" in capsys.readouterr().err
@@ -287,11 +277,7 @@ ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=Fal
 run = RunFolder(Path(sys.argv[1]))
 study = searching(run, trials=2)
 with tracked(study, run) as (tracker,):
-    tune = Tune(study, tracker)
-    trial = tune.start()
-    tune.report(trial, 1, 0.25)
-    tune.report(trial, 2, 0.5)
-    tune.end(trial)
+    Tune(study, tracker).run(0.25, 0.5)
 """
 
 READ_WANDB = """

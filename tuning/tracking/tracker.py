@@ -51,9 +51,7 @@ class Tracker(Callback):
     def __init__(self, study: Study, run: RunFolder, name: str) -> None:
         self._study = study
         self._score = re.sub(r"[^\w.-]", "_", run.setting("metric"))  # what every tracker takes for a name
-        self._place = Place(
-            run.tracking / name, run.path.resolve().name, study.optuna.study_name, run.setting("started")
-        )
+        self._place = Place(run.tracking / name, run.name, study.optuna.study_name, run.setting("started"))
         self._open: dict[int, Trial] = {}
         self._logged: dict[int, set[int]] = {}
         self._background = Background(f"tracking with {name}")
