@@ -19,7 +19,9 @@ from benchmarks.shapes import SHAPES, Shape
 from benchmarks.turns import Task, median_ratio, racers, take_turns
 from san_core.data.prepared import Batch
 from san_core.hardware import keep_freed_memory
+from san_core.models.prefix_tree import PrefixTree
 from san_core.optimizer import build_optimizer
+from san_core.text import PADDING
 from san_core.training import train_step
 
 MATRIX = 4096
@@ -78,15 +80,17 @@ def products(shape: Shape) -> float:
     """Floating point operations in the matrix products of a step, forward and backward.
 
     Backward computes two products for each of forward's, but one for the features', which are not trained. What
-    a padded word or a word said twice would cost is left out, and so is all that is not a product of matrices.
+    a padded word, a word said twice or a beginning that two questions share would cost is left out, and so is all
+    that is not a product of matrices.
     """
     config, (batch, _) = shape.config, batch_of(shape)
     rows, images = config.batch_size, len(batch.images)
     hidden, attention = config.hidden_size, config.attention_size
-    spoken = batch.tokens[batch.tokens > 0]
+    beginnings = int((PrefixTree.of(batch.tokens).words != PADDING).sum())
+    words = len(torch.unique(batch.tokens[batch.tokens != PADDING]))
     project = images * shape.regions * shape.channels * hidden
     hop = images * shape.regions * hidden * attention + rows * hidden * attention + 2 * rows * shape.regions * hidden
-    lstm = 4 * hidden * (len(torch.unique(spoken)) * config.embedding_size + len(spoken) * hidden)
+    lstm = 4 * hidden * (words * config.embedding_size + beginnings * hidden)
     return 2.0 * (2 * project + 3 * (config.hops * hop + lstm + rows * hidden * shape.answers))
 
 

@@ -20,8 +20,9 @@ def tanh_(x: Tensor, kept: Tensor | None = None) -> Tensor:
         return x.tanh_() if kept is None else x.tanh_().mul_(kept)
     for start in range(0, x.numel(), _BLOCK):
         block = x.view(-1)[start : start + _BLOCK]
-        bent = block.float().tanh_()
-        block.copy_(bent if kept is None else bent.mul_(kept.view(-1)[start : start + _BLOCK].float()))
+        block.copy_(block.float().tanh_())
+        if kept is not None:
+            block.mul_(kept.view(-1)[start : start + _BLOCK])
     return x
 
 

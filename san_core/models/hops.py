@@ -1,9 +1,10 @@
 """The attention hops and their gradients, worked out by hand.
 
 A step reads and writes the regions' tensors far longer than it would need to multiply them. So tanh and dropout
-happen in place, W_I v of all hops is one product, and the regions' gradient is added up where it lies.
+happen in place, W_I v of all hops is one product, an image's regions are multiplied with all questions about it at
+once, and their gradient is added up where it lies.
 
-Shapes: I images, B questions, R regions, H hidden, K attention, N hops.
+Shapes: I images, B questions, R regions, H hidden, K attention, N hops, M the most questions about an image.
 """
 
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ class Plan(NamedTuple):
     """What hops do besides multiplying by weights.
 
     Attributes:
-        rows: which image each question is about [B], None for one each, in order.
+        rows: which image each question is about [B]; None for one each, in order.
         kept: for each hop which h are not dropped [B, R, K], 1 or 0; None where all are kept.
         bounded: see `AttentionHop`.
     """
@@ -50,18 +51,18 @@ class _Hops(Function):
     def forward(ctx: Any, plan: Plan, images: Tensor, query: Tensor, *weights: Tensor) -> tuple[Tensor, ...]:  # noqa: ANN401 - torch's own
         region, asked, bias, score, level = weights
         saved: list[Tensor] = []
+        asking = _Asking(plan.rows, len(images))
         with torch.autocast(images.device.type, enabled=False):
-            regions = _pick(images, plan.rows)
             mapped = torch.mm(images.flatten(0, 1), region.t()).view(*images.shape[:2], *score.shape)
             for k, kept in enumerate(plan.kept):
                 about = torch.addmm(bias[k], query, asked[k].t())
-                h = tanh_(_pick(mapped[:, :, k], plan.rows) + about.unsqueeze(1), kept)
+                h = tanh_(asking.pick(mapped[:, :, k]) + about.unsqueeze(1), kept)
                 scores = torch.matmul(h, score[k]).add_(level[k]).float()
                 scores = scores.tanh() if plan.bounded else scores
                 attention = scores.softmax(dim=1)
                 saved += query, h, scores, attention
-                query = torch.bmm(attention.to(query.dtype).unsqueeze(1), regions).squeeze(1) + query
-        ctx.plan = plan
+                query = asking.ungroup(torch.bmm(asking.group(attention.to(query.dtype)), images)) + query
+        ctx.plan, ctx.asking = plan, asking
         ctx.save_for_backward(images, region, asked, score, *saved)
         ctx.mark_non_differentiable(*saved[3::4])
         return query, *saved[3::4]
@@ -69,17 +70,17 @@ class _Hops(Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401 - as above
         images, region, asked, score, *saved = ctx.saved_tensors
-        rows, kept, bounded = ctx.plan
+        _, kept, bounded = ctx.plan
+        asking: _Asking = ctx.asking
         queries, bent, bounds, maps = (saved[kind::4] for kind in range(4))
         of_query = gradients[0]
-        regions = _pick(images, rows)
         of_mapped = images.new_empty(*bent[0].shape[:2], *score.shape)
         of_asked, of_bias, of_score = torch.empty_like(asked), images.new_empty(score.shape), torch.empty_like(score)
         of_level = images.new_empty(len(score))
         of_contexts = [of_query] * len(score)
         for k in reversed(range(len(score))):
             of_contexts[k] = of_query
-            of_attention = torch.bmm(regions, of_query.unsqueeze(2)).squeeze(2).float()
+            of_attention = asking.ungroup(torch.bmm(asking.group(of_query), images.transpose(1, 2))).float()
             of_scores = aten._softmax_backward_data(of_attention, maps[k], 1, torch.float32)
             of_scores = aten.tanh_backward(of_scores, bounds[k]) if bounded else of_scores
             of_scores, of_x = of_scores.to(score.dtype), of_mapped[:, :, k]
@@ -89,19 +90,49 @@ class _Hops(Function):
             of_about = of_x.sum(dim=1)
             of_asked[k], of_bias[k] = of_about.t() @ queries[k], of_about.sum(dim=0)
             of_query = torch.addmm(of_query, of_about, asked[k])
-        of_regions = torch.bmm(torch.stack(maps, dim=2).to(images.dtype), torch.stack(of_contexts, dim=1))
-        of_images = _add_up(of_regions, rows, len(images))
-        flat = _add_up(of_mapped, rows, len(images)).flatten(0, 1).flatten(1)
+        looks = asking.group(torch.stack(maps, dim=1).to(images.dtype)).flatten(1, 2)  # [I, M N, R]
+        of_images = torch.bmm(looks.transpose(1, 2), asking.group(torch.stack(of_contexts, dim=1)).flatten(1, 2))
+        flat = asking.add_up(of_mapped).flatten(0, 1).flatten(1)
         of_images.flatten(0, 1).addmm_(flat, region)
         of_region = flat.t() @ images.flatten(0, 1)
         return None, of_images, of_query, of_region, of_asked, of_bias, of_score, of_level
 
 
-def _pick(images: Tensor, rows: Tensor | None) -> Tensor:
-    """Each question's image."""
-    return images if rows is None else images.index_select(0, rows)
+class _Asking:
+    """Which questions are about which image.
 
+    Args:
+        rows: see `Plan`.
+        images: I.
+    """
 
-def _add_up(parts: Tensor, rows: Tensor | None, images: int) -> Tensor:
-    """What the questions about an image add up to, in a fixed order on a CPU."""
-    return parts if rows is None else parts.new_zeros(images, *parts.shape[1:]).index_add_(0, rows, parts)
+    def __init__(self, rows: Tensor | None, images: int) -> None:
+        self._rows, self._images = rows, images
+        if rows is not None:
+            counts = torch.bincount(rows, minlength=images)
+            self._most = int(counts.max())
+            before = counts.cumsum(0) - counts  # questions about earlier images
+            by_image = rows.argsort(stable=True)
+            self._places = rows * self._most - before.index_select(0, rows)
+            self._places[by_image] += torch.arange(len(rows), device=rows.device)
+
+    def pick(self, by_image: Tensor) -> Tensor:
+        """What each image has [I, ...] for each question [B, ...]."""
+        return by_image if self._rows is None else by_image.index_select(0, self._rows)
+
+    def add_up(self, by_question: Tensor) -> Tensor:
+        """What each question has [B, ...], added up for each image [I, ...], in a fixed order on a CPU."""
+        if self._rows is None:
+            return by_question
+        return by_question.new_zeros(self._images, *by_question.shape[1:]).index_add_(0, self._rows, by_question)
+
+    def group(self, by_question: Tensor) -> Tensor:
+        """What each question has [B, ...], beside its image's others [I, M, ...]; 0 where an image has fewer."""
+        if self._rows is None:
+            return by_question.unsqueeze(1)
+        grouped = by_question.new_zeros(self._images * self._most, *by_question.shape[1:])
+        return grouped.index_copy_(0, self._places, by_question).view(self._images, self._most, *by_question.shape[1:])
+
+    def ungroup(self, grouped: Tensor) -> Tensor:
+        """The opposite of `group`."""
+        return grouped.squeeze(1) if self._rows is None else grouped.flatten(0, 1).index_select(0, self._places)

@@ -1,7 +1,8 @@
 """Questions as vectors (paper, section 3.2).
 
 A batch of questions has few distinct words, so both encoders work out what follows from a word alone
-once for each distinct word, instead of once per question and place.
+once for each distinct word, instead of once per question and place. The LSTM likewise goes through each distinct
+beginning of a question once.
 
 Shapes: U questions, L words, V vocabulary, D pretrained word vector, E embedding, H hidden, W distinct
 words of the batch.
@@ -13,7 +14,8 @@ from operator import add
 import torch
 from torch import Tensor, nn
 
-from san_core.models.lstm import last_state
+from san_core.models.lstm import states
+from san_core.models.prefix_tree import SIZES, PrefixTree
 from san_core.text import PADDING
 
 
@@ -74,14 +76,13 @@ class LSTMQuestionEncoder(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Word numbers [U, L], padded behind with 0, to question vectors [U, H]."""
-        lengths, longest_first = _lengths(tokens).sort(descending=True, stable=True)
-        present = torch.arange(int(lengths[0]), device=tokens.device).unsqueeze(1) < lengths
-        words, places = torch.unique(tokens[longest_first].t()[: len(present)][present], return_inverse=True)
+        tree = PrefixTree.of(tokens)
+        words, places = torch.unique(tree.words, return_inverse=True)
+        words = nn.functional.pad(words, (0, -len(words) % SIZES), value=PADDING)
         input_weight, state_weight, input_bias, state_bias = self.lstm.all_weights[0]
         word_gates = nn.functional.linear(self.embedding(words), input_weight, input_bias + state_bias)
         gates = word_gates.index_select(0, places)
-        last = last_state(gates, state_weight.to(gates.dtype), present.sum(dim=1).tolist())
-        return last.index_select(0, longest_first.argsort())
+        return states(gates, state_weight.to(gates.dtype), tree.parents).index_select(0, tree.ends)
 
 
 class CNNQuestionEncoder(nn.Module):
