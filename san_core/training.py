@@ -21,7 +21,7 @@ from san_core.evaluation import objective, predict_split
 from san_core.hardware import autocast, best_device, keep_freed_memory
 from san_core.models.image_encoder import build_image_encoder, layer_of
 from san_core.models.san import SAN, build_san
-from san_core.optimizer import build_optimizer, clip_gradients, set_learning_rate
+from san_core.optimizer import RMSprop, build_optimizer, clip_gradients, set_learning_rate
 from san_core.targets import answerable, draw_targets
 
 
@@ -203,9 +203,7 @@ class Training:
         return float(total) / len(self._train)
 
 
-def train_step(
-    model: SAN, optimizer: torch.optim.Optimizer, batch: Batch, targets: Tensor, config: TrainingConfig
-) -> Tensor:
+def train_step(model: SAN, optimizer: RMSprop, batch: Batch, targets: Tensor, config: TrainingConfig) -> Tensor:
     """Moves the weights once, and returns the mean loss before it, in nats.
 
     Args:
@@ -218,7 +216,7 @@ def train_step(
     with autocast(targets.device, config.precision):
         logits = model(*batch.inputs)
     loss = nn.functional.cross_entropy(logits.float(), targets)
-    optimizer.zero_grad(set_to_none=True)
+    optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     clip_gradients(model, config)
     optimizer.step()

@@ -1,4 +1,6 @@
 import math
+import subprocess
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -49,6 +51,64 @@ def test_steps_are_those_of_rmsprop_with_weight_decay_except_of_the_word_embeddi
             expected[name] = weight - 0.01 * moves[name]
     for name, weight in network.named_parameters():
         np.testing.assert_allclose(weight.detach().numpy(), expected[name], rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize(("momentum", "weight_decay"), [(0.0, 0.0), (0.9, 0.0), (0.9, 0.1)])
+def test_steps_are_those_of_torch_to_the_bit_before_and_after_being_put_aside(
+    momentum: float, weight_decay: float
+) -> None:
+    config = _config(learning_rate=0.01, momentum=momentum, alpha=0.9, weight_decay=weight_decay)
+    ours, theirs = _network(config), _network(config)
+    optimizer = build_optimizer(ours, config)
+    expected = torch.optim.RMSprop(
+        [
+            {"params": [w for n, w in theirs.named_parameters() if n != EMBEDDING], "weight_decay": weight_decay},
+            {"params": [theirs.question_encoder.embedding.weight]},
+        ],
+        lr=0.01,
+        alpha=0.9,
+        eps=config.eps,
+        momentum=momentum,
+    )
+    for _ in range(2):
+        optimizer.step()
+        expected.step()
+    state, optimizer = optimizer.state_dict(), build_optimizer(ours, config)
+    optimizer.load_state_dict(state)
+    optimizer.step()
+    expected.step()
+    assert all(torch.equal(one, other) for one, other in zip(ours.parameters(), theirs.parameters(), strict=True))
+
+
+def test_weight_without_gradient_stays() -> None:
+    config = _config()
+    network = _network(config)
+    network.classify.bias.grad = None
+    before = network.classify.bias.detach().clone()
+    build_optimizer(network, config).step()
+    assert torch.equal(network.classify.bias, before)
+
+
+def test_training_does_not_load_torchs_compiler() -> None:
+    """It would take 100 MB of each worker."""
+    code = """
+import sys, torch
+from san_core.config import TrainingConfig
+from san_core.models.san import build_san
+from san_core.optimizer import build_optimizer, clip_gradients, set_learning_rate
+config = TrainingConfig(embedding_size=4, hidden_size=6, attention_size=3, clip_norm=1)
+network = build_san(config, channels=8, vocabulary_size=9, answers=5).train()
+optimizer = build_optimizer(network, config)
+set_learning_rate(optimizer, config, 1)
+optimizer.zero_grad()
+rows = torch.tensor([0, 0])
+network(torch.ones(1, 4, 8), rows, torch.tensor([[1, 2]]), rows).sum().backward()
+clip_gradients(network, config)
+optimizer.step()
+optimizer.load_state_dict(optimizer.state_dict())
+sys.exit("torch._dynamo" in sys.modules)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 @pytest.mark.parametrize("question_encoder", ["lstm", "cnn"])
