@@ -11,7 +11,7 @@ from san_core.training import EpochResult
 from tuning.gauges import TAGS, Gauges
 from tuning.sign import Trial
 
-SIGN_AFTER = float(os.environ.get("SAN_SIGN_AFTER", "10"))
+SIGN_AFTER = float(os.environ.get("SAN_SIGN_AFTER", "20"))
 """Seconds after which a trial gets its sign in the dashboard: starting one costs a core about two seconds."""
 
 
