@@ -21,7 +21,7 @@ def main() -> int:
     null_trials.main(["--trials", "120", "--save", str(OUT / "null_trials.json")])
     memory.main(["--save", str(OUT / "memory.json")])
     preparation.main(["--sizes", "64", "448", "--save", str(OUT / "preparation.json")])
-    short = ["--seeds", "1", "--seconds", "180", "--logs", str(LOGS)]
+    short = ["--seeds", "1", "--seconds", "120", "--logs", str(LOGS)]
     return searches.main([*short, "--save", str(OUT / "searches.json")])
 
 
