@@ -42,6 +42,8 @@ def _files(folder: Path) -> list[str]:
 def _same(left: Any, right: Any) -> bool:  # noqa: ANN401 - a nest of dicts, tensors and numbers
     if isinstance(left, dict):
         return left.keys() == right.keys() and all(_same(left[key], right[key]) for key in left)
+    if isinstance(left, list):
+        return len(left) == len(right) and all(map(_same, left, right))
     return torch.equal(left, right) if isinstance(left, torch.Tensor) else bool(left == right)
 
 
