@@ -26,7 +26,7 @@ def read() -> Source:
             "attention_size": 64,
             "batch_size": 128,
             "questions_per_image": 4,
-            "epochs": 8,
+            "epochs": 10,
         },
     )
 
