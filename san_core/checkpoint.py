@@ -13,7 +13,7 @@ from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
 from san_core.files import is_file
-from san_core.hardware import best_device
+from san_core.hardware import best_device, gpu_memory_for
 from san_core.models.folding import folded
 from san_core.models.image_encoder import build_image_encoder, layer_of
 from san_core.models.san import SAN, build_san
@@ -88,7 +88,8 @@ def load_model(folder: Path) -> TrainedModel:
         network.load_state_dict(load_file(folder / WEIGHTS))
         if network.image_encoder is not None:
             network.image_encoder = folded(network.image_encoder)  # as pictures were prepared
-        return TrainedModel(network.to(best_device()), description)
+        with gpu_memory_for("the model"):
+            return TrainedModel(network.to(best_device()), description)
     except InputError:
         raise
     except (OSError, TypeError, ValueError, KeyError, RuntimeError, SafetensorError) as error:

@@ -42,10 +42,10 @@ def objective(data: PreparedData, name: str | None = None) -> Metric:
         InputError: for an unknown name, a metric that does not fit the data, or one whose files are missing.
     """
     metric = metric_called(name or data.metrics[0])
-    questions = data.asked("validation")[:1]
-    if metric.name == "vqa" and not any(question.answers for question in questions):
-        raise InputError(f"metric vqa needs several people's answers to each question, which {data.name} lacks")
-    metric.score([data.answers[0]], questions)  # tells now if WordNet is missing, not after the first epoch
+    questions = data.asked("validation")
+    if metric.name == "vqa" and not any(len(question.answers) > 1 for question in questions):
+        raise InputError(f"metric vqa needs several people's answers to a question, which {data.name} lacks")
+    metric.score([data.answers[0]], questions[:1])  # tells now if WordNet is missing, not after the first epoch
     return metric
 
 

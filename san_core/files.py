@@ -1,6 +1,7 @@
 """The one place that opens users' files: another file system would be let in here."""
 
 import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,6 +62,13 @@ def digest(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def sync(folder: Path) -> None:
+    """Returns when the content of the folder's files is on the disk."""
+    for path in folder.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
 
 
 def find(root: Path, names: list[str], what: str) -> Path:

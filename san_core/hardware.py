@@ -2,8 +2,12 @@
 
 import ctypes
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
+
+from san_core.errors import InputError
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # glibc's malloc.h
 _NEVER = 2**31 - 1
@@ -39,6 +43,21 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     """
     chosen = fastest_precision(device) if precision == "auto" else precision
     return torch.autocast(device.type, torch.bfloat16, enabled=chosen == "bfloat16")
+
+
+@contextmanager
+def gpu_memory_for(what: str) -> Iterator[None]:
+    """Where something that somebody wants to use does not fit on the GPU beside what runs there.
+
+    Raises:
+        InputError: in place of torch's OutOfMemoryError.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise InputError(
+            f"the GPU has too little free memory for {what}; CUDA_VISIBLE_DEVICES= runs on the CPU"
+        ) from error
 
 
 def keep_freed_memory() -> None:

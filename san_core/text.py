@@ -1,10 +1,11 @@
 """Questions as words, words as numbers."""
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-_WORD = re.compile(r"[a-z0-9']+")
+_WORD = re.compile(r"(?:[^\W_]|')+")  # letters and digits of any script
 
 PADDING = 0
 UNKNOWN = 1
@@ -12,7 +13,7 @@ UNKNOWN = 1
 
 def tokenize(question: str) -> list[str]:
     """The lower-case words and numbers of a question, without punctuation."""
-    return _WORD.findall(question.lower())
+    return _WORD.findall(unicodedata.normalize("NFC", question).replace("\u2019", "'").lower())
 
 
 def most_common(items: Iterable[str], limit: int | None = None) -> list[str]:

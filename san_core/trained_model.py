@@ -14,7 +14,7 @@ from torch import nn
 
 from san_core.data.images import as_picture, to_pixels
 from san_core.errors import InputError
-from san_core.hardware import autocast
+from san_core.hardware import autocast, gpu_memory_for
 from san_core.models.san import SAN
 from san_core.text import PADDING, Vocabulary
 
@@ -109,8 +109,9 @@ class TrainedModel:
         device = next(self.network.parameters()).device
         images_per_pass = max(1, _PIXELS_PER_PASS[device.type] // self.image_size**2)
         replies: dict[int, Reply] = {}
-        for rows in _passes([id(pixels) for pixels, _ in asked], images_per_pass):
-            replies |= zip(rows, self._pass([asked[row] for row in rows], top), strict=True)
+        with gpu_memory_for("the questions"):
+            for rows in _passes([id(pixels) for pixels, _ in asked], images_per_pass):
+                replies |= zip(rows, self._pass([asked[row] for row in rows], top), strict=True)
         return [replies[row] for row in range(len(asked))]
 
     @torch.inference_mode()

@@ -30,7 +30,7 @@ from san_core.training import EpochResult, build_model, train_fn
 from tuning.engine import machine_cpus, ray_session
 from tuning.open_study import RETRAINING_SEEDS, training_seed
 from tuning.run_folder import RunFolder
-from tuning.study import best_trial
+from tuning.study import best_trial, competes
 
 Weights = Mapping[str, Tensor]
 
@@ -88,11 +88,18 @@ def chosen_trial(run: RunFolder, wanted: int | None) -> FrozenTrial:
 
 
 def plan_jobs(run: RunFolder, name: str, trial: FrozenTrial, seeds: int) -> list[Job]:
-    """Each seed's training of the trial, called `name`, and of the baseline, for as many epochs as served each best."""
+    """Each seed's training of the trial, called `name`, and of the baseline, for as many epochs as served each best.
+
+    A baseline that did not come to its end in the search is left out, for then how long to train it is not known.
+    """
     fixed, seed = run.setting("fixed"), run.setting("seed")
-    chosen = {} if trial.number == run.baseline_trial else {name: trial}
-    if run.baseline_trial is not None:
-        chosen["baseline"] = chosen_trial(run, run.baseline_trial)
+    chosen = {"baseline" if trial.number == run.baseline_trial else name: trial}
+    if run.baseline_trial not in {None, trial.number}:
+        baseline = run.study().trials[run.baseline_trial]
+        if competes(baseline):
+            chosen["baseline"] = baseline
+        else:
+            say("the baseline is not trained beside it: it did not finish in the search, or diverged")
     return [
         Job(
             name=label,
@@ -170,7 +177,7 @@ def _gather(
             results[index] = ray.get(ready[0])
         except ray.exceptions.RayError as error:
             reason = str(error).strip().splitlines()[-1]
-            raise InputError(f"training trial {job.trial} under seed {job.config.seed} failed: {reason}") from error
+            raise InputError(f"trial {job.trial} under seed {job.config.seed} was not {done}: {reason}") from error
         say(f"{len(results)} of {len(jobs)} {done}: {job.name}, seed {job.config.seed}, {describe(results[index])}")
     return [results[index] for index in range(len(jobs))]
 
@@ -214,9 +221,8 @@ def _test(
 
 
 def _write_results(model: SAN, config: TrainingConfig, data: PreparedData, out: Path) -> None:
-    """For VQA the answers in the official form, also to the questions nobody answered."""
-    if "vqa" not in data.metrics:
-        return
-    for name in {held_out(data), "unanswered"} & set(data.splits):
+    """In VQA's official form the answers to the questions nobody answered, and for VQA to the held-out split too."""
+    wanted = {"unanswered", held_out(data)} if "vqa" in data.metrics else {"unanswered"}
+    for name in wanted & set(data.splits):
         predictions = predict_split(model, data, data.split(name), config.precision)
         write_official_results(out / f"vqa-results-{name}.json", predictions, data.asked(name))

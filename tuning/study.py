@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import chain, count
 from typing import Any
 
@@ -16,7 +17,18 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
 from tuning.discrete import configurations, tidy
-from tuning.run_folder import BASELINE, DIVERGED, DUPLICATE_OF, REASON, SECONDS, SEED, STOPPED_BY, WORKER, is_own
+from tuning.run_folder import (
+    BASELINE,
+    DIVERGED,
+    DUPLICATE_OF,
+    REASON,
+    RESUMED,
+    SECONDS,
+    SEED,
+    STOPPED_BY,
+    WORKER,
+    is_own,
+)
 from tuning.stop_rules import StopRules
 
 DUPLICATES = 50
@@ -103,6 +115,7 @@ class Study:
         live: trials that have been handed out and have not ended, by number.
         best: the complete trial with the best score, the first to end of equals; None if there is none.
         baseline: number of the first trial of the baseline configuration; None if there is none.
+        ended_before: trials that had ended when the search was resumed; 0 for a new one.
         on_change: called after every change, for whoever shows progress.
     """
 
@@ -119,12 +132,14 @@ class Study:
         self._numbers = chain(waiting, count(len(trials)))
         started = [trial for trial in own if trial.state != TrialState.WAITING]
         self._interrupted = [trial for trial in started if trial.state == TrialState.RUNNING]
+        self._paused = {trial.number for trial in self._interrupted}  # by the end of an earlier run of the search
         self._ended = sorted((trial for trial in started if trial.state.is_finished()), key=_end)
-        self.best = max(filter(_competes, self._ended), key=_value, default=None)
+        self.best = max(filter(competes, self._ended), key=_value, default=None)
         self.baseline = next((trial.number for trial in own if BASELINE in trial.user_attrs), None)
         self._first = {_configuration(trial): trial.number for trial in self._ended}
         self._asked = len(started)
         self._over = ""
+        self.ended_before = len(self._ended)
         self._trained_before = sum(float(trial.user_attrs.get(SECONDS, 0.0)) for trial in self._ended)
         self._configurations = configurations(draws.parameters.values()) if draws.unique else None
         self._wall_before = float(study.user_attrs.get(SECONDS, 0.0))
@@ -211,7 +226,7 @@ class Study:
         else:
             told = self.optuna.tell(trial, max(live.scores.values()), skip_if_finished=True)
         self._ended.append(told)
-        if _competes(told) and (self.best is None or _value(told) > _value(self.best)):
+        if competes(told) and (self.best is None or _value(told) > _value(self.best)):
             self.best = told
         self._trained_before += live.seconds
         self.note_time()
@@ -263,6 +278,9 @@ class Study:
         trial = optuna.Trial(self.optuna, earlier._trial_id)
         for name, distribution in self._draws.parameters.items():
             trial._suggest(name, distribution)  # what `Study.ask` does
+        if earlier.number in self._paused:
+            trial.set_user_attr(RESUMED, datetime.now().isoformat())  # noqa: DTZ005 - local and naive, as Optuna's times are
+            self._paused.remove(earlier.number)
         return trial
 
     def _hand_out(self, trial: optuna.Trial, scores: Mapping[int, float]) -> LiveTrial:
@@ -303,7 +321,7 @@ def _value(trial: FrozenTrial) -> float:
     return trial.value or 0.0
 
 
-def _competes(trial: FrozenTrial) -> bool:
+def competes(trial: FrozenTrial) -> bool:
     """Whether a trial can be the best: it is complete and did not diverge."""
     return trial.state == TrialState.COMPLETE and DIVERGED not in trial.user_attrs
 
@@ -317,5 +335,5 @@ def best_trial(study: optuna.Study) -> FrozenTrial | None:
 def best_trials(study: optuna.Study, count: int) -> list[int]:
     """Numbers of the complete trials of this search with the best scores, the earlier of equals first."""
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    own = [trial for trial in complete if is_own(trial) and _competes(trial)]
+    own = [trial for trial in complete if is_own(trial) and competes(trial)]
     return [trial.number for trial in sorted(own, key=lambda trial: (-_value(trial), trial.number))[:count]]

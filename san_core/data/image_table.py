@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -105,8 +105,10 @@ class _Table:
         self.problems: Sequence[Problem] = ()
         self._note = path.with_name(PROGRESS)
         if path.exists() and self._note.exists():
-            note = json.loads(self._note.read_text(encoding="utf-8"))
-            self.done, self.problems = note["done"], [Problem(**problem) for problem in note["problems"]]
+            with suppress(ValueError, KeyError, TypeError):  # a machine that lost power may leave half a note
+                note = json.loads(self._note.read_text(encoding="utf-8"))
+                self.problems = [Problem(**problem) for problem in note["problems"]]
+                self.done = note["done"]
         self._file = path.open("r+b" if self.done else "wb")
         header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": (rows, *shape)}
         np.lib.format.write_array_header_2_0(self._file, header)
@@ -133,7 +135,10 @@ class _Table:
         os.fsync(self._file.fileno())
         partial = self._note.with_suffix(".partial")
         note = {"done": self.done, "problems": [asdict(problem) for problem in self.problems[: self._flaws]]}
-        partial.write_text(json.dumps(note), encoding="utf-8")
+        with partial.open("w", encoding="utf-8") as file:
+            json.dump(note, file)
+            file.flush()
+            os.fsync(file.fileno())
         partial.replace(self._note)
         self._noted = time.monotonic()
 

@@ -3,6 +3,8 @@
 import io
 import struct
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,34 +66,47 @@ def open_picture(path: Path, at_least: int | None = None) -> Picture:
         raise InputError(f"image {error}") from error
     if not content:
         raise InputError(f"image {path} cannot be read: it is empty")
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            exif = image.getexif()  # before the pixels: decoding a TIFF closes its file, and turns it
-            to_be_turned = exif.get(ExifTags.Base.Orientation) in _TURNS
-            if at_least is not None:
-                image.draft(None, (at_least, at_least))
-            image.load()
-            turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-            upright = image if turn is None else image.transpose(turn)
-            remarks = (["turned as its EXIF data say"] if to_be_turned else []) + (
-                [f"mode {image.mode} converted to RGB"] if image.mode != "RGB" else []
-            )
-            return Picture(_to_rgb(upright), tuple(remarks))
-    except UnidentifiedImageError as error:
-        raise InputError(f"image {path} cannot be read: it is in no format known here") from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise InputError(f"image {path} has too many pixels: {error}") from error
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
-        raise InputError(f"image {path} cannot be read: {error}") from error
+    with _reading(f"image {path}"), Image.open(io.BytesIO(content)) as image:
+        return _upright(image, at_least)
 
 
 def as_picture(image: str | Path | Image.Image) -> Picture:
-    """A picture file as `open_picture` reads it, or an image in memory, as RGB.
+    """A picture file as `open_picture` reads it, or the same of an image that Pillow has opened.
 
     Raises:
         InputError: as `open_picture`.
     """
-    return Picture(_to_rgb(image)) if isinstance(image, Image.Image) else open_picture(Path(image))
+    if not isinstance(image, Image.Image):
+        return open_picture(Path(image))
+    with _reading(f"image {getattr(image, 'filename', '') or 'given'}"):
+        return _upright(image)
+
+
+@contextmanager
+def _reading(what: str) -> Iterator[None]:
+    """Turns whatever Pillow raises for a picture into an InputError."""
+    try:
+        yield
+    except UnidentifiedImageError as error:
+        raise InputError(f"{what} cannot be read: it is in no format known here") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise InputError(f"{what} has too many pixels: {error}") from error
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
+        raise InputError(f"{what} cannot be read: {error}") from error
+
+
+def _upright(image: Image.Image, at_least: int | None = None) -> Picture:
+    exif = image.getexif()  # before the pixels: decoding a TIFF closes its file, and turns it
+    to_be_turned = exif.get(ExifTags.Base.Orientation) in _TURNS
+    if at_least is not None:
+        image.draft(None, (at_least, at_least))
+    image.load()
+    turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    upright = image if turn is None else image.transpose(turn)
+    remarks = (["turned as its EXIF data say"] if to_be_turned else []) + (
+        [f"mode {image.mode} converted to RGB"] if image.mode != "RGB" else []
+    )
+    return Picture(_to_rgb(upright), tuple(remarks))
 
 
 def load_pixels(path: Path, size: int) -> NDArray[np.uint8]:

@@ -21,12 +21,13 @@ from san_core.data.prepared import FORMAT, IMAGE_FILES, MANIFEST, PROBLEMS, SPLI
 from san_core.data.problems import Problems
 from san_core.data.source import NOWHERE, Location, Question, Source, split_by_image
 from san_core.errors import InputError
-from san_core.files import digest
+from san_core.files import digest, sync
 from san_core.hardware import best_device, fastest_precision
 from san_core.models.image_encoder import architecture_of, layer_of, regions
 from san_core.word_vectors import read_word_vectors
 
 _INPUTS = "inputs.json"
+_UNREADABLE = "unreadable"  # in place of a digest
 
 Reader = Callable[[Location, Problems], Source]
 
@@ -74,17 +75,26 @@ def prepare(name: str, out: Path, options: Options = Options(), location: Locati
     """
     if name not in READERS:
         raise InputError(f"unknown data set {name!r}; accepted: {', '.join(READERS)}")
+    if out.name in {"", ".."}:
+        raise InputError(f"prepared data cannot go to {out}; accepted: a new folder, such as data/{name}")
     problems = Problems(strict=options.strict, otherwise=f"{PROBLEMS} of the prepared folder lists all flaws")
-    source = _cut_test(READERS[name](location, problems), options)
-    inputs = _describe_inputs(source, options)
+    source = READERS[name](location, problems)
+    if options.test_share and source.test:
+        raise InputError(f"test share must be 0 for data with a test split, but got {options.test_share:g}")
+    described = _describe_options(source, options)
+    digests = _image_digests(source.images)
+    same = _same_pictures(digests)
+    source = _cut_test(source, options, same)
+    inputs = {**_describe_source(source, digests), **described}
     try:
         with _alone(out):
             if out.exists():
                 return _reuse(out, inputs, strict=options.strict)
             with _partial_folder(out, inputs, problems) as partial:
-                _write(source, inputs, options, partial, problems)
+                _write(source, inputs, options, partial, problems, same)
                 for note in (_INPUTS, PROGRESS):
                     (partial / note).unlink()
+                sync(partial)
                 partial.rename(out)
     except OSError as error:
         raise InputError(f"cannot write prepared data to {out}: {error}") from error
@@ -113,36 +123,25 @@ READERS: dict[str, Reader] = {
 """The data sets by name."""
 
 
-def _cut_test(source: Source, options: Options) -> Source:
-    """Cuts a test split out of the training questions where one is asked for.
-
-    Raises:
-        InputError: if one came with them.
-    """
+def _cut_test(source: Source, options: Options, same: Mapping[str, str]) -> Source:
+    """Cuts a test split out of the training questions where one is asked for."""
     if not options.test_share:
         return source
-    if source.test:
-        raise InputError(f"test share must be 0 for data with a test split, but got {options.test_share:g}")
-    train, test = split_by_image(source.train, share=options.test_share, seed=options.seed + 1)
+    train, test = split_by_image(source.train, share=options.test_share, seed=options.seed + 1, same=same)
     return replace(source, train=train, test=test)
 
 
-def _describe_inputs(source: Source, options: Options) -> dict[str, Any]:
-    """Everything the prepared data follow from; two equal descriptions mean equal data."""
+def _describe_options(source: Source, options: Options) -> dict[str, Any]:
+    """How the data are prepared; with `_describe_source` all that they follow from.
+
+    Raises:
+        InputError: for options that cannot be met, before much work is done.
+    """
     architecture = architecture_of(options.encoder)
     size = source.image_size if options.image_size is None else options.image_size
     edge = regions(options.encoder, options.layer, options.grid, size)
     word_vectors = options.word_vectors and digest(options.word_vectors)
-    questions = [
-        [q.text, q.answer, q.image, q.id, q.answers, q.answer_type, q.question_type]
-        for part in (source.train, source.test, source.unanswered)
-        for q in part
-    ]
     return {
-        "format": FORMAT,
-        "data": source.name,
-        "questions": _digest(questions),
-        "images": _digest(_image_digests(source.images)),
         "encoder": options.encoder,
         "layer": layer_of(options.encoder, options.layer).name,
         "grid": edge,
@@ -154,6 +153,21 @@ def _describe_inputs(source: Source, options: Options) -> dict[str, Any]:
         "word_vectors": word_vectors,
         "test_share": options.test_share,
         "seed": options.seed,
+    }
+
+
+def _describe_source(source: Source, digests: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """What is prepared."""
+    questions = [
+        [q.text, q.answer, q.image, q.id, q.answers, q.answer_type, q.question_type]
+        for part in (source.train, source.test, source.unanswered)
+        for q in part
+    ]
+    return {
+        "format": FORMAT,
+        "data": source.name,
+        "questions": _digest(questions),
+        "images": _digest(digests),
     }
 
 
@@ -169,7 +183,13 @@ def _file_digest(path: Path) -> str:
     try:
         return digest(path)
     except InputError:
-        return "unreadable"
+        return _UNREADABLE
+
+
+def _same_pictures(digests: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """For each image's key the first key of an image with the same content."""
+    first: dict[str, str] = {}
+    return {key: first.setdefault(found, key) for key, found in digests if found != _UNREADABLE}
 
 
 def _digest(value: object) -> str:
@@ -229,8 +249,16 @@ def _partial_folder(out: Path, inputs: Mapping[str, Any], problems: Problems) ->
         raise
 
 
-def _write(source: Source, inputs: dict[str, Any], options: Options, folder: Path, problems: Problems) -> None:
-    splits = _cut(source, options.seed)
+def _write(
+    source: Source,
+    inputs: dict[str, Any],
+    options: Options,
+    folder: Path,
+    problems: Problems,
+    same: Mapping[str, str],
+) -> None:
+    splits = _cut(source, options.seed, same)
+    _tell_of_shared_pictures(source, same, problems)
     # From all that is to be learned: retraining on train and validation asks for no other vocabularies.
     vocabularies = build_vocabularies(source.train, inputs["top_answers"])
     keys = sorted({question.image for questions in splits.values() for question in questions})
@@ -262,10 +290,18 @@ def _write(source: Source, inputs: dict[str, Any], options: Options, folder: Pat
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
 
-def _cut(source: Source, seed: int) -> dict[str, Sequence[Question]]:
+def _tell_of_shared_pictures(source: Source, same: Mapping[str, str], problems: Problems) -> None:
+    """Test scores say less about new pictures where the network has learned from the same ones."""
+    learned = {same.get(question.image, question.image) for question in source.train}
+    for image in sorted({question.image for question in source.test}):
+        if same.get(image, image) in learned:
+            problems.add("picture of test questions is also one of the training questions", image)
+
+
+def _cut(source: Source, seed: int, same: Mapping[str, str]) -> dict[str, Sequence[Question]]:
     """The splits there are, by name."""
     if len({question.image for question in source.train}) <= 1:
         raise InputError(f"{source.name} has training questions about fewer than two images; none would validate")
-    train, validation = split_by_image(source.train, seed=seed)
+    train, validation = split_by_image(source.train, seed=seed, same=same)
     every = (train, validation, source.test, source.unanswered)
     return {name: questions for name, questions in zip(SPLITS, every, strict=True) if questions}

@@ -13,13 +13,17 @@ _COLUMNS = [field.name for field in fields(Question)]
 
 
 def write_questions(path: Path, questions: Sequence[Question]) -> None:
-    """Writes questions, a column for each of their attributes; ids become text where they are of both kinds."""
+    """Writes questions, a column for each of their attributes; ids become text where they are mixed or too large."""
     columns = {name: [getattr(question, name) for question in questions] for name in _COLUMNS}
-    if len({type(number) for number in columns["id"]}) > 1:
+    if len({type(number) for number in columns["id"]}) > 1 or any(_is_large(number) for number in columns["id"]):
         columns["id"] = [str(number) for number in columns["id"]]
     types = {"answers": pa.list_(pa.string())}
     arrays = {name: pa.array(values, types.get(name)) for name, values in columns.items()}
     pq.write_table(pa.table(arrays), path, compression="zstd")
+
+
+def _is_large(number: str | int) -> bool:
+    return isinstance(number, int) and not -(2**63) <= number < 2**63
 
 
 def read_questions(path: Path) -> list[Question]:

@@ -101,21 +101,25 @@ NOWHERE = Location()
 
 
 def split_by_image(
-    questions: Sequence[Question], *, share: float = 0.2, seed: int = 0
+    questions: Sequence[Question], *, share: float = 0.2, seed: int = 0, same: Mapping[str, str] | None = None
 ) -> tuple[list[Question], list[Question]]:
-    """Cuts questions in two so that no image is on both sides.
+    """Cuts questions in two so that no picture is on both sides.
 
     Args:
         questions: at least two images' questions.
         share: share of the images that go to the second part, in (0, 1). The default is the 4 : 1 of
             the baseline.
         seed: of the draw.
+        same: for each image's key the one that stands for all images of the same content; None where all differ.
 
     Returns:
         Both parts, each in its original order.
     """
-    images = sorted({question.image for question in questions})
+    same = same or {}
+    images = sorted({same.get(question.image, question.image) for question in questions})
     drawn = np.random.default_rng(seed).permutation(len(images))[: max(1, round(len(images) * share))]
     held_out = {images[i] for i in drawn}
-    kept = [question for question in questions if question.image not in held_out]
-    return kept, [question for question in questions if question.image in held_out]
+    parts: tuple[list[Question], list[Question]] = [], []
+    for question in questions:
+        parts[same.get(question.image, question.image) in held_out].append(question)
+    return parts

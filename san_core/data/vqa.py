@@ -5,6 +5,7 @@ of images. The official validation questions serve as the test split, since the 
 come without answers; those are prepared too where they lie, to be answered by a trained model.
 """
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from san_core.data.source import Question, Source, VQAFiles
 from san_core.data.text_files import read_id, read_records
 from san_core.errors import InputError
 from san_core.files import find, is_folder, look_for
+from san_core.text import tokenize
 
 PEOPLE = 10
 """How many people answered each question."""
@@ -161,12 +163,11 @@ def _read_question(
     if not isinstance(text, str) or image is None:
         problems.add("entry without a question or an image_id, left out", where)
         return None
-    if not text.strip():
-        problems.add("empty question", where)
+    if not tokenize(text):
+        problems.add("question without a word", where)
     answers = _read_answers(annotation)
     annotation = annotation or {}
-    modal = annotation.get("multiple_choice_answer")
-    modal = modal if isinstance(modal, str) and modal.strip() else _most_frequent(answers)
+    modal = _answer_text(annotation.get("multiple_choice_answer")) or _most_frequent(answers)
     if files.annotations and not modal:
         problems.add("question without an annotation, left out", where)
         return None
@@ -184,8 +185,17 @@ def _read_question(
 def _read_answers(annotation: Mapping[str, Any] | None) -> tuple[str, ...]:
     listed = (annotation or {}).get("answers")
     entries = listed if isinstance(listed, list) else []
-    answers = (entry.get("answer") if isinstance(entry, dict) else None for entry in entries)
-    return tuple(answer for answer in answers if isinstance(answer, str) and answer.strip())
+    answers = (_answer_text(entry.get("answer")) if isinstance(entry, dict) else "" for entry in entries)
+    return tuple(answer for answer in answers if answer)
+
+
+def _answer_text(answer: object) -> str:
+    """An answer as text, also one that was written as a number; empty where there is none."""
+    if isinstance(answer, str):
+        return answer if answer.strip() else ""
+    if isinstance(answer, bool) or not isinstance(answer, int | float) or not math.isfinite(answer):
+        return ""
+    return str(answer).removesuffix(".0")
 
 
 def _most_frequent(answers: tuple[str, ...]) -> str:

@@ -79,10 +79,24 @@ def test_objective_is_the_metric_the_data_lead_with(tiny_data: PreparedData, sev
 
 
 def test_vqa_accuracy_is_refused_where_one_person_answered(tiny_data: PreparedData) -> None:
-    with pytest.raises(
-        InputError, match="metric vqa needs several people's answers to each question, which tiny lacks"
-    ):
+    with pytest.raises(InputError, match="metric vqa needs several people's answers to a question, which tiny lacks"):
         objective(tiny_data, "vqa")
+
+
+@pytest.mark.parametrize(
+    ("answers", "fits"),
+    [([("cup",), ("cup",)], False), ([(), ("cup", "mug")], True), ([("cup", "cup"), ()], True), ([(), ()], False)],
+)
+def test_vqa_accuracy_fits_where_several_people_answered_any_question(
+    answers: list[tuple[str, ...]], fits: bool, tiny_data: PreparedData
+) -> None:
+    data = PreparedData(tiny_data.folder, {**tiny_data.manifest, "metrics": ["vqa", "accuracy"]})
+    data._asked["validation"] = [Question("what?", "cup", "a", answers=each) for each in answers]
+    if fits:
+        assert objective(data).name == "vqa"
+        return
+    with pytest.raises(InputError, match="metric vqa needs several people's answers"):
+        objective(data)
 
 
 def test_unknown_metric_names_the_known_ones(tiny_data: PreparedData) -> None:

@@ -178,6 +178,20 @@ def test_interrupted_table_goes_on_and_equals_one_that_was_not(
     assert len(told["whole"]) == 5
 
 
+@pytest.mark.parametrize("note", ["", '{"done": 64', '{"done": 64}', "[]"])
+def test_a_note_that_lost_power_is_none(note: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = _paint(tmp_path / "images", 100)
+    with monkeypatch.context() as patch:
+        _interrupt(patch, 2)
+        with pytest.raises(KeyboardInterrupt):
+            write_images(images, _inputs(), tmp_path, Problems())
+    (tmp_path / "progress.json").write_text(note)
+    write_images(images, _inputs(), tmp_path, Problems())
+    (tmp_path / "whole").mkdir()
+    write_images(images, _inputs(), tmp_path / "whole", Problems())
+    assert (tmp_path / "pixels.npy").read_bytes() == (tmp_path / "whole" / "pixels.npy").read_bytes()
+
+
 def test_what_is_noted_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     images = _paint(tmp_path / "images", 300)
     noted = []

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageOps
 
-from san_core.data.images import load_pixels, open_picture, open_to_resize, to_pixels
+from san_core.data.images import as_picture, load_pixels, open_picture, open_to_resize, to_pixels
 from san_core.errors import InputError
 
 
@@ -147,6 +147,23 @@ def test_picture_is_turned_as_its_exif_data_say(
     path = tmp_path / f"a.{suffix}"
     Image.fromarray(np.ascontiguousarray(WRITTEN[orientation])).save(path, exif=exif, **options)
     assert _found(path) == (STRIPES.tolist(), ("turned as its EXIF data say",))
+
+
+def test_a_picture_that_pillow_has_opened_is_seen_as_its_file_is(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    path = tmp_path / "a.png"
+    Image.fromarray(np.ascontiguousarray(WRITTEN[6])).save(path, exif=exif)
+    with Image.open(path) as opened:
+        assert np.asarray(as_picture(opened).image).tolist() == STRIPES.tolist()
+    with Image.open(path) as opened:
+        upright = ImageOps.exif_transpose(opened)
+    assert np.asarray(as_picture(upright).image).tolist() == STRIPES.tolist()  # not turned twice
+    cut = tmp_path / "cut.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (90, 90, 3), dtype=np.uint8)).save(cut)
+    cut.write_bytes(cut.read_bytes()[:5000])
+    with Image.open(cut) as opened, pytest.raises(InputError, match=r"^image .*cut\.png cannot be read: "):
+        as_picture(opened)
 
 
 @pytest.mark.parametrize("orientation", [0, 1, 9])

@@ -463,6 +463,35 @@ def test_too_few_images_to_validate_are_refused(
     assert _leftovers(tmp_path) == []
 
 
+def test_copies_of_a_picture_are_split_together_and_told_of_where_they_are_tested(
+    tiny_source: Source, register: Register, tmp_path: Path
+) -> None:
+    images = dict(tiny_source.images)
+    for number in range(1, 40, 2):
+        images[f"train/{number}"] = images[f"train/{number - 1}"]
+    images["test/45"] = images["train/8"]
+    register(replace(tiny_source, images=images))
+    data = prepare("tiny", tmp_path / "out", PIXELS)
+    pictures = [{images[question.image] for question in data.asked(split)} for split in ("train", "validation")]
+    assert not pictures[0] & pictures[1]
+    assert [len(each) for each in pictures] == [16, 4]
+    flaw = "picture of test questions is also one of the training questions"
+    assert data.manifest["problems"] == [f"1 x {flaw}: test/45"]
+
+
+@pytest.mark.parametrize("out", [".", "..", "/", "a/.."])
+def test_a_place_without_a_name_is_refused(out: str, tiny_source: Source, register: Register) -> None:
+    register(tiny_source)
+    with pytest.raises(InputError, match=r"prepared data cannot go to .*; accepted: a new folder, such as data/tiny"):
+        prepare("tiny", Path(out), PIXELS)
+
+
+def test_ids_of_any_size_are_kept(tiny_source: Source, register: Register, tmp_path: Path) -> None:
+    asked = [Question("What colour is it?", "", "test/45", id=2**64 - 1)]
+    register(replace(tiny_source, unanswered=asked))
+    assert prepare("tiny", tmp_path / "out", PIXELS).asked("unanswered")[0].id == str(2**64 - 1)
+
+
 def test_unanswered_questions_become_a_split_without_answers(
     tiny_source: Source, register: Register, tmp_path: Path
 ) -> None:

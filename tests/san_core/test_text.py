@@ -9,6 +9,10 @@ from san_core.text import PADDING, UNKNOWN, Vocabulary, most_common, tokenize
         ("What colour is it?", ["what", "colour", "is", "it"]),
         ("is the CAT's tail 2-coloured?!", ["is", "the", "cat's", "tail", "2", "coloured"]),
         ("  two\tspaces\nand lines ", ["two", "spaces", "and", "lines"]),
+        ("Wie groß ist der Käse?", ["wie", "groß", "ist", "der", "käse"]),
+        ("Où est le cafe\u0301?", ["où", "est", "le", "café"]),  # é written as e and an accent
+        ("Какого цвета шар_3?", ["какого", "цвета", "шар", "3"]),
+        ("what\u2019s this", ["what's", "this"]),
         ("", []),
         ("?!", []),
     ],

@@ -53,6 +53,18 @@ def test_each_question_keeps_ten_answers_the_modal_one_and_its_types(tmp_path: P
     assert (question.answer, question.answer_type, question.question_type) == ("yes", "yes/no", "is")
 
 
+def test_answers_written_as_numbers_are_answers(tmp_path: Path) -> None:
+    lists: list[list[Any]] = [[2], [3.0, 3.0, "3"], [2.5], [True], [float("nan")], [None]]
+    entries = [asked(number, 7) for number in range(len(lists) + 1)]
+    people = [answered(number, answers) for number, answers in enumerate(lists)]
+    people.append(answered(len(lists), [], multiple_choice_answer=12))
+    problems = Problems()
+    source = _read(_own(tmp_path, entries, people), problems=problems)
+    assert {question.id: question.answer for question in source.train} == {0: "2", 1: "3", 2: "2.5", 6: "12"}
+    assert source.train[1].answers == ("3", "3", "3")
+    assert [problem.kind for problem in problems.found] == ["question without an annotation, left out"] * 3
+
+
 def test_unanswered_questions_have_no_answers_and_keep_their_ids(tmp_path: Path) -> None:
     source = vqa.read("v1", _official(tmp_path, "", "train2014", "test2015"), Problems())
     assert source.test == []
@@ -187,7 +199,8 @@ def test_single_answers_are_not_scored_by_vqa_accuracy(tmp_path: Path) -> None:
         ([asked(2, 7)], [answered(2, TEN[:7])], "annotations.json question_id 2", "fewer than 10 answers (7)"),
         ([asked(2, 7)], [answered(2, [*TEN[:9], " "])], "annotations.json question_id 2", "fewer than 10 answers (9)"),
         ([asked(2, 7)], [answered(2, [""] * 10)], "questions.json question_id 2", "question without an annotation"),
-        ([asked(2, 7, " ")], [answered(2, TEN)], "questions.json question_id 2", "empty question"),
+        ([asked(2, 7, " ")], [answered(2, TEN)], "questions.json question_id 2", "question without a word"),
+        ([asked(2, 7, "?!")], [answered(2, TEN)], "questions.json question_id 2", "question without a word"),
         (
             [{"image_id": 7, "question": "?"}],
             [],
@@ -208,7 +221,7 @@ def test_flawed_entry_is_told_and_the_rest_is_used(
     files = _own(tmp_path, [asked(1, 7), *questions], [answered(1, TEN), *annotations])
     problems = Problems()
     source = _read(files, problems=problems)
-    left = [1, 2] if kind.startswith(("fewer", "empty")) else [1]
+    left = [1, 2] if kind.startswith(("fewer", "question without a word")) else [1]
     assert [(question.id, question.answer) for question in source.train] == [(number, "yes") for number in left]
     (told,) = flaws(problems)
     assert told.startswith(f"{tmp_path / where}: {kind}")

@@ -19,9 +19,14 @@ BEST_EPOCH = 2
 
 
 def finished_search(
-    path: Path, data: PreparedData, config: TrainingConfig, *, baseline: Sequence[float] = (0.2, 0.3, 0.4)
+    path: Path,
+    data: PreparedData,
+    config: TrainingConfig,
+    *,
+    baseline: Sequence[float] = (0.2, 0.3, 0.4),
+    baseline_state: TrialState = TrialState.COMPLETE,
 ) -> RunFolder:
-    """Two complete trials: the baseline with these scores, and a better one that was best in its second epoch."""
+    """Two trials: the baseline with these scores, and a better, complete one that was best in its second epoch."""
     fixed = {name: value for name, value in config.to_dict().items() if name not in {*SEARCHED, "seed"}}
     settings = {
         "data": str(data.folder),
@@ -42,15 +47,17 @@ def finished_search(
     }
     run = RunFolder.create(path, settings, {})
     study = optuna.create_study(study_name=SEARCH, storage=run.storage(), direction="maximize")
-    for params, scores in ((BASELINE, baseline), (BEST, [0.5, 0.75, 0.7])):
-        study.add_trial(_complete(params, scores))
+    study.add_trial(_trial(BASELINE, baseline, baseline_state))
+    study.add_trial(_trial(BEST, [0.5, 0.75, 0.7]))
     return run
 
 
-def _complete(params: Mapping[str, Any], scores: Sequence[float]) -> optuna.trial.FrozenTrial:
+def _trial(
+    params: Mapping[str, Any], scores: Sequence[float], state: TrialState = TrialState.COMPLETE
+) -> optuna.trial.FrozenTrial:
     return create_trial(
-        state=TrialState.COMPLETE,
-        value=max(scores),
+        state=state,
+        value=max(scores) if state == TrialState.COMPLETE else None,
         params=dict(params),
         distributions=SEARCHED,
         user_attrs={SEED: 7},

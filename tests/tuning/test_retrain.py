@@ -13,15 +13,19 @@ import numpy as np
 import pandas as pd
 import pytest
 from finished import BASELINE, BEST, BEST_EPOCH, finished_search
+from optuna.trial import TrialState
 
 import san_core
 from san_core.config import TrainingConfig
+from san_core.data import prepare as preparing
 from san_core.data.prepared import PreparedData
+from san_core.data.source import Question, Source
 from san_core.errors import InputError
-from san_core.training import EpochResult, train_fn
+from san_core.training import EpochResult, build_model, train_fn
 from tuning import retrain as command
 from tuning.open_study import RETRAINING_SEEDS, training_seed
 from tuning.retrain import retrain
+from tuning.retraining import _write_results
 from tuning.run_folder import RETRAINING, RunFolder
 from tuning.tested import models_tested, note_tested
 
@@ -278,6 +282,24 @@ def test_data_without_a_test_split_are_never_noted_as_tested(
     assert not run.tested_file.exists()
 
 
+def test_questions_that_nobody_answered_are_answered_where_one_person_answered_the_others(
+    tiny_source: Source,
+    tiny_config: TrainingConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = [Question("is it red?", "", "test/45", id=7), Question("is it a square?", "", "test/46", id=8)]
+    source = replace(tiny_source, unanswered=asked)
+    monkeypatch.setitem(preparing.READERS, "tiny", lambda *_: source)
+    data = preparing.prepare("tiny", tmp_path / "data", preparing.Options(image_size=64, fine_tune=True))
+    model = build_model(tiny_config, data)
+    _write_results(model, tiny_config, data, tmp_path)
+    found = json.loads((tmp_path / "vqa-results-unanswered.json").read_text())
+    assert [entry["question_id"] for entry in found] == [7, 8]
+    assert {entry["answer"] for entry in found} <= set(data.answers)
+    assert not (tmp_path / "vqa-results-test.json").exists()
+
+
 def test_at_least_one_seed(run: RunFolder) -> None:
     with pytest.raises(InputError, match="^seeds must be >= 1, but got 0$"):
         retrain(run, seeds=0)
@@ -290,3 +312,17 @@ def test_the_baseline_alone_is_one_configuration(run: RunFolder) -> None:
         ("baseline", 0, seed, 3) for seed in SEEDS
     ]
     assert all(job.config.learning_rate == BASELINE["learning_rate"] for job in jobs)
+
+
+@pytest.mark.parametrize("state", [TrialState.FAIL, TrialState.PRUNED])
+def test_a_baseline_that_did_not_finish_does_not_keep_the_best_from_being_trained(
+    state: TrialState,
+    tmp_path: Path,
+    tiny_data: PreparedData,
+    tiny_config: TrainingConfig,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = finished_search(tmp_path / "run", tiny_data, tiny_config, baseline=(), baseline_state=state)
+    jobs = command.plan_jobs(run, "best", command.chosen_trial(run, None), 2)
+    assert [job.name for job in jobs] == ["best", "best"]
+    assert "the baseline is not trained beside it: it did not finish in the search" in capsys.readouterr().err

@@ -18,7 +18,18 @@ from tuning.open_study import (
     training_seed,
 )
 from tuning.pruning import SuccessiveHalving, bracket_of
-from tuning.run_folder import CONFIRMS, DUPLICATE_OF, PRIOR, REASON, SECONDS, SEED, STOPPED_BY, WORKER, RunFolder
+from tuning.run_folder import (
+    CONFIRMS,
+    DUPLICATE_OF,
+    PRIOR,
+    REASON,
+    RESUMED,
+    SECONDS,
+    SEED,
+    STOPPED_BY,
+    WORKER,
+    RunFolder,
+)
 from tuning.stop_rules import StopRules
 from tuning.study import Epoch, Study, best_trial
 
@@ -177,7 +188,9 @@ def test_an_interrupted_trial_is_handed_out_again_with_its_scores_before_a_new_o
     assert [live.trial.number for live in taken] == [1, 2, 3]
     assert [live.settings for live in taken[:2]] == [first.settings, second.settings]
     assert taken[1].scores == {1: 0.6}
-    assert len(run.study().trials) == 4
+    trials = run.study().trials
+    assert len(trials) == 4
+    assert [RESUMED in trial.user_attrs for trial in trials] == [False, True, True, False]
 
 
 def test_a_trial_interrupted_while_it_was_asked_for_gets_the_parameters_it_would_have_had(
@@ -203,6 +216,7 @@ def test_a_trial_that_is_taken_back_is_handed_out_again(study: Study, run: RunFo
     again = ask(study)
     assert (again.settings, again.scores) == (live.settings, {1: 0.6})
     assert len(run.study().trials) == 2
+    assert RESUMED not in run.study().trials[1].user_attrs  # there was no pause
 
 
 def test_a_resumed_search_has_the_number_of_trials_that_was_asked_for(study: Study, run: RunFolder) -> None:
