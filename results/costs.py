@@ -1,5 +1,6 @@
 """What a search cost: time of its devices, well spent or not, and room on the disk."""
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,7 +9,7 @@ from pathlib import Path
 from optuna.trial import FrozenTrial
 
 from results.lanes import lanes
-from results.record import COMPLETE, DIVERGED, FAILED, PRUNED, Record, epochs, state_of
+from results.record import COMPLETE, DIVERGED, FAILED, PRUNED, Record, epochs, started, state_of
 from tuning.run_folder import SECONDS, RunFolder
 
 
@@ -33,14 +34,14 @@ def time_spent(record: Record) -> list[Cost]:
     There are as many places as trials ever ran at once.
     """
     trials = [*record.search, *record.confirmations]
-    ended = [trial for trial in trials if trial.datetime_start and trial.datetime_complete]
+    ended = [trial for trial in trials if started(trial) and trial.datetime_complete]
     places = len({lane for _, lane in lanes(ended)})
     states = {
         state: [t for t in record.search if state_of(t) == state] for state in (COMPLETE, PRUNED, DIVERGED, FAILED)
     }
     lost = [trial for trial in record.confirmations if state_of(trial) == FAILED]
     repeated = [trial for trial in record.confirmations if state_of(trial) != FAILED]
-    trained, held = training_seconds(ended), sum(map(_span, ended))
+    trained, held = training_seconds(ended), sum((end - start).total_seconds() for start, end in _spans(ended))
     return [
         Cost("trained to the end", training_seconds(states[COMPLETE]), useful=True),
         Cost("stopped early", training_seconds(states[PRUNED]), useful=True),
@@ -79,24 +80,28 @@ def disk_sizes(folder: RunFolder) -> dict[str, int]:
 
 
 def _size(path: Path) -> int:
-    files = path.rglob("*") if path.is_dir() and not path.is_symlink() else [path]
-    return sum(file.lstat().st_size for file in files if not file.is_dir())
+    if path.is_symlink() or not path.is_dir():
+        return _file_size(path)
+    return sum(_file_size(Path(folder, name)) for folder, _, names in os.walk(path) for name in names)
 
 
-def _span(trial: FrozenTrial) -> float:
-    duration = trial.duration
-    return duration.total_seconds() if duration else 0.0
+def _file_size(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except FileNotFoundError:  # a search that runs has files come and go
+        return 0
+
+
+def _spans(trials: Iterable[FrozenTrial]) -> list[tuple[datetime, datetime]]:
+    """From when to when each trial that has ended ran, the first to begin first."""
+    times = ((started(trial), trial.datetime_complete) for trial in trials)
+    return sorted((start, end) for start, end in times if start is not None and end is not None)
 
 
 def busy_seconds(trials: Iterable[FrozenTrial]) -> float:
     """Wall time in which at least one trial ran, from the trials that have ended; pauses between them do not count."""
-    spans = sorted(
-        (trial.datetime_start, trial.datetime_complete)
-        for trial in trials
-        if trial.datetime_start is not None and trial.datetime_complete is not None
-    )
     merged: list[tuple[datetime, datetime]] = []
-    for start, end in spans:
+    for start, end in _spans(trials):
         if merged and start <= merged[-1][1]:
             merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
         else:

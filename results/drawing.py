@@ -9,18 +9,26 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from results.plots import FRESH
-from results.record import COMPLETE, FAILED, PRUNED, RUNNING, WAITING
+from results.record import COMPLETE, DIVERGED, FAILED, PRUNED, RUNNING, WAITING
 from results.tables import BASELINE, BEST
 
 COLORS = {
     COMPLETE: "#009E73",
     PRUNED: "#E69F00",
+    DIVERGED: "#8B5A2B",
     FAILED: "#D55E00",
     RUNNING: "#56B4E9",
     WAITING: "#999999",
     FRESH: "#CC79A7",
 }
-SYMBOLS = {COMPLETE: "circle", PRUNED: "triangle-down", FAILED: "x", RUNNING: "square", WAITING: "cross"}
+SYMBOLS = {
+    COMPLETE: "circle",
+    PRUNED: "triangle-down",
+    DIVERGED: "hourglass",
+    FAILED: "x",
+    RUNNING: "square",
+    WAITING: "cross",
+}
 MARKS = {BEST: ("star", 15, "#0072B2"), BASELINE: ("diamond", 11, "#CC79A7")}
 """Symbol, size in pixels and colour of the trials that stand out."""
 

@@ -58,7 +58,9 @@ def _limits(name: str) -> tuple[float, float]:
 
 def _what_mattered(shares: Mapping[str, float]) -> str:
     if not shares:
-        return f"Too few trials were scored to tell which hyperparameter mattered most ({FEWEST} are needed)."
+        return (
+            f"Which hyperparameter mattered most cannot be told: that takes {FEWEST} scored trials that differ in some."
+        )
     first, *others = shares.items()
     second = f", followed by {others[0][0]} ({100 * others[0][1]:.0f} %)" if others else ""
     return f"The hyperparameter that mattered most is {first[0]} (importance {100 * first[1]:.0f} %){second}."

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from optuna.trial import FrozenTrial
 
+from results.record import started
 from tuning.run_folder import WORKER
 
 Lane = tuple[str, int]
@@ -21,15 +22,18 @@ def lanes(trials: Iterable[FrozenTrial], until: datetime | None = None) -> list[
         trials: of one search or several studies of it.
         until: when the trials that have not ended are taken to end.
     """
-    started = [trial for trial in trials if trial.datetime_start and (trial.datetime_complete or until)]
+    ran = [
+        (start, end, trial)
+        for trial in trials
+        if (start := started(trial)) and (end := trial.datetime_complete or until)
+    ]
     free: dict[str, list[datetime]] = {}
     placed = []
-    for trial in sorted(started, key=lambda trial: (trial.datetime_start, trial.number)):
+    for start, end, trial in sorted(ran, key=lambda each: (each[0], each[2].number)):
         worker = str(trial.user_attrs.get(WORKER, ""))
         ends = free.setdefault(worker, [])
-        start, end = trial.datetime_start, trial.datetime_complete or until
-        open_lanes = [lane for lane, taken_until in enumerate(ends) if start and taken_until <= start]
+        open_lanes = [lane for lane, taken_until in enumerate(ends) if taken_until <= start]
         lane = min(open_lanes, key=lambda lane: ends[lane], default=len(ends))
-        ends[lane : lane + 1] = [end] if end else []
+        ends[lane : lane + 1] = [end]
         placed.append((trial, (worker, lane)))
     return placed

@@ -15,8 +15,6 @@ from tuning.run_folder import RunFolder
 HOST = "127.0.0.1"
 """The dashboard has no login, so only this machine may reach it."""
 
-PORT = 8080
-
 READS = {"GET", "HEAD"}
 
 

@@ -123,8 +123,11 @@ def headline_numbers(record: Record) -> list[tuple[str, str, str]]:
 
     Means over fresh seeds where every one of them has two or more, else scores in the search: never a mixture.
     """
-    rows = {str(row[CONFIG]): row for _, row in comparison(record).iterrows() if not math.isnan(row[SCORE])}
-    by_seeds = all(row[SEEDS] >= ENOUGH_SEEDS for row in rows.values())
+    table = comparison(record)
+    table = table[table[SCORE].notna() | (table[SEEDS] >= ENOUGH_SEEDS)]
+    if not (by_seeds := bool((table[SEEDS] >= ENOUGH_SEEDS).all())):
+        table = table[table[SCORE].notna()]
+    rows = {str(row[CONFIG]): row for _, row in table.iterrows()}
     numbers = [
         (f"{config}, trial {row[TRIAL]}", *(_fresh(row) if by_seeds else _searched(row)))
         for config, row in rows.items()
@@ -136,9 +139,8 @@ def headline_numbers(record: Record) -> list[tuple[str, str, str]]:
 
 def _fresh(row: pd.Series) -> tuple[str, str]:
     spread = f"s.d. {100 * row[DEVIATION]:.2f} points"
-    return show_percent(
-        row[MEAN]
-    ), f"mean of {row[SEEDS]} fresh seeds, {spread}; {show_percent(row[SCORE])} in the search"
+    searched = "not finished" if math.isnan(row[SCORE]) else show_percent(row[SCORE])
+    return show_percent(row[MEAN]), f"mean of {row[SEEDS]} fresh seeds, {spread}; {searched} in the search"
 
 
 def _searched(row: pd.Series) -> tuple[str, str]:

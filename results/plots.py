@@ -84,7 +84,13 @@ def timeline(record: Record) -> pd.DataFrame:
     placed = lanes([*record.search, *record.confirmations], until)
     names = lane_names([lane for _, lane in placed])
     rows = [
-        (names[lane], trial.datetime_start, trial.datetime_complete or until, kinds.get(id(trial), FRESH), label(trial))
+        (
+            names[lane],
+            reading.started(trial),
+            trial.datetime_complete or until,
+            kinds.get(id(trial), FRESH),
+            label(trial),
+        )
         for trial, lane in placed
     ]
     return pd.DataFrame(rows, columns=[LANE, START, END_TIME, KIND, LABEL])
@@ -92,7 +98,7 @@ def timeline(record: Record) -> pd.DataFrame:
 
 def last_news(trials: Sequence[FrozenTrial]) -> datetime | None:
     """The last start or end of any trial."""
-    times = [time for trial in trials for time in (trial.datetime_start, trial.datetime_complete) if time]
+    times = [time for trial in trials for time in (reading.started(trial), trial.datetime_complete) if time]
     return max(times, default=None)
 
 

@@ -3,13 +3,14 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
 from san_core.errors import InputError
 from tuning import run_folder
-from tuning.run_folder import BASELINE_TRIAL, CONFIRMATION, REASON, SEARCH, STOPPED_BY, RunFolder, is_own
+from tuning.run_folder import BASELINE_TRIAL, CONFIRMATION, REASON, RESUMED, SEARCH, STOPPED_BY, RunFolder, is_own
 
 COMPLETE, PRUNED, DIVERGED, FAILED = "complete", "pruned", "diverged", "failed"
 RUNNING, WAITING = "running", "waiting"
@@ -122,6 +123,15 @@ def best_epoch(trial: FrozenTrial) -> int | None:
 def epochs(trial: FrozenTrial) -> int:
     """How many epochs a trial reported."""
     return max(trial.intermediate_values, default=0)
+
+
+def started(trial: FrozenTrial) -> datetime | None:
+    """When a trial began, or went on if its search was resumed meanwhile; None before it was started.
+
+    What it did before the pause is left out rather than the pause counted: Optuna knows of none.
+    """
+    resumed = trial.user_attrs.get(RESUMED)
+    return datetime.fromisoformat(resumed) if resumed else trial.datetime_start
 
 
 def reason(trial: FrozenTrial) -> str:

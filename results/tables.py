@@ -36,7 +36,7 @@ TRIAL_SEED = "seed"
 """The seed the training used."""
 
 STATE = "state"
-"""complete, pruned, failed, running or waiting."""
+"""complete, pruned, diverged, failed, running or waiting."""
 
 END = "reason"
 """Why the trial ended, or why it has not; empty for one that ran all its epochs."""

@@ -24,11 +24,11 @@ def verdict(run: Source) -> str:
     best = rows[BEST]
     if best[TRIAL] == record.baseline_trial:
         return _baseline_is_best(record, best)
-    if BASELINE not in rows or math.isnan(rows[BASELINE][SCORE]):
-        return _no_baseline(record, best)
-    baseline = rows[BASELINE]
-    if min(best[SEEDS], baseline[SEEDS]) >= ENOUGH_SEEDS:
+    baseline = rows.get(BASELINE)
+    if baseline is not None and min(best[SEEDS], baseline[SEEDS]) >= ENOUGH_SEEDS:
         return _by_seeds(record, best, baseline)
+    if baseline is None or math.isnan(baseline[SCORE]):
+        return _no_baseline(record, best)
     return _by_questions(record, best, baseline)
 
 

@@ -18,7 +18,7 @@ from ray import tune
 from san_core.errors import InputError
 from tuning.checkpoints import Checkpoints, checkpoint_place
 from tuning.dashboard import Dashboard, make_token
-from tuning.placement import Resources
+from tuning.placement import Machine
 from tuning.ray_watch import ray_watched
 from tuning.run_folder import RunFolder
 from tuning.study import Study
@@ -40,19 +40,17 @@ def machine_cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def resources(address: str | None) -> Resources:
+def machines(address: str | None) -> list[Machine]:
     """What trials can be placed on: this machine, or the Ray cluster at an address.
 
     Raises:
         InputError: if no cluster can be joined there.
     """
     if address is None:
-        cpus = machine_cpus()
-        return Resources(cpus, torch.cuda.device_count(), cpus)
+        return [Machine(machine_cpus(), torch.cuda.device_count())]
     with _joined(address):
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-    cores = [int(node.get("CPU", 0)) for node in nodes]
-    return Resources(sum(cores), sum(int(node.get("GPU", 0)) for node in nodes), max(cores, default=0))
+    return [Machine(int(node.get("CPU", 0)), int(node.get("GPU", 0))) for node in nodes]
 
 
 @contextlib.contextmanager

@@ -63,7 +63,7 @@ def open_search(
 def first_trials(baseline: Mapping[str, Any] | None, configurations: Iterable[Mapping[str, Any]]) -> list[FrozenTrial]:
     """Trials to be run first: the baseline, unless it is left out, and whatever the user wants tried.
 
-    The baseline is never stopped early: every comparison needs its full score.
+    The baseline is not stopped early unless the time is up: every comparison needs its full score.
     """
     waiting = [_waiting(baseline, {BASELINE: True})] if baseline is not None else []
     return waiting + [_waiting(configuration, {}) for configuration in configurations]

@@ -3,7 +3,7 @@
 import argparse
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +34,7 @@ class Amount:
 
     Attributes:
         text: as it was given.
-        value: as a number: trials, or seconds.
+        value: as a number: trials, seconds, or hours.
         more: whether it comes on top of what was used up before.
     """
 
@@ -118,10 +118,14 @@ def _add_how_long(parser: CommandLine) -> None:
     """Options that bound the search."""
     group = parser.add_argument_group("how long (whichever comes first; +N adds to a search that is resumed)")
     add = group.add_argument
-    add("--trials", type=_trials, help=f"trials, the baseline included (default: {TRIALS} if nothing else is given)")
+    add(
+        "--trials",
+        type=_amount(int, at_least=1),
+        help=f"trials, the baseline included (default: {TRIALS} if nothing else is given)",
+    )
     add("--budget", type=_duration, help="wall time such as 90s, 30m or 2h; running trials end after their epoch")
-    add("--gpu-hours", type=number(float, at_least=0), help="time of all trials, each with its share of a GPU")
-    add("--patience", type=number(int, at_least=1), metavar="N", help="stop after N trials without a better result")
+    add("--gpu-hours", type=_amount(float, at_least=0), help="time of all trials, each with its share of a GPU")
+    add("--patience", type=_amount(int, at_least=1), metavar="N", help="stop after N trials without a better result")
     add(
         "--confirm",
         type=number(int, at_least=0),
@@ -173,9 +177,9 @@ def _add_where(parser: CommandLine) -> None:
     add("--json", action="store_true", help="print the result as JSON")
 
 
-def _trials(text: str) -> Amount:
-    count = number(int, at_least=1)(text.removeprefix("+"))
-    return Amount(text, int(count), text.startswith("+"))
+def _amount(kind: type[int] | type[float], at_least: float) -> Callable[[str], Amount]:
+    parse = number(kind, at_least=at_least)
+    return lambda text: Amount(text, parse(text.removeprefix("+")), text.startswith("+"))
 
 
 def _duration(text: str) -> Amount:

@@ -1,23 +1,17 @@
 """How many trials run at once, and on what."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from san_core.errors import InputError
 
 
 @dataclass(frozen=True)
-class Resources:
-    """What trials can be placed on.
-
-    Attributes:
-        cpus: cores, of all machines together.
-        gpus: GPUs, of all machines together.
-        largest: cores of the largest machine.
-    """
+class Machine:
+    """Cores and GPUs of a machine that trials can be placed on."""
 
     cpus: int
     gpus: int
-    largest: int
 
 
 @dataclass(frozen=True)
@@ -42,7 +36,7 @@ class Placement:
 
 
 def place(
-    resources: Resources,
+    machines: Sequence[Machine],
     *,
     cpus_per_trial: int | None = None,
     gpus_per_trial: float | None = None,
@@ -50,27 +44,23 @@ def place(
 ) -> Placement:
     """Shares a machine, or a cluster of them, out among trials.
 
-    Without wishes: one trial per GPU, with an equal share of the cores; on a machine without GPUs one
-    trial per core.
+    Without wishes: one trial per GPU, with a share of its machine's cores, the same for all trials; where there are
+    no GPUs one trial per core.
 
     Raises:
         InputError: for a wish the machine cannot meet.
     """
-    gpus = float(bool(resources.gpus)) if gpus_per_trial is None else gpus_per_trial
-    by_gpu = _trials_on_gpus(gpus, resources.gpus)
-    cpus = cpus_per_trial or (max(1, resources.cpus // by_gpu) if by_gpu else 1)
-    if cpus > resources.largest:
-        raise InputError(f"--cpus-per-trial must be <= {resources.largest}, the cores of a machine, but got {cpus}")
-    limits = [resources.cpus // cpus, by_gpu, concurrent]
-    return Placement(cpus=cpus, gpus=gpus, slots=min(limit for limit in limits if limit is not None))
-
-
-def _trials_on_gpus(gpus: float, there: int) -> int | None:
-    """How many trials fit on the GPUs; None if they use none."""
-    if gpus == 0:
-        return None
+    there = sum(machine.gpus for machine in machines)
+    gpus = float(bool(there)) if gpus_per_trial is None else gpus_per_trial
     if gpus > there:
         raise InputError(f"--gpus-per-trial must be <= {there}, the GPUs there are, but got {gpus:g}")
     if gpus > 1:
         raise InputError(f"--gpus-per-trial must be <= 1, since a trial trains on one GPU, but got {gpus:g}")
-    return there * int(1 / gpus + 1e-9)
+    usable = [machine for machine in machines if machine.gpus or not gpus]
+    by_gpu = {machine: machine.gpus * int(1 / gpus + 1e-9) for machine in usable} if gpus else {}
+    shares = [machine.cpus // trials for machine, trials in by_gpu.items()]
+    cpus = cpus_per_trial or max(1, min(shares, default=1))
+    if cpus > (most := max((machine.cpus for machine in usable), default=0)):
+        raise InputError(f"--cpus-per-trial must be <= {most}, the cores of a machine, but got {cpus}")
+    fitting = sum(min(machine.cpus // cpus, by_gpu.get(machine, machine.cpus)) for machine in usable)
+    return Placement(cpus=cpus, gpus=gpus, slots=min(fitting, concurrent or fitting))

@@ -3,11 +3,12 @@
 import argparse
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial
 
 from san_core.config import TrainingConfig
@@ -21,17 +22,17 @@ from san_core.training import build_model
 from search_spaces import SearchSpace
 from tuning.beforehand import read_configurations, read_priors
 from tuning.checkpoints import check_storage
-from tuning.engine import Limits, resources
+from tuning.engine import Limits, machines
 from tuning.environment import describe_environment
 from tuning.gpu_share import largest, measured_share
 from tuning.notify import without_url
 from tuning.open_study import first_trials
 from tuning.options import AUTO, EMBEDDED, TRIALS, Amount
-from tuning.placement import Placement, Resources, place
-from tuning.run_folder import SECONDS, RunFolder, is_own, write_json
+from tuning.placement import Machine, Placement, place
+from tuning.run_folder import SECONDS, RunFolder, is_own
 from tuning.samplers import check_sampler
 from tuning.spaces import load_space
-from tuning.stop_rules import StopRules
+from tuning.stop_rules import StopRules, since_best
 from tuning.tracking import check_tracker
 from tuning.trial import Shared
 
@@ -78,6 +79,7 @@ class Plan:
         rules: what ends the search.
         beforehand: gives the trials that go into a new journal first.
         confirm: fresh seeds for best and baseline.
+        settings: those of the folder, with what a resumed search was given anew; `RunFolder.change_settings` notes it.
     """
 
     run: RunFolder
@@ -88,6 +90,7 @@ class Plan:
     rules: StopRules
     beforehand: Callable[[], Sequence[FrozenTrial]]
     confirm: int
+    settings: Mapping[str, Any]
 
 
 def new_plan(options: argparse.Namespace) -> Plan:
@@ -111,17 +114,18 @@ def new_plan(options: argparse.Namespace) -> Plan:
     path = RunFolder.locate(options.run, Path(options.data).resolve().name)
     RunFolder.check_available(path)
     check_storage(options.storage)
-    there = resources(options.address)
+    there = machines(options.address)
     placement = _place(options, there)
     data = _open_data(options.data)
     config = TrainingConfig.from_dict({**data.training_defaults, **chosen, **space.baseline})
-    build_model(config, data)  # settings that do not go with the data are told of now
+    searched = space.parameters.get("embedding_init")
+    for init in searched.choices if isinstance(searched, CategoricalDistribution) else [config.embedding_init]:
+        build_model(replace(config, embedding_init=str(init)), data)  # what does not go with the data is told of now
     fixed = {name: value for name, value in config.to_dict().items() if name not in {*space.parameters, "seed"}}
     if options.gpus_per_trial == AUTO and placement.gpus:
         options.gpus_per_trial = measured_share(largest(config, space.parameters), data)
         placement = _place(options, there)
-    if options.gpu_hours is not None and not placement.gpus:
-        raise InputError(f"--gpu-hours bounds trials that run on GPUs, but these have none; got {options.gpu_hours:g}")
+    _check_gpu_hours(asked_for["gpu_hours"], placement)
     settings = {
         **asked_for,
         **_searched_on(data, options.metric),
@@ -135,11 +139,11 @@ def new_plan(options: argparse.Namespace) -> Plan:
     }
     read_priors(priors, settings, space)
     run = RunFolder.create(path, settings, describe_environment())
-    return _plan(options, run, space, placement)
+    return _plan(options, run, run.settings, space, placement)
 
 
 def resumed_plan(options: argparse.Namespace, given: Mapping[str, Any]) -> Plan:
-    """The plan of a search that goes on; what bounds it now is noted in its folder.
+    """The plan of a search that goes on. Writes nothing.
 
     Args:
         options: of this call.
@@ -153,18 +157,21 @@ def resumed_plan(options: argparse.Namespace, given: Mapping[str, Any]) -> Plan:
     data = _check_unchanged(run, space, given)
     settings = run.settings
     check_tracker(given.get("track") or settings.get("track"))
-    bounds = _new_bounds(run, given) if given.keys() & set(BOUNDS) else {}
-    moved = {"data": str(data.folder)} if "data" in given else {}
-    changed = {
-        **bounds,
-        **moved,
-        **{name: given[name] for name in ("confirm", "keep", "max_failures", "track") if name in given},
-    }
-    if changed:
-        write_json(run.settings_file, {**settings, **changed})
+    if given.keys() & set(BOUNDS):
+        settings |= _new_bounds(run, given)
+    if "data" in given:
+        settings["data"] = str(data.folder)
+    settings |= {name: given[name] for name in ("confirm", "keep", "max_failures", "track") if name in given}
     options.cpus_per_trial, options.gpus_per_trial = run.setting("cpus_per_trial"), run.setting("gpus_per_trial")
     options.concurrent = options.concurrent or run.setting("concurrent")
-    return _plan(options, run, space, _place(options, resources(options.address)))
+    placement = _place(options, machines(options.address))
+    _check_gpu_hours(settings["gpu_hours"], placement)
+    return _plan(options, run, settings, space, placement)
+
+
+def _check_gpu_hours(bound: float | None, placement: Placement) -> None:
+    if bound is not None and not placement.gpus:
+        raise InputError(f"--gpu-hours bounds trials that run on GPUs, but these have none; got {bound:g}")
 
 
 def _check_unchanged(run: RunFolder, space: SearchSpace, given: Mapping[str, Any]) -> PreparedData:
@@ -181,6 +188,8 @@ def _check_unchanged(run: RunFolder, space: SearchSpace, given: Mapping[str, Any
         before = recorded.get(name)
         if given[name] != before:
             option = {"try_first": "try"}.get(name, name.replace("_", "-"))
+            if name == "run":
+                raise InputError(f"--run names a new search and does not go with --resume; got {given[name]!r}")
             raise InputError(
                 f"--{option} cannot change when a search is resumed: {run.path} was started with {before!r}, "
                 f"but got {given[name]!r}"
@@ -200,8 +209,15 @@ def _new_bounds(run: RunFolder, given: Mapping[str, Any]) -> dict[str, Any]:
 
     A search that was to have 24 trials and is given half an hour more has no use for the 24.
     """
-    wall = run.study().user_attrs.get(SECONDS, 0.0) if run.journal.is_file() else 0.0
-    used = {"trials": run.setting("trials") or _trials_so_far(run), "budget": wall}
+    study = run.study() if run.journal.is_file() else None
+    trials = list(filter(is_own, study.get_trials(deepcopy=False))) if study else []
+    trained = sum(trial.user_attrs.get(SECONDS, 0.0) for trial in trials)
+    used = {
+        "trials": run.setting("trials") or len(trials),
+        "budget": study.user_attrs.get(SECONDS, 0.0) if study else 0.0,
+        "gpu_hours": trained * run.setting("gpus_per_trial") / 3600,
+        "patience": since_best([trial for trial in trials if trial.state.is_finished()]),
+    }
     amounts = {
         name: bound.after(used[name]) if isinstance(bound := given[name], Amount) else bound
         for name in BOUNDS
@@ -210,12 +226,9 @@ def _new_bounds(run: RunFolder, given: Mapping[str, Any]) -> dict[str, Any]:
     return {**dict.fromkeys(BOUNDS), **amounts}
 
 
-def _trials_so_far(run: RunFolder) -> int:
-    return sum(map(is_own, run.study().get_trials(deepcopy=False))) if run.journal.is_file() else 0
-
-
-def _plan(options: argparse.Namespace, run: RunFolder, space: SearchSpace, placement: Placement) -> Plan:
-    settings = run.settings
+def _plan(
+    options: argparse.Namespace, run: RunFolder, settings: Mapping[str, Any], space: SearchSpace, placement: Placement
+) -> Plan:
     baseline = space.baseline if settings["baseline_first"] else None
     return Plan(
         run=run,
@@ -236,10 +249,11 @@ def _plan(options: argparse.Namespace, run: RunFolder, space: SearchSpace, place
             *read_priors([RunFolder.open(Path(prior)) for prior in settings["prior"]], settings, space),
         ],
         confirm=settings["confirm"],
+        settings=settings,
     )
 
 
-def _place(options: argparse.Namespace, there: Resources) -> Placement:
+def _place(options: argparse.Namespace, there: Sequence[Machine]) -> Placement:
     return place(
         there,
         cpus_per_trial=options.cpus_per_trial,
@@ -293,7 +307,8 @@ def _asked_for(options: argparse.Namespace) -> dict[str, Any]:
     for name, bound in bounds.items():
         if isinstance(bound, Amount):
             if bound.more:
-                raise InputError(f"--{name} {bound.text} adds to a search that is resumed; accepted here: without +")
+                option = name.replace("_", "-")
+                raise InputError(f"--{option} {bound.text} adds to a search that is resumed; accepted here: without +")
             bounds[name] = bound.value
     if not any(bounds.values()):
         bounds["trials"] = TRIALS

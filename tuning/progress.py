@@ -48,6 +48,7 @@ class Standing:
 def standing(study: Study, elapsed: float) -> Standing:
     """Where `study` stands after `elapsed` seconds."""
     total, ended = study.rules.trials, study.ended
+    lately = len(ended) - study.ended_before
     return Standing(
         ended=ended,
         running=[
@@ -57,7 +58,7 @@ def standing(study: Study, elapsed: float) -> Standing:
         total=total,
         best=study.best,
         baseline=baseline_score(study),
-        seconds_left=elapsed / len(ended) * (total - len(ended)) if ended and total else None,
+        seconds_left=elapsed / lately * (total - len(ended)) if lately and total else None,
     )
 
 

@@ -32,9 +32,14 @@ class Recheck:
 
     @property
     def reached(self) -> bool:
+        """Whether the best epoch is as good as it was, or worse by no more than chance."""
+        return max(self.found.values()) >= max(self.recorded.values()) or self.within_chance
+
+    @property
+    def within_chance(self) -> bool:
         """Whether the best epochs differ by no more than two standard errors of a score over so many questions."""
         best = max(self.recorded.values())
-        return max(self.found.values()) >= best - 2 * math.sqrt(best * (1 - best) / self.questions)
+        return abs(max(self.found.values()) - best) <= 2 * math.sqrt(best * (1 - best) / self.questions)
 
     def describe(self) -> str:
         """One sentence."""
@@ -43,6 +48,8 @@ class Recheck:
         if self.found == self.recorded:
             return f"{start}: the same in every epoch, to the last bit"
         difference = f"{100 * (found - recorded):+.2f} points"
+        if found > recorded and not self.within_chance:
+            return f"{start}: surpassed ({difference}, more than chance on {self.questions:,} questions)"
         if self.reached:
             return f"{start}: reached ({difference}, within chance on {self.questions:,} questions)"
         return f"{start}: NOT reached ({difference}, more than chance on {self.questions:,} questions)"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from results.report import write
-from results.summary import print_seeds
+from results.summary import as_json, print_seeds
 from san_core.command_line import CommandLine, number, run_command, say
 from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
@@ -153,8 +153,11 @@ def _repeat(options: argparse.Namespace, run: RunFolder) -> int:
         with ray_session(run.path / "retrain.log"):
             confirm(plan, numbers, options.seeds)
     write(run)
-    print_seeds(run)
-    print(f"\nreport: {run.report_page}")
+    if options.json:
+        print(json.dumps(as_json(run)))
+    else:
+        print_seeds(run)
+        print(f"\nreport: {run.report_page}")
     return 0
 
 

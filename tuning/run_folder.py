@@ -46,6 +46,9 @@ WORKER = "worker"
 CONFIRMS = "confirms"
 """Attribute of a confirmation's trial: number of the search's trial it repeats."""
 
+RESUMED = "resumed"
+"""Trial attribute of one that went on when its search was resumed: when that was, in ISO 8601 (local time)."""
+
 DIVERGED = "diverged"
 """Trial attribute of one that was stopped because going on was useless."""
 
@@ -201,6 +204,19 @@ class RunFolder:
     def settings(self) -> dict[str, Any]:
         """What the search was told."""
         return read_json(self.settings_file)
+
+    def change_settings(self, settings: Mapping[str, Any]) -> None:
+        """Writes down what a resumed search was given anew.
+
+        Raises:
+            InputError: if it cannot be written.
+        """
+        if settings == self.settings:
+            return
+        try:
+            write_json(self.settings_file, settings)
+        except OSError as error:
+            raise InputError(f"cannot write {self.settings_file}: {error.strerror}") from error
 
     def setting(self, name: str) -> Any:  # noqa: ANN401 - settings are of many types
         """One thing the search was told.

@@ -71,6 +71,7 @@ def _search(options: argparse.Namespace, given: Mapping[str, Any]) -> tuple[RunF
     run, interrupted = plan.run, False
     with run.locked(), Notifier(options.notify, run) as notifier:
         say(f"run folder {run.path}; {plan.placement.describe()}")
+        run.change_settings(plan.settings)
         run.mend_journal()
         study = open_search(run, plan.space, plan.rules, beforehand=plan.beforehand)
         try:

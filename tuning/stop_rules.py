@@ -46,12 +46,12 @@ class StopRules:
         """
         if self.trials is not None and asked >= self.trials:
             return f"all {self.trials} trials run"
-        if self.patience is not None and _since_best(ended) >= self.patience:
+        if self.patience is not None and since_best(ended) >= self.patience:
             return f"no better result in {self.patience} trials"
         return ""
 
 
-def _since_best(ended: Sequence[FrozenTrial]) -> int:
+def since_best(ended: Sequence[FrozenTrial]) -> int:
     """How many trials ended after the best complete one."""
     in_order = sorted(ended, key=lambda trial: (trial.datetime_complete is None, trial.datetime_complete))
     since, best = 0, -1.0

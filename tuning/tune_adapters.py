@@ -52,7 +52,7 @@ class Loan:
     Attributes:
         broken: why the search can no longer write down what happens; nothing is asked or told any more.
         reasons: why trials failed, by number.
-        unbegun: how often each trial failed before it began, by number.
+        unbegun: how often each trial failed before it began, by number; 0 once it is not to be tried again.
     """
 
     def __init__(
@@ -174,8 +174,12 @@ class StudyScheduler(FIFOScheduler):
         """Keeps the reason for when the searcher hears of the end; a trial that lacked memory gets more of a GPU."""
         error = _error(trial)
         reason = _reason(error)
-        self._loan.reasons[trial.config[NUMBER]] = reason
-        self._loan.unbegun[trial.config[NUMBER]] += trial.status == Trial.PENDING
+        number = trial.config[NUMBER]
+        self._loan.reasons[number] = reason
+        if trial.status == Trial.PENDING:
+            self._loan.unbegun[number] += 1
+        elif trial.status == Trial.RUNNING:  # Tune has tried it again as often as it may
+            self._loan.unbegun[number] = 0
         if no_room := _no_room(error):
             self._loan.broken = no_room
             tune_controller.request_stop_experiment()  # type: ignore[no-untyped-call]

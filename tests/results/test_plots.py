@@ -9,8 +9,9 @@ from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from results import plots
-from results.costs import disk_sizes, seconds_saved, time_spent
+from results.costs import _file_size, busy_seconds, disk_sizes, seconds_saved, time_spent
 from results.display import show_bytes
+from results.drawing import SYMBOLS
 from results.figures import search_plots
 from results.lanes import lanes
 from results.parallel import axes
@@ -18,7 +19,7 @@ from results.record import read
 from results.run_figures import seeds_plot
 from results.seeds import seed_table
 from results.tables import trial_table
-from tuning.run_folder import CONFIRMS, DUPLICATE_OF, PRIOR, SECONDS, WORKER
+from tuning.run_folder import CONFIRMS, DUPLICATE_OF, PRIOR, RESUMED, SECONDS, WORKER
 
 SEARCH = [
     complete(0.4, 0.5, minutes=(0, 10)),
@@ -48,10 +49,11 @@ def test_curves_of_many_trials_are_one_line_with_gaps(make_run: MakeRun) -> None
 
 
 def test_many_trials_are_a_few_traces(make_run: MakeRun) -> None:
-    trials = [complete(0.5, 0.6) if number % 2 else pruned(0.4) for number in range(40)]
+    trials = [*[complete(0.5, 0.6) if number % 2 else pruned(0.4) for number in range(40)], diverged(0.3, 0.0)]
     curves = next(plot for plot in search_plots(read(make_run(trials)), {}) if plot.key == "curves")
 
-    assert [trace.name for trace in curves.figure.data] == ["complete", "pruned", "best", "baseline"]
+    assert [trace.name for trace in curves.figure.data] == ["complete", "pruned", "diverged", "best", "baseline"]
+    assert len(set(SYMBOLS.values())) == len(SYMBOLS)
 
 
 def test_a_search_has_every_plot(make_run: MakeRun) -> None:
@@ -178,6 +180,17 @@ def test_time_is_split_into_useful_and_wasted(make_run: MakeRun) -> None:
     }
 
 
+def test_the_pause_before_a_search_was_resumed_is_no_time_of_its_trials(make_run: MakeRun) -> None:
+    resumed = complete(0.5, seconds=100, minutes=(0, 720))
+    resumed.user_attrs[RESUMED] = (START + timedelta(minutes=718)).isoformat()
+    record = read(make_run([complete(0.5, seconds=240, minutes=(0, 4)), resumed]))
+    spent = {cost.name: cost.seconds for cost in time_spent(record)}
+
+    assert busy_seconds(record.search) == 360
+    assert (spent["trained to the end"], spent["starting, saving, waiting"], spent["idle"]) == (340, 20, 0)
+    assert plots.timeline(record)["start"].tolist() == [START, START + timedelta(minutes=718)]
+
+
 def test_stopping_early_saves_the_epochs_that_were_left(make_run: MakeRun) -> None:
     trials = [complete(*[0.5] * 4), pruned(0.4), pruned(0.4, 0.5, 0.5)]  # 4 epochs; 10 s for 1, 10 s for 3
 
@@ -193,6 +206,7 @@ def test_the_disk_is_told_by_file_and_folder(make_run: MakeRun) -> None:
 
     assert next(iter(sizes.items())) == ("ray", 5000)
     assert sizes["settings.json"] == Path(run.settings_file).stat().st_size
+    assert _file_size(run.path / "gone meanwhile") == 0
 
 
 @pytest.mark.parametrize(("size", "text"), [(0, "0 bytes"), (999, "999 bytes"), (4_891_937, "4.89 MB")])

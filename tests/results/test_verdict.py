@@ -5,6 +5,8 @@ from journals import WUPS, MakeRun, complete, failed, fresh, pruned, trial
 from optuna.trial import FrozenTrial, TrialState
 
 from results.intervals import binomial_error
+from results.page import headline_numbers
+from results.record import read
 from results.verdict import verdict
 
 SEARCH = [complete(0.5), complete(0.6)]
@@ -161,3 +163,18 @@ def test_a_metric_other_than_accuracy_is_named(
 def test_binomial_error_bounds_that_of_partial_scores() -> None:
     # Scores of 0, 1/3, 2/3 and 1 in equal parts: mean 1/2, variance 5/36 where right and wrong have 1/4.
     assert math.sqrt(2 * 5 / 36 / 100) < binomial_error(0.5, 0.5, 100) == pytest.approx(math.sqrt(2 / 4 / 100))
+
+
+@pytest.mark.parametrize("baseline", [pruned(0.4), failed(why="the worker died")])
+def test_fresh_seeds_decide_though_the_baseline_did_not_finish_in_the_search(
+    make_run: MakeRun, baseline: FrozenTrial
+) -> None:
+    again = [fresh(0, 0.50), fresh(0, 0.51), fresh(1, 0.70), fresh(1, 0.71)]
+    run = make_run([baseline, complete(0.72)], again)
+
+    assert verdict(run).startswith("The best configuration beats the baseline by 20.00 points (mean of 2 fresh seeds")
+    best, other, difference = headline_numbers(read(run))
+    assert best[:2] == ("best, trial 1", "70.50 %")
+    assert other[:2] == ("baseline, trial 0", "50.50 %")
+    assert other[2].endswith("not finished in the search")
+    assert difference[1] == "+20.00 points"

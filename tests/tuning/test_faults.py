@@ -100,7 +100,7 @@ def test_a_second_search_in_the_same_folder_is_refused(place: Place) -> None:
     first = place.start("--run", "shared", *place.arguments)
     wait_for_trials(place, "shared", 1)
     second = subprocess.run(
-        [sys.executable, "-m", "tuning.search", "--resume", "shared"],
+        [sys.executable, "-m", "tuning.search", "--resume", "shared", "--trials", "+5"],
         cwd=place.folder,
         env={**os.environ, "HOME": str(place.home)},
         capture_output=True,
@@ -111,7 +111,27 @@ def test_a_second_search_in_the_same_folder_is_refused(place: Place) -> None:
     assert second.returncode == 2
     assert "error: another search is running in runs/shared; wait for it to end\n" in second.stderr
     assert finish(first) == 0
+    assert RunFolder(place.folder / "runs" / "shared").setting("trials") == TRIALS
     assert len(trials_of(place, "shared")) == TRIALS
+
+
+def test_a_damaged_checkpoint_fails_its_trial_and_the_search_goes_on(place: Place) -> None:
+    first = place.start("--run", "damaged", *place.arguments, "--concurrent", "2")
+    wait_for_trials(place, "damaged", 1)
+    first.kill()
+    first.wait()
+    deadline = time.monotonic() + 60
+    while place.process("ray::SANWorker"):  # which would put a whole checkpoint in place of the damaged one
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    run = RunFolder(place.folder / "runs" / "damaged")
+    last = max(trial.number for trial in trials_of(place, "damaged") if trial.state == TrialState.RUNNING)
+    (run.checkpoints / "search" / f"trial-{last:04d}.pt").write_bytes(b"torn")
+    assert finish(place.start("--resume", "damaged", "--concurrent", "1")) == 0, output(place)
+    trials = trials_of(place, "damaged")
+    assert [trial.number for trial in trials if trial.state == TrialState.FAIL] == [last]
+    assert len(trials) == TRIALS
+    assert all(trial.state.is_finished() for trial in trials)
 
 
 def test_a_finished_search_is_extended_from_a_torn_journal_and_keeps_the_best_checkpoints(

@@ -1,7 +1,7 @@
 import pytest
 
 from san_core.errors import InputError
-from tuning.placement import Placement, Resources, place
+from tuning.placement import Machine, Placement, place
 
 
 @pytest.mark.parametrize(
@@ -21,8 +21,7 @@ from tuning.placement import Placement, Resources, place
     ],
 )
 def test_a_machine_is_shared_out(machine: tuple[int, int], wishes: dict[str, float], expected: Placement) -> None:
-    cpus, gpus = machine
-    assert place(Resources(cpus, gpus, largest=cpus), **wishes) == expected  # type: ignore[arg-type]
+    assert place([Machine(*machine)], **wishes) == expected  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -34,16 +33,29 @@ def test_a_machine_is_shared_out(machine: tuple[int, int], wishes: dict[str, flo
 )
 def test_a_wish_the_machine_cannot_meet_is_refused(wishes: dict[str, float], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        place(Resources(2, 0, largest=2), **wishes)  # type: ignore[arg-type]
+        place([Machine(2, 0)], **wishes)  # type: ignore[arg-type]
 
 
 def test_more_than_one_gpu_for_a_trial_is_refused() -> None:
     with pytest.raises(InputError, match=r"must be <= 1, since a trial trains on one GPU, but got 2"):
-        place(Resources(8, 2, largest=8), gpus_per_trial=2)
+        place([Machine(8, 2)], gpus_per_trial=2)
 
 
 def test_a_trial_of_a_cluster_fits_on_one_of_its_machines() -> None:
-    cluster = Resources(cpus=12, gpus=0, largest=4)
+    cluster = [Machine(4, 0)] * 3
     assert place(cluster, cpus_per_trial=4).slots == 3
     with pytest.raises(InputError, match="must be <= 4, the cores of a machine, but got 5"):
         place(cluster, cpus_per_trial=5)
+
+
+@pytest.mark.parametrize(
+    ("cluster", "expected"),
+    [
+        ([Machine(16, 0), Machine(16, 1)], Placement(cpus=16, gpus=1, slots=1)),
+        ([Machine(16, 0), Machine(16, 4)], Placement(cpus=4, gpus=1, slots=4)),
+        ([Machine(16, 4), Machine(4, 4)], Placement(cpus=1, gpus=1, slots=8)),
+        ([Machine(16, 4), Machine(2, 4)], Placement(cpus=1, gpus=1, slots=6)),
+    ],
+)
+def test_trials_on_gpus_get_cores_of_the_machines_that_have_them(cluster: list[Machine], expected: Placement) -> None:
+    assert place(cluster) == expected

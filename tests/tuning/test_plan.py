@@ -14,7 +14,7 @@ from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
 from search_spaces import load
 from tuning.options import TRIALS, Amount, parse_options
-from tuning.plan import Plan, new_plan, resumed_plan
+from tuning.plan import Plan, _new_bounds, new_plan, resumed_plan
 from tuning.run_folder import BASELINE, SEARCH, SECONDS, RunFolder
 
 PLAN = Callable[..., Plan]
@@ -41,7 +41,9 @@ def plan(
 
     def plan(*arguments: str, resume: bool = False) -> Plan:
         if resume:
-            return resumed_plan(*parse("--resume", "run", *arguments))
+            resumed = resumed_plan(*parse("--resume", "run", *arguments))
+            resumed.run.change_settings(resumed.settings)
+            return resumed
         return new_plan(parse("--data", str(tiny_data.folder), "--run", "run", *arguments)[0])
 
     return plan
@@ -94,9 +96,9 @@ def test_what_is_no_duration_is_refused(
 def test_trials_are_a_number_or_so_many_more(
     text: str, more: bool, parse: Callable[..., tuple[Any, dict[str, Any]]]
 ) -> None:
-    found = parse("--trials", text)[0].trials
-    assert found == Amount(text, 5, more)
-    assert isinstance(found.value, int)
+    found = parse("--trials", text, "--patience", text, "--gpu-hours", text)[0]
+    assert found.trials == found.patience == found.gpu_hours == Amount(text, 5, more)
+    assert [type(each.value) for each in (found.trials, found.patience, found.gpu_hours)] == [int, int, float]
 
 
 @pytest.mark.parametrize("text", ["0", "+0", "-1", "+-1", "2.5", "many", ""])
@@ -167,7 +169,7 @@ def test_a_share_of_a_gpu_may_be_left_to_the_machine(plan: PLAN) -> None:
     assert plan("--gpus-per-trial", "auto").placement.slots >= 1
 
 
-@pytest.mark.parametrize("arguments", [("--trials", "+3"), ("--budget", "+30m")])
+@pytest.mark.parametrize("arguments", [("--trials", "+3"), ("--budget", "+30m"), ("--gpu-hours", "+1")])
 def test_a_new_search_has_nothing_to_add_to(arguments: tuple[str, str], plan: PLAN, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"adds to a search that is resumed; accepted here: without \+"):
         plan(*arguments)
@@ -311,6 +313,31 @@ def test_more_trials_come_on_top_of_those_a_search_by_time_has_had(plan: PLAN) -
     for _ in range(30):
         study.add_trial(optuna.trial.create_trial(value=0.5))
     assert _bounds(plan("--trials", "+20", resume=True)) == {"trials": 50}
+
+
+def test_more_patience_and_gpu_hours_come_on_top_of_what_was_used(plan: PLAN) -> None:
+    run = plan("--patience", "3").run
+    study = optuna.create_study(study_name=SEARCH, storage=run.storage(), direction="maximize")
+    for value in (0.4, 0.6, 0.5):
+        study.add_trial(optuna.trial.create_trial(value=value, user_attrs={SECONDS: 1200.0}))
+    assert _bounds(plan("--patience", "+5", resume=True)) == {"patience": 6}  # one came after the best
+    _change_settings(run, gpus_per_trial=0.5)
+    assert _new_bounds(run, {"gpu_hours": Amount("+2", 2.0, True)})["gpu_hours"] == 2.5  # three times 20 min of a half
+
+
+def test_a_resumption_that_is_refused_changes_nothing(plan: PLAN) -> None:
+    run = plan().run
+    before = run.settings_file.read_bytes()
+    for arguments in (["--trials", "+20", "--gpu-hours", "1"], ["--trials", "+20", "--address", "127.0.0.1:1"]):
+        with pytest.raises(InputError):
+            plan(*arguments, resume=True)
+        assert run.settings_file.read_bytes() == before
+
+
+def test_gpu_hours_bound_no_resumed_search_without_a_gpu(plan: PLAN) -> None:
+    plan()
+    with pytest.raises(InputError, match="--gpu-hours bounds trials that run on GPUs, but these have none; got 1"):
+        plan("--gpu-hours", "1", resume=True)
 
 
 def test_a_search_that_was_killed_before_its_first_trial_is_extended_from_nothing(plan: PLAN) -> None:

@@ -39,6 +39,16 @@ def test_where_a_study_stands(study: Study) -> None:
     assert now.seconds_left == 60.0  # two trials took 60 s, two are left
 
 
+def test_what_ended_before_a_search_was_resumed_says_nothing_of_its_speed(make_run: Callable[..., RunFolder]) -> None:
+    run = make_run(fixed={"epochs": 2})
+    first = searching(run, trials=2)
+    for _ in range(2):
+        end_trial(first, [0.5, 0.6])
+    study = searching(run, trials=6)
+    end_trial(study, [0.5, 0.6])
+    assert standing(study, elapsed=30.0).seconds_left == 90.0  # one trial took 30 s, three are left
+
+
 def test_before_the_first_trial_nothing_is_known(study: Study) -> None:
     now = standing(study, elapsed=1.0)
     assert (now.ended, now.running, now.best, now.baseline, now.seconds_left) == ([], [], None, None, None)

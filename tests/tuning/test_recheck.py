@@ -138,7 +138,8 @@ def test_the_trial_gets_its_threads_and_the_process_its_own_back(
     [
         (0.4501, True, "recorded 50.00%, run again 45.01%: reached (-4.99 points, within chance on 400 questions)"),
         (0.4499, False, "run again 44.99%: NOT reached (-5.01 points, more than chance on 400 questions)"),
-        (0.56, True, "run again 56.00%: reached (+6.00 points, within chance on 400 questions)"),
+        (0.5499, True, "run again 54.99%: reached (+4.99 points, within chance on 400 questions)"),
+        (0.56, True, "run again 56.00%: surpassed (+6.00 points, more than chance on 400 questions)"),
         (0.50, True, "run again 50.00%: reached (+0.00 points, within chance on 400 questions)"),
     ],
 )
