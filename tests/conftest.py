@@ -1,6 +1,7 @@
 """A data set small enough to prepare and train on in a second, coloured squares; and a browser."""
 
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,6 +22,9 @@ from san_core.models.san import SAN
 from san_core.training import train_fn
 
 torch.set_num_threads(1)
+
+# Where a script starts the tests in the background, they are to ignore Ctrl-C, and so would be the commands they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 ARGUMENTS = (
