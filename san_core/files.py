@@ -64,11 +64,10 @@ def digest(path: Path) -> str:
         raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
-def sync(folder: Path) -> None:
-    """Returns when the content of the folder's files is on the disk."""
-    for path in folder.iterdir():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
+def sync(path: Path) -> None:
+    """Returns when a file's content is on the disk."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def find(root: Path, names: list[str], what: str) -> Path:

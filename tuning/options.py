@@ -137,9 +137,10 @@ def _add_how_long(parser: CommandLine) -> None:
 
 def _add_where(parser: CommandLine) -> None:
     """Options that say where it runs and what it leaves."""
-    add = parser.add_argument_group("where it runs and what it leaves").add_argument
-    add("--run", help="name of the run under runs/, or a path (default: data set and time)")
-    add("--resume", metavar="RUN", help="go on with a search that was interrupted, or extend one that ended")
+    group = parser.add_argument_group("where it runs and what it leaves")
+    add, either = group.add_argument, group.add_mutually_exclusive_group().add_argument
+    either("--run", help="name of the run under runs/, or a path (default: data set and time)")
+    either("--resume", metavar="RUN", help="go on with a search that was interrupted, or extend one that ended")
     add("--concurrent", type=number(int, at_least=1), help="most trials at once (default: what fits)")
     add(
         "--gpus-per-trial",

@@ -56,11 +56,11 @@ def place(
         raise InputError(f"--gpus-per-trial must be <= {there}, the GPUs there are, but got {gpus:g}")
     if gpus > 1:
         raise InputError(f"--gpus-per-trial must be <= 1, since a trial trains on one GPU, but got {gpus:g}")
-    usable = [machine for machine in machines if machine.gpus or not gpus]
-    by_gpu = {machine: machine.gpus * int(1 / gpus + 1e-9) for machine in usable} if gpus else {}
-    shares = [machine.cpus // trials for machine, trials in by_gpu.items()]
-    cpus = cpus_per_trial or max(1, min(shares, default=1))
-    if cpus > (most := max((machine.cpus for machine in usable), default=0)):
+    # Of each machine that can train: its cores, and for how many trials it has a GPU's share, or else a core.
+    devices = [(each.cpus, each.gpus * int(1 / gpus + 1e-9) if gpus else each.cpus) for each in machines]
+    usable = [(cores, trials) for cores, trials in devices if trials]
+    cpus = cpus_per_trial or max(1, min((cores // trials for cores, trials in usable), default=1))
+    if cpus > (most := max((cores for cores, _ in usable), default=0)):
         raise InputError(f"--cpus-per-trial must be <= {most}, the cores of a machine, but got {cpus}")
-    fitting = sum(min(machine.cpus // cpus, by_gpu.get(machine, machine.cpus)) for machine in usable)
+    fitting = sum(min(cores // cpus, trials) for cores, trials in usable)
     return Placement(cpus=cpus, gpus=gpus, slots=min(fitting, concurrent or fitting))

@@ -188,8 +188,6 @@ def _check_unchanged(run: RunFolder, space: SearchSpace, given: Mapping[str, Any
         before = recorded.get(name)
         if given[name] != before:
             option = {"try_first": "try"}.get(name, name.replace("_", "-"))
-            if name == "run":
-                raise InputError(f"--run names a new search and does not go with --resume; got {given[name]!r}")
             raise InputError(
                 f"--{option} cannot change when a search is resumed: {run.path} was started with {before!r}, "
                 f"but got {given[name]!r}"

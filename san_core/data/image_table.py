@@ -32,6 +32,7 @@ from san_core.data.images import open_to_resize, to_pixels
 from san_core.data.prepared import FEATURES, PIXELS
 from san_core.data.problems import Problem, Problems
 from san_core.errors import InputError
+from san_core.files import sync
 from san_core.hardware import autocast, best_device
 from san_core.models.folding import folded
 from san_core.models.image_encoder import ImageEncoder, build_image_encoder, layer_of
@@ -135,10 +136,8 @@ class _Table:
         os.fsync(self._file.fileno())
         partial = self._note.with_suffix(".partial")
         note = {"done": self.done, "problems": [asdict(problem) for problem in self.problems[: self._flaws]]}
-        with partial.open("w", encoding="utf-8") as file:
-            json.dump(note, file)
-            file.flush()
-            os.fsync(file.fileno())
+        partial.write_text(json.dumps(note), encoding="utf-8")
+        sync(partial)
         partial.replace(self._note)
         self._noted = time.monotonic()
 

@@ -94,7 +94,8 @@ def prepare(name: str, out: Path, options: Options = Options(), location: Locati
                 _write(source, inputs, options, partial, problems, same)
                 for note in (_INPUTS, PROGRESS):
                     (partial / note).unlink()
-                sync(partial)
+                for file in partial.iterdir():
+                    sync(file)
                 partial.rename(out)
     except OSError as error:
         raise InputError(f"cannot write prepared data to {out}: {error}") from error
@@ -187,9 +188,9 @@ def _file_digest(path: Path) -> str:
 
 
 def _same_pictures(digests: Sequence[tuple[str, str]]) -> dict[str, str]:
-    """For each image's key the first key of an image with the same content."""
+    """For each image's key the first key of an image with the same content; unreadable ones are all different."""
     first: dict[str, str] = {}
-    return {key: first.setdefault(found, key) for key, found in digests if found != _UNREADABLE}
+    return {key: key if found == _UNREADABLE else first.setdefault(found, key) for key, found in digests}
 
 
 def _digest(value: object) -> str:
@@ -292,9 +293,9 @@ def _write(
 
 def _tell_of_shared_pictures(source: Source, same: Mapping[str, str], problems: Problems) -> None:
     """Test scores say less about new pictures where the network has learned from the same ones."""
-    learned = {same.get(question.image, question.image) for question in source.train}
+    learned = {same[question.image] for question in source.train}
     for image in sorted({question.image for question in source.test}):
-        if same.get(image, image) in learned:
+        if same[image] in learned:
             problems.add("picture of test questions is also one of the training questions", image)
 
 

@@ -115,11 +115,11 @@ def split_by_image(
     Returns:
         Both parts, each in its original order.
     """
-    same = same or {}
-    images = sorted({same.get(question.image, question.image) for question in questions})
+    pictures = [same[question.image] if same else question.image for question in questions]
+    images = sorted(set(pictures))
     drawn = np.random.default_rng(seed).permutation(len(images))[: max(1, round(len(images) * share))]
     held_out = {images[i] for i in drawn}
     parts: tuple[list[Question], list[Question]] = [], []
-    for question in questions:
-        parts[same.get(question.image, question.image) in held_out].append(question)
+    for question, picture in zip(questions, pictures, strict=True):
+        parts[picture in held_out].append(question)
     return parts
