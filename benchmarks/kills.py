@@ -19,7 +19,7 @@ from pathlib import Path
 import optuna
 from optuna.trial import FrozenTrial
 
-from tuning.run_folder import RunFolder, is_own
+from results.run_folder import RunFolder, is_own
 
 TARGETS = {"search": "", "worker": "ray::SANWorker", "node": "raylet/raylet"}
 """What is killed, and how its process is known: the search itself, a trial's worker, Ray's node process."""

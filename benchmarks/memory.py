@@ -80,11 +80,11 @@ def held(process: psutil.Process, file: str) -> Held:
 def run_trials_at_once(data: PreparedData, trials: int, epochs: int, folder: Path) -> Held:
     """The most that so many trials hold while they run at once."""
     # Not before: it sets Ray's options.
-    from tuning.engine import Limits, ray_session, run_trials
-    from tuning.open_study import open_search
-    from tuning.run_folder import RunFolder
-    from tuning.stop_rules import StopRules
-    from tuning.trial import Shared
+    from results.run_folder import RunFolder
+    from tuning.execution.ray_session import Limits, ray_session, run_trials
+    from tuning.execution.worker import Shared
+    from tuning.study.open_study import open_search
+    from tuning.study.stop_rules import StopRules
 
     space = load("san")
     config = TrainingConfig.from_dict({**data.training_defaults, **space.baseline, "epochs": epochs})

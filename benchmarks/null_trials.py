@@ -29,9 +29,9 @@ from rich.table import Table
 
 from benchmarks.output import add_output_options, hand_over
 from search_spaces import load
-from tuning.stop_rules import StopRules
-from tuning.study import Epoch
-from tuning.tracking import PACKAGES
+from tuning.monitoring.trackers import PACKAGES
+from tuning.study.stop_rules import StopRules
+from tuning.study.study import Epoch
 
 REPORTS, SLOTS = 3, 2
 """Reports of a trial, and trials at once."""
@@ -107,12 +107,12 @@ def null_function(config: dict[str, Any]) -> None:
 def run_here(folder: Path, trials: int, sampler: str, pruner: str = "halving", track: str | None = None) -> Measurement:
     """Null trials on this engine, as a search runs them: journal, pruner and progress included."""
     # Not before: it sets Ray's options, and stock Tune is to have its own.
-    from tuning.engine import Limits, Listeners, ray_session, run_trials
-    from tuning.open_study import open_search
-    from tuning.progress import show_progress
-    from tuning.run_folder import RunFolder
-    from tuning.tracking.tracker import tracked
-    from tuning.trial import Shared
+    from results.run_folder import RunFolder
+    from tuning.execution.ray_session import Limits, Listeners, ray_session, run_trials
+    from tuning.execution.worker import Shared
+    from tuning.monitoring.progress import show_progress
+    from tuning.monitoring.trackers.tracker import tracked
+    from tuning.study.open_study import open_search
 
     settings = {"seed": 0, "sampler": sampler, "pruner": pruner, "fixed": {"epochs": REPORTS}, "track": track}
     settings |= {"metric": "accuracy", "started": "now"}

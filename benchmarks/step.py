@@ -18,10 +18,10 @@ from benchmarks.plain import PlainStep
 from benchmarks.shapes import SHAPES, Shape
 from benchmarks.turns import Task, median_ratio, racers, take_turns
 from san_core.data.prepared import Batch
+from san_core.data.vocabulary import PADDING
 from san_core.hardware import keep_freed_memory
 from san_core.models.prefix_tree import PrefixTree
 from san_core.optimizer import build_optimizer
-from san_core.text import PADDING
 from san_core.training import train_step
 
 MATRIX = 4096

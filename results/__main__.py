@@ -5,12 +5,12 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from results.record import Record, read
-from results.report import write, write_text
+from results.report.files import write, write_text
+from results.run_folder import RunFolder
+from results.snapshot import Record, read
 from results.summary import as_json, print_overview, print_summary
 from san_core.command_line import CommandLine, number, run_command, say
 from san_core.errors import InputError
-from tuning.run_folder import RunFolder
 
 PORTS = 2**16
 
@@ -67,7 +67,7 @@ def _show(record: Record, *, as_json_text: bool) -> None:
 
 
 def _compare(records: Sequence[Record], out: Path | None, *, as_json_text: bool) -> None:
-    from results.comparing import comparison_page, contradictions, named, overview
+    from results.report.comparison import comparison_page, contradictions, named, overview
 
     runs = named(records)
     if len(runs) < len(records):

@@ -9,8 +9,8 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
+from results.run_folder import RunFolder
 from san_core.errors import InputError
-from tuning.run_folder import RunFolder
 
 HOST = "127.0.0.1"
 """The dashboard has no login, so only this machine may reach it."""

@@ -9,11 +9,12 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
-from results.display import show_comparison, show_seeds, show_trials
-from results.facts import count_lines
-from results.record import Source, read
-from results.seeds import seed_table
-from results.tables import (
+from results.report.facts import count_lines
+from results.report.verdict import verdict
+from results.snapshot import Source, read
+from results.tables.formatting import show_comparison, show_seeds, show_trials
+from results.tables.fresh_seeds import seed_table
+from results.tables.trials import (
     BEST_EPOCH,
     CONFIG,
     DIFFERENCE,
@@ -27,7 +28,6 @@ from results.tables import (
     parameter_columns,
     trial_table,
 )
-from results.verdict import verdict
 
 TOP = 10
 """Trials that are printed; the files have them all."""

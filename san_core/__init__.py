@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from san_core.trained_model import TrainedModel
+    from san_core.prediction.trained_model import TrainedModel
 
 __all__ = ["load"]
 

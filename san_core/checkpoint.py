@@ -11,14 +11,14 @@ from safetensors.torch import load_file, save_file
 
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
+from san_core.data.vocabulary import Vocabulary
 from san_core.errors import InputError
 from san_core.files import is_file
 from san_core.hardware import best_device, gpu_memory_for
 from san_core.models.folding import folded
 from san_core.models.image_encoder import build_image_encoder, layer_of
 from san_core.models.san import SAN, build_san
-from san_core.text import Vocabulary
-from san_core.trained_model import TrainedModel
+from san_core.prediction.trained_model import TrainedModel
 
 WEIGHTS = "model.safetensors"
 DESCRIPTION = "model.json"

@@ -8,7 +8,7 @@ from san_core.command_line import CommandLine, run_command, say
 from san_core.data.images import open_picture
 from san_core.errors import InputError
 from san_core.files import is_file
-from san_core.predict_list import ListTask, answer_list
+from san_core.prediction.answer_list import ListTask, answer_list
 
 
 def _parse() -> argparse.Namespace:
@@ -77,7 +77,7 @@ def _answer_list(arguments: argparse.Namespace) -> None:
 
 def _answer_one(model_folder: Path, image: Path, question: str, attention: Path | None) -> None:
     if attention is not None:
-        from san_core.attention_map import check_format, draw_attention  # matplotlib takes its time
+        from san_core.prediction.attention_map import check_format, draw_attention  # matplotlib takes its time
 
         check_format(attention)
         if is_file(attention) and is_file(image) and attention.samefile(image):

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from tuning.engine import NOBODY, Listeners, run_trials
-from tuning.open_study import open_confirmation
+from tuning.execution.ray_session import NOBODY, Listeners, run_trials
+from tuning.monitoring.progress import show_progress
+from tuning.monitoring.trackers.tracker import tracked
 from tuning.plan import Plan
-from tuning.progress import show_progress
-from tuning.study import Study
-from tuning.tracking.tracker import tracked
+from tuning.study.open_study import open_confirmation
+from tuning.study.study import Study
 
 
 def run_study(study: Study, plan: Plan, title: str, others: Listeners = NOBODY) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from optuna.trial import FrozenTrial
 from PIL import Image
 
+from results.run_folder import SEARCH, SEED, RunFolder, write_json
 from san_core.command_line import say
 from san_core.config import TrainingConfig
 from san_core.data.images import open_picture
@@ -23,9 +24,8 @@ from san_core.errors import InputError
 from san_core.evaluation import predict_split
 from san_core.hardware import autocast
 from san_core.training import Training
-from tuning.checkpoints import Checkpoints, checkpoint_place
-from tuning.run_folder import SEARCH, SEED, RunFolder, write_json
-from tuning.study import best_trial
+from tuning.execution.checkpoints import Checkpoints, checkpoint_place
+from tuning.study.study import best_trial
 
 INDEX = "gallery.json"
 

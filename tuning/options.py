@@ -11,10 +11,10 @@ from san_core.command_line import CommandLine, number
 from san_core.data.prepare import READERS
 from san_core.metrics import METRICS
 from san_core.presets import PRESETS
-from tuning.notify import web_address
-from tuning.pruning import PRUNERS
-from tuning.samplers import SAMPLERS
-from tuning.tracking import PACKAGES
+from tuning.monitoring.notifications import web_address
+from tuning.monitoring.trackers import PACKAGES
+from tuning.study.pruners import PRUNERS
+from tuning.study.samplers import SAMPLERS
 
 EMBEDDED = "easy-vqa"
 """The data set that comes with its package and is prepared where it is missing."""

@@ -11,6 +11,7 @@ from typing import Any
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial
 
+from results.run_folder import SECONDS, RunFolder, is_own
 from san_core.config import TrainingConfig
 from san_core.data.prepare import READERS, prepare
 from san_core.data.prepared import PreparedData
@@ -20,21 +21,20 @@ from san_core.metrics import metric_called
 from san_core.presets import preset
 from san_core.training import build_model
 from search_spaces import SearchSpace
-from tuning.beforehand import read_configurations, read_priors
-from tuning.checkpoints import check_storage
-from tuning.engine import Limits, machines
-from tuning.environment import describe_environment
-from tuning.gpu_share import largest, measured_share
-from tuning.notify import without_url
-from tuning.open_study import first_trials
+from tuning.execution.checkpoints import check_storage
+from tuning.execution.environment import describe_environment
+from tuning.execution.gpu_share import largest, measured_share
+from tuning.execution.placement import Machine, Placement, place
+from tuning.execution.ray_session import Limits, machines
+from tuning.execution.worker import Shared
+from tuning.monitoring.notifications import without_url
+from tuning.monitoring.trackers import check_tracker
 from tuning.options import AUTO, EMBEDDED, TRIALS, Amount
-from tuning.placement import Machine, Placement, place
-from tuning.run_folder import SECONDS, RunFolder, is_own
-from tuning.samplers import check_sampler
-from tuning.spaces import load_space
-from tuning.stop_rules import StopRules, since_best
-from tuning.tracking import check_tracker
-from tuning.trial import Shared
+from tuning.study.first_trials import read_configurations, read_priors
+from tuning.study.open_study import first_trials
+from tuning.study.samplers import check_sampler
+from tuning.study.spaces import load_space
+from tuning.study.stop_rules import StopRules, since_best
 
 DATA = Path("data")
 """Where prepared data sets are."""

@@ -7,23 +7,23 @@ from pathlib import Path
 
 import pandas as pd
 
-from results.report import write
+from results.report.files import write
+from results.run_folder import RETRAINING, RunFolder
 from results.summary import as_json, print_seeds
 from san_core.command_line import CommandLine, number, run_command, say
 from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
 from san_core.evaluation import usable_metrics
 from tuning.confirm import confirm
-from tuning.engine import ray_session
-from tuning.model_card import Card
-from tuning.model_folder import complete_folder, folder_when_whole
+from tuning.execution.ray_session import ray_session
 from tuning.plan import resumed_plan
-from tuning.recheck import recheck
-from tuning.retraining import chosen_trial, held_out, plan_jobs, run_jobs
-from tuning.run_folder import RETRAINING, RunFolder
-from tuning.score_tables import as_records, print_scores
-from tuning.study import best_trials
-from tuning.tested import models_tested, note_tested, refuse_second_test
+from tuning.retraining.model_card import Card
+from tuning.retraining.model_folder import complete_folder, folder_when_whole
+from tuning.retraining.recheck import recheck
+from tuning.retraining.score_tables import as_records, print_scores
+from tuning.retraining.test_split_guard import models_tested, note_tested, refuse_second_test
+from tuning.retraining.training import chosen_trial, held_out, plan_jobs, run_jobs
+from tuning.study.study import best_trials
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Retrained:
         folder: the model folder, for `san_core.load`.
         split: that was scored: test, or validation for data without test questions.
         scores: mean and spread over seeds, a row for each configuration, metric and group of questions; see
-            `tuning.score_tables.spread`.
+            `tuning.retraining.score_tables.spread`.
     """
 
     folder: Path

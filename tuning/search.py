@@ -13,20 +13,20 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from results import summary
-from results.report import write
+from results.report.files import write
+from results.run_folder import SEED, RunFolder, write_json
 from san_core.command_line import INTERRUPTED, run_command, say
 from san_core.data.prepared import PreparedData
 from tuning.arguments import Checked, as_arguments
 from tuning.confirm import confirm, run_study
-from tuning.dashboard import Dashboard, asks_for_token, dashboard_of
-from tuning.engine import Listeners, ray_session
+from tuning.execution.ray_session import Listeners, ray_session
 from tuning.gallery import write_gallery
-from tuning.notify import Notifier, conceal_url
-from tuning.open_study import open_search
+from tuning.monitoring.dashboard import Dashboard, asks_for_token, dashboard_of
+from tuning.monitoring.notifications import Notifier, conceal_url
 from tuning.options import parse_options, search_parser
 from tuning.plan import Plan, new_plan, resumed_plan
-from tuning.run_folder import SEED, RunFolder, write_json
-from tuning.study import Study, best_trial
+from tuning.study.open_study import open_search
+from tuning.study.study import Study, best_trial
 
 
 def search(**options: object) -> RunFolder:
@@ -37,7 +37,7 @@ def search(**options: object) -> RunFolder:
             a mapping of training settings; `try` is called `try_first`.
 
     Returns:
-        The run folder, which `results.tables` makes pandas tables of.
+        The run folder, which `results.tables.trials` makes pandas tables of.
 
     Raises:
         InputError: for an option that is not accepted, and whatever else keeps the search from being carried out.

@@ -7,7 +7,7 @@ import psutil
 
 from benchmarks.rivals.task import SLOTS, Task
 from tuning.search import search as run_search
-from tuning.study import Epoch, Study
+from tuning.study.study import Epoch, Study
 
 SAMPLED_EVERY = 1.0
 """Seconds between two looks at the workers' CPU time."""

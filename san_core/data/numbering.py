@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from san_core.data.prepared import QUESTIONS, Split
 from san_core.data.question_table import write_questions
 from san_core.data.source import Question
-from san_core.text import PADDING, UNKNOWN, Vocabulary, most_common, tokenize
+from san_core.data.vocabulary import PADDING, UNKNOWN, Vocabulary, most_common, tokenize
 
 Splits = Mapping[str, Sequence[Question]]
 

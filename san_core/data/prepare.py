@@ -20,11 +20,11 @@ from san_core.data.numbering import build_vocabularies, coverage, write_splits
 from san_core.data.prepared import FORMAT, IMAGE_FILES, MANIFEST, PROBLEMS, SPLITS, WORD_VECTORS, PreparedData
 from san_core.data.problems import Problems
 from san_core.data.source import NOWHERE, Location, Question, Source, split_by_image
+from san_core.data.word_vectors import read_word_vectors
 from san_core.errors import InputError
 from san_core.files import digest, sync
 from san_core.hardware import best_device, fastest_precision
 from san_core.models.image_encoder import architecture_of, layer_of, regions
-from san_core.word_vectors import read_word_vectors
 
 _INPUTS = "inputs.json"
 _UNREADABLE = "unreadable"  # in place of a digest

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from san_core.data.question_table import read_questions
 from san_core.data.source import Question
+from san_core.data.vocabulary import Vocabulary
 from san_core.errors import InputError
 from san_core.files import is_file
-from san_core.text import Vocabulary
 
 FORMAT = 3
 MANIFEST = "manifest.json"

@@ -14,9 +14,9 @@ from typing import Any
 from san_core.data.problems import Problems
 from san_core.data.source import Question, Source, VQAFiles
 from san_core.data.text_files import read_id, read_records
+from san_core.data.vocabulary import tokenize
 from san_core.errors import InputError
 from san_core.files import find, is_folder, look_for
-from san_core.text import tokenize
 
 PEOPLE = 10
 """How many people answered each question."""

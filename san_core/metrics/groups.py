@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from san_core.data.source import Question
-from san_core.text import most_common
+from san_core.data.vocabulary import most_common
 
 
 @dataclass(frozen=True)

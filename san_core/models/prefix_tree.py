@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from san_core.text import PADDING
+from san_core.data.vocabulary import PADDING
 
 SIZES = 16
 """Products of many different sizes are slow, since oneDNN prepares each anew: sizes are filled up to multiples."""

@@ -14,9 +14,9 @@ from operator import add
 import torch
 from torch import Tensor, nn
 
+from san_core.data.vocabulary import PADDING
 from san_core.models.lstm import states
 from san_core.models.prefix_tree import SIZES, PrefixTree
-from san_core.text import PADDING
 
 
 class WordEmbedding(nn.Module):

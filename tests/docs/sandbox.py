@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
-from exceptions import NOT_RUN, REFUSED_WITHOUT
-from pages import Block, Command, commands, steps
-from stand_ins import RUNS, STAND_INS, cluster, environment, project
+from tests.docs.exceptions import NOT_RUN, REFUSED_WITHOUT
+from tests.docs.pages import Block, Command, commands, steps
+from tests.docs.stand_ins import RUNS, STAND_INS, cluster, environment, project
 
 PATIENCE = 900
 """Seconds that a command may take; on a quiet machine none needs a thirtieth of it."""

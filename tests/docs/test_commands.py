@@ -5,9 +5,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from exceptions import NOT_RUN, REFUSED_WITHOUT
-from pages import PAGES, ROOT, Command, blocks, commands
-from sandbox import Outcome, SmallRun, read_arguments, run_page
+
+from tests.docs.exceptions import NOT_RUN, REFUSED_WITHOUT
+from tests.docs.pages import PAGES, ROOT, Command, blocks, commands
+from tests.docs.sandbox import Outcome, SmallRun, read_arguments, run_page
 
 AT_ONCE = 3
 """Pages whose commands run side by side: one more than two cores, since starting Ray is half waiting."""

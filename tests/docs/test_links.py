@@ -5,7 +5,8 @@ import string
 from pathlib import Path
 
 import pytest
-from pages import PAGES, ROOT, commands, prose
+
+from tests.docs.pages import PAGES, ROOT, commands, prose
 
 LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 PATH = re.compile(r"`(?P<path>(?:\.ci|benchmarks|docs|results|san_core|search_spaces|tests|tuning)/[\w./-]*)`")

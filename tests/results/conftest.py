@@ -5,10 +5,10 @@ from pathlib import Path
 
 import optuna
 import pytest
-from journals import ENVIRONMENT, SETTINGS, MakeRun
 from optuna.trial import FrozenTrial
 
-from tuning.run_folder import CONFIRMATION, SEARCH, RunFolder
+from results.run_folder import CONFIRMATION, SEARCH, RunFolder
+from tests.results.journals import ENVIRONMENT, SETTINGS, MakeRun
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from tuning.run_folder import CONFIRMS, DIVERGED, REASON, SECONDS, SEED, RunFolder
+from results.run_folder import CONFIRMS, DIVERGED, REASON, SECONDS, SEED, RunFolder
 
 BASELINE = {"learning_rate": 4e-4, "momentum": 0.9, "dropout": 0.5, "embedding_size": 500}
 

@@ -2,10 +2,10 @@
 
 import random
 
-from journals import complete, failed, pruned
 from optuna.trial import FrozenTrial
 
-from tuning.run_folder import WORKER
+from results.run_folder import WORKER
+from tests.results.journals import complete, failed, pruned
 
 EPOCHS = 8
 

@@ -8,11 +8,11 @@ import urllib.request
 from collections.abc import Iterator
 
 import pytest
-from journals import MakeRun, complete
 
 from results import live
+from results.run_folder import RunFolder
 from san_core.errors import InputError
-from tuning.run_folder import RunFolder
+from tests.results.journals import MakeRun, complete
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_a_missing_dashboard_is_told_with_the_command_that_installs_it(run: RunF
     script = (
         "import sys; sys.modules['optuna_dashboard'] = None\n"
         "import importlib.util as u; u.find_spec = lambda name: None\n"
-        "from results.live import serve; from tuning.run_folder import RunFolder; from pathlib import Path\n"
+        "from results.live import serve; from results.run_folder import RunFolder; from pathlib import Path\n"
         "from san_core.command_line import run_command\n"
         f"run_command(lambda: serve(RunFolder(Path({str(run.path)!r})), 0, print))"
     )

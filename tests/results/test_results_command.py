@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from journals import WUPS, MakeRun, complete, failed, fresh
 from rich.console import Console
 
-from results.display import show_trials
+from results.run_folder import RunFolder
 from results.summary import fit
-from results.tables import parameter_columns, trial_table
-from tuning.run_folder import RunFolder
+from results.tables.formatting import show_trials
+from results.tables.trials import parameter_columns, trial_table
+from tests.results.journals import WUPS, MakeRun, complete, failed, fresh
 
 
 def results(*arguments: str, columns: int = 80) -> subprocess.CompletedProcess[str]:

@@ -6,7 +6,6 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from data_sets import answered, asked, paint, write_json
 
 from san_core.data.prepare import Options, prepare
 from san_core.data.prepared import PreparedData
@@ -23,6 +22,7 @@ from san_core.evaluation import (
 )
 from san_core.metrics import metric_called
 from san_core.models.san import SAN
+from tests.san_core.data_sets import answered, asked, paint, write_json
 
 QUESTIONS = [
     Question("what?", "cup", "a", id=11, answer_type="other", question_type="what"),

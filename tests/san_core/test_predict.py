@@ -9,10 +9,11 @@ import pytest
 from PIL import Image
 
 import san_core
-from san_core import attention_map, predict
+from san_core import predict
 from san_core.command_line import run_command
 from san_core.data.source import Source
-from san_core.trained_model import Reply
+from san_core.prediction import attention_map
+from san_core.prediction.trained_model import Reply
 
 REPOSITORY = Path(san_core.__file__).parents[1]
 

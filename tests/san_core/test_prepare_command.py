@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from data_sets import SHARED, answered, asked, needs_daquar, paint, write_daquar, write_json
 from PIL import Image
 
 from san_core import prepare as command
@@ -19,6 +18,7 @@ from san_core.data import image_table
 from san_core.data.prepare import Options, prepare
 from san_core.data.prepared import PreparedData
 from san_core.data.source import Location, Source, VQAFiles
+from tests.san_core.data_sets import SHARED, answered, asked, needs_daquar, paint, write_daquar, write_json
 
 OWN = ["vqa", "--questions", "q.json", "--annotations", "a.json", "--images", "."]
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import LiveSearch, Project, announced_dashboard
-from studies import EPOCHS
 
+from results.run_folder import RunFolder
 from san_core.data.prepared import PreparedData
-from tuning.run_folder import RunFolder
+from tests.tuning.commands import LiveSearch, Project, announced_dashboard
+from tests.tuning.studies import EPOCHS
 
 
 @pytest.fixture

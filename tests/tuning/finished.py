@@ -8,9 +8,9 @@ import optuna
 from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.trial import TrialState, create_trial
 
+from results.run_folder import SEARCH, SEED, RunFolder
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
-from tuning.run_folder import SEARCH, SEED, RunFolder
 
 SEARCHED = {"learning_rate": FloatDistribution(1e-5, 1e-2), "hops": IntDistribution(1, 3)}
 BASELINE = {"learning_rate": 1e-4, "hops": 2}

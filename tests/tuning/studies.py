@@ -2,11 +2,11 @@
 
 from typing import Any
 
+from results.run_folder import RunFolder
 from search_spaces import SearchSpace, load
-from tuning.open_study import first_trials, open_search
-from tuning.run_folder import RunFolder
-from tuning.stop_rules import StopRules
-from tuning.study import LiveTrial, Study
+from tuning.study.open_study import first_trials, open_search
+from tuning.study.stop_rules import StopRules
+from tuning.study.study import LiveTrial, Study
 
 EPOCHS = 4
 

@@ -12,8 +12,8 @@ import pytest
 from optuna.trial import TrialState
 
 from benchmarks.kills import Place, trials_of
+from results.run_folder import WORKER, RunFolder
 from san_core.data.prepared import PreparedData
-from tuning.run_folder import WORKER, RunFolder
 
 pytestmark = pytest.mark.slow
 

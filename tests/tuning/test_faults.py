@@ -14,8 +14,8 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 from benchmarks.kills import Place, differences, killed, trials_of, undisturbed
+from results.run_folder import REASON, RunFolder
 from san_core.data.prepared import PreparedData
-from tuning.run_folder import REASON, RunFolder
 
 pytestmark = pytest.mark.slow
 

@@ -11,15 +11,15 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from PIL import Image
 
+from results.run_folder import PRIOR, SEARCH, SEED, RunFolder
 from san_core.config import TrainingConfig
 from san_core.data import easy_vqa
 from san_core.data.prepare import Options, prepare
 from san_core.data.prepared import PreparedData
 from san_core.data.source import Question, Source
 from san_core.training import Training
-from tuning.checkpoints import Checkpoints, checkpoint_place
+from tuning.execution.checkpoints import Checkpoints, checkpoint_place
 from tuning.gallery import choose, heat, write_gallery
-from tuning.run_folder import PRIOR, SEARCH, SEED, RunFolder
 
 FIXED = {"epochs": 1, "hidden_size": 8, "attention_size": 8, "embedding_size": 8, "batch_size": 8}
 

@@ -11,7 +11,7 @@ from optuna.distributions import IntDistribution
 
 from san_core.config import TrainingConfig
 from san_core.errors import InputError
-from tuning.gpu_share import CONTEXT, largest, share_of
+from tuning.execution.gpu_share import CONTEXT, largest, share_of
 
 SCRIPT = """
 import json, os, sys, time
@@ -20,13 +20,13 @@ import ray, torch
 from optuna.distributions import FloatDistribution
 from ray import tune
 from search_spaces import SearchSpace
-from tuning.engine import Limits, run_trials
-from tuning.open_study import open_search
-from tuning.run_folder import RunFolder
-from tuning.stop_rules import StopRules
-from tuning.study import Epoch
-from tuning.trial import Shared
-from tuning.tune_adapters import EPOCH, GPUS, NUMBER, SHARED
+from tuning.execution.ray_session import Limits, run_trials
+from tuning.study.open_study import open_search
+from results.run_folder import RunFolder
+from tuning.study.stop_rules import StopRules
+from tuning.study.study import Epoch
+from tuning.execution.worker import Shared
+from tuning.execution.tune_adapters import EPOCH, GPUS, NUMBER, SHARED
 
 def main(gpus, share, slots, trials, folder, hungry):
     class Probe(tune.Trainable):

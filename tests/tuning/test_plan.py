@@ -10,12 +10,12 @@ from typing import Any
 import optuna
 import pytest
 
+from results.run_folder import BASELINE, SEARCH, SECONDS, RunFolder
 from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
 from search_spaces import load
 from tuning.options import TRIALS, Amount, parse_options
 from tuning.plan import Plan, _new_bounds, new_plan, resumed_plan
-from tuning.run_folder import BASELINE, SEARCH, SECONDS, RunFolder
 
 PLAN = Callable[..., Plan]
 

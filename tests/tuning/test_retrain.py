@@ -12,22 +12,22 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from finished import BASELINE, BEST, BEST_EPOCH, finished_search
 from optuna.trial import TrialState
 
 import san_core
+from results.run_folder import RETRAINING, RunFolder
 from san_core.config import TrainingConfig
 from san_core.data import prepare as preparing
 from san_core.data.prepared import PreparedData
 from san_core.data.source import Question, Source
 from san_core.errors import InputError
 from san_core.training import EpochResult, build_model, train_fn
+from tests.tuning.finished import BASELINE, BEST, BEST_EPOCH, finished_search
 from tuning import retrain as command
-from tuning.open_study import RETRAINING_SEEDS, training_seed
 from tuning.retrain import retrain
-from tuning.retraining import _write_results
-from tuning.run_folder import RETRAINING, RunFolder
-from tuning.tested import models_tested, note_tested
+from tuning.retraining.test_split_guard import models_tested, note_tested
+from tuning.retraining.training import _write_results
+from tuning.study.open_study import RETRAINING_SEEDS, training_seed
 
 REPOSITORY = Path(san_core.__file__).parents[1]
 SEEDS = [training_seed(3, RETRAINING_SEEDS, repeat) for repeat in range(2)]
@@ -220,7 +220,7 @@ def test_what_cannot_be_noted_is_not_tested(run: RunFolder, monkeypatch: pytest.
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("tuning.tested.write_json", full)
+    monkeypatch.setattr("tuning.retraining.test_split_guard.write_json", full)
     with pytest.raises(InputError, match=r"tested.json, so nothing was tested: No space left on device"):
         note_tested(run, Path("model"))
 

@@ -12,14 +12,14 @@ import easy_vqa
 import pandas as pd
 import pytest
 import torch
-from commands import SMALL, Project, announced_dashboard
 from optuna.trial import TrialState
-from test_tracking import TensorBoard
 
+from results.run_folder import CONFIRMS, SEED, RunFolder
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
 from san_core.training import EpochResult, train_fn
-from tuning.run_folder import CONFIRMS, SEED, RunFolder
+from tests.tuning.commands import SMALL, Project, announced_dashboard
+from tests.tuning.monitoring.test_trackers import TensorBoard
 
 pytestmark = pytest.mark.slow
 

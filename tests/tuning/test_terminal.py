@@ -19,10 +19,10 @@ SEARCH = """
 import time
 from pathlib import Path
 from san_core.command_line import say
-from studies import ask, searching
-from tuning.progress import show_progress
-from tuning.run_folder import RunFolder
-from tuning.study import Epoch
+from tests.tuning.studies import ask, searching
+from tuning.monitoring.progress import show_progress
+from results.run_folder import RunFolder
+from tuning.study.study import Epoch
 
 folder = Path({folder!r})
 settings = {{"seed": 3, "sampler": "random", "pruner": "none", "fixed": {{"epochs": 1}}}}

@@ -1,0 +1,139 @@
+"""What a report says of a search besides its scores: what was searched on what, what ran, what failed."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial
+
+from results.snapshot import COMPLETE, DIVERGED, FAILED, PRUNED, RUNNING, WAITING, Record, reason, state_of
+from results.tables.costs import busy_seconds, training_seconds
+from results.tables.formatting import show_duration, show_value
+
+CAUTION = (
+    "The {metric} in the search is that of the best epoch on the validation questions, and the best configuration was "
+    "chosen by it among all trials, so it flatters; runs under fresh seeds were not chosen. The test questions were "
+    "not used."
+)
+"""What a reader has to know of the numbers above it."""
+
+SETTINGS = {
+    "data_name": "data set",
+    "data": "read from",
+    "metric_title": "metric",
+    "data_fingerprint": "fingerprint of the data",
+    "validation_questions": "validation questions",
+    "space": "search space",
+    "sampler": "sampler",
+    "pruner": "pruner",
+    "trials": "trials asked for",
+    "confirm": "fresh seeds asked for",
+    "seed": "seed",
+    "concurrent": "trials at a time",
+    "cpus_per_trial": "cores for each trial",
+    "gpus_per_trial": "GPUs for each trial",
+    "started": "started",
+}
+"""The settings that the report lists, and what it calls them; fixed, baseline and command have their own places."""
+
+
+def headline(record: Record) -> str:
+    """What a report is of."""
+    data = record.settings.get("data_name")
+    return f"Search {record.name}" + (f" on {data}" if data else "")
+
+
+def searched(record: Record) -> str:
+    """What was searched on which data, in one sentence."""
+    names = dict.fromkeys(name for trial in record.search for name in trial.distributions)
+    data, questions = record.settings.get("data_name"), record.settings.get("validation_questions")
+    on = f" on {data}" if data else ""
+    by = f", scored on {questions:,} validation questions" if questions else ""
+    how = ", ".join(f"{name} {record.settings[name]}" for name in ("sampler", "pruner") if record.settings.get(name))
+    return f"Searched: {', '.join(names) or 'nothing yet'}{on}{by}" + (f" ({how})." if how else ".")
+
+
+def count_lines(record: Record) -> list[str]:
+    """How many trials ran and how they ended, a line for each study."""
+    lines = [_count_line("Search", record.search)]
+    if record.confirmations:
+        lines.append(_count_line("Fresh seeds", record.confirmations))
+    if record.left_out:
+        lines.append(
+            f"Left out: {record.left_out} trials not trained here: copied from an earlier run, or chosen twice."
+        )
+    if record.stopped_by:
+        lines.append(f"The search ended: {record.stopped_by}.")
+    return lines
+
+
+def _count_line(name: str, trials: Sequence[FrozenTrial]) -> str:
+    states = [state_of(trial) for trial in trials]
+    shown = [COMPLETE, PRUNED, *([DIVERGED] if DIVERGED in states else []), FAILED, RUNNING]
+    counts = ", ".join(f"{states.count(state)} {state}" for state in shown)
+    trained = training_seconds(trials)
+    times = f"{show_duration(trained)} of trial time in {show_duration(busy_seconds(trials))} of wall time"
+    return f"{name}: {len(trials) - states.count(WAITING)} trials run ({counts}), {times}."
+
+
+def setting_lines(record: Record) -> list[tuple[str, str]]:
+    """What the search was told: name and value of each setting that it has."""
+    lines = [(name, str(record.settings[key])) for key, name in SETTINGS.items() if key in record.settings]
+    fixed = record.settings.get("fixed") or {}
+    if fixed:
+        lines.append(("held fixed", ", ".join(f"{name} {value}" for name, value in fixed.items())))
+    return lines
+
+
+def range_table(record: Record) -> pd.DataFrame:
+    """The range of each parameter, as the latest trial that has it drew it, beside the baseline's value."""
+    ranges = {name: found for trial in record.search for name, found in trial.distributions.items()}
+    baseline = record.settings.get("baseline") or {}
+    rows = [(name, show_range(name, found), show_value(name, baseline.get(name, ""))) for name, found in ranges.items()]
+    return pd.DataFrame(rows, columns=["parameter", "range", "baseline"])
+
+
+def show_range(name: str, distribution: BaseDistribution) -> str:
+    """A parameter's range in words."""
+    if isinstance(distribution, CategoricalDistribution):
+        return "one of " + ", ".join(str(choice) for choice in distribution.choices)
+    if not isinstance(distribution, FloatDistribution | IntDistribution):
+        return str(distribution)
+    low, high = show_value(name, distribution.low), show_value(name, distribution.high)
+    step = f", step {distribution.step:g}" if distribution.step not in (None, 1) else ""
+    return f"{low} to {high}{', logarithmic' if distribution.log else ''}{step}"
+
+
+def failures(record: Record) -> list[tuple[str, int, str]]:
+    """Study, trial and reason of each failed trial."""
+    studies = (("search", record.search), ("fresh seeds", record.confirmations))
+    return [
+        (study, trial.number, reason(trial))
+        for study, trials in studies
+        for trial in trials
+        if state_of(trial) == FAILED
+    ]
+
+
+def failures_by_reason(record: Record) -> dict[str, str]:
+    """Which trials failed for each reason."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for study, number, why in failures(record):
+        found.setdefault(why, {}).setdefault(study, []).append(str(number))
+    return {
+        why: "; ".join(f"{study}, trial {', '.join(numbers)}" for study, numbers in studies.items())
+        for why, studies in found.items()
+    }
+
+
+def environment_lines(record: Record) -> list[tuple[str, str]]:
+    """Versions and hardware: name and value of each."""
+    return [(name, _listed(value)) for name, value in record.environment.items()]
+
+
+def _listed(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {version}" for name, version in value.items())
+    if isinstance(value, list):
+        return ", ".join(str(item) for item in value) or "none"
+    return str(value)

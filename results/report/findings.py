@@ -1,0 +1,129 @@
+"""What a search taught, in plain sentences."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import fields
+
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial
+
+from results.report.facts import show_range
+from results.snapshot import COMPLETE, PRUNED, Record, best_score, state_of
+from results.tables.costs import seconds_saved, training_seconds
+from results.tables.formatting import show_duration, show_value
+from results.tables.importance import FEWEST
+from results.tables.noise import noise
+from results.tables.trials import best_trial
+from san_core.config import TrainingConfig
+
+EDGE = 0.05
+"""A value this close to an end of its range, as a share of the range, lies at its edge."""
+
+FEWEST_ENDED = 10
+"""Trials that have to have ended before their trend says anything."""
+
+
+def findings(record: Record, shares: Mapping[str, float]) -> list[str]:
+    """What mattered most, whether a range was too narrow, whether to go on, what stopping early saved.
+
+    Args:
+        record: of the search.
+        shares: importance of each hyperparameter.
+    """
+    sentences = (_what_mattered(shares), _edges(record), _more_trials(record), _saved(record))
+    return [sentence for sentence in sentences if sentence]
+
+
+def edge(name: str, value: object, distribution: BaseDistribution) -> str:
+    """Which edge of its range a value lies at: `lower`, `upper`, or empty; empty too where it cannot be widened."""
+    if not isinstance(distribution, FloatDistribution | IntDistribution) or not isinstance(value, int | float):
+        return ""
+    low, high, value = float(distribution.low), float(distribution.high), float(value)
+    if distribution.log:
+        low, high, value = math.log(low), math.log(high), math.log(value)
+    if high <= low:
+        return ""
+    place = (value - low) / (high - low)
+    lower, upper = _limits(name)
+    if place <= EDGE and not distribution.low <= lower:
+        return "lower"
+    return "upper" if place >= 1 - EDGE and not distribution.high >= upper else ""
+
+
+def _limits(name: str) -> tuple[float, float]:
+    """The least and the largest value that training accepts."""
+    rules: Mapping[str, float] = next((field.metadata for field in fields(TrainingConfig) if field.name == name), {})
+    return rules.get("at_least", rules.get("above", -math.inf)), rules.get("at_most", rules.get("below", math.inf))
+
+
+def _what_mattered(shares: Mapping[str, float]) -> str:
+    if not shares:
+        return (
+            f"Which hyperparameter mattered most cannot be told: that takes {FEWEST} scored trials that differ in some."
+        )
+    first, *others = shares.items()
+    second = f", followed by {others[0][0]} ({100 * others[0][1]:.0f} %)" if others else ""
+    return f"The hyperparameter that mattered most is {first[0]} (importance {100 * first[1]:.0f} %){second}."
+
+
+def _edges(record: Record) -> str:
+    best = _best(record)
+    if best is None:
+        return ""
+    advice = []
+    for name, value in best.params.items():
+        distribution = best.distributions[name]
+        if side := edge(name, value, distribution):
+            ways = {"lower": "downwards", "upper": "upwards"}
+            found, searched = show_value(name, value), show_range(name, distribution)
+            advice.append(
+                f"the best {name} ({found}) lies at the {side} edge of its range ({searched}): widen it {ways[side]}"
+            )
+    if not advice:
+        return "No value of the best configuration lies at an edge of its range that could be widened."
+    text = "; ".join(advice)
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _more_trials(record: Record) -> str:
+    """Holds what the later half of the trials added against what chance explains."""
+    ended = [trial for trial in record.search if state_of(trial) in {COMPLETE, PRUNED}]
+    if len(ended) < FEWEST_ENDED:
+        return f"More trials would likely help: the {len(ended)} scored so far are too few to show a trend."
+    ended.sort(key=lambda trial: (trial.datetime_complete is None, trial.datetime_complete, trial.number))
+    half = len(ended) // 2
+    before, after = _best_of(ended[:half]), _best_of(ended)
+    if math.isnan(after):
+        return ""
+    if math.isnan(before):
+        return "The earlier half of the trials completed none: more trials would likely help."
+    gain, bound = after - before, noise(record)
+    added = f"The later half of the trials raised the best {record.metric_title} by {100 * gain:.2f} points"
+    if math.isnan(bound):
+        return f"{added}: more trials would {'likely help' if gain > 0 else 'hardly help in this space'}."
+    if gain > bound:
+        return f"{added}, more than chance explains ({100 * bound:.2f}): more trials would likely help."
+    return f"{added}, within what chance explains ({100 * bound:.2f}): more trials would hardly help in this space."
+
+
+def _saved(record: Record) -> str:
+    stopped = sum(state_of(trial) == PRUNED for trial in record.search)
+    if not stopped:
+        return "No trial was stopped early, so pruning saved nothing."
+    saved, spent = seconds_saved(record), training_seconds(record.search)
+    if saved + spent == 0:
+        return ""
+    return (
+        f"Stopping {stopped} trials early saved about {show_duration(saved)} of training, "
+        f"{100 * saved / (saved + spent):.0f} % of what all trials would have taken to their end."
+    )
+
+
+def _best(record: Record) -> FrozenTrial | None:
+    number = best_trial(record)
+    return next((trial for trial in record.search if trial.number == number), None)
+
+
+def _best_of(trials: list[FrozenTrial]) -> float:
+    """The best score of those that are complete; NaN where none is."""
+    return max((best_score(trial) for trial in trials if state_of(trial) == COMPLETE), default=math.nan)

@@ -1,0 +1,1 @@
+"""The numbers of a search as pandas tables: trials, costs, importance, fresh seeds."""

@@ -1,0 +1,212 @@
+"""The report in a real browser."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+
+from results.report.comparison import comparison_page, contradictions, named
+from results.report.files import write
+from results.report.gallery import pictures
+from results.report.html import page
+from results.run_folder import SEARCH, RunFolder, write_json
+from results.snapshot import read
+from tests.results.journals import MakeRun, complete, failed, fresh
+from tests.results.large import many_trials
+
+PHONE, DESK = 390, 1280
+
+
+@pytest.fixture
+def run(make_run: MakeRun) -> RunFolder:
+    again = [fresh(0, 0.5), fresh(0, 0.51), fresh(3, 0.6), fresh(3, 0.61)]
+    made = make_run(many_trials(30), again, command="python -m tuning.search" + " --set hidden_size=64" * 9)
+    made.gallery.mkdir()
+    Image.new("RGB", (8, 8), "red").save(made.gallery / "00.jpg")
+    item = {
+        "question": "what is <b>red</b>?",
+        "answer": "shape",
+        "right": True,
+        "answers": [["shape", 0.75], ["dot", 0.25]],
+        "picture": "00.jpg",
+        "hops": ["00.jpg"],
+    }
+    write_json(made.gallery / "gallery.json", {"note": "Trial 3.", "items": [item]})
+    return made
+
+
+def show(browser: webdriver.Chrome, path: Path, width: int) -> list[str]:
+    """Opens a page, scrolls through it until every plot is drawn; returns what the network was asked for."""
+    size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width == PHONE}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    browser.get("about:blank")
+    for log in ("browser", "performance"):
+        browser.get_log(log)  # forgets the last page's
+    browser.get(path.as_uri())
+    for canvas in browser.find_elements(By.CSS_SELECTOR, "[data-plot]"):
+        browser.execute_script("arguments[0].scrollIntoView()", canvas)
+        wait_until(lambda canvas=canvas: canvas.find_elements(By.CSS_SELECTOR, "svg.main-svg"))
+    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    asked = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
+    return [url for url in asked if not url.startswith(("data:", "blob:"))]
+
+
+def wait_until(ready: Any, seconds: float = 20) -> None:  # noqa: ANN401 - anything that is true in the end
+    end = time.monotonic() + seconds
+    while not ready():
+        assert time.monotonic() < end, "the page was not ready in time"
+        time.sleep(0.05)
+
+
+def errors(browser: webdriver.Chrome) -> list[str]:
+    return [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+
+
+@pytest.mark.parametrize("width", [DESK, PHONE])
+def test_the_report_opens_offline_at_any_width(browser: webdriver.Chrome, run: RunFolder, width: int) -> None:
+    write(run)
+    asked = show(browser, run.report_page, width)
+
+    assert errors(browser) == []
+    assert asked == [run.report_page.as_uri()]
+    sections = [section.get_attribute("id") for section in browser.find_elements(By.TAG_NAME, "section")]
+    assert sections == ["glance", "plots", "slices", "seeds", "gallery", "trials", "compute", "setup"]
+    keys = {canvas.get_attribute("data-plot") for canvas in browser.find_elements(By.CSS_SELECTOR, "[data-plot]")}
+    slices = {f"slice-{name}" for name in ("learning_rate", "momentum", "dropout", "embedding_size")}
+    assert keys == {"history", "curves", "importance", "cost", "parallel", "timeline", "seeds", *slices}
+    assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
+    image = browser.find_element(By.CSS_SELECTOR, "#gallery img")
+    assert browser.execute_script("return arguments[0].naturalWidth", image) == 8
+    assert "what is <b>red</b>?" in browser.find_element(By.ID, "gallery").text
+
+
+def test_the_report_follows_the_readers_theme(browser: webdriver.Chrome, run: RunFolder) -> None:
+    write(run)
+    colors: dict[str, str] = {}
+    fill = "const e = document.querySelector('[data-plot=history] .xtitle'); return e && getComputedStyle(e).fill"
+    for theme in ("light", "dark"):
+        feature = {"name": "prefers-color-scheme", "value": theme}
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+        if theme == "light":
+            show(browser, run.report_page, DESK)
+        seen = list(colors.values())
+        wait_until(lambda seen=seen: browser.execute_script(fill) not in [*seen, None])  # it is drawn again
+        body = browser.find_element(By.TAG_NAME, "body").value_of_css_property("background-color")
+        colors |= {theme: browser.execute_script(fill), f"{theme} page": body}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+    assert colors == {
+        "light": "rgb(23, 26, 31)",
+        "light page": "rgba(246, 247, 249, 1)",
+        "dark": "rgb(232, 234, 238)",
+        "dark page": "rgba(16, 19, 24, 1)",
+    }
+
+
+def test_the_trials_can_be_sorted(browser: webdriver.Chrome, run: RunFolder) -> None:
+    write(run)
+    show(browser, run.report_page, DESK)
+    heading = browser.find_element(By.XPATH, "//th/button[text()='dropout']")
+    column = browser.execute_script("return arguments[0].parentElement.cellIndex", heading)
+    script = "return [...document.querySelectorAll('.sortable tbody tr')].map(r => +r.cells[arguments[0]].dataset.v)"
+    for reverse in (False, True):
+        browser.execute_script("arguments[0].click()", heading)
+        values = browser.execute_script(script, column)
+        assert values == sorted(values, reverse=reverse)
+        assert len(values) == 30
+
+
+def test_several_runs_are_compared(browser: webdriver.Chrome, make_run: MakeRun, tmp_path: Path) -> None:
+    first = make_run([complete(0.5), complete(0.7)], [fresh(1, 0.60), fresh(1, 0.62)])
+    first.path.rename(first.path.with_name("first"))
+    second = make_run([complete(0.5), complete(0.8)], sampler="gp")
+    records = named([read(RunFolder(first.path.with_name("first"))), read(second)])
+    place = tmp_path / "comparison.html"
+    place.write_text(comparison_page(records, place), encoding="utf-8")
+
+    asked = show(browser, place, PHONE)
+
+    assert (errors(browser), asked) == ([], [place.as_uri()])
+    rows = [row.text for row in browser.find_elements(By.CSS_SELECTOR, "#glance tbody tr")]
+    # deviation 0.01414, over sqrt(2), times 12.706: 12.71 points
+    assert rows[0].startswith("first easy_vqa san tpe median 2 (2 complete) accuracy 70.00 % (trial 1) 61.00 % ± 12.71")
+    assert rows[1].startswith("demo easy_vqa san gp median 2 (2 complete) accuracy 80.00 % (trial 1)")
+    links = [link.get_attribute("href") for link in browser.find_elements(By.CSS_SELECTOR, ".verdicts a")]
+    assert links == [record.folder.report_page.as_uri() for record in records.values()]
+    assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_runs_on_different_data_are_not_comparable(make_run: MakeRun) -> None:
+    first = read(make_run([complete(0.5)]))
+    first.folder.path.rename(first.folder.path.with_name("first"))
+    moved = read(RunFolder(first.folder.path.with_name("first")))
+    second = read(make_run([complete(0.5)], data_fingerprint="other", metric_title="WUPS@0.9"))
+
+    assert contradictions(named([moved, second])) == [
+        "These runs were scored by different metrics (first: accuracy, demo: WUPS@0.9): "
+        "their scores cannot be compared.",
+        "These runs were scored on different data (first: 0123abcd, demo: other): their scores cannot be compared.",
+    ]
+    assert contradictions(named([moved])) == []
+
+
+def test_every_row_has_the_command_that_reproduces_it(make_run: MakeRun) -> None:
+    run = make_run([complete(0.5), failed(why="<script>alert(1)</script>")])
+    text = page(run)
+
+    assert f"<code>python -m tuning.retrain {run.path} --trial 1 --check</code>" in text
+    assert "<script>alert" not in text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+
+
+def test_text_cannot_end_the_data_of_the_plots(make_run: MakeRun) -> None:
+    run = make_run([complete(0.5), complete(0.6)])
+    plain = page(run).count("</script>")
+    write_json(run.settings_file, run.settings | {"metric_title": "</script>"})
+
+    assert page(run).count("</script>") == plain
+
+
+def test_the_report_says_what_stopped_the_search(make_run: MakeRun) -> None:
+    run = make_run([complete(0.5)])
+    run.study(SEARCH).set_user_attr("stopped_by", "budget of 30 min used up")
+
+    assert "The search ended: budget of 30 min used up." in page(run)
+
+
+def test_a_damaged_gallery_is_told_of(run: RunFolder) -> None:
+    (run.gallery / "00.jpg").unlink()
+
+    assert pictures(run).items == []
+    assert pictures(run).note.startswith("The gallery cannot be read: ")
+
+
+def test_a_report_can_be_made_before_the_first_trial(browser: webdriver.Chrome, make_run: MakeRun) -> None:
+    run = make_run([])
+    write(run)
+    show(browser, run.report_page, DESK)
+
+    assert errors(browser) == []
+    assert "No trial was started" in browser.find_element(By.TAG_NAME, "main").text
+
+
+@pytest.mark.slow
+def test_a_thousand_trials_are_quickly_made_and_opened(browser: webdriver.Chrome, make_run: MakeRun) -> None:
+    run = make_run(many_trials(1000))
+    started = time.monotonic()
+    write(run)
+    made = time.monotonic() - started
+    size = {"width": DESK, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    browser.get("about:blank")
+    started = time.monotonic()
+    browser.get(run.report_page.as_uri())
+    wait_until(lambda: browser.find_elements(By.CSS_SELECTOR, "[data-plot=history] svg.main-svg"))
+    opened = time.monotonic() - started
+
+    assert (made < 20, opened < 3) == (True, True), f"made in {made:.1f} s, opened in {opened:.1f} s"

@@ -1,0 +1,51 @@
+from pathlib import Path
+
+import pytest
+
+from results.run_folder import RUNS, RunFolder
+from san_core.errors import InputError
+
+
+def test_a_name_lies_under_runs_and_a_path_where_it_says() -> None:
+    assert RunFolder.locate("mine", "easy-vqa") == RUNS / "mine"
+    assert RunFolder.locate("elsewhere/mine", "easy-vqa") == Path("elsewhere/mine")
+    assert RunFolder.locate(None, "easy-vqa").name.startswith("easy-vqa-20")
+
+
+def test_settings_and_environment_are_kept(tmp_path: Path) -> None:
+    RunFolder.create(tmp_path / "run", {"trials": 3}, {"cores": 2})
+    run = RunFolder(tmp_path / "run")
+    assert run.settings == {"trials": 3}
+    assert run.environment == {"cores": 2}
+
+
+def test_an_existing_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="exists already; choose another name with --run"):
+        RunFolder.create(tmp_path, {}, {})
+
+
+def test_a_folder_below_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"file is not a folder that can be written"):
+        RunFolder.check_available(tmp_path / "file" / "run")
+
+
+def test_a_folder_that_no_search_wrote_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"is not a run folder: it has no settings\.json"):
+        RunFolder.open(tmp_path)
+    (tmp_path / "settings.json").write_text("{}")
+    with pytest.raises(InputError, match=r"is not a run folder: it has no journal\.log"):
+        RunFolder.open(tmp_path)
+
+
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "run", {}, {})
+    run.settings_file.write_text('{"trials":')
+    with pytest.raises(InputError, match=r"cannot read .*settings\.json"):
+        _ = run.settings
+
+
+def test_a_journal_without_the_study_is_named(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "run", {}, {})
+    with pytest.raises(InputError, match="holds no study called 'search'"):
+        run.study()

@@ -1,0 +1,429 @@
+import json
+import re
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from san_core.checkpoint import load_model
+from san_core.data.images import load_pixels
+from san_core.data.source import Source
+from san_core.errors import InputError
+from san_core.prediction import answer_list as predict_list
+from san_core.prediction import trained_model
+from san_core.prediction.answer_list import ListTask, answer_list
+from san_core.prediction.trained_model import Reply, TrainedModel
+
+Entry = dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def folder(tiny_source: Source, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pictures named as COCO names them: 12 of them, of image_id 40 to 51."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for number in range(40, 52):
+        shutil.copy(tiny_source.images[f"test/{number}"], folder / f"COCO_{number:012d}.png")
+    return folder
+
+
+@pytest.fixture
+def questions(tiny_source: Source) -> list[Entry]:
+    """The tiny test split in the official layout, ids counting down."""
+    return [
+        {"question_id": 1000 - row, "image_id": int(question.image.removeprefix("test/")), "question": question.text}
+        for row, question in enumerate(tiny_source.test)
+    ]
+
+
+@pytest.fixture
+def task(folder: Path, questions: list[Entry], tmp_path: Path) -> ListTask:
+    path = tmp_path / "questions.json"
+    path.write_text(json.dumps({"info": {}, "questions": questions}))
+    return ListTask(path, folder, "COCO_{image_id:012d}.png", out=tmp_path / "answers.json")
+
+
+Write = Callable[[object], ListTask]
+
+
+@pytest.fixture
+def write(task: ListTask) -> Write:
+    """Replaces the list of questions."""
+
+    def write(content: object) -> ListTask:
+        task.questions.write_text(json.dumps(content))
+        return task
+
+    return write
+
+
+def _single(model: TrainedModel, folder: Path, entry: Entry) -> str:
+    return model.answer(load_pixels(folder / f"COCO_{entry['image_id']:012d}.png", 64), entry["question"])[0].text
+
+
+def test_answers_are_those_to_the_single_questions_in_the_official_layout_and_order(
+    tiny_model: Path, task: ListTask, questions: list[Entry]
+) -> None:
+    assert answer_list(tiny_model, task) == (48, 0)
+    model = load_model(tiny_model)
+    expected = [{"question_id": q["question_id"], "answer": _single(model, task.images, q)} for q in questions]
+    assert json.loads(task.out.read_text()) == expected
+    assert len({entry["answer"] for entry in expected}) > 1
+
+
+def test_list_may_be_bare_and_name_picture_files(tiny_model: Path, task: ListTask, questions: list[Entry]) -> None:
+    bare = [
+        {"question_id": f"q{q['question_id']}", "question": q["question"], "image": f"COCO_{q['image_id']:012d}.png"}
+        for q in questions
+    ]
+    answer_list(tiny_model, task)
+    official = json.loads(task.out.read_text())
+    task.questions.write_text(json.dumps(bare))
+    again = replace(task, image_name=None, out=task.out.with_name("again.json"))
+    assert answer_list(tiny_model, again) == (48, 0)
+    assert json.loads(again.out.read_text()) == [a | {"question_id": f"q{a['question_id']}"} for a in official]
+
+
+def _pairs(model: TrainedModel, tiny_source: Source) -> list[tuple[NDArray[np.uint8], str]]:
+    pixels = {key: load_pixels(path, model.image_size) for key, path in tiny_source.images.items()}
+    return [(pixels[question.image], question.text) for question in tiny_source.test]
+
+
+def _assert_same(found: Reply, expected: Reply) -> None:
+    assert found.answers[0].text == expected.answers[0].text
+    probabilities = {a.text: a.probability for a in expected.answers}
+    assert {a.text: a.probability for a in found.answers} == pytest.approx(probabilities, abs=1e-5)
+    np.testing.assert_allclose(found.attention, expected.attention, atol=1e-5)
+
+
+@pytest.mark.parametrize(("images", "rows"), [(1, 1), (5, 3), (3, 7), (100, 100)])
+def test_replies_in_batches_of_any_size_are_the_single_ones(
+    images: int, rows: int, tiny_model: Path, tiny_source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load_model(tiny_model)
+    pairs = _pairs(model, tiny_source)
+    order = np.random.default_rng(3).permutation(len(pairs))
+    asked = [pairs[i] for i in order]
+    monkeypatch.setattr(trained_model, "_PIXELS_PER_PASS", dict.fromkeys(["cpu", "cuda"], images * 64 * 64))
+    monkeypatch.setattr(trained_model, "_QUESTIONS_PER_PASS", rows)
+    for (pixels, question), found in zip(asked, model.replies(asked, top=6), strict=True):
+        _assert_same(found, model.reply(pixels, question, top=6))
+
+
+def test_each_distinct_picture_is_encoded_once_in_passes_of_limited_size(
+    tiny_model: Path, tiny_source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load_model(tiny_model)
+    passes: list[tuple[int, int]] = []
+    attend = model.network.attend
+
+    def record(*inputs: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        passes.append((len(inputs[0]), len(inputs[1])))
+        return attend(*inputs)
+
+    monkeypatch.setattr(model.network, "attend", record)
+    monkeypatch.setattr(trained_model, "_PIXELS_PER_PASS", dict.fromkeys(["cpu", "cuda"], 5 * 64 * 64))
+    monkeypatch.setattr(trained_model, "_QUESTIONS_PER_PASS", 16)
+    model.replies(_pairs(model, tiny_source)[::-1])
+    assert passes == [(4, 16)] * 3  # 12 pictures, 4 questions each
+    passes.clear()
+    model.replies([_pairs(model, tiny_source)[0]] * 40)
+    assert passes == [(1, 16), (1, 16), (1, 8)]
+
+
+def test_no_question_gets_no_reply(tiny_model: Path) -> None:
+    assert load_model(tiny_model).replies([]) == []
+
+
+PROBLEMS = [
+    ({"question": "is it red?", "image_id": 40}, "questions[48]: left out (no question_id"),
+    ({"question_id": 1.5, "question": "is it red?", "image_id": 40}, "question_id 1.5: left out (no question_id"),
+    ({"question_id": True, "question": "is it red?", "image_id": 40}, "question_id True: left out (no question_id"),
+    ({"question_id": 7, "image_id": 40}, "question_id 7: left out (no question)"),
+    ({"question_id": 7, "question": 3, "image_id": 40}, "question_id 7: left out (no question)"),
+    ({"question_id": 7, "question": " \n", "image_id": 40}, "question_id 7: left out (the question is empty)"),
+    (
+        {"question_id": 1000, "question": "what?", "image_id": 40},
+        "question_id 1000: left out (an earlier entry has the",
+    ),
+    ({"question_id": "1000", "question": "what?", "image_id": 40}, "question_id '1000': left out (an earlier entry"),
+    ({"question_id": 7, "question": "what?"}, "question_id 7: left out (neither an image"),
+    ({"question_id": 7, "question": "what?", "image_id": [40]}, "question_id 7: left out (neither an image"),
+    ({"question_id": 7, "question": "what?", "image_id": "x"}, "'COCO_{image_id:012d}.png' does not fit image_id 'x'"),
+    ({"question_id": 7, "question": "what?", "image_id": 99}, "COCO_000000000099.png does not exist)"),
+    ({"question_id": 7, "question": "what?", "image": "bad.png"}, "question_id 7: left out ("),
+    ({"question_id": 7, "question": "what?", "image": "."}, "question_id 7: left out ("),
+    ({"question_id": 7, "question": "what?", "image": "a\0b"}, "question_id 7: left out ("),
+    ({"question_id": "two\nlines", "question": ""}, "question_id 'two\\nlines': left out ("),
+    ("is it red?", "questions[48]: left out (not a JSON object)"),
+    (None, "questions[48]: left out (not a JSON object)"),
+]
+
+
+@pytest.mark.parametrize(("entry", "problem"), PROBLEMS, ids=[problem for _, problem in PROBLEMS])
+def test_entry_that_cannot_be_answered_is_told_of_and_the_rest_answered(
+    entry: object,
+    problem: str,
+    tiny_model: Path,
+    questions: list[Entry],
+    write: Write,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    task = write([*questions, entry])
+    (task.images / "bad.png").write_text("no picture")
+    capsys.readouterr()
+    assert answer_list(tiny_model, task) == (48, 1)
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert problem in err
+    assert [a["question_id"] for a in json.loads(task.out.read_text())] == [q["question_id"] for q in questions]
+
+
+@pytest.mark.parametrize(("entry", "problem"), PROBLEMS, ids=[problem for _, problem in PROBLEMS])
+def test_strict_makes_the_first_an_error(
+    entry: object, problem: str, tiny_model: Path, task: ListTask, questions: list[Entry], write: Write
+) -> None:
+    (task.images / "bad.png").write_text("no picture")
+    with pytest.raises(InputError, match=re.escape(problem)) as raised:
+        answer_list(tiny_model, replace(write([*questions, entry]), strict=True))
+    assert "without --strict this is only reported" in str(raised.value)
+    assert not task.out.exists()
+
+
+@pytest.mark.parametrize("bare", [False, True])
+def test_of_a_list_cut_short_what_stands_before_is_answered(
+    bare: bool, tiny_model: Path, task: ListTask, questions: list[Entry], capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = json.dumps(questions if bare else {"questions": questions})
+    task.questions.write_text(text[: text.index(str(questions[5]["question_id"]))])
+    capsys.readouterr()
+    assert answer_list(tiny_model, task) == (5, 0)
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told.startswith(f"{task.questions} line 1 column ")
+    assert ": not JSON from here on, what stands before is used (" in told
+    with pytest.raises(InputError, match="not JSON from here on"):
+        answer_list(tiny_model, replace(task, out=task.out.with_name("strict.json"), strict=True))
+
+
+def test_every_question_about_a_damaged_picture_is_told_of_by_its_id(
+    tiny_model: Path, task: ListTask, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = Path(shutil.copytree(folder, tmp_path / "images"))
+    damaged = images / "COCO_000000000041.png"
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    capsys.readouterr()
+    assert answer_list(tiny_model, replace(task, images=images)) == (44, 4)
+    err = capsys.readouterr().err
+    told = re.findall(r"^question_id (\d+): left out \(.*41\.png.*\)$", err, re.MULTILINE)
+    assert [int(number) for number in told] == [996, 995, 994, 993]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b'{"questions": [\n {"question_id"; 1}]}', " line 2 column 16: not JSON ("),
+        (b"", " line 1 column 1: not JSON ("),
+        (b'{"annotations": []}', 'has no list of questions; accepted: {"questions": [...]} or [...]'),
+        (b'{"questions": {"1": "what?"}}', "has no list of questions"),
+        (b'"what?"', "has no list of questions"),
+        (b"[" * 100_000, "cannot be read: "),
+        (b"[" + b"1" * 5000 + b"]", "cannot be read: "),
+        (b"[]", "has no question that can be answered"),
+        (b'{"questions": [1, 2]}', "has no question that can be answered"),
+        (b'[{"question_id": 1, "question": "what?", "image_id": 9}]', "has no question that can be answered"),
+    ],
+    ids=range(10),
+)
+def test_list_without_anything_to_answer_is_an_error(
+    content: bytes, problem: str, tiny_model: Path, task: ListTask
+) -> None:
+    task.questions.write_bytes(content)
+    with pytest.raises(InputError, match=re.escape(problem)) as raised:
+        answer_list(tiny_model, task)
+    assert str(task.questions) in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert not task.out.exists()
+
+
+def test_list_in_another_encoding_is_answered_and_told_of(
+    tiny_model: Path, task: ListTask, questions: list[Entry], capsys: pytest.CaptureFixture[str]
+) -> None:
+    entries = json.dumps([*questions, {"question_id": 1, "image_id": 40, "question": "¿qué?"}], ensure_ascii=False)
+    for encoding, told in {"latin-1": 1, "utf-16": 0, "utf-8-sig": 0}.items():
+        task.questions.write_text(entries, encoding=encoding)
+        capsys.readouterr()
+        assert answer_list(tiny_model, replace(task, out=task.out.with_name(f"{encoding}.json"))) == (49, 0)
+        err = capsys.readouterr().err
+        assert err.count("\n") == told
+        assert ("not UTF-8" in err) == bool(told)
+
+
+@pytest.mark.parametrize("pattern", ["COCO.png", "{}", "{0:012d}", "{image}.png", "{image_id", "{image_id.real}", "}{"])
+def test_pattern_that_can_fit_no_image_is_an_error_at_once(pattern: str, tiny_model: Path, task: ListTask) -> None:
+    expected = f"--image-name must be a Python format with {{image_id}}, such as COCO_val2014_{{image_id:012d}}.jpg, but got {pattern!r}"  # noqa: E501
+    with pytest.raises(InputError, match=re.escape(expected)):
+        answer_list(tiny_model, replace(task, image_name=pattern))
+
+
+def test_image_id_without_pattern_is_told_of(
+    tiny_model: Path, task: ListTask, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(InputError, match="has no question that can be answered"):
+        answer_list(tiny_model, replace(task, image_name=None))
+    assert "question_id 1000: left out (an image_id, but no --image-name" in capsys.readouterr().err
+
+
+def test_missing_files_and_folders_are_named(tiny_model: Path, task: ListTask, tmp_path: Path) -> None:
+    none = tmp_path / "none"
+    with pytest.raises(InputError, match=re.escape(f"{none} is not a folder")):
+        answer_list(tiny_model, replace(task, images=none))
+    with pytest.raises(InputError, match=re.escape(f"{none} does not exist")):
+        answer_list(tiny_model, replace(task, questions=none))
+    with pytest.raises(InputError, match=re.escape(f"{none} is not a model folder")):
+        answer_list(none, task)
+    assert not task.out.exists()
+
+
+@pytest.mark.parametrize("name", ["answers.json", "folder"])
+def test_existing_answers_are_never_overwritten(name: str, tiny_model: Path, task: ListTask, tmp_path: Path) -> None:
+    (tmp_path / "answers.json").write_text("mine")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(InputError, match=re.escape(f"{tmp_path / name} exists already; choose another file")):
+        answer_list(tiny_model, replace(task, out=tmp_path / name))
+    assert (tmp_path / "answers.json").read_text() == "mine"
+
+
+def test_answers_that_cannot_be_written_are_an_error_before_the_work(
+    tiny_model: Path, task: ListTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predict_list, "load_model", lambda _: pytest.fail("worked first"))
+    for out in (task.questions / "answers.json", tmp_path / ("x" * 300)):
+        with pytest.raises(InputError, match=re.escape(f"cannot write {out}: ")):
+            answer_list(tiny_model, replace(task, out=out))
+
+
+def test_answers_appear_whole_in_a_folder_made_for_them(tiny_model: Path, task: ListTask, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "folder" / "answers.json"
+    answer_list(tiny_model, replace(task, out=out))
+    assert list(out.parent.iterdir()) == [out]
+    assert len(json.loads(out.read_text())) == 48
+
+
+def test_interrupted_work_leaves_no_answers(tiny_model: Path, task: ListTask, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object, **__: object) -> list[Reply]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(TrainedModel, "replies", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        answer_list(tiny_model, task)
+    assert [path.name for path in task.out.parent.iterdir()] == ["questions.json"]
+
+
+def test_pictures_are_loaded_batch_by_batch(tiny_model: Path, task: ListTask, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[Path] = []
+    ahead: list[int] = []
+    replies = TrainedModel.replies
+
+    def load(path: Path, size: int) -> NDArray[np.uint8]:
+        loaded.append(path)
+        return load_pixels(path, size)
+
+    def reply(self: TrainedModel, asked: Sequence[tuple[NDArray[np.uint8], str]], *, top: int = 5) -> list[Reply]:
+        answered.append(len({id(pixels) for pixels, _ in asked}))
+        ahead.append(len(loaded) - sum(answered))
+        return replies(self, asked, top=top)
+
+    answered: list[int] = []
+    monkeypatch.setattr(predict_list, "_IMAGES_PER_BATCH", 2)
+    monkeypatch.setattr(predict_list, "load_pixels", load)
+    monkeypatch.setattr(TrainedModel, "replies", reply)
+    answer_list(tiny_model, task)
+    assert answered == [2] * 6
+    assert max(ahead) <= 2
+    assert len(loaded) == len(set(loaded)) == 12  # each once, though four questions are about each
+
+
+def test_attention_is_drawn_once_per_question_under_its_id(
+    tiny_model: Path, questions: list[Entry], write: Write, tmp_path: Path
+) -> None:
+    ids = [12, "a/b", "../up", "é x"]
+    entries = [entry | {"question_id": number} for entry, number in zip(questions, ids, strict=False)]
+    maps = tmp_path / "deep" / "maps"
+    assert answer_list(tiny_model, replace(write(entries), attention=maps)) == (4, 0)
+    assert sorted(path.name for path in maps.iterdir()) == ["%C3%A9 x.png", "..%2Fup.png", "12.png", "a%2Fb.png"]
+    with Image.open(maps / "12.png") as picture:
+        assert picture.width > picture.height > 400
+
+
+def test_attention_that_cannot_be_drawn_costs_no_answer(
+    tiny_model: Path,
+    questions: list[Entry],
+    write: Write,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    entries = [questions[0] | {"question_id": "x" * 300}, questions[1]]
+    assert answer_list(tiny_model, replace(write(entries), attention=tmp_path / "maps")) == (2, 0)
+    assert ": answered, but not drawn (cannot write " in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "maps").iterdir()] == ["999.png"]
+
+
+@pytest.mark.parametrize("name", ["file", "full", "images"])
+def test_attention_goes_only_to_a_folder_of_its_own(
+    name: str, tiny_model: Path, task: ListTask, folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "999.png").write_text("mine")
+    shutil.copytree(folder, tmp_path / "images")
+    with pytest.raises(InputError, match=re.escape(str(tmp_path / name))):
+        answer_list(tiny_model, replace(task, attention=tmp_path / name))
+    assert (tmp_path / "full" / "999.png").read_text() == "mine"
+    assert not task.out.exists()
+
+
+class _Terminal:
+    """Standard error that claims to be a terminal."""
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.encoding = "utf-8"
+
+    def write(self, text: str) -> int:
+        self.text += text
+        return len(text)
+
+    def flush(self) -> None:
+        pass
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("kind", ["xterm", "dumb"])
+def test_progress_is_shown_where_a_terminal_can_redraw(
+    kind: str,
+    tiny_model: Path,
+    questions: list[Entry],
+    write: Write,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    terminal = _Terminal()
+    monkeypatch.setenv("TERM", kind)
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setattr(sys, "stderr", terminal)
+    missing = {"question_id": 7, "question": "what?", "image_id": 99}
+    answer_list(tiny_model, write([*questions, missing]))
+    assert "question_id 7: left out" in terminal.text
+    if kind == "dumb":
+        assert terminal.text.count("\n") == 1
+    else:
+        assert "49/49" in terminal.text
+        assert "questions/s" in terminal.text

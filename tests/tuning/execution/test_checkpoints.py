@@ -1,0 +1,227 @@
+import resource
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from results.run_folder import CONFIRMATION, SEARCH, RunFolder
+from san_core.config import TrainingConfig
+from san_core.data.prepared import PreparedData
+from san_core.errors import InputError
+from san_core.training import EpochResult, Training
+from tuning.execution import checkpoints as module
+from tuning.execution.checkpoints import Checkpoints, Clock, check_storage, checkpoint_place
+
+ODD = ("my run", "run#1", "50% off", "größer", "a?b")
+
+
+@pytest.fixture
+def training(tiny_config: TrainingConfig, tiny_data: PreparedData) -> Training:
+    return Training(tiny_config, tiny_data)
+
+
+@pytest.fixture(params=["path", "URI"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A folder that does not exist yet."""
+    folder = tmp_path / "checkpoints" / "search"
+    return str(folder) if request.param == "path" else f"file://{folder}"
+
+
+def _result(epoch: int = 1, score: float | None = 0.25, diverged: str = "") -> EpochResult:
+    return EpochResult(epoch, 1.5, score, 0.125, diverged)
+
+
+def _files(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def _same(left: Any, right: Any) -> bool:  # noqa: ANN401 - a nest of dicts, tensors and numbers
+    if isinstance(left, dict):
+        return left.keys() == right.keys() and all(_same(left[key], right[key]) for key in left)
+    if isinstance(left, list):
+        return len(left) == len(right) and all(map(_same, left, right))
+    return torch.equal(left, right) if isinstance(left, torch.Tensor) else bool(left == right)
+
+
+def test_a_trial_goes_on_exactly_as_if_it_had_not_been_interrupted(
+    tiny_config: TrainingConfig, tiny_data: PreparedData, place: str
+) -> None:
+    whole, interrupted, resumed = (Training(tiny_config, tiny_data) for _ in range(3))
+    expected = [whole.run_epoch() for _ in range(3)]
+    saved = interrupted.run_epoch()
+    Checkpoints(place).save(7, interrupted, saved)
+
+    torch.manual_seed(99)  # a new process is in another random state
+    assert Checkpoints(place).load(7, resumed) == saved
+    assert (resumed.epoch, resumed.seconds, resumed.finished) == (1, interrupted.seconds, False)
+    found = [saved, *(resumed.run_epoch() for _ in range(2))]
+    assert [(r.epoch, r.loss, r.score) for r in found] == [(r.epoch, r.loss, r.score) for r in expected]
+    assert resumed.finished
+    assert _same(resumed.model.state_dict(), whole.model.state_dict())
+    assert _same(resumed.optimizer.state_dict(), whole.optimizer.state_dict())
+
+
+@pytest.mark.parametrize("result", [_result(), _result(3, None), _result(2, 0.0, "the loss is nan")])
+def test_the_result_comes_back_as_it_was(result: EpochResult, training: Training, place: str) -> None:
+    checkpoints = Checkpoints(place)
+    checkpoints.save(0, training, result)
+    assert checkpoints.load(0, training) == result
+
+
+def test_a_trial_that_was_never_put_aside_starts_anew(training: Training, place: str, tmp_path: Path) -> None:
+    checkpoints = Checkpoints(place)
+    assert checkpoints.load(0, training) is None  # the folder is not there
+    checkpoints.save(1, training, _result())
+    assert checkpoints.load(0, training) is None
+    assert checkpoints.read(0, torch.device("cpu")) is None
+    assert _files(tmp_path) == ["checkpoints/search/trial-0001.pt"]
+
+
+def test_the_newest_state_replaces_the_one_before(training: Training, place: str, tmp_path: Path) -> None:
+    checkpoints = Checkpoints(place)
+    for epoch in (1, 2):
+        checkpoints.save(12345, training, _result(epoch))
+    assert checkpoints.load(12345, training) == _result(2)
+    assert _files(tmp_path) == ["checkpoints/search/trial-12345.pt"]
+
+
+def test_a_state_that_was_not_written_to_its_end_is_never_loaded(
+    training: Training, place: str, tmp_path: Path
+) -> None:
+    checkpoints = Checkpoints(place)
+    checkpoints.save(4, training, _result())
+    file = tmp_path / "checkpoints" / "search" / "trial-0004.pt"
+    file.rename(f"{file}.partial")
+    assert checkpoints.load(4, training) is None
+    checkpoints.save(4, training, _result(2))
+    Path(f"{file}.partial").write_bytes(b"begun")
+    assert checkpoints.load(4, training) == _result(2)
+
+
+def test_the_end_of_the_disk_leaves_the_state_before_and_no_rest(
+    training: Training, place: str, tmp_path: Path
+) -> None:
+    checkpoints = Checkpoints(place)
+    checkpoints.save(4, training, _result(1))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        with pytest.raises(OSError, match="(?i)file too large"):
+            checkpoints.save(4, training, _result(2))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert checkpoints.load(4, training) == _result(1)
+    assert _files(tmp_path) == ["checkpoints/search/trial-0004.pt"]
+
+
+def test_deleting_takes_whole_and_partial_states_of_those_trials_alone(
+    training: Training, place: str, tmp_path: Path
+) -> None:
+    checkpoints = Checkpoints(place)
+    checkpoints.delete([0])  # the folder is not there
+    for number in (1, 2, 3):
+        checkpoints.save(number, training, _result())
+    folder = tmp_path / "checkpoints" / "search"
+    for number in (2, 3, 4):
+        (folder / f"trial-{number:04d}.pt.partial").touch()
+    checkpoints.delete([0, 1, 2, 4])
+    assert _files(folder) == ["trial-0003.pt", "trial-0003.pt.partial"]
+
+
+def test_checkpoints_lie_in_the_run_folder_unless_they_are_told_where(make_run: Callable[..., RunFolder]) -> None:
+    run = make_run("here")
+    assert checkpoint_place(run, SEARCH) == str(run.path.resolve() / "checkpoints" / "search")
+    assert checkpoint_place(make_run("null", storage=None), SEARCH).endswith("/null/checkpoints/search")
+
+
+@pytest.mark.parametrize("storage", ["/nfs/states", "/nfs/states/", "s3://bucket/states", "s3://bucket/states/"])
+def test_runs_and_studies_share_a_storage_without_meeting(storage: str, make_run: Callable[..., RunFolder]) -> None:
+    runs = [make_run(name, storage=storage) for name in ("a", "b")]
+    places = {checkpoint_place(run, study) for run in runs for study in (SEARCH, CONFIRMATION)}
+    assert len(places) == 4
+    assert all(place.startswith(f"{storage.rstrip('/')}/") for place in places)
+    assert not any("//" in place.removeprefix("s3://") for place in places)
+
+
+def test_runs_of_one_name_in_different_folders_do_not_meet_in_a_storage(
+    make_run: Callable[..., RunFolder], tmp_path: Path
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "yours").mkdir()
+    runs = [make_run(f"{folder}/run", storage="/nfs/states") for folder in ("mine", "yours")]
+    assert checkpoint_place(runs[0], SEARCH) != checkpoint_place(runs[1], SEARCH)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "name"),
+    [
+        *(("", name) for name in ("run", *ODD)),
+        ("file://", "run"),
+        *(pytest.param("file://", name) for name in ODD),
+    ],
+)
+def test_checkpoints_of_a_run_of_any_name_go_to_a_folder_of_their_own(
+    scheme: str, name: str, make_run: Callable[..., RunFolder], training: Training, tmp_path: Path
+) -> None:
+    storage = tmp_path / "storage"
+    run = make_run(name, storage=f"{scheme}{storage}")
+    for epoch, study in enumerate((SEARCH, CONFIRMATION), start=1):
+        Checkpoints(checkpoint_place(run, study)).save(0, training, _result(epoch))
+    assert Checkpoints(checkpoint_place(run, SEARCH)).load(0, training) == _result(1)
+    assert len(_files(storage)) == 2
+
+
+@pytest.mark.parametrize("place", ["gopher://there/x", "file://relative"])
+def test_a_file_system_that_does_not_exist_is_refused(place: str) -> None:
+    with pytest.raises(InputError, match=f"checkpoints cannot go to '{place}': .*; accepted: a folder, or a URI$"):
+        Checkpoints(place)
+    with pytest.raises(InputError, match=f"checkpoints cannot go to '{place}'"):
+        check_storage(place)
+
+
+@pytest.mark.parametrize("place", ["states", "./states", "../states", "", "~/states"])
+def test_a_storage_that_means_another_folder_on_another_node_is_refused(place: str) -> None:
+    with pytest.raises(InputError, match=f"--storage must be an absolute path or a URI .*, but got '{place}'"):
+        check_storage(place)
+
+
+def test_without_a_storage_there_is_nothing_to_check() -> None:
+    check_storage(None)
+
+
+def test_a_storage_is_made(tmp_path: Path) -> None:
+    check_storage(str(tmp_path / "a" / "b"))
+    check_storage(f"file://{tmp_path}/c/d")
+    check_storage(str(tmp_path / "a" / "b"))  # and may be there
+    assert (tmp_path / "a" / "b").is_dir()
+    assert (tmp_path / "c" / "d").is_dir()
+    assert _files(tmp_path) == []
+
+
+@pytest.mark.parametrize("scheme", ["", "file://"])
+@pytest.mark.parametrize("below", ["", "/states"])
+def test_a_storage_that_cannot_be_a_folder_is_refused(scheme: str, below: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="^--storage .*file.* cannot be written: "):
+        check_storage(f"{scheme}{tmp_path}/file{below}")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a folder that even root cannot write to")
+def test_a_folder_that_nobody_can_write_to_is_refused() -> None:
+    with pytest.raises(InputError, match="^--storage /proc cannot be written: "):
+        check_storage("/proc")
+
+
+def test_the_clock_says_once_that_it_is_due_each_time_enough_has_passed(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(module, "SECONDS_BETWEEN", 10)
+    clock = Clock()
+    due = []
+    for now in (100, 109.9, 110, 111, 119.9, 125, 134.9, 135):  # noqa: B007 - the clock reads it
+        due.append(clock.is_due())
+    assert due == [False, False, True, False, False, True, False, True]

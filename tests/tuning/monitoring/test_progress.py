@@ -1,0 +1,157 @@
+import io
+import time
+from collections.abc import Callable
+
+import pytest
+from rich.console import Console
+
+from results.run_folder import RunFolder
+from san_core.command_line import say
+from tests.tuning.studies import ask, searching
+from tuning.monitoring.progress import show_progress, standing
+from tuning.study.study import Epoch, Study
+
+
+@pytest.fixture
+def study(make_run: Callable[..., RunFolder]) -> Study:
+    return searching(make_run(fixed={"epochs": 2}), trials=4)
+
+
+def end_trial(study: Study, scores: list[float], error: str = "") -> None:
+    number = ask(study).trial.number
+    for epoch, score in enumerate(scores, start=1):
+        study.report(number, Epoch(epoch, score, 1.0))
+    study.finish(number, error)
+
+
+def test_where_a_study_stands(study: Study) -> None:
+    end_trial(study, [0.5, 0.6])
+    end_trial(study, [0.7, 0.9])
+    running = ask(study).trial.number
+    study.report(running, Epoch(1, 0.8, 1.0))
+
+    now = standing(study, elapsed=60.0)
+    assert [trial.number for trial in now.ended] == [0, 1]
+    assert now.running == [("trial   2", 1, 0.8)]
+    assert now.best is not None
+    assert now.best.number == 1
+    assert now.baseline == 0.6
+    assert now.seconds_left == 60.0  # two trials took 60 s, two are left
+
+
+def test_what_ended_before_a_search_was_resumed_says_nothing_of_its_speed(make_run: Callable[..., RunFolder]) -> None:
+    run = make_run(fixed={"epochs": 2})
+    first = searching(run, trials=2)
+    for _ in range(2):
+        end_trial(first, [0.5, 0.6])
+    study = searching(run, trials=6)
+    end_trial(study, [0.5, 0.6])
+    assert standing(study, elapsed=30.0).seconds_left == 90.0  # one trial took 30 s, three are left
+
+
+def test_before_the_first_trial_nothing_is_known(study: Study) -> None:
+    now = standing(study, elapsed=1.0)
+    assert (now.ended, now.running, now.best, now.baseline, now.seconds_left) == ([], [], None, None, None)
+
+
+def test_without_a_terminal_every_ended_trial_is_one_line(study: Study) -> None:
+    out = io.StringIO()
+    with show_progress(study, "searching", Console(file=out, force_terminal=False, width=80)):
+        end_trial(study, [0.5, 0.6])
+        end_trial(study, [0.7], error="the worker process died")
+    lines = out.getvalue().splitlines()
+    assert lines[0] == "searching"
+    assert "trial   0 complete: 60.00% | best 60.00% (trial 0), baseline 60.00% | 1 of 4 ended" in lines[1]
+    assert "trial   1 the worker process died: 70.00%" in lines[2]
+    assert len(lines) == 3
+
+
+def test_in_a_terminal_that_cannot_redraw_every_ended_trial_is_one_line(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    out = io.StringIO()
+    with show_progress(study, "searching", Console(file=out, force_terminal=True, width=80)):
+        end_trial(study, [0.5, 0.6])
+    assert "trial   0 complete: 60.00%" in out.getvalue()
+
+
+class Terminal(io.StringIO):
+    """What a terminal that can redraw was sent."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, width: int = 100, height: int = 30) -> None:
+        super().__init__()
+        monkeypatch.setenv("TERM", "xterm")
+        self.console = Console(file=self, force_terminal=True, width=width, height=height, color_system=None)
+
+    def frame_with(self, text: str) -> list[str]:
+        """The lines of the next frame, which is to hold a text."""
+        begin, until = len(self.getvalue()), time.monotonic() + 30
+        while time.monotonic() < until:
+            frames = self.getvalue()[begin:].split("\x1b[H")[1:-1]  # the last may not be whole
+            for frame in frames:
+                if text in frame:
+                    return [line.rstrip() for line in frame.splitlines()]
+            time.sleep(0.05)
+        pytest.fail(f"{text!r} is not in {self.getvalue()!r}")
+
+    def left(self) -> str:
+        """What stays when the screen is gone."""
+        return self.getvalue().rpartition("\x1b[?1049l")[2]
+
+
+def test_in_a_terminal_one_screen_shows_all(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal(monkeypatch)
+    with show_progress(study, "searching", terminal.console, metric="WUPS@0.9"):
+        end_trial(study, [0.5, 0.6])
+        ask(study)
+        frame = terminal.frame_with("1 running")
+    assert frame[0] == "searching"
+    assert "1 of 4 ended: 1 complete; 1 running" in frame[1]
+    assert frame[2] == "best 60.00% (trial 0), baseline 60.00%"
+    assert frame[3].split() == ["state", "epochs", "WUPS@0.9"]
+    assert frame[4].split() == ["trial", "1", "running", "0", "–"]
+    assert frame[5].split() == ["trial", "0", "complete", "2", "60.00%"]
+
+
+def test_when_the_screen_is_gone_the_standing_and_what_was_said_are_left(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = Terminal(monkeypatch, width=60)
+    warning = "warning: [the tracker] " + "is out of reach " * 4
+    with show_progress(study, "searching", terminal.console):
+        end_trial(study, [0.5, 0.6])
+        say(warning)
+        assert "warning: [the tracker]" in "".join(terminal.frame_with("warning:"))
+    lines = terminal.left().splitlines()
+    assert lines[0] == "searching"
+    assert lines[1:] == [lines[1], "best 60.00% (trial 0), baseline 60.00%", warning]
+    assert "1 of 4 ended: 1 complete, about" in lines[1]
+
+
+def test_a_diverged_trial_is_counted_as_one_and_is_never_the_best(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = Terminal(monkeypatch)
+    with show_progress(study, "searching", terminal.console):
+        number = ask(study).trial.number
+        study.report(number, Epoch(1, 0.5, 1.0, diverged="the loss is nan"))
+        study.finish(number)
+        frame = terminal.frame_with("1 diverged")
+    assert "1 of 4 ended: 1 diverged" in frame[1]
+    assert "complete," not in frame[1]
+    assert frame[2].startswith("no complete trial yet")
+
+
+def test_what_does_not_fit_the_screen_is_left_out_and_counted(
+    make_run: Callable[..., RunFolder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = searching(make_run(fixed={"epochs": 2}), trials=20)
+    terminal = Terminal(monkeypatch, width=60, height=8)
+    with show_progress(study, "searching " + "words " * 12, terminal.console):
+        for _ in range(9):
+            ask(study)
+        frame = terminal.frame_with("more running")
+    assert len(frame) == 8
+    assert [line.split()[:2] for line in frame[5:7]] == [["trial", "0"], ["trial", "1"]]
+    assert frame[7] == "… 7 more running"

@@ -1,0 +1,160 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from optuna.trial import TrialState
+
+from results.run_folder import PRIOR, SEED, RunFolder
+from san_core.errors import InputError
+from search_spaces import load
+from tests.tuning.studies import EPOCHS, ask, searching
+from tuning.study.first_trials import read_configurations, read_priors
+from tuning.study.study import Epoch
+
+SPACE = load("wide").only(["dropout", "hops", "attention"])  # a range of floats, one of ints, and choices
+SAME = {"space_definition": SPACE.describe(), "data_fingerprint": "abc", "metric": "accuracy"}
+
+
+def _write(folder: Path, content: object) -> Path:
+    path = folder / "first.json"
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+def _searched(run: RunFolder) -> None:
+    """A search with a complete, a failed and an unfinished trial."""
+    study = searching(run, space=SPACE)
+    for epoch in range(1, EPOCHS + 1):
+        study.report(ask(study).trial.number if epoch == 1 else 0, Epoch(epoch, 0.1 * epoch, 1.0))
+    study.finish(0)
+    study.finish(ask(study).trial.number, "worker died")
+    ask(study)
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        [],
+        [{}],
+        [{"dropout": 0.5, "hops": 3, "attention": "bounded"}],
+        [{"hops": 1}, {"dropout": 0}, {"attention": "paper", "dropout": 0.7}],
+    ],
+    ids=["none", "empty", "whole", "partial"],
+)
+def test_configurations_are_read_as_they_stand(entries: list[dict[str, Any]], tmp_path: Path) -> None:
+    assert read_configurations(_write(tmp_path, entries), SPACE) == entries
+
+
+@pytest.mark.parametrize("content", ["", "{hops: 1}", "[{]", "hops=1"])
+def test_what_is_not_json_is_refused(content: str, tmp_path: Path) -> None:
+    path = _write(tmp_path, content)
+    with pytest.raises(InputError, match=rf"^{path} is not JSON: .*; accepted: a list of objects, one per config") as e:
+        read_configurations(path, SPACE)
+    assert "\n" not in str(e.value)
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "first.json"
+    path.write_bytes(b"[\xff\xfe\xfd]")
+    with pytest.raises(InputError, match=r"first\.json is not JSON"):
+        read_configurations(path, SPACE)
+
+
+@pytest.mark.parametrize("content", [{"hops": 1}, 3, "word", None, [1], [{"hops": 1}, [2]]], ids=str)
+def test_what_is_not_a_list_of_objects_is_refused(content: object, tmp_path: Path) -> None:
+    path = _write(tmp_path, json.dumps(content))
+    with pytest.raises(InputError, match="must hold a JSON list of objects, one per configuration, parameter: value"):
+        read_configurations(path, SPACE)
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nothing\.json does not exist"):
+        read_configurations(tmp_path / "nothing.json", SPACE)
+
+
+def test_every_entry_that_does_not_fit_is_named_at_once(tmp_path: Path) -> None:
+    path = _write(tmp_path, [{"hops": 2}, {"dropout": 0.9, "hops": 4}, {"momentum": 0.5, "attention": "none"}])
+    with pytest.raises(InputError, match="does not fit the search space") as refused:
+        read_configurations(path, SPACE)
+    message = str(refused.value)
+    for part in (
+        "configuration 2: dropout=0.9 outside",
+        "configuration 2: hops=4 outside",
+        "configuration 3: momentum is not searched, accepted: dropout, attention, hops",
+        "configuration 3: attention=none outside",
+    ):
+        assert part in message
+    assert "configuration 1:" not in message
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        '{"hops": 1.5}',
+        '{"hops": 2.0}',
+        '{"hops": "two"}',
+        '{"hops": null}',
+        '{"hops": [1]}',
+        '{"dropout": NaN}',
+        '{"dropout": 1e999}',
+        '{"dropout": "much"}',
+        '{"dropout": {}}',
+        '{"attention": 1}',
+        '{"attention": ["paper"]}',
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_refused(entry: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="configuration 1: .* outside"):
+        read_configurations(_write(tmp_path, f"[{entry}]"), SPACE)
+
+
+@pytest.mark.parametrize(
+    "entry", ['{"dropout": "0.5"}', '{"dropout": false}', '{"hops": true}', f'{{"hops": {10**400}}}']
+)
+def test_a_value_that_only_looks_like_a_number_is_refused(entry: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="configuration 1: .* outside"):
+        read_configurations(_write(tmp_path, f"[{entry}]"), SPACE)
+
+
+def test_the_trials_of_earlier_searches_that_ended_well_are_copied(make_run: Callable[..., RunFolder]) -> None:
+    runs = [make_run(name, **SAME) for name in ("first", "second")]
+    for run in runs:
+        _searched(run)
+    copied = read_priors(runs, SAME, SPACE)
+    assert [trial.user_attrs[PRIOR] for trial in copied] == [str(run.path) for run in runs]
+    for trial in copied:
+        assert trial.state == TrialState.COMPLETE
+        assert trial.value == pytest.approx(0.4)
+        assert trial.params == SPACE.baseline
+        assert SEED in trial.user_attrs
+
+
+def test_without_earlier_searches_nothing_is_copied() -> None:
+    assert read_priors([], SAME, SPACE) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "theirs", "ours"),
+    [
+        ("space_definition", "space definition", {"dropout": "narrow"}, SPACE.describe()),
+        ("data_fingerprint", "data fingerprint", "xyz", "abc"),
+        ("metric", "metric", "wups@0.9", "accuracy"),
+    ],
+)
+def test_an_earlier_search_that_differs_is_refused_and_the_difference_named(
+    name: str, words: str, theirs: object, ours: object, make_run: Callable[..., RunFolder]
+) -> None:
+    same, other = make_run("same", **SAME), make_run("other", **{**SAME, name: theirs})
+    _searched(same)
+    with pytest.raises(InputError) as refused:
+        read_priors([same, other], SAME, SPACE)
+    assert str(refused.value) == (
+        f"--prior {other.path} cannot be learned from: its {words} is {theirs}, this search's {ours}"
+    )
+
+
+def test_an_earlier_search_that_was_never_begun_is_refused(make_run: Callable[..., RunFolder]) -> None:
+    with pytest.raises(InputError, match="holds no study called 'search'"):
+        read_priors([make_run(**SAME)], SAME, SPACE)

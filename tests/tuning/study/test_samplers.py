@@ -1,0 +1,191 @@
+from collections.abc import Callable, Mapping
+from itertools import product
+from typing import Any
+
+import optuna
+import pytest
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from results.run_folder import RunFolder
+from san_core.errors import InputError
+from search_spaces import SearchSpace, load
+from tests.tuning.studies import EPOCHS, searching
+from tuning.study.samplers import SAMPLERS, Grid, check_sampler, make_sampler, sampler_name
+from tuning.study.study import Epoch
+
+NUMBERS: dict[str, BaseDistribution] = {
+    "dropout": FloatDistribution(0, 0.7),
+    "hidden_size": IntDistribution(8, 64, log=True),
+}
+WITH_CHOICE: dict[str, BaseDistribution] = {**NUMBERS, "attention": CategoricalDistribution(["paper", "bounded"])}
+COUNTABLE: dict[str, BaseDistribution] = {
+    "attention": CategoricalDistribution(["paper", "bounded"]),
+    "dropout": FloatDistribution(0.1, 0.4, step=0.1),
+    "hops": IntDistribution(1, 3),
+}
+CONFIGURATIONS = set(product(["paper", "bounded"], [0.1, 0.2, 0.3, 0.4], [1, 2, 3]))
+
+
+def _drawn(name: str, space: Mapping[str, BaseDistribution], count: int, seed: int = 0) -> list[tuple[Any, ...]]:
+    """Configurations drawn one after the other by samplers made anew, as a search does."""
+    study = optuna.create_study(direction="maximize")
+    drawn = []
+    for number in range(count):
+        study.sampler = make_sampler(name, space, 1000 * seed + number)
+        trial = study.ask(dict(space))
+        drawn.append(tuple(trial.params[parameter] for parameter in space))
+        study.tell(trial, 1 / (1 + number))
+    return drawn
+
+
+@pytest.mark.parametrize(
+    ("space", "pruning", "number", "expected"),
+    [
+        (NUMBERS, False, 0, "gp"),
+        (NUMBERS, False, 249, "gp"),
+        (NUMBERS, False, 250, "cmaes"),
+        (NUMBERS, True, 0, "tpe"),
+        (NUMBERS, True, 250, "tpe"),
+        (WITH_CHOICE, False, 0, "tpe"),
+        (WITH_CHOICE, False, 250, "tpe"),
+        (WITH_CHOICE, True, 0, "tpe"),
+    ],
+)
+def test_auto_follows_the_space_the_pruning_and_the_number(
+    space: Mapping[str, BaseDistribution], pruning: bool, number: int, expected: str
+) -> None:
+    assert sampler_name("auto", space, pruning=pruning, number=number) == expected
+
+
+@pytest.mark.parametrize("name", [name for name in SAMPLERS if name != "auto"])
+def test_a_sampler_that_was_asked_for_is_taken_whatever_auto_would_take(name: str) -> None:
+    for space, pruning, number in product((NUMBERS, WITH_CHOICE), (True, False), (0, 250)):
+        assert sampler_name(name, space, pruning=pruning, number=number) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("tpe", optuna.samplers.TPESampler),
+        ("gp", optuna.samplers.GPSampler),
+        ("cmaes", optuna.samplers.CmaEsSampler),
+        ("random", optuna.samplers.RandomSampler),
+        ("grid", Grid),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_a_name_makes_its_sampler(name: str, kind: type) -> None:
+    assert type(make_sampler(name, COUNTABLE, 0)) is kind
+
+
+@pytest.mark.parametrize(
+    ("name", "space"),
+    [
+        ("tpe", WITH_CHOICE),
+        ("gp", WITH_CHOICE),
+        ("cmaes", NUMBERS),
+        ("random", WITH_CHOICE),
+        ("grid", COUNTABLE),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_draws_lie_inside_the_space_and_follow_the_seed(name: str, space: Mapping[str, BaseDistribution]) -> None:
+    check_sampler(name, space)
+    drawn = _drawn(name, space, 12)
+    for configuration in drawn:
+        for value, distribution in zip(configuration, space.values(), strict=True):
+            assert distribution._contains(distribution.to_internal_repr(value))
+    assert _drawn(name, space, 12) == drawn
+    assert _drawn(name, space, 12, seed=1) != drawn
+    assert len(set(drawn)) > 6
+
+
+def test_the_grid_draws_every_configuration_once_in_an_order_that_follows_the_seed() -> None:
+    orders = [_drawn("grid", COUNTABLE, len(CONFIGURATIONS), seed) for seed in (0, 0, 1)]
+    for order in orders:
+        assert len(order) == 24
+        assert set(order) == CONFIGURATIONS
+    assert orders[0] == orders[1]
+    assert orders[0] != orders[2]
+    assert orders[0] != sorted(orders[0])
+
+
+def test_the_grid_passes_over_what_was_tried_before_it() -> None:
+    study = optuna.create_study(sampler=make_sampler("grid", COUNTABLE, 0))
+    study.enqueue_trial({"attention": "bounded", "dropout": 0.3, "hops": 2})
+    drawn = [tuple(study.ask(dict(COUNTABLE)).params.values()) for _ in range(24)]
+    assert drawn[0] == ("bounded", 0.3, 2)
+    assert set(drawn) == CONFIGURATIONS
+
+
+def test_a_grid_that_is_through_still_draws_inside_the_space() -> None:
+    space = {"hops": IntDistribution(1, 2)}
+    drawn = _drawn("grid", space, 5)
+    assert set(drawn[:2]) == {(1,), (2,)}
+    assert set(drawn[2:]) <= {(1,), (2,)}
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "step"),
+    [
+        (0.0, 1.0, 0.1),
+        (0.05, 0.95, 0.15),
+        (1e-5, 1e-4, 1e-5),
+        pytest.param(1 / 3, 1 / 3 + 0.5, 0.25, id="low that is no short decimal"),
+        pytest.param(1e-13, 5e-13, 1e-13, id="tiny"),
+    ],
+)
+def test_the_grid_is_through_after_as_many_draws_as_a_float_has_steps(low: float, high: float, step: float) -> None:
+    count = round((high - low) / step) + 1
+    drawn = [value for (value,) in _drawn("grid", {"dropout": FloatDistribution(low, high, step=step)}, count)]
+    assert sorted(drawn) == pytest.approx([low + place * step for place in range(count)], rel=1e-6, abs=0)
+
+
+@pytest.mark.parametrize("sampler", [pytest.param("random"), pytest.param("tpe"), "grid"])
+def test_the_values_of_a_stepped_float_are_trained_once_each(sampler: str, make_run: Callable[..., RunFolder]) -> None:
+    """0.3 of the baseline and 0.1 + 0.2 of a sampler are one value."""
+    space = SearchSpace({"dropout": FloatDistribution(0, 0.9, step=0.1)}, {"dropout": 0.3})
+    study = searching(make_run(sampler=sampler, pruner="none"), trials=None, space=space)
+    trained = []
+    while live := study.ask():
+        trained.append(round(live.trial.params["dropout"], 6))
+        study.report(live.trial.number, Epoch(EPOCHS, 0.5, 1.0))
+        study.finish(live.trial.number)
+    assert sorted(trained) == [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
+
+
+@pytest.mark.parametrize("name", ["auto", "tpe", "gp", "random"])
+@pytest.mark.parametrize("space", ["san", "wide", "daquar"])
+def test_most_samplers_choose_in_every_space(name: str, space: str) -> None:
+    check_sampler(name, load(space).parameters)
+
+
+@pytest.mark.parametrize(
+    ("name", "space", "message"),
+    [
+        (
+            "cmaes",
+            {**WITH_CHOICE, "schedule": CategoricalDistribution(["constant"])},
+            "--sampler cmaes needs every parameter to be a number, which attention, schedule is not; "
+            "accepted here: auto, tpe, gp, random, grid$",
+        ),
+        (
+            "grid",
+            {**COUNTABLE, "momentum": FloatDistribution(0, 0.9), "eps": FloatDistribution(1e-9, 1, log=True)},
+            "--sampler grid needs every parameter to be a choice or a number with a step, which momentum, eps is not; "
+            "accepted here: auto, tpe, gp, cmaes, random$",
+        ),
+    ],
+)
+def test_a_sampler_that_cannot_choose_in_the_space_is_refused_and_every_reason_named(
+    name: str, space: Mapping[str, BaseDistribution], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        check_sampler(name, space)
+
+
+def test_the_largest_grid_is_accepted_and_one_configuration_more_refused() -> None:
+    hundred = IntDistribution(1, 100)
+    check_sampler("grid", {"a": hundred, "b": hundred, "c": IntDistribution(1, 10)})
+    with pytest.raises(InputError, match=r"needs a space of <= 100,000 configurations, but this one has 110,000$"):
+        check_sampler("grid", {"a": hundred, "b": hundred, "c": IntDistribution(1, 11)})

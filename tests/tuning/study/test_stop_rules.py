@@ -1,0 +1,119 @@
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+import pytest
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from tuning.study.stop_rules import StopRules, describe_seconds
+
+PRUNED, FAILED = "pruned", "failed"
+
+
+def _ended(outcomes: Iterable[float | str]) -> list[FrozenTrial]:
+    """Trials that ended one after the other: with a score, pruned, or failed."""
+    trials = []
+    for place, outcome in enumerate(outcomes):
+        states = {PRUNED: TrialState.PRUNED, FAILED: TrialState.FAIL}
+        if isinstance(outcome, str):
+            last = 0.95 if outcome == PRUNED else None  # Optuna gives a pruned trial the value of its last epoch
+            trial = create_trial(state=states[outcome], value=last)
+        else:
+            trial = create_trial(value=outcome)
+        trial.datetime_complete = datetime(2026, 1, 1) + timedelta(minutes=place)
+        trials.append(trial)
+    return trials
+
+
+def test_without_bounds_a_search_never_ends() -> None:
+    rules = StopRules()
+    assert rules.time_is_up(1e9, 1e9) == ""
+    assert rules.no_more(10**6, _ended([0.5] * 100)) == ""
+
+
+@pytest.mark.parametrize(("wall", "reason"), [(0, ""), (1799.9, ""), (1800, "used"), (1801, "used")])
+def test_the_budget_is_of_wall_time(wall: float, reason: str) -> None:
+    expected = "budget of 30 min used up" if reason else ""
+    assert StopRules(budget=1800, gpus=1).time_is_up(wall, trained=1e6) == expected
+
+
+@pytest.mark.parametrize(
+    ("gpus", "trained", "over"),
+    [(1, 7199, False), (1, 7200, True), (0.5, 14399, False), (0.5, 14400, True), (0.25, 28800, True), (0, 1e9, False)],
+)
+def test_gpu_hours_count_each_trials_share(gpus: float, trained: float, over: bool) -> None:
+    found = StopRules(gpu_hours=2, gpus=gpus).time_is_up(wall=1e9, trained=trained)
+    assert found == ("2 GPU hours used up" if over else "")
+
+
+def test_of_two_bounds_on_time_the_one_that_is_reached_ends_the_search() -> None:
+    rules = StopRules(budget=3600, gpu_hours=1.5, gpus=1)
+    assert rules.time_is_up(3599, 5399) == ""
+    assert rules.time_is_up(3600, 0) == "budget of 1 h used up"
+    assert rules.time_is_up(0, 5400) == "1.5 GPU hours used up"
+
+
+@pytest.mark.parametrize(("asked", "reason"), [(0, ""), (23, ""), (24, "all 24 trials run"), (30, "all 24 trials run")])
+def test_the_number_of_trials_counts_those_handed_out(asked: int, reason: str) -> None:
+    assert StopRules(trials=24).no_more(asked, []) == reason
+
+
+def test_time_does_not_end_what_the_number_of_trials_bounds_nor_the_other_way_round() -> None:
+    assert StopRules(trials=1, patience=1).time_is_up(1e9, 1e9) == ""
+    assert StopRules(budget=1, gpu_hours=1, gpus=1).no_more(10**6, _ended([0.5] * 100)) == ""
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "since"),
+    [
+        ([], 0),
+        ([0.5], 0),
+        ([0.5, 0.4], 1),
+        ([0.5, 0.5], 1),  # as good is not better
+        ([0.5, 0.6], 0),
+        ([0.5, 0.4, 0.3, 0.6, 0.2], 1),
+        ([0.5, PRUNED, FAILED], 2),
+        ([PRUNED, FAILED, PRUNED], 3),
+        ([PRUNED, 0.1, FAILED], 1),
+        ([0.0], 0),
+        ([FAILED, 0.0, 0.0], 1),
+    ],
+)
+def test_patience_counts_every_trial_that_ended_after_the_best(outcomes: list[float | str], since: int) -> None:
+    ended = _ended(outcomes)
+    assert StopRules(patience=since + 1).no_more(len(ended), ended) == ""
+    if since:
+        assert StopRules(patience=since).no_more(len(ended), ended) == f"no better result in {since} trials"
+
+
+def test_patience_goes_by_when_trials_ended_not_by_when_they_started() -> None:
+    best, worse, pruned = _ended([0.9, 0.2, PRUNED])
+    for order in ([best, worse, pruned], [pruned, best, worse], [worse, pruned, best]):
+        assert StopRules(patience=2).no_more(3, order) == "no better result in 2 trials"
+        assert StopRules(patience=3).no_more(3, order) == ""
+
+
+def test_the_number_of_trials_is_told_before_patience() -> None:
+    rules = StopRules(trials=3, patience=2)
+    ended = _ended([0.5, 0.4, 0.3])
+    assert rules.no_more(3, ended) == "all 3 trials run"
+    assert rules.no_more(2, ended) == "no better result in 2 trials"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (0.5, "0.5 s"),
+        (45, "45 s"),
+        (59, "59 s"),
+        (60, "1 min"),
+        (90, "90 s"),
+        (1800, "30 min"),
+        (3600, "1 h"),
+        (5400, "90 min"),
+        (7200, "2 h"),
+        (172800, "48 h"),
+    ],
+)
+def test_a_duration_reads_in_the_largest_unit_that_keeps_it_whole(seconds: float, text: str) -> None:
+    assert describe_seconds(seconds) == text

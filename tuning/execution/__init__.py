@@ -1,0 +1,1 @@
+"""Runs a study's trials on Ray Tune: the Ray session, workers, placement, checkpoints."""

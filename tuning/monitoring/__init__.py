@@ -1,0 +1,1 @@
+"""Shows how a search goes: progress screen, Ray's dashboard, metrics, notifications, trackers."""

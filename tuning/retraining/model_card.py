@@ -1,0 +1,206 @@
+"""The README of a model folder: what the network was trained on, how good it is, what it is for, how to load it."""
+
+import json
+import shlex
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from optuna.trial import FrozenTrial
+
+from results.report.facts import environment_lines, searched
+from results.report.markdown import inline, markdown_table
+from results.report.verdict import verdict
+from results.run_folder import RunFolder
+from results.snapshot import Record, best_score, read
+from results.tables.formatting import show_percent, show_value
+from san_core.data.origins import origin_of
+from san_core.data.prepared import PreparedData
+from tuning.execution.environment import describe_environment
+from tuning.retraining.score_tables import DEVIATION_NOTE, WORDS, by_type, overall, show_points
+from tuning.retraining.training import Job, best_epoch, held_out, trained_on
+
+README = "README.md"
+
+FILES = {
+    README: "this page",
+    "model.safetensors": "the weights, image encoder included",
+    "model.json": "configuration, words and answers that the network is rebuilt from",
+    "scores-{split}.json": "the scores of every seed, over all questions and by type",
+    "predictions-{split}.parquet": "this network's answer to each {split} question, the right one, and its scores",
+    "learning_curves.csv": "loss and time of every epoch of every training",
+    "learning_curves.png": "the picture above",
+    "vqa-results-{split}.json": "the answers as VQA's evaluation server takes them",
+    "vqa-results-unanswered.json": "the same to the questions that nobody answered",
+}
+"""What there may be in a model folder."""
+
+_SHOWN_ANSWERS = 20
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a README tells of, besides the scores.
+
+    Attributes:
+        run: the search.
+        data: what it ran on.
+        folder: the model folder, by the name it will have.
+        jobs: every training; the first one's network is in the folder.
+        asked_for: whether the trial was asked for by its number, and not taken because it is the best.
+        tested_before: models that the test split was used for before.
+    """
+
+    run: RunFolder
+    data: PreparedData
+    folder: Path
+    jobs: Sequence[Job]
+    asked_for: bool
+    tested_before: Sequence[str]
+
+    @property
+    def split(self) -> str:
+        """The split that was scored."""
+        return held_out(self.data)
+
+    @property
+    def names(self) -> list[str]:
+        """The configurations."""
+        return list(dict.fromkeys(job.name for job in self.jobs))
+
+
+def write_card(folder: Path, card: Card, scores: pd.DataFrame) -> None:
+    """Writes the README of a folder that has everything else.
+
+    Args:
+        folder: the model folder.
+        card: what to tell.
+        scores: means and spreads, see `tuning.retraining.score_tables.spread`.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # Markdown, where `inline` keeps any text as it is
+    )
+    environment.filters["inline"] = inline
+    text = environment.get_template("model_card.md.jinja").render(
+        card=card,
+        **_about_scores(card, scores),
+        **_about_data(card),
+        **_about_search(card),
+        **_about_use(card),
+        files={name: what for name, what in _files(card.split).items() if name == README or (folder / name).exists()},
+    )
+    (folder / README).write_text(text, encoding="utf-8")
+
+
+def _files(split: str) -> dict[str, str]:
+    return {name.format(split=split): what.format(split=split) for name, what in FILES.items()}
+
+
+def _about_scores(card: Card, scores: pd.DataFrame) -> dict[str, Any]:
+    """Headlines by configuration, and the tables."""
+    metric = scores["metric"].iloc[0]
+    rows = scores[(scores["kind"] == "all") & (scores["metric"] == metric)].set_index("configuration")
+    return {
+        "metric": metric,
+        "headlines": {
+            name: {
+                "mean": show_percent(row["mean"]),
+                "spread": "" if pd.isna(row["std"]) else show_points(row["std"]),
+                "seeds": row["seeds"],
+                "first": show_percent(row["values"][0]),
+            }
+            for name, row in rows.to_dict("index").items()
+        },
+        "overall": markdown_table(overall(scores), left=WORDS),
+        "by_type": {kind: markdown_table(rows, left=WORDS) for kind, rows in by_type(scores).items()},
+        "deviation_note": inline(DEVIATION_NOTE),
+        "saved": card.jobs[0],
+    }
+
+
+def _about_data(card: Card) -> dict[str, Any]:
+    manifest, split = card.data.manifest, card.split
+    coverage: Mapping[str, Mapping[str, Any]] = manifest["coverage"]
+    rows = [
+        {
+            "split": name,
+            "questions": f"{found['questions']:,}",
+            "images": f"{found['images']:,}",
+            "used for": {split: "these scores", **dict.fromkeys(trained_on(card.data), "training")}.get(name, "–"),
+        }
+        for name, found in coverage.items()
+    ]
+    scored = coverage[split]
+    return {
+        "origin": origin_of(card.data.name),
+        "splits": markdown_table(pd.DataFrame(rows), left={"split", "used for"}),
+        "out_of_reach": scored["questions"] - scored["known_answers"],
+        "questions": scored["questions"],
+        "answers": card.data.answers,
+        "shown_answers": ", ".join(inline(answer) for answer in card.data.answers[:_SHOWN_ANSWERS]),
+        "known_words": len(card.data.words.words),
+        "encoder": f"{card.data.encoder}, layer {card.data.layer}",
+    }
+
+
+def _about_search(card: Card) -> dict[str, Any]:
+    record, trials = read(card.run), card.run.study().trials
+    return {
+        "record": record,
+        "trials": len(record.search),
+        "metric_of_search": record.metric_title,
+        "searched": searched(record),
+        "verdict": verdict(record),
+        "in_the_search": {job.name: _in_the_search(trials[job.trial]) for job in card.jobs},
+        **_about_configuration(
+            card, list(dict.fromkeys(name for job in card.jobs for name in trials[job.trial].params))
+        ),
+        "environment": environment_lines(_here(record)),
+        "today": f"{datetime.now().astimezone():%Y-%m-%d}",
+    }
+
+
+def _here(record: Record) -> Record:
+    """The record as if its search had run in this environment."""
+    return Record(record.folder, record.settings, describe_environment(), record.search, record.confirmations)
+
+
+def _in_the_search(trial: FrozenTrial) -> dict[str, str]:
+    return {"trial": str(trial.number), "score": show_percent(best_score(trial)), "epoch": str(best_epoch(trial))}
+
+
+def _about_configuration(card: Card, searched_names: Collection[str]) -> dict[str, Any]:
+    """What the search chose, a row for each setting and a column for each configuration; and what was fixed."""
+    configs = {job.name: job.config.to_dict() for job in card.jobs}
+    rows = [
+        {"setting": name, **{label: show_value(name, config[name]) for label, config in configs.items()}}
+        for name in searched_names
+    ]
+    epochs = {"setting": "epochs trained", **{job.name: str(job.epochs) for job in card.jobs}}
+    fixed = card.jobs[0].config.to_dict().items()
+    return {
+        "configuration": markdown_table(pd.DataFrame([*rows, epochs]), left={"setting"}),
+        "fixed": ", ".join(f"{n} {show_value(n, value)}" for n, value in fixed if n not in {*searched_names, "seed"}),
+    }
+
+
+def _about_use(card: Card) -> dict[str, Any]:
+    question = card.data.asked("validation")[0].text
+    seeds = len({job.config.seed for job in card.jobs})
+    again = f"{shlex.quote(str(card.run.path))} --trial {card.jobs[0].trial} --seeds {seeds}"
+    return {
+        "folder_in_shell": shlex.quote(str(card.folder)),
+        "folder_in_python": json.dumps(str(card.folder)),
+        "question_in_shell": shlex.quote(question),
+        "question_in_python": json.dumps(question, ensure_ascii=False),
+        "retrain": f"python -m tuning.retrain {again}",
+    }

@@ -1,0 +1,78 @@
+"""Runs one trial of a search again, alone, and says whether it reaches its recorded score."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from optuna.trial import FrozenTrial
+
+from results.run_folder import SEED, RunFolder
+from san_core.command_line import say
+from san_core.config import TrainingConfig
+from san_core.data.prepared import PreparedData
+from san_core.training import EpochResult, train_fn
+
+
+@dataclass(frozen=True)
+class Recheck:
+    """A trial's scores, as recorded and as found when it was run again.
+
+    Attributes:
+        trial: its number.
+        recorded: score in [0, 1] of each epoch in the search, by epoch.
+        found: the same of the run alone.
+        questions: that were scored.
+    """
+
+    trial: int
+    recorded: Mapping[int, float]
+    found: Mapping[int, float]
+    questions: int
+
+    @property
+    def reached(self) -> bool:
+        """Whether the best epoch is as good as it was, or worse by no more than chance."""
+        return max(self.found.values()) >= max(self.recorded.values()) or self.within_chance
+
+    @property
+    def within_chance(self) -> bool:
+        """Whether the best epochs differ by no more than two standard errors of a score over so many questions."""
+        best = max(self.recorded.values())
+        return abs(max(self.found.values()) - best) <= 2 * math.sqrt(best * (1 - best) / self.questions)
+
+    def describe(self) -> str:
+        """One sentence."""
+        recorded, found = max(self.recorded.values()), max(self.found.values())
+        start = f"trial {self.trial}: recorded {recorded:.2%}, run again {found:.2%}"
+        if self.found == self.recorded:
+            return f"{start}: the same in every epoch, to the last bit"
+        difference = f"{100 * (found - recorded):+.2f} points"
+        if found > recorded and not self.within_chance:
+            return f"{start}: surpassed ({difference}, more than chance on {self.questions:,} questions)"
+        if self.reached:
+            return f"{start}: reached ({difference}, within chance on {self.questions:,} questions)"
+        return f"{start}: NOT reached ({difference}, more than chance on {self.questions:,} questions)"
+
+
+def recheck(run: RunFolder, trial: FrozenTrial, data: PreparedData) -> Recheck:
+    """Trains a trial again under its own seed, for as many epochs as it was trained.
+
+    The same machine gives the same scores; another, or another number of threads, scores that differ by rounding.
+    """
+    recorded = dict(sorted(trial.intermediate_values.items()))
+    config = TrainingConfig.from_dict({**run.setting("fixed"), **trial.params, "seed": trial.user_attrs[SEED]})
+    found: dict[int, float] = {}
+
+    def keep(result: EpochResult) -> bool:
+        found[result.epoch] = 0.0 if result.diverged else result.score or 0.0
+        say(f"epoch {result.epoch}: {found[result.epoch]:.2%}, recorded {recorded.get(result.epoch, math.nan):.2%}")
+        return result.epoch < max(recorded)
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(run.setting("cpus_per_trial"))
+    try:
+        train_fn(config, data, keep, metric=run.setting("metric"))
+    finally:
+        torch.set_num_threads(threads)
+    return Recheck(trial.number, recorded, found, data.manifest["counts"]["validation"])

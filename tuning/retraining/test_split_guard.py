@@ -1,0 +1,48 @@
+"""Which models a search's test split was used for. Once is enough: who chooses by test scores cannot trust them."""
+
+from pathlib import Path
+
+from results.run_folder import RunFolder, read_json, write_json
+from san_core.errors import InputError
+
+_MODELS = "models"
+
+
+def models_tested(run: RunFolder) -> list[str]:
+    """The model folders that test scores were made for, those included that were never finished, or are gone.
+
+    Raises:
+        InputError: if the record cannot be read.
+    """
+    if not run.tested_file.exists():
+        return []
+    models = read_json(run.tested_file).get(_MODELS)
+    if not isinstance(models, list):
+        raise InputError(f"{run.tested_file} is damaged: it lacks {_MODELS!r}")
+    return [str(model) for model in models]
+
+
+def refuse_second_test(run: RunFolder) -> None:
+    """Refuses to test a second model of the same search.
+
+    Raises:
+        InputError: if its test split was used before.
+    """
+    if models := models_tested(run):
+        listed = ", ".join(model if Path(model).exists() else f"{model}, interrupted or gone" for model in models)
+        raise InputError(
+            f"{run.path} has used its test split before ({listed}): who chooses among models by test scores "
+            "can no longer trust them; --on validation compares, --again tests all the same"
+        )
+
+
+def note_tested(run: RunFolder, model: Path) -> None:
+    """Notes that the test split is used for a model. Called before it is, so that no interruption hides it.
+
+    Raises:
+        InputError: if that cannot be written down.
+    """
+    try:
+        write_json(run.tested_file, {_MODELS: [*models_tested(run), str(model)]})
+    except OSError as error:
+        raise InputError(f"cannot write {run.tested_file}, so nothing was tested: {error.strerror}") from error

@@ -1,0 +1,228 @@
+"""Trains configurations of a search on all but the held-out split under several seeds, and then tests them, on Ray."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+import torch
+from optuna.trial import FrozenTrial
+from torch import Tensor
+
+from results.run_folder import RunFolder
+from san_core.checkpoint import save_model
+from san_core.command_line import say
+from san_core.config import TrainingConfig
+from san_core.data.prepared import PreparedData
+from san_core.errors import InputError
+from san_core.evaluation import (
+    Score,
+    evaluate,
+    predict_split,
+    usable_metrics,
+    write_official_results,
+    write_predictions,
+)
+from san_core.hardware import best_device
+from san_core.models.san import SAN
+from san_core.training import EpochResult, build_model, train_fn
+from tuning.execution.ray_session import machine_cpus, ray_session
+from tuning.study.open_study import RETRAINING_SEEDS, training_seed
+from tuning.study.study import best_trial, competes
+
+Weights = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training: which trial's configuration, under which seed, ended after how many epochs.
+
+    The configuration keeps the search's number of epochs, since schedules follow from it.
+    """
+
+    name: str
+    trial: int
+    config: TrainingConfig
+    epochs: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a job: every epoch of its training, and its scores on the held-out split."""
+
+    job: Job
+    curve: Sequence[EpochResult]
+    scores: Sequence[Score]
+
+
+def held_out(data: PreparedData) -> str:
+    """The split that scores are measured on: test, or validation for data without answered test questions."""
+    return "test" if "test" in data.splits else "validation"
+
+
+def trained_on(data: PreparedData) -> tuple[str, ...]:
+    """The splits that are trained on."""
+    return ("train", "validation") if held_out(data) == "test" else ("train",)
+
+
+def chosen_trial(run: RunFolder, wanted: int | None) -> FrozenTrial:
+    """The trial to retrain: the one asked for, else the best.
+
+    Raises:
+        InputError: if there is none, or it has no epoch that served it best.
+    """
+    study = run.study()
+    if wanted is None:
+        best = best_trial(study)
+        if best is None:
+            raise InputError(f"no trial of {run.path} is complete, so there is no best one; choose one with --trial")
+        return best
+    if not 0 <= wanted < len(study.trials):
+        raise InputError(f"trial {wanted} does not exist in {run.path}; accepted: 0 to {len(study.trials) - 1}")
+    trial = study.trials[wanted]
+    if not trial.intermediate_values:
+        raise InputError(f"trial {wanted} of {run.path} finished no epoch, so there is no length to retrain it for")
+    return trial
+
+
+def plan_jobs(run: RunFolder, name: str, trial: FrozenTrial, seeds: int) -> list[Job]:
+    """Each seed's training of the trial, called `name`, and of the baseline, for as many epochs as served each best.
+
+    A baseline that did not come to its end in the search is left out, for then how long to train it is not known.
+    """
+    fixed, seed = run.setting("fixed"), run.setting("seed")
+    chosen = {"baseline" if trial.number == run.baseline_trial else name: trial}
+    if run.baseline_trial not in {None, trial.number}:
+        baseline = run.study().trials[run.baseline_trial]
+        if competes(baseline):
+            chosen["baseline"] = baseline
+        else:
+            say("the baseline is not trained beside it: it did not finish in the search, or diverged")
+    return [
+        Job(
+            name=label,
+            trial=source.number,
+            config=TrainingConfig.from_dict(
+                {**fixed, **source.params, "seed": training_seed(seed, RETRAINING_SEEDS, repeat)}
+            ),
+            epochs=best_epoch(source),
+        )
+        for repeat in range(seeds)
+        for label, source in chosen.items()
+    ]
+
+
+def best_epoch(trial: FrozenTrial) -> int:
+    """The epoch with the trial's best validation score, the earliest of equals."""
+    scores = trial.intermediate_values
+    return max(scores, key=lambda epoch: (scores[epoch], -epoch))
+
+
+def run_jobs(
+    jobs: Sequence[Job], data: PreparedData, run: RunFolder, out: Path, before_testing: Callable[[], object]
+) -> list[Outcome]:
+    """Trains every job's network; when all are trained, tests each.
+
+    Args:
+        jobs: what to train.
+        data: on what.
+        run: the search they are of; tells what each training gets of the machine.
+        out: folder that the first job's network and its predictions are written to.
+        before_testing: called once, when the last network is trained and none has seen the held-out split.
+
+    Raises:
+        InputError: if a training or a test fails.
+    """
+    threads, folder = run.setting("cpus_per_trial"), str(data.folder)
+    cores = max(machine_cpus(), threads)
+    # Asking for more cores than threads keeps no more trainings at once than the search had trials. Rounded
+    # up, because Ray takes no fraction of a number above 1.
+    share = {
+        "num_cpus": max(threads, math.ceil(cores / run.setting("concurrent"))),
+        "num_gpus": min(run.setting("gpus_per_trial"), torch.cuda.device_count()),
+        "max_retries": 0,
+    }
+    train: Any = ray.remote(num_returns=2, **share)(_train)  # Ray types only tasks that return one thing
+    test = ray.remote(**share)(_test)
+    with ray_session(run.path / "retrain.log", cpus=cores):
+        trained = [train.remote(job.config.to_dict(), job.epochs, folder, threads) for job in jobs]
+        curves = _gather([curve for curve, _ in trained], jobs, "trained", lambda curve: f"loss {curve[-1].loss:.4f}")
+        before_testing()
+        save_to = [str(out.resolve()), *[None] * (len(jobs) - 1)]
+        tested = [
+            test.remote(job.config.to_dict(), job.epochs, folder, threads, weights, place)
+            for job, (_, weights), place in zip(jobs, trained, save_to, strict=True)
+        ]
+        scores = _gather(tested, jobs, "tested", lambda scores: f"{scores[0].metric} {scores[0].mean:.2%}")
+    return [Outcome(*parts) for parts in zip(jobs, curves, scores, strict=True)]
+
+
+def _gather(
+    references: Sequence["ray.ObjectRef[Any]"], jobs: Sequence[Job], done: str, describe: Callable[[Any], str]
+) -> list[Any]:
+    """What the jobs' tasks return, told of as they finish.
+
+    Raises:
+        InputError: if one failed.
+    """
+    results: dict[int, Any] = {}
+    pending = {reference: index for index, reference in enumerate(references)}
+    while pending:
+        ready, _ = ray.wait(list(pending))
+        index = pending.pop(ready[0])
+        job = jobs[index]
+        try:
+            results[index] = ray.get(ready[0])
+        except ray.exceptions.RayError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise InputError(f"trial {job.trial} under seed {job.config.seed} was not {done}: {reason}") from error
+        say(f"{len(results)} of {len(jobs)} {done}: {job.name}, seed {job.config.seed}, {describe(results[index])}")
+    return [results[index] for index in range(len(jobs))]
+
+
+def _train(
+    config: Mapping[str, Any], epochs: int, data_folder: str, threads: int
+) -> tuple[list[EpochResult], dict[str, Tensor]]:
+    """One training on everything but the held-out split: its epochs, and the network's weights."""
+    torch.set_num_threads(threads)
+    data, curve = PreparedData.open(Path(data_folder)), []
+
+    def go_on(result: EpochResult) -> bool:
+        if result.diverged:
+            raise InputError(f"it diverged in epoch {result.epoch}: {result.diverged}")
+        curve.append(result)
+        return result.epoch < epochs
+
+    model = train_fn(TrainingConfig.from_dict(config), data, go_on, train_on=trained_on(data), score_on=None)
+    return curve, {name: value.cpu() for name, value in model.state_dict().items()}
+
+
+def _test(
+    config: Mapping[str, Any], epochs: int, data_folder: str, threads: int, weights: Weights, save_to: str | None
+) -> list[Score]:
+    """A trained network's scores on the held-out split."""
+    torch.set_num_threads(threads)
+    settings, data = TrainingConfig.from_dict(config), PreparedData.open(Path(data_folder))
+    model = build_model(settings, data)
+    model.load_state_dict(weights)
+    model.to(best_device())
+    split = held_out(data)
+    predictions, questions = predict_split(model, data, data.split(split), settings.precision), data.asked(split)
+    metrics, _ = usable_metrics(data)
+    scores = evaluate(predictions, questions, metrics)
+    if save_to is not None:
+        overall = {score.metric: score.mean for score in scores if score.kind == "all"}
+        save_model(Path(save_to), model, settings, data, {"split": split, "epochs": epochs, "scores": overall})
+        write_predictions(Path(save_to) / f"predictions-{split}.parquet", predictions, questions, metrics)
+        _write_results(model, settings, data, Path(save_to))
+    return scores
+
+
+def _write_results(model: SAN, config: TrainingConfig, data: PreparedData, out: Path) -> None:
+    """In VQA's official form the answers to the questions nobody answered, and for VQA to the held-out split too."""
+    wanted = {"unanswered", held_out(data)} if "vqa" in data.metrics else {"unanswered"}
+    for name in wanted & set(data.splits):
+        predictions = predict_split(model, data, data.split(name), config.precision)
+        write_official_results(out / f"vqa-results-{name}.json", predictions, data.asked(name))
