@@ -239,7 +239,7 @@ def launches_of(step: Callable[[], object]) -> int:
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
         step()
         torch.cuda.synchronize()
-    return sum(event.count for event in profile.key_averages())
+    return sum(event.count for event in profile.key_averages() if event.device_type == torch.autograd.DeviceType.CUDA)
 
 
 def cohort_step(
@@ -297,7 +297,7 @@ def epoch_table(scale: Scale, device: torch.device, name: str) -> Table:
     shape = SHAPES[0]
     steps = -(-scale.questions // shape.config.batch_size)
     for members in scale.epoch_members:
-        for kind in ("resident", "prefetched") if device.type == "cuda" else ("resident",):
+        for kind in ("resident", "prefetched") if device.type == "cuda" and members == 1 else ("resident",):
             seconds = epoch_seconds(shape, members, scale, device, kind, steps)
             examples = f"{members * scale.questions / seconds:,.0f}"
             table.add_row(str(members), kind, f"{seconds:.2f}", examples)

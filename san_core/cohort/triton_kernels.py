@@ -333,7 +333,7 @@ def attention_scores_backward(
     grad_about, grad_w_score = torch.empty_like(about), torch.empty_like(about)
     columns = min(64, triton.next_power_of_2(size))
     together = triton.next_power_of_2(questions)
-    rows = max(1, min(2048 // (columns * together), triton.next_power_of_2(regions)))
+    rows = max(1, min(1024 // (columns * together), triton.next_power_of_2(regions)))
     _scores_backward[(members * images, triton.cdiv(size, columns))](
         grad_scores,
         mapped,
@@ -353,7 +353,7 @@ def attention_scores_backward(
         ROWS=rows,
         COLUMNS=columns,
         QUESTIONS=together,
-        num_warps=4,
+        num_warps=4 if together == 1 else 2,
     )
     return grad_about, grad_w_score
 
