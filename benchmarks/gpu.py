@@ -20,12 +20,13 @@ from benchmarks.plain import PlainStep
 from benchmarks.shapes import SHAPES, Shape
 from benchmarks.step import products
 from san_core.cohort import kernels
-from san_core.cohort.batches import Slots
+from san_core.cohort.batches import Plan, Slots
 from san_core.cohort.data import PrefetchedFeatures, Questions, ResidentFeatures, padded_channels
 from san_core.cohort.graph import EagerStep, GraphedStep
 from san_core.cohort.layout import Sizes
+from san_core.cohort.network import Network
 from san_core.cohort.optimizer import CohortRMSprop, Hyperparameters
-from san_core.cohort.step import Network, Plan, TrainStep
+from san_core.cohort.step import TrainStep
 from san_core.optimizer import build_optimizer
 from san_core.training import train_step
 
@@ -239,7 +240,7 @@ def launches_of(step: Callable[[], object]) -> int:
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
         step()
         torch.cuda.synchronize()
-    return sum(event.count for event in profile.key_averages() if event.device_type == torch.autograd.DeviceType.CUDA)
+    return sum(event.count for event in profile.key_averages() if event.device_type.name == "CUDA")
 
 
 def cohort_step(
@@ -247,12 +248,10 @@ def cohort_step(
     members: int,
     scale: Scale,
     device: torch.device,
-    *,
     features: ResidentFeatures | PrefetchedFeatures | None = None,
     steps: int = 8,
-    images: int | None = None,
 ) -> TrainStep:
-    """A step of a shape with fresh weights, on random batches."""
+    """A step of a shape with fresh weights, on random batches of the stored images."""
     config = shape.config
     working = torch.bfloat16 if device.type == "cuda" else torch.float32
     configs = [replace(config, seed=seed, learning_rate=1e-4 * (1 + seed)) for seed in range(members)]
@@ -264,12 +263,12 @@ def cohort_step(
         network.layout, network.weights, network.working, hyperparameters, clips=False, clip_by="global"
     )
     slots = Slots(-(-config.batch_size // shape.questions_per_image), shape.questions_per_image)
-    plan = random_plan(shape, slots, steps, images or scale.stored, device)
+    plan = random_plan(shape, slots, steps, scale.stored, device)
     if features is None:
         store = torch.randn(scale.stored, shape.regions, shape.channels, device=device).relu().to(working)
         features = ResidentFeatures(padded_channels(store))
     questions = Questions.of(texts(shape), config.question_encoder, device)
-    return TrainStep(network, optimizer, plan, features, questions, slots=slots, regions=shape.regions)
+    return TrainStep(network, optimizer, plan, features, questions, regions=shape.regions)
 
 
 def random_plan(shape: Shape, slots: Slots, steps: int, images: int, device: torch.device) -> Plan:
@@ -319,7 +318,7 @@ def epoch_seconds(shape: Shape, members: int, scale: Scale, device: torch.device
         store = torch.empty(images, shape.regions, shape.channels, device=device, dtype=working).normal_()
         features = ResidentFeatures(padded_channels(store))
         del store
-    step = cohort_step(shape, members, scale, device, features=features, steps=steps, images=images)
+    step = cohort_step(shape, members, replace(scale, stored=images), device, features, steps)
     generator = torch.Generator(device)
     replay = (
         GraphedStep(step, generator, torch.cuda.graph_pool_handle())

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from san_core.chance import clueless_loss, commonest_answer, constant_score
+from san_core.cohort.batches import shuffled_order
 from san_core.config import TrainingConfig
 from san_core.data.prepared import Batch, PreparedData, Split
 from san_core.evaluation import objective, predict_split
@@ -240,20 +241,6 @@ def build_model(config: TrainingConfig, data: PreparedData) -> SAN:
         image_encoder=encoder,
         vectors=data.word_vectors,
     )
-
-
-def shuffled_order(split: Split, config: TrainingConfig, order: np.random.Generator) -> NDArray[np.int64]:
-    """Every row of the split once, in random groups of questions about one image; batches follow each other in it."""
-    shuffled = order.permutation(len(split))
-    by_image = shuffled[np.argsort(split.images[shuffled], kind="stable")]
-    images = split.images[by_image]
-    first_of_image = np.searchsorted(images, images)
-    group = (
-        images.astype(np.int64) * len(split) + (np.arange(len(split)) - first_of_image) // config.questions_per_image
-    )
-    _, group = np.unique(group, return_inverse=True)
-    rows: NDArray[np.int64] = by_image[np.argsort(order.permutation(group.max() + 1)[group], kind="stable")]
-    return rows
 
 
 def _shuffled_batches(

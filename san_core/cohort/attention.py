@@ -4,7 +4,8 @@ They compute what `reference_hops` of `san_core.models.stacked_attention` does, 
 All members see the same images, so features have no axis W. h is not kept for the way back but worked out anew, and
 gradients overwrite what they are gradients of: memory and its traffic limit this step, not arithmetic.
 
-Shapes: W members, I images, Q questions about each, S = I Q slots, R regions, C channels, H hidden, K attention, N hops.
+Shapes: W members, I images, Q questions about each, S = I Q slots, R regions, C channels, H hidden, K attention,
+N hops.
 """
 
 from typing import Any, NamedTuple

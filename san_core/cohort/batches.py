@@ -7,11 +7,15 @@ change, an image is projected once for its questions, and what they add to its g
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from san_core.config import TrainingConfig
+from san_core.data.prepared import Split
 
 SPARE_IMAGES = 8
 """Images more than the largest batch of one epoch has, since another epoch's order may have more."""
@@ -53,6 +57,20 @@ class EpochPlan:
         return len(self.rows)
 
 
+def shuffled_order(split: Split, config: TrainingConfig, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Every row of the split once, in random groups of questions about one image; batches follow each other in it."""
+    shuffled = rng.permutation(len(split))
+    by_image = shuffled[np.argsort(split.images[shuffled], kind="stable")]
+    images = split.images[by_image]
+    first_of_image = np.searchsorted(images, images)
+    group = (
+        images.astype(np.int64) * len(split) + (np.arange(len(split)) - first_of_image) // config.questions_per_image
+    )
+    _, group = np.unique(group, return_inverse=True)
+    order: NDArray[np.int64] = by_image[np.argsort(rng.permutation(group.max() + 1)[group], kind="stable")]
+    return order
+
+
 def images_of_batches(order: NDArray[np.integer], images: NDArray[np.integer], batch: int, together: int) -> int:
     """The most images that a batch of this order needs places for.
 
@@ -70,7 +88,9 @@ def plan_epoch(order: NDArray[np.integer], images: NDArray[np.integer], batch: i
     """Batches of `batch` questions each, in the given order; the last may have fewer.
 
     Args:
-        order, images, batch: as for `images_of_batches`.
+        order: as for `images_of_batches`.
+        images: as for `images_of_batches`.
+        batch: questions in a batch.
         slots: sizes of a batch.
 
     Raises:
@@ -108,3 +128,67 @@ def to_device(columns: Mapping[str, NDArray[np.generic]], device: torch.device) 
     if device.type == "cuda":
         return {name: tensor.pin_memory().to(device, non_blocking=True) for name, tensor in tensors.items()}
     return {name: tensor.to(device) for name, tensor in tensors.items()}
+
+
+class Features(Protocol):
+    """Where a step gets the features of its images from; see `san_core.cohort.data`."""
+
+    def of(self, images: Tensor) -> Tensor:
+        """Features [I, R, C] of a batch's images [I]."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a step works on.
+
+    Attributes:
+        features: of the images, with the channel for the bias [I, R, C].
+        questions: number of each slot's question among the distinct ones [S].
+        targets: right answers [S], or the answers of P people [S, P], -1 where there is none.
+        filled: whether a slot holds a question [S].
+    """
+
+    features: Tensor
+    questions: Tensor
+    targets: Tensor
+    filled: Tensor
+
+
+class Plan:
+    """An epoch's batches in buffers on the device, filled anew for each epoch.
+
+    Args:
+        steps: T.
+        slots: sizes of a batch.
+        people: P, width of the targets; None where a slot has one.
+        device: where they lie.
+
+    Attributes:
+        steps, slots: as given.
+        step: number of the next batch [1]; each step counts it up.
+    """
+
+    def __init__(self, steps: int, slots: Slots, people: int | None, device: torch.device) -> None:
+        target = (slots.rows,) if people is None else (slots.rows, people)
+        self.steps, self.slots = steps, slots
+        self.images = torch.zeros(steps, slots.images, dtype=torch.int64, device=device)
+        self.questions = torch.zeros(steps, slots.rows, dtype=torch.int64, device=device)
+        self.targets = torch.zeros(steps, *target, dtype=torch.int64, device=device)
+        self.filled = torch.zeros(steps, slots.rows, dtype=torch.bool, device=device)
+        self.step = torch.zeros(1, dtype=torch.int64, device=device)
+
+    def fill(self, columns: Mapping[str, Tensor]) -> None:
+        """Puts the columns of an epoch, on the device, by name, into the plan."""
+        for name, value in columns.items():
+            buffer: Tensor = getattr(self, name)
+            buffer.copy_(value.view(buffer.shape))
+
+    def advance(self) -> None:
+        """Goes to the next batch; after the last comes the first."""
+        self.step.add_(1).remainder_(self.steps)
+
+    def batch(self, features: Features) -> Batch:
+        """The batch of the step."""
+        images = self.images.index_select(0, self.step)[0]
+        columns = (self.questions, self.targets, self.filled)
+        return Batch(features.of(images), *(column.index_select(0, self.step)[0] for column in columns))

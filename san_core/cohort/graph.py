@@ -3,7 +3,7 @@
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -51,7 +51,7 @@ class GraphedStep:
         torch.OutOfMemoryError: if the step needs more memory than there is; the process should then end.
     """
 
-    def __init__(self, step: Step, generator: torch.Generator, pool: tuple[int, int]) -> None:
+    def __init__(self, step: Step, generator: torch.Generator, pool: Any) -> None:  # noqa: ANN401 - torch's own
         self._graph = torch.cuda.CUDAGraph()
         self._graph.register_generator_state(generator)
         stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]

@@ -1,7 +1,7 @@
 """The pointwise parts of a step, where memory and not arithmetic is the limit: in plain PyTorch, or fused on a GPU.
 
-Each function has one meaning, written out in plain operations here; on a GPU with Triton the kernels of
-`san_core.cohort.triton_kernels` do the same in one pass.
+Each function has one meaning, written out in plain operations here; on a GPU with Triton the functions of
+`san_core.cohort.fused` do the same in one pass.
 
 Shapes: W members, I images, Q questions about each, S = I Q slots, R regions, K attention, H hidden, V vocabulary.
 """
@@ -51,7 +51,7 @@ class Mask(NamedTuple):
 
 
 def _attention_hidden(mapped: Tensor, about: Tensor, mask: Mask | None) -> tuple[Tensor, Tensor | None]:
-    """h = dropout(tanh(W_I v + (W_Q u + b))) [W, I, Q, R, K], and what of it is kept."""
+    """Works out h = dropout(tanh(W_I v + (W_Q u + b))) [W, I, Q, R, K], and what of it is kept."""
     members, images, _, size = mapped.shape
     h = (mapped.unsqueeze(2) + about.view(members, images, -1, 1, size)).tanh_()
     if mask is None:
@@ -74,9 +74,9 @@ def attention_scores(mapped: Tensor, about: Tensor, w_score: Tensor, b_score: Te
         Scores [W, S, R], float32 where `mapped` is bfloat16.
     """
     if uses_triton(mapped):
-        from san_core.cohort import triton_kernels
+        from san_core.cohort import fused
 
-        return triton_kernels.attention_scores(mapped, about, w_score, b_score, mask)
+        return fused.attention_scores(mapped, about, w_score, b_score, mask)
     members, _, regions, _ = mapped.shape
     h, _ = _attention_hidden(mapped, about, mask)
     scores = torch.bmm(h.flatten(1, 3), w_score.unsqueeze(2)).view(members, -1, regions)
@@ -101,9 +101,9 @@ def attention_scores_backward(
         Gradients of `about` [W, S, K], and of `w_score` by slot [W, S, K].
     """
     if uses_triton(mapped):
-        from san_core.cohort import triton_kernels
+        from san_core.cohort import fused
 
-        return triton_kernels.attention_scores_backward(grad_scores, mapped, about, w_score, mask)
+        return fused.attention_scores_backward(grad_scores, mapped, about, w_score, mask)
     members, _, regions, size = mapped.shape
     h, kept = _attention_hidden(mapped, about, mask)
     grad_scores = grad_scores.to(h.dtype)
@@ -134,9 +134,9 @@ def regions_backward(
     pairs = slots // images * len(attentions)
     looks, grads = looks.view(members * images, pairs, count), grads.view(members * images, pairs, hidden)
     if uses_triton(regions):
-        from san_core.cohort import triton_kernels
+        from san_core.cohort import fused
 
-        return triton_kernels.regions_backward(grad_regions, regions, looks, grads)
+        return fused.regions_backward(grad_regions, regions, looks, grads)
     by_image = grad_regions.view(members * images, count, hidden).baddbmm_(looks.transpose(1, 2), grads)
     return aten.tanh_backward(by_image.view(regions.shape), regions)  # type: ignore[no-any-return]
 
@@ -168,16 +168,14 @@ def lstm_cell(
         step: counted from 0.
     """
     if uses_triton(gates):
-        from san_core.cohort import triton_kernels
+        from san_core.cohort import fused
 
-        triton_kernels.lstm_cell(gates, by_hidden, bias, real, states, step)
+        fused.lstm_cell(gates, by_hidden, bias, real, states, step)
         return
     total = gates + bias.unsqueeze(1)
     total = total if by_hidden is None else total + by_hidden
     input_gate, forget_gate, cell_gate, output_gate = total.chunk(4, dim=2)
-    activated = torch.cat(
-        [input_gate.sigmoid(), forget_gate.sigmoid(), cell_gate.tanh(), output_gate.sigmoid()], dim=2
-    )
+    activated = torch.cat([input_gate.sigmoid(), forget_gate.sigmoid(), cell_gate.tanh(), output_gate.sigmoid()], dim=2)
     gates.copy_(activated * real.unsqueeze(1))
     input_gate, forget_gate, cell_gate, output_gate = gates.chunk(4, dim=2)
     cell = forget_gate * states.cell[:, step] + input_gate * cell_gate
@@ -185,9 +183,7 @@ def lstm_cell(
     states.hidden[:, step + 1] = output_gate * cell.tanh()
 
 
-def lstm_cell_backward(
-    gates: Tensor, grad_hidden: Tensor, grad_cell: Tensor, states: CellStates, step: int
-) -> None:
+def lstm_cell_backward(gates: Tensor, grad_hidden: Tensor, grad_cell: Tensor, states: CellStates, step: int) -> None:
     """Gradients of a step of an LSTM.
 
     Args:
@@ -198,9 +194,9 @@ def lstm_cell_backward(
         step: counted from 0.
     """
     if uses_triton(gates):
-        from san_core.cohort import triton_kernels
+        from san_core.cohort import fused
 
-        triton_kernels.lstm_cell_backward(gates, grad_hidden, grad_cell, states, step)
+        fused.lstm_cell_backward(gates, grad_hidden, grad_cell, states, step)
         return
     input_gate, forget_gate, cell_gate, output_gate = gates.chunk(4, dim=2)
     tanh_cell = states.cell[:, step + 1].tanh()
@@ -218,8 +214,8 @@ def lstm_cell_backward(
 def one_hot(words: Tensor, vocabulary: int, dtype: torch.dtype) -> Tensor:
     """Word numbers [T] as columns [V, T]: 1 in the word's row, 0 elsewhere; padding has none."""
     if uses_triton(words.new_empty(0, dtype=dtype)):
-        from san_core.cohort import triton_kernels
+        from san_core.cohort import fused
 
-        return triton_kernels.one_hot(words, vocabulary, dtype)
+        return fused.one_hot(words, vocabulary, dtype)
     numbers = torch.arange(vocabulary, device=words.device).unsqueeze(1)
     return ((numbers == words) & (words != PADDING)).to(dtype)

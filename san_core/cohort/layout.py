@@ -52,7 +52,7 @@ def _gates(name: str, axes: str, weight: str) -> Block:
     return Block(
         name,
         axes,
-        lambda state: state[weight].unflatten(0, (4, -1)),
+        lambda state: state[weight].view(4, -1, *state[weight].shape[1:]),
         lambda values: {weight: values.flatten(0, 1)},
     )
 
@@ -148,7 +148,7 @@ class Layout:
     """Blocks, shapes and places of a cohort's rows.
 
     Args:
-        configs: of the members [W]; alike in what `SHARED_FIELDS` of `san_core.cohort.step` names.
+        configs: of the members [W]; alike in what `SHARED_FIELDS` of `san_core.cohort.network` names.
         sizes: shared by them.
 
     Attributes:
@@ -181,7 +181,7 @@ class Layout:
     def views(self, flat: Tensor) -> dict[str, Tensor]:
         """The blocks [W, ...] of a flat buffer [W, P], by name; they share its memory."""
         return {
-            name: flat[:, start : start + math.prod(self.shapes[name])].unflatten(1, self.shapes[name])
+            name: flat[:, start : start + math.prod(self.shapes[name])].view(len(flat), *self.shapes[name])
             for name, start in self._starts.items()
         }
 

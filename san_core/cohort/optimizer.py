@@ -77,9 +77,9 @@ class CohortRMSprop:
         """
         scale = self._clip(grads)
         if kernels.uses_triton(self._weights):
-            from san_core.cohort import triton_kernels
+            from san_core.cohort import fused
 
-            triton_kernels.rmsprop(self, grads, scale, active)
+            fused.rmsprop(self, grads, scale, active)
             return
         hyper = self._hyperparameters
         grads = grads.to(self._weights.dtype)

@@ -21,6 +21,7 @@ from san_core.data.vocabulary import PADDING
 Weights = dict[str, Tensor]
 """Blocks [W, ...] of the cohort's weights, by the names of `san_core.cohort.layout`."""
 
+
 class _Embed(Function):
     @staticmethod
     def forward(ctx: Any, weight: Tensor, words: Tensor) -> Tensor:  # noqa: ANN401 - torch's own
@@ -56,7 +57,7 @@ class _LSTM(Function):
     ) -> Tensor:
         steps, rows = real.shape
         members, _, size = hidden_weight.shape
-        gates = torch.bmm(vectors, input_weight.transpose(1, 2)).unflatten(1, (steps, rows))
+        gates = torch.bmm(vectors, input_weight.transpose(1, 2)).view(members, steps, rows, 4 * size)
         states = kernels.CellStates(*(vectors.new_empty(members, steps + 1, rows, size) for _ in range(2)))
         states.hidden[:, 0].zero_()
         states.cell[:, 0].zero_()

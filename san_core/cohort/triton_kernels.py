@@ -1,21 +1,13 @@
-# ruff: noqa: ANN001, ANN202, N803, PLR0913, PLR0915 - Triton has its own types, names of constants and long lists of operands
-"""The fused forms of `san_core.cohort.kernels`, for a GPU: one pass over memory each, no atomics.
+"""Triton kernels of a step: one pass over memory each, no atomics. `san_core.cohort.fused` launches them.
 
 Sums are taken in a fixed order, so the same input gives the same bits. Arithmetic is float32.
 
-Shapes: W members, I images, Q questions about each, S = I Q slots, R regions, K attention, H hidden, P numbers of a row.
+Shapes: W members, I images, Q questions about each, S = I Q slots, R regions, K attention, H hidden, P numbers of a
+row.
 """
 
-from typing import TYPE_CHECKING
-
-import torch
 import triton
 import triton.language as tl
-from torch import Tensor
-
-if TYPE_CHECKING:
-    from san_core.cohort.kernels import CellStates, Mask
-    from san_core.cohort.optimizer import CohortRMSprop
 
 
 @triton.jit
@@ -24,7 +16,7 @@ def _tanh(x):
 
 
 @triton.jit
-def _scores(
+def scores_kernel(
     mapped,
     about,
     w_score,
@@ -64,7 +56,7 @@ def _scores(
 
 
 @triton.jit
-def _scores_backward(
+def scores_backward_kernel(
     grad_scores,
     mapped,
     about,
@@ -127,7 +119,7 @@ def _scores_backward(
 
 
 @triton.jit
-def _regions_backward(
+def regions_backward_kernel(
     grad_regions,
     regions,
     looks,
@@ -154,7 +146,7 @@ def _regions_backward(
 
 
 @triton.jit
-def _lstm_cell(
+def lstm_cell_kernel(
     gates,
     by_hidden,
     bias,
@@ -204,7 +196,7 @@ def _lstm_cell(
 
 
 @triton.jit
-def _lstm_cell_backward(
+def lstm_cell_backward_kernel(
     gates,
     grad_hidden,
     grad_cell,
@@ -241,7 +233,7 @@ def _lstm_cell_backward(
 
 
 @triton.jit
-def _one_hot(words, found, vocabulary, count, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+def one_hot_kernel(words, found, vocabulary, count, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
     """A program for a tile of words by places."""
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
@@ -253,7 +245,7 @@ def _one_hot(words, found, vocabulary, count, ROWS: tl.constexpr, COLUMNS: tl.co
 
 
 @triton.jit
-def _rmsprop(
+def rmsprop_kernel(
     weights,
     working,
     grads,
@@ -292,169 +284,3 @@ def _rmsprop(
     tl.store(weights + here, weight, mask=inside)
     if COPIES:
         tl.store(working + here, weight.to(working.dtype.element_ty), mask=inside)
-
-
-def attention_scores(mapped: Tensor, about: Tensor, w_score: Tensor, b_score: Tensor, mask: "Mask | None") -> Tensor:
-    """See `san_core.cohort.kernels.attention_scores`."""
-    members, images, regions, size = mapped.shape
-    slots = about.shape[1]
-    scores = mapped.new_empty(members, slots, regions, dtype=torch.float32)
-    width = triton.next_power_of_2(size)
-    rows = max(1, min(8192 // width, triton.next_power_of_2(regions)))
-    _scores[(members * slots, triton.cdiv(regions, rows))](
-        mapped,
-        about,
-        w_score,
-        b_score,
-        *(mask or (mapped, mapped)),
-        scores,
-        slots,
-        slots // images,
-        regions,
-        size,
-        mapped.stride(1),
-        mapped.stride(2),
-        w_score.stride(0),
-        b_score.stride(0),
-        DROPS=mask is not None,
-        ROWS=rows,
-        SIZE=width,
-        num_warps=8,
-    )
-    return scores
-
-
-def attention_scores_backward(
-    grad_scores: Tensor, mapped: Tensor, about: Tensor, w_score: Tensor, mask: "Mask | None"
-) -> tuple[Tensor, Tensor]:
-    """See `san_core.cohort.kernels.attention_scores_backward`."""
-    members, images, regions, size = mapped.shape
-    questions = about.shape[1] // images
-    grad_about, grad_w_score = torch.empty_like(about), torch.empty_like(about)
-    columns = min(64, triton.next_power_of_2(size))
-    together = triton.next_power_of_2(questions)
-    rows = max(1, min(1024 // (columns * together), triton.next_power_of_2(regions)))
-    _scores_backward[(members * images, triton.cdiv(size, columns))](
-        grad_scores,
-        mapped,
-        about,
-        w_score,
-        *(mask or (mapped, mapped)),
-        grad_about,
-        grad_w_score,
-        images,
-        questions,
-        regions,
-        size,
-        mapped.stride(1),
-        mapped.stride(2),
-        w_score.stride(0),
-        DROPS=mask is not None,
-        ROWS=rows,
-        COLUMNS=columns,
-        QUESTIONS=together,
-        num_warps=4 if together == 1 else 2,
-    )
-    return grad_about, grad_w_score
-
-
-def regions_backward(grad_regions: Tensor, regions: Tensor, looks: Tensor, grads: Tensor) -> Tensor:
-    """See `san_core.cohort.kernels.regions_backward`; `looks` [W I, Q N, R] and `grads` [W I, Q N, H] by image."""
-    images, pairs, count = looks.shape
-    hidden = regions.shape[2]
-    rows, columns = min(16, triton.next_power_of_2(count)), min(256, triton.next_power_of_2(hidden))
-    _regions_backward[(images, triton.cdiv(count, rows), triton.cdiv(hidden, columns))](
-        grad_regions,
-        regions,
-        looks,
-        grads,
-        count,
-        hidden,
-        PAIRS=pairs,
-        ROWS=rows,
-        COLUMNS=columns,
-        num_warps=4,
-    )
-    return grad_regions
-
-
-def lstm_cell(
-    gates: Tensor, by_hidden: Tensor | None, bias: Tensor, real: Tensor, states: "CellStates", step: int
-) -> None:
-    """See `san_core.cohort.kernels.lstm_cell`."""
-    members, rows, _ = gates.shape
-    size = states.hidden.shape[3]
-    columns = min(512, triton.next_power_of_2(size))
-    _lstm_cell[(members * rows, triton.cdiv(size, columns))](
-        gates,
-        gates if by_hidden is None else by_hidden,
-        bias,
-        real,
-        states.hidden[:, step],
-        states.cell[:, step],
-        rows,
-        size,
-        gates.stride(0),
-        states.cell.stride(0),
-        states.cell.stride(1),
-        HAS_HIDDEN=by_hidden is not None,
-        COLUMNS=columns,
-        num_warps=max(1, columns // 128),
-    )
-
-
-def lstm_cell_backward(
-    gates: Tensor, grad_hidden: Tensor, grad_cell: Tensor, states: "CellStates", step: int
-) -> None:
-    """See `san_core.cohort.kernels.lstm_cell_backward`."""
-    members, rows, _ = gates.shape
-    size = states.hidden.shape[3]
-    columns = min(512, triton.next_power_of_2(size))
-    _lstm_cell_backward[(members * rows, triton.cdiv(size, columns))](
-        gates,
-        grad_hidden,
-        grad_cell,
-        states.cell[:, step],
-        rows,
-        size,
-        gates.stride(0),
-        states.cell.stride(0),
-        states.cell.stride(1),
-        COLUMNS=columns,
-        num_warps=max(1, columns // 128),
-    )
-
-
-def one_hot(words: Tensor, vocabulary: int, dtype: torch.dtype) -> Tensor:
-    """See `san_core.cohort.kernels.one_hot`."""
-    found = torch.empty(vocabulary, len(words), dtype=dtype, device=words.device)
-    grid = triton.cdiv(vocabulary, 16), triton.cdiv(len(words), 256)
-    _one_hot[grid](words, found, vocabulary, len(words), ROWS=16, COLUMNS=256, num_warps=4)
-    return found
-
-
-def rmsprop(optimizer: "CohortRMSprop", grads: Tensor, scale: Tensor | None, active: Tensor) -> None:
-    """The update of `san_core.cohort.optimizer.CohortRMSprop`, in place."""
-    weights, working, hyper, decayed_from = optimizer.operands
-    members, numbers = weights.shape
-    block = 2048
-    _rmsprop[(triton.cdiv(numbers, block), members)](
-        weights,
-        working,
-        grads,
-        optimizer.square_avg,
-        optimizer.momentum_buffer,
-        hyper.learning_rate,
-        hyper.momentum,
-        hyper.alpha,
-        hyper.eps,
-        hyper.weight_decay,
-        scale if scale is not None else weights,
-        active,
-        numbers,
-        decayed_from,
-        CLIPS=scale is not None,
-        COPIES=working is not weights,
-        BLOCK=block,
-        num_warps=8,
-    )

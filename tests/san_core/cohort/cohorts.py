@@ -7,11 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from san_core.cohort.batches import Slots
+from san_core.cohort.batches import Plan, Slots
 from san_core.cohort.data import Questions, ResidentFeatures
 from san_core.cohort.layout import Sizes
+from san_core.cohort.network import Network
 from san_core.cohort.optimizer import CohortRMSprop, Hyperparameters
-from san_core.cohort.step import Network, Plan, PredictStep, TrainStep
+from san_core.cohort.step import PredictStep, TrainStep
 from san_core.config import TrainingConfig
 from san_core.models.san import build_san
 
@@ -100,7 +101,7 @@ def cohort(
     plan = Plan(STEPS, SLOTS, 3 if soft else None, device)
     questions = Questions.of(tokens, configs[0].question_encoder, device)
     features = ResidentFeatures.load(images, device, network.working.dtype)
-    step = TrainStep(network, optimizer, plan, features, questions, slots=SLOTS, regions=REGIONS)
+    step = TrainStep(network, optimizer, plan, features, questions, regions=REGIONS)
     if device.type != "meta":
         plan.images.copy_(torch.from_numpy(random.integers(0, IMAGES, (STEPS, SLOTS.images))))
         plan.questions.copy_(torch.from_numpy(random.integers(0, TEXTS, (STEPS, SLOTS.rows))))
@@ -124,4 +125,4 @@ def _fill(network: Network, member: int, config: TrainingConfig) -> None:
 def predict_step(made: Cohort) -> PredictStep:
     """Evaluation of a cohort on the batches of its plan."""
     step = made.step
-    return PredictStep(made.network, step.plan, step._features, made.questions)
+    return PredictStep(made.network, step.plan, step.features, made.questions)

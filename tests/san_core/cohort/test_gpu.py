@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -40,17 +41,15 @@ def _train(made: Cohort, step: Callable[[], None], steps: int = 20) -> Tensor:
 
 
 @pytest.fixture(params=[True, False], ids=["fused", "plain"])
-def fused(request: pytest.FixtureRequest) -> Iterator[bool]:
+def operations(request: pytest.FixtureRequest) -> Iterator[None]:
     """With the fused kernels, and without."""
-    if request.param:
-        yield True
-    else:
-        with kernels.plain_operations():
-            yield False
+    with nullcontext() if request.param else kernels.plain_operations():
+        yield
 
 
 @ENCODERS
-def test_an_eager_step_waits_for_nothing(encoder: str, fused: bool) -> None:
+@pytest.mark.usefixtures("operations")
+def test_an_eager_step_waits_for_nothing(encoder: str) -> None:
     made, generator = _cohort(question_encoder=encoder, clip_norm=0.5), _generator()
     made.step.run(generator)
     made.step.plan.step.zero_()
@@ -62,7 +61,8 @@ def test_an_eager_step_waits_for_nothing(encoder: str, fused: bool) -> None:
 
 
 @ENCODERS
-def test_replays_do_what_eager_steps_do(encoder: str, fused: bool) -> None:
+@pytest.mark.usefixtures("operations")
+def test_replays_do_what_eager_steps_do(encoder: str) -> None:
     eager, graphed = _cohort(question_encoder=encoder), _cohort(question_encoder=encoder)
     first, second = _generator(), _generator()
     replay = _graphed(graphed, second)

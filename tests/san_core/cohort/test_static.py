@@ -114,8 +114,8 @@ def test_the_traced_step_meets_no_host_tensor_on_a_fake_gpu(settings: dict[str, 
     random = made.step.draw(torch.Generator().manual_seed(0))
     kept = [*made.step.state, *(made.step.grads, *vars(made.questions).values())]
 
-    def step(*inputs: Tensor) -> list[Tensor]:
-        batch = made.step.plan.batch(made.step._features)
+    def step(*_: Tensor) -> list[Tensor]:
+        batch = made.step.plan.batch(made.step.features)
         made.step.train(batch, random)
         return [made.step.losses, made.network.weights]
 

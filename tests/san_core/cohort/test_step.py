@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from san_core.cohort.step import Batch, answer_shares, check_alike
+from san_core.cohort.batches import Batch
+from san_core.cohort.network import check_alike
+from san_core.cohort.step import answer_shares
 from san_core.errors import InputError
 from tests.san_core.cohort import reference
 from tests.san_core.cohort.cohorts import CHANNELS, SLOTS, STEPS, Cohort, cohort, configs_of, predict_step
@@ -20,7 +22,7 @@ def _train(made: Cohort, steps: int) -> tuple[list[Batch], list[Random | None]]:
     batches, randoms = [], []
     for number in range(steps):
         made.step.plan.step.fill_(number % STEPS)
-        batches.append(made.step.plan.batch(made.step._features))
+        batches.append(made.step.plan.batch(made.step.features))
         randoms.append(made.step.draw(generator))
         made.step.train(batches[-1], randoms[-1])
     return batches, randoms
@@ -97,9 +99,7 @@ def test_each_member_ends_where_the_equations_end(members: int, settings: dict[s
         for name, weight in expected.items():
             if name.endswith("score.bias"):
                 continue  # softmax does not see it: its gradient is 0, up to rounding
-            torch.testing.assert_close(
-                found[name], weight, rtol=1e-5, atol=1e-6, msg=lambda text, name=name: f"{member} {name} {text}"
-            )
+            torch.testing.assert_close(found[name], weight, rtol=1e-5, atol=1e-6)
         assert float(made.step.losses[member]) == pytest.approx(total, rel=1e-7)
 
 
@@ -175,7 +175,7 @@ def test_evaluation_answers_as_the_equations_do_without_dropout() -> None:
         step.run()
     for number in range(STEPS):
         made.step.plan.step.fill_(number)
-        batch = made.step.plan.batch(made.step._features)
+        batch = made.step.plan.batch(made.step.features)
         for member, config in enumerate(made.configs):
             for slot in range(SLOTS.rows):
                 tokens = made.tokens[batch.questions[slot]]

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reas
 
 INTERPRETED = """
 import torch
-from san_core.cohort import kernels, triton_kernels as fused
+from san_core.cohort import fused, kernels
 
 torch.manual_seed(0)
 same = lambda found, expected: torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
@@ -19,7 +19,8 @@ same = lambda found, expected: torch.testing.assert_close(found, expected, rtol=
 for members, images, questions, regions, size, hops in ((2, 3, 2, 5, 24, 2), (1, 4, 1, 9, 16, 1), (3, 2, 3, 4, 8, 3)):
     slots = images * questions
     mapped = torch.randn(members, images, regions, hops, size)
-    about, w_score, b_score = torch.randn(members, slots, size), torch.randn(members, hops, size), torch.randn(members, hops)
+    about, w_score = torch.randn(members, slots, size), torch.randn(members, hops, size)
+    b_score = torch.randn(members, hops)
     mask = kernels.Mask(
         torch.randint(0, 256, (images, questions, regions, size), dtype=torch.uint8),
         torch.tensor([100, 0, 255][:members], dtype=torch.int32),

@@ -1,0 +1,130 @@
+"""The network of W members: their weights in one flat buffer, and the logits they give.
+
+Shapes: W members, P numbers of a row, S slots of a batch, I images, R regions, C channels, H hidden, A answers.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from san_core.cohort.attention import HopMasks, HopWeights, attend
+from san_core.cohort.batches import Batch, Slots
+from san_core.cohort.data import Questions
+from san_core.cohort.layout import Layout, Sizes
+from san_core.cohort.questions import cnn, lstm
+from san_core.config import TrainingConfig
+from san_core.errors import InputError
+
+SHARED_FIELDS = (
+    "batch_size",
+    "questions_per_image",
+    "hops",
+    "question_encoder",
+    "attention",
+    "answer_target",
+    "clip_by",
+    "precision",
+    "embedding_init",
+)
+"""Settings that all members of a cohort have alike."""
+
+HOP_BLOCKS = ("hop_image", "hop_query", "hop_query_bias", "hop_score", "hop_score_bias")
+"""Names of the blocks that `HopWeights` holds, in its order."""
+
+LEVELS = 256
+"""Dropout compares a random byte with the member's level."""
+
+
+def check_alike(configs: Sequence[TrainingConfig]) -> None:
+    """Refuses members that cannot share a step.
+
+    Raises:
+        InputError: naming the first setting that differs.
+    """
+    for name in SHARED_FIELDS:
+        if len(found := {getattr(config, name) for config in configs}) > 1:
+            raise InputError(f"{name} must be the same for all members of a cohort, but got {sorted(found, key=str)}")
+
+
+class Network:
+    """Weights of W members, and the logits they give.
+
+    Args:
+        configs: of the members.
+        sizes: shared by them.
+        device: where the weights lie.
+        dtype: of the weights and their updates: float32, or float64 in tests.
+        working: of the products: bfloat16, or `dtype`.
+
+    Attributes:
+        weights: [W, P], of `dtype`.
+        working: the same in the type of the products; the same tensor where the types are equal.
+        blocks: views [W, ...] of `working` that gradients are taken of, by name.
+        levels: dropout's levels [W] (int32).
+        keeps: what dropout multiplies the activations kept by [W].
+    """
+
+    def __init__(
+        self,
+        configs: Sequence[TrainingConfig],
+        sizes: Sizes,
+        device: torch.device,
+        *,
+        dtype: torch.dtype = torch.float32,
+        working: torch.dtype | None = None,
+    ) -> None:
+        check_alike(configs)
+        self.config = configs[0]
+        self.layout = Layout(configs, sizes)
+        shape = (len(configs), self.layout.numbers)
+        self.weights = torch.zeros(shape, dtype=dtype, device=device)
+        self.working = self.weights if working in {None, dtype} else torch.zeros(shape, dtype=working, device=device)
+        self.blocks = {name: view.detach().requires_grad_() for name, view in self.layout.views(self.working).items()}
+        self.levels = torch.zeros(len(configs), dtype=torch.int32, device=device)
+        self.keeps = torch.ones(len(configs), dtype=dtype, device=device)
+        self.drops = any(config.dropout > 0 for config in configs)
+        self.set_dropout([config.dropout for config in configs])
+
+    def set_dropout(self, shares: Sequence[float]) -> None:
+        """Gives each member its share of dropped activations, in [0, 1)."""
+        levels = torch.tensor([min(round(share * LEVELS), LEVELS - 1) for share in shares], dtype=torch.int32)
+        self.levels.copy_(levels)
+        self.keeps.copy_(LEVELS / (LEVELS - levels.to(self.keeps.dtype)))
+
+    def random_bytes(self, slots: Slots, regions: int) -> tuple[int, int]:
+        """How many random bytes dropout takes in a step: for h of all hops, and for u."""
+        size, hidden = self.layout.shapes["hop_image"][1:]
+        return self.config.hops * slots.rows * regions * size, slots.rows * hidden
+
+    def logits(self, batch: Batch, questions: Questions, random: tuple[Tensor, Tensor] | None) -> Tensor:
+        """Logits [W, S, A].
+
+        Args:
+            batch: features and questions.
+            questions: the distinct questions of the data set.
+            random: bytes (uint8) of dropout for h and u, see `random_bytes`; None in evaluation.
+        """
+        blocks, masks = self.blocks, None
+        images, count = batch.features.shape[:2]
+        weights = HopWeights(*(blocks[name] for name in HOP_BLOCKS))
+        if random is not None:
+            hops, size = weights.w_score.shape[1:]
+            masks = HopMasks(random[0].view(hops, images, -1, count, size), self.levels)
+            scaled = weights.w_score * self.keeps.view(-1, 1, 1)
+            weights = weights._replace(w_score=scaled.to(weights.w_score.dtype))
+        query = self._encode(batch, questions)
+        bounded = self.config.attention == "bounded"
+        last = attend(batch.features, query, blocks["image"], weights, masks=masks, bounded=bounded)
+        if random is not None:
+            kept = random[1].view(1, *last.shape[1:]) >= self.levels.view(-1, 1, 1)
+            last = (last * kept * self.keeps.view(-1, 1, 1)).to(last.dtype)
+        logits = torch.baddbmm(blocks["classify_bias"].unsqueeze(1), last, blocks["classify"].transpose(1, 2))
+        return logits[:, :, : self.layout.sizes.answers].to(self.weights.dtype)
+
+    def _encode(self, batch: Batch, questions: Questions) -> Tensor:
+        words = questions.words.index_select(0, batch.questions)
+        if self.config.question_encoder == "cnn":
+            return cnn(self.blocks, words, questions.lengths.index_select(0, batch.questions))
+        real = questions.real.index_select(0, batch.questions)
+        return lstm(self.blocks, words.t().contiguous(), real.t().contiguous())
