@@ -7,23 +7,26 @@ from pathlib import Path
 
 import pandas as pd
 
+from results.ranking import rank_trials
 from results.report.files import write
 from results.run_folder import RETRAINING, RunFolder
+from results.snapshot import read
 from results.summary import as_json, print_seeds
 from san_core.command_line import CommandLine, number, run_command, say
 from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
 from san_core.evaluation import usable_metrics
-from tuning.confirm import confirm
 from tuning.execution.ray_session import ray_session
-from tuning.plan import resumed_plan
+from tuning.fresh_seeds import run_under_fresh_seeds
+from tuning.options.search_options import SearchOptions
+from tuning.planning.data import open_searched_data
+from tuning.planning.resumed_search import resumed_plan
 from tuning.retraining.model_card import Card
 from tuning.retraining.model_folder import complete_folder, folder_when_whole
-from tuning.retraining.recheck import recheck
+from tuning.retraining.score_check import check_score
 from tuning.retraining.score_tables import as_records, print_scores
 from tuning.retraining.test_split_guard import models_tested, note_tested, refuse_second_test
 from tuning.retraining.training import chosen_trial, held_out, plan_jobs, run_jobs
-from tuning.study.study import best_trials
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ def retrain(
         InputError: if there is no such trial, the folder exists or cannot be written, the data have changed, a
             training fails, or the test split was used before.
     """
-    source, data = chosen_trial(run, trial), _open_data(run)
+    source, data = chosen_trial(run, trial), open_searched_data(run)
     name = "best" if trial is None else f"trial-{source.number}"
     folder, split = Path(out or run.retrained / name), held_out(data)
     if seeds < 1:
@@ -79,17 +82,6 @@ def retrain(
             outcomes = run_jobs(jobs, data, run, partial, before_testing=note)
             table = complete_folder(partial, outcomes, Card(run, data, folder, jobs, trial is not None, before))
     return Retrained(folder, split, table)
-
-
-def _open_data(run: RunFolder) -> PreparedData:
-    """The data the search ran on, unchanged."""
-    data, searched = PreparedData.open(Path(run.setting("data"))), run.setting("data_fingerprint")
-    if data.fingerprint != searched:
-        raise InputError(
-            f"{data.folder} has fingerprint {data.fingerprint}, but the search ran on {searched}; "
-            "prepare the data again as they were"
-        )
-    return data
 
 
 def _parse() -> argparse.Namespace:
@@ -125,7 +117,7 @@ def main() -> int:
     if options.json:
         print(json.dumps({"model": str(done.folder), "split": done.split, "scores": as_records(done.scores)}))
     else:
-        _print(done, _open_data(run))
+        _print(done, open_searched_data(run))
     return 0
 
 
@@ -137,7 +129,7 @@ def _print(done: Retrained, data: PreparedData) -> None:
 
 def _check(options: argparse.Namespace, run: RunFolder) -> int:
     """Runs a trial again as in the search, and says whether it reaches its score."""
-    checked = recheck(run, chosen_trial(run, options.trial), _open_data(run))
+    checked = check_score(run, chosen_trial(run, options.trial), open_searched_data(run))
     print(json.dumps({**asdict(checked), "reached": checked.reached}) if options.json else checked.describe())
     return 0 if checked.reached else 1
 
@@ -145,18 +137,19 @@ def _check(options: argparse.Namespace, run: RunFolder) -> int:
 def _repeat(options: argparse.Namespace, run: RunFolder) -> int:
     """Runs the best trials, or the one asked for, and the baseline again under fresh seeds, as in the search."""
     trial = chosen_trial(run, options.trial)
-    numbers = best_trials(run.study(), options.top) if options.trial is None else [trial.number]
-    as_in_the_search = argparse.Namespace(resume=f"{run.path}/", concurrent=None, address=None, no_dashboard=True)
+    ranked = rank_trials(run.study().get_trials(deepcopy=False))
+    numbers = [best.number for best in ranked[: options.top]] if options.trial is None else [trial.number]
     with run.locked():
         run.mend_journal()
-        plan = resumed_plan(as_in_the_search, {})
+        plan = resumed_plan(SearchOptions(resume=f"{run.path}/", no_dashboard=True))
         with ray_session(run.path / "retrain.log"):
-            confirm(plan, numbers, options.seeds)
-    write(run)
+            run_under_fresh_seeds(plan, numbers, options.seeds)
+    found = read(run)
+    write(found)
     if options.json:
-        print(json.dumps(as_json(run)))
+        print(json.dumps(as_json(found)))
     else:
-        print_seeds(run)
+        print_seeds(found)
         print(f"\nreport: {run.report_page}")
     return 0
 

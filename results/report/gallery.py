@@ -1,4 +1,4 @@
-"""The gallery that `tuning.gallery` wrote, with its pictures inside."""
+"""The gallery that `tuning.attention_examples` wrote, with its pictures inside."""
 
 import base64
 from dataclasses import dataclass

@@ -1,6 +1,5 @@
 """Where Ray's dashboard is served, and who gets in."""
 
-import argparse
 import contextlib
 import ipaddress
 import os
@@ -8,6 +7,7 @@ import secrets
 import socket
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from san_core.errors import InputError
 
@@ -27,7 +27,27 @@ class Dashboard:
     port: int | None = None
 
 
-def dashboard_of(options: argparse.Namespace) -> Dashboard | None:
+class DashboardOptions(Protocol):
+    """The options of a search that say where its dashboard is served."""
+
+    @property
+    def no_dashboard(self) -> bool:
+        """Leaves the dashboard out."""
+
+    @property
+    def dashboard_host(self) -> str | None:
+        """The address it listens on."""
+
+    @property
+    def dashboard_port(self) -> int | None:
+        """Its port."""
+
+    @property
+    def address(self) -> str | None:
+        """Of a running Ray cluster to join, which has a dashboard of its own."""
+
+
+def dashboard_of(options: DashboardOptions) -> Dashboard | None:
     """The dashboard a search is to have; None for none.
 
     Raises:

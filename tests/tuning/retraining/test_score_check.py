@@ -14,7 +14,7 @@ from results.run_folder import SEARCH, SEED, RunFolder
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
 from san_core.training import EpochResult, Training, train_fn
-from tuning.retraining.recheck import Recheck, recheck
+from tuning.retraining.score_check import ScoreCheck, check_score
 
 SEARCHED = {"learning_rate": FloatDistribution(1e-5, 1e-2), "hops": IntDistribution(1, 3)}
 PARAMS = {"learning_rate": 3e-3, "hops": 1}
@@ -57,8 +57,8 @@ def _trial(run: RunFolder, scores: Mapping[int, float], **changes: Any) -> Froze
 def test_the_same_machine_gives_the_same_scores(
     run: RunFolder, scores: dict[int, float], tiny_data: PreparedData, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    checked = recheck(run, _trial(run, scores), tiny_data)
-    assert checked == Recheck(0, scores, scores, len(tiny_data.asked("validation")))
+    checked = check_score(run, _trial(run, scores), tiny_data)
+    assert checked == ScoreCheck(0, scores, scores, len(tiny_data.asked("validation")))
     assert checked.reached
     best = f"{max(scores.values()):.2%}"
     assert checked.describe() == f"trial 0: recorded {best}, run again {best}: the same in every epoch, to the last bit"
@@ -69,7 +69,7 @@ def test_a_pruned_trial_is_run_for_as_many_epochs_as_it_had(
     run: RunFolder, scores: dict[int, float], tiny_data: PreparedData
 ) -> None:
     two = {2: scores[2], 1: scores[1]}
-    checked = recheck(run, _trial(run, two, state=TrialState.PRUNED, value=None), tiny_data)
+    checked = check_score(run, _trial(run, two, state=TrialState.PRUNED, value=None), tiny_data)
     assert checked.found == {1: scores[1], 2: scores[2]}
     assert list(checked.recorded) == [1, 2]
     assert checked.reached
@@ -79,7 +79,7 @@ def test_a_trial_that_recorded_more_than_its_training_gives_is_not_reached(
     run: RunFolder, scores: dict[int, float], tiny_data: PreparedData
 ) -> None:
     assert max(scores.values()) < 1
-    checked = recheck(run, _trial(run, {**scores, 2: 1.0}), tiny_data)
+    checked = check_score(run, _trial(run, {**scores, 2: 1.0}), tiny_data)
     assert checked.found == scores
     assert not checked.reached
     assert "recorded 100.00%" in checked.describe()
@@ -91,9 +91,9 @@ def test_another_seed_or_parameter_is_another_training(
 ) -> None:
     trial = _trial(run, scores)
     trial.user_attrs = {SEED: TRAINING_SEED + 1}
-    assert recheck(run, trial, tiny_data).found != scores
+    assert check_score(run, trial, tiny_data).found != scores
     trial.user_attrs, trial.params = {SEED: TRAINING_SEED}, {**PARAMS, "learning_rate": 1e-5}
-    assert recheck(run, trial, tiny_data).found != scores
+    assert check_score(run, trial, tiny_data).found != scores
 
 
 def test_a_trial_that_diverged_diverges_again(
@@ -110,7 +110,7 @@ def test_a_trial_that_diverged_diverges_again(
     recorded = {1: first.score or 0.0, 2: 0.0}
     trial = _trial(run, recorded)
     trial.params, trial.user_attrs = wild, {SEED: seed}
-    assert recheck(run, trial, tiny_data).found == recorded
+    assert check_score(run, trial, tiny_data).found == recorded
 
 
 def test_the_trial_gets_its_threads_and_the_process_its_own_back(
@@ -126,9 +126,9 @@ def test_the_trial_gets_its_threads_and_the_process_its_own_back(
 
     monkeypatch.setattr(type(run), "settings", property(lambda _: {**settings, "cpus_per_trial": before + 1}))
     settings = {"fixed": {}, "metric": "accuracy"}
-    monkeypatch.setattr("tuning.retraining.recheck.train_fn", interrupted)
+    monkeypatch.setattr("tuning.retraining.score_check.train_fn", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        recheck(run, trial, tiny_data)
+        check_score(run, trial, tiny_data)
     assert seen == [before + 1]
     assert torch.get_num_threads() == before
 
@@ -145,14 +145,14 @@ def test_the_trial_gets_its_threads_and_the_process_its_own_back(
 )
 def test_two_standard_errors_are_within_chance(found: float, reached: bool, words: str) -> None:
     """sqrt(0.5 * 0.5 / 400) = 0.025."""
-    checked = Recheck(5, {1: 0.2, 2: 0.5, 3: 0.4}, {1: 0.1, 2: 0.3, 3: found}, 400)
+    checked = ScoreCheck(5, {1: 0.2, 2: 0.5, 3: 0.4}, {1: 0.1, 2: 0.3, 3: found}, 400)
     assert checked.reached is reached
     assert checked.describe().startswith("trial 5: recorded 50.00%, run again ")
     assert checked.describe().endswith(words)
 
 
 def test_more_questions_leave_less_to_chance() -> None:
-    few = Recheck(5, {1: 0.5}, {1: 0.46}, 400)
+    few = ScoreCheck(5, {1: 0.5}, {1: 0.46}, 400)
     assert few.reached
     many = replace(few, questions=40_000)
     assert not many.reached

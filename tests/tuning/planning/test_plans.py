@@ -1,8 +1,7 @@
-"""What a search is to do, worked out of its options; nothing is run."""
+"""The plans of new and of resumed searches; nothing is run."""
 
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,42 +13,32 @@ from results.run_folder import BASELINE, SEARCH, SECONDS, RunFolder
 from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
 from search_spaces import load
-from tuning.options import TRIALS, Amount, parse_options
-from tuning.plan import Plan, _new_bounds, new_plan, resumed_plan
+from tuning.options.bounds import resumed_bounds
+from tuning.options.command_line import parse_options
+from tuning.options.search_options import TRIALS
+from tuning.planning.new_search import new_plan
+from tuning.planning.plan import SearchPlan
+from tuning.planning.resumed_search import resumed_plan
 
-PLAN = Callable[..., Plan]
-
-
-@pytest.fixture
-def parse(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Any, dict[str, Any]]]:
-    def parse(*arguments: str) -> tuple[Any, dict[str, Any]]:
-        monkeypatch.setattr(sys, "argv", ["search", *arguments])
-        return parse_options()
-
-    return parse
+PLAN = Callable[..., SearchPlan]
 
 
 @pytest.fixture
-def plan(
-    parse: Callable[..., tuple[Any, dict[str, Any]]],
-    tiny_data: PreparedData,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> PLAN:
+def plan(tiny_data: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PLAN:
     """A new search on the squares in `runs/run`, or the one there resumed."""
     monkeypatch.chdir(tmp_path)
 
-    def plan(*arguments: str, resume: bool = False) -> Plan:
+    def plan(*arguments: str, resume: bool = False) -> SearchPlan:
         if resume:
-            resumed = resumed_plan(*parse("--resume", "run", *arguments))
+            resumed = resumed_plan(parse_options(["--resume", "run", *arguments]))
             resumed.run.change_settings(resumed.settings)
             return resumed
-        return new_plan(parse("--data", str(tiny_data.folder), "--run", "run", *arguments)[0])
+        return new_plan(parse_options(["--data", str(tiny_data.folder), "--run", "run", *arguments]))
 
     return plan
 
 
-def _bounds(plan: Plan) -> dict[str, Any]:
+def _bounds(plan: SearchPlan) -> dict[str, Any]:
     """Those that are set, as the rules have them; the settings must say the same."""
     names = ("trials", "budget", "gpu_hours", "patience")
     rules = {name: getattr(plan.rules, name) for name in names}
@@ -65,76 +54,6 @@ def _has_run(run: RunFolder, seconds: float) -> None:
 
 def _change_settings(run: RunFolder, **changes: Any) -> None:  # noqa: ANN401
     run.settings_file.write_text(json.dumps({**run.settings, **changes}))
-
-
-# Options
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [("90s", 90), ("30m", 1800), ("30min", 1800), ("2h", 7200), ("1d", 86400), ("1.5h", 5400), ("0.5s", 0.5)],
-)
-def test_a_duration_is_a_number_with_a_unit(
-    text: str, seconds: float, parse: Callable[..., tuple[Any, dict[str, Any]]]
-) -> None:
-    assert parse("--budget", text)[0].budget == Amount(text, seconds, more=False)
-    assert parse("--budget", f"+{text}")[0].budget == Amount(f"+{text}", seconds, more=True)
-
-
-@pytest.mark.parametrize(
-    "text", ["", "+", "30", "m", "0s", "0.0h", "-5m", "1h30m", "1e3s", "nans", "++1m", "5 m", "5M", "1w"]
-)
-def test_what_is_no_duration_is_refused(
-    text: str, parse: Callable[..., tuple[Any, dict[str, Any]]], capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit, match="2"):
-        parse(f"--budget={text}")
-    assert f"argument --budget: must be a time such as 90s, 30m or 2h, but got {text!r}" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(("text", "more"), [("5", False), ("+5", True)])
-def test_trials_are_a_number_or_so_many_more(
-    text: str, more: bool, parse: Callable[..., tuple[Any, dict[str, Any]]]
-) -> None:
-    found = parse("--trials", text, "--patience", text, "--gpu-hours", text)[0]
-    assert found.trials == found.patience == found.gpu_hours == Amount(text, 5, more)
-    assert [type(each.value) for each in (found.trials, found.patience, found.gpu_hours)] == [int, int, float]
-
-
-@pytest.mark.parametrize("text", ["0", "+0", "-1", "+-1", "2.5", "many", ""])
-def test_what_is_no_number_of_trials_is_refused(
-    text: str, parse: Callable[..., tuple[Any, dict[str, Any]]], capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit, match="2"):
-        parse(f"--trials={text}")
-    assert "argument --trials: must be a whole number >= 1, but got" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(("more", "bound"), [(False, 20), (True, 44)])
-def test_an_amount_is_a_bound_or_comes_on_top(more: bool, bound: int) -> None:
-    assert Amount("20", 20, more).after(24) == bound
-
-
-def test_the_options_that_were_given_are_told_apart(parse: Callable[..., tuple[Any, dict[str, Any]]]) -> None:
-    _, given = parse("--trials", "3", "--set", "hops=1", "--no-baseline-first", "--json")
-    assert given == {"trials": Amount("3", 3, False), "set": ["hops=1"], "baseline_first": False, "json": True}
-    assert parse()[1] == {}
-
-
-@pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [
-        (["--confirm", "2"], {"confirm": 2}),
-        (["--keep", "3"], {"keep": 3}),
-        (["--seed", "0"], {"seed": 0}),
-        (["--sampler", "auto", "--pruner", "halving"], {"sampler": "auto", "pruner": "halving"}),
-        (["--baseline-first"], {"baseline_first": True}),
-    ],
-)
-def test_an_option_that_was_given_its_default_was_given(
-    arguments: list[str], expected: dict[str, Any], parse: Callable[..., tuple[Any, dict[str, Any]]]
-) -> None:
-    assert parse(*arguments)[1] == expected
 
 
 # New searches
@@ -174,6 +93,30 @@ def test_a_new_search_has_nothing_to_add_to(arguments: tuple[str, str], plan: PL
     with pytest.raises(InputError, match=r"adds to a search that is resumed; accepted here: without \+"):
         plan(*arguments)
     assert not list(tmp_path.iterdir())
+
+
+def test_all_that_is_wrong_is_told_at_once_and_nothing_is_made(plan: PLAN, tmp_path: Path) -> None:
+    (tmp_path / "runs" / "run").mkdir(parents=True)
+    wrong = ["--set", "hops=0", "--trials", "+3", "--metric", "none", "--prior", "none", "--cpus-per-trial", "9999"]
+    with pytest.raises(InputError) as refused:
+        plan(*wrong, "--storage", str(tmp_path / "storage"))
+    for message in (
+        "hops must be a whole number >= 1, but got 0; ",
+        "unknown metric 'none'",
+        "--trials +3 adds to a search that is resumed",
+        "runs/none is not a run folder",
+        "run folder runs/run exists already",
+        "--cpus-per-trial must be <= ",
+    ):
+        assert message in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+
+
+def test_all_that_does_not_go_with_the_data_is_told_at_once(plan: PLAN) -> None:
+    with pytest.raises(InputError, match=r"word vectors.*; metric vqa needs several people's answers"):
+        plan("--set", "embedding_init=pretrained", "--metric", "vqa")
+    assert not Path("runs").exists()
 
 
 def test_a_new_search_searches_the_whole_space_and_fixes_all_else(plan: PLAN, tiny_data: PreparedData) -> None:
@@ -247,7 +190,7 @@ def test_a_setting_that_training_refuses_is_refused(argument: str, message: str,
 
 def test_the_first_trials_are_the_baseline_and_what_is_to_be_tried(plan: PLAN, tmp_path: Path) -> None:
     (tmp_path / "first.json").write_text('[{"dropout": 0.1}, {"momentum": 0.5, "embedding_size": 64}]')
-    waiting = plan("--try", "first.json").beforehand()
+    waiting = plan("--try", "first.json").first_trials()
     assert [trial.system_attrs["fixed_params"] for trial in waiting] == [
         load("san").baseline,
         {"dropout": 0.1},
@@ -255,7 +198,7 @@ def test_the_first_trials_are_the_baseline_and_what_is_to_be_tried(plan: PLAN, t
     ]
     assert [trial.user_attrs.get(BASELINE) for trial in waiting] == [True, None, None]
     (tmp_path / "runs" / "run").rename(tmp_path / "runs" / "other")
-    without = plan("--try", "first.json", "--no-baseline-first").beforehand()
+    without = plan("--try", "first.json", "--no-baseline-first").first_trials()
     assert [trial.system_attrs["fixed_params"] for trial in without] == [
         {"dropout": 0.1},
         waiting[2].system_attrs["fixed_params"],
@@ -282,7 +225,7 @@ def test_a_resumed_search_is_the_search_that_was_planned(plan: PLAN) -> None:
     again = plan(resume=True)
     for part in ("space", "placement", "shared", "limits", "rules", "confirm"):
         assert getattr(again, part) == getattr(first, part)
-    assert [t.system_attrs for t in again.beforehand()] == [t.system_attrs for t in first.beforehand()]
+    assert [t.system_attrs for t in again.first_trials()] == [t.system_attrs for t in first.first_trials()]
     assert again.run.path == first.run.path
 
 
@@ -322,7 +265,8 @@ def test_more_patience_and_gpu_hours_come_on_top_of_what_was_used(plan: PLAN) ->
         study.add_trial(optuna.trial.create_trial(value=value, user_attrs={SECONDS: 1200.0}))
     assert _bounds(plan("--patience", "+5", resume=True)) == {"patience": 6}  # one came after the best
     _change_settings(run, gpus_per_trial=0.5)
-    assert _new_bounds(run, {"gpu_hours": Amount("+2", 2.0, True)})["gpu_hours"] == 2.5  # three times 20 min of a half
+    bounds = resumed_bounds(run, parse_options(["--gpu-hours", "+2"]))
+    assert bounds["gpu_hours"] == 2.5  # three times 20 min of a half
 
 
 def test_a_resumption_that_is_refused_changes_nothing(plan: PLAN) -> None:
@@ -354,7 +298,9 @@ def test_a_search_that_was_killed_before_its_first_trial_is_extended_from_nothin
         ("--max-failures", 7, lambda plan: plan.limits.max_failures),
     ],
 )
-def test_what_may_be_given_anew_is_noted(option: str, value: int, found: Callable[[Plan], int], plan: PLAN) -> None:
+def test_what_may_be_given_anew_is_noted(
+    option: str, value: int, found: Callable[[SearchPlan], int], plan: PLAN
+) -> None:
     plan("--confirm", "0")
     assert found(plan(option, str(value), resume=True)) == value
     assert found(plan(resume=True)) == value
@@ -392,6 +338,18 @@ def test_what_makes_a_search_cannot_change(first: list[str], then: list[str], me
     with pytest.raises(InputError, match=message):
         plan(*then, resume=True)
     assert run.settings_file.read_text() == before
+
+
+def test_what_must_not_change_is_told_all_at_once(plan: PLAN) -> None:
+    plan()
+    with pytest.raises(InputError) as refused:
+        plan("--seed", "5", "--pruner", "none", "--track", "mlflow", "--data", "nothing", resume=True)
+    told = str(refused.value).split("; ")
+    assert [text.split(" when ")[0] for text in told if "cannot change" in text] == [
+        "--pruner cannot change",
+        "--seed cannot change",
+    ]
+    assert told[0] == "unknown data set 'nothing'"
 
 
 @pytest.mark.parametrize(

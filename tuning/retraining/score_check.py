@@ -1,4 +1,4 @@
-"""Runs one trial of a search again, alone, and says whether it reaches its recorded score."""
+"""Trains one trial of a search again, alone, and compares its scores with the recorded ones."""
 
 import math
 from collections.abc import Mapping
@@ -7,22 +7,23 @@ from dataclasses import dataclass
 import torch
 from optuna.trial import FrozenTrial
 
-from results.run_folder import SEED, RunFolder
+from results.run_folder import RunFolder
 from san_core.command_line import say
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
 from san_core.training import EpochResult, train_fn
+from tuning.training_settings import training_settings
 
 
 @dataclass(frozen=True)
-class Recheck:
-    """A trial's scores, as recorded and as found when it was run again.
+class ScoreCheck:
+    """The recorded scores of a trial, and those of the same training run again.
 
     Attributes:
         trial: its number.
         recorded: score in [0, 1] of each epoch in the search, by epoch.
-        found: the same of the run alone.
-        questions: that were scored.
+        found: the same of the training run alone.
+        questions: number of validation questions that were scored.
     """
 
     trial: int
@@ -32,17 +33,17 @@ class Recheck:
 
     @property
     def reached(self) -> bool:
-        """Whether the best epoch is as good as it was, or worse by no more than chance."""
+        """Whether the best score is as high as the recorded one, or lower by no more than chance."""
         return max(self.found.values()) >= max(self.recorded.values()) or self.within_chance
 
     @property
     def within_chance(self) -> bool:
-        """Whether the best epochs differ by no more than two standard errors of a score over so many questions."""
+        """Whether the best scores differ by at most two standard errors of a score over this number of questions."""
         best = max(self.recorded.values())
         return abs(max(self.found.values()) - best) <= 2 * math.sqrt(best * (1 - best) / self.questions)
 
     def describe(self) -> str:
-        """One sentence."""
+        """The comparison in one sentence."""
         recorded, found = max(self.recorded.values()), max(self.found.values())
         start = f"trial {self.trial}: recorded {recorded:.2%}, run again {found:.2%}"
         if self.found == self.recorded:
@@ -55,16 +56,22 @@ class Recheck:
         return f"{start}: NOT reached ({difference}, more than chance on {self.questions:,} questions)"
 
 
-def recheck(run: RunFolder, trial: FrozenTrial, data: PreparedData) -> Recheck:
+def check_score(run: RunFolder, trial: FrozenTrial, data: PreparedData) -> ScoreCheck:
     """Trains a trial again under its own seed, for as many epochs as it was trained.
 
-    The same machine gives the same scores; another, or another number of threads, scores that differ by rounding.
+    The same machine gives the same scores. On another machine, or with another number of threads, they differ by
+    rounding.
+
+    Args:
+        run: the run folder; its settings say the number of threads.
+        trial: of its search, with at least one epoch.
+        data: the data set that it searched on.
     """
     recorded = dict(sorted(trial.intermediate_values.items()))
-    config = TrainingConfig.from_dict({**run.setting("fixed"), **trial.params, "seed": trial.user_attrs[SEED]})
+    config = TrainingConfig.from_dict(training_settings(run.settings, trial))
     found: dict[int, float] = {}
 
-    def keep(result: EpochResult) -> bool:
+    def report(result: EpochResult) -> bool:
         found[result.epoch] = 0.0 if result.diverged else result.score or 0.0
         say(f"epoch {result.epoch}: {found[result.epoch]:.2%}, recorded {recorded.get(result.epoch, math.nan):.2%}")
         return result.epoch < max(recorded)
@@ -72,7 +79,7 @@ def recheck(run: RunFolder, trial: FrozenTrial, data: PreparedData) -> Recheck:
     threads = torch.get_num_threads()
     torch.set_num_threads(run.setting("cpus_per_trial"))
     try:
-        train_fn(config, data, keep, metric=run.setting("metric"))
+        train_fn(config, data, report, metric=run.setting("metric"))
     finally:
         torch.set_num_threads(threads)
-    return Recheck(trial.number, recorded, found, data.manifest["counts"]["validation"])
+    return ScoreCheck(trial.number, recorded, found, data.manifest["counts"]["validation"])

@@ -1,4 +1,4 @@
-"""The gallery of a small search's best trial, trained for real."""
+"""The example answers of a small search's best trial, trained for real."""
 
 import json
 import shutil
@@ -12,14 +12,15 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from PIL import Image
 
 from results.run_folder import PRIOR, SEARCH, SEED, RunFolder
+from results.snapshot import read
 from san_core.config import TrainingConfig
 from san_core.data import easy_vqa
 from san_core.data.prepare import Options, prepare
 from san_core.data.prepared import PreparedData
 from san_core.data.source import Question, Source
 from san_core.training import Training
+from tuning.attention_examples import choose_examples, draw_heat_map, write_examples
 from tuning.execution.checkpoints import Checkpoints, checkpoint_place
-from tuning.gallery import choose, heat, write_gallery
 
 FIXED = {"epochs": 1, "hidden_size": 8, "attention_size": 8, "embedding_size": 8, "batch_size": 8}
 
@@ -57,7 +58,7 @@ def run(tmp_path: Path, data: PreparedData) -> RunFolder:
 
 
 def test_the_gallery_shows_answers_and_where_the_network_looked(run: RunFolder, data: PreparedData) -> None:
-    write_gallery(run, count=6)
+    write_examples(read(run), count=6)
     index = json.loads((run.gallery / "gallery.json").read_text())
 
     asked = {(question.text, question.answer) for question in data.asked("validation")}
@@ -76,9 +77,9 @@ def test_the_gallery_shows_answers_and_where_the_network_looked(run: RunFolder, 
 
 
 def test_the_same_seed_chooses_the_same_questions(run: RunFolder) -> None:
-    write_gallery(run, count=4)
+    write_examples(read(run), count=4)
     first = (run.gallery / "gallery.json").read_text()
-    write_gallery(run, count=4)
+    write_examples(read(run), count=4)
 
     assert (run.gallery / "gallery.json").read_text() == first
     assert len(list(run.gallery.iterdir())) == 1 + 4 * 3
@@ -86,7 +87,7 @@ def test_the_same_seed_chooses_the_same_questions(run: RunFolder) -> None:
 
 def test_missing_pictures_are_left_out_and_counted(run: RunFolder, data: PreparedData) -> None:
     (data.folder / "image_files.json").unlink()
-    write_gallery(run, count=3)
+    write_examples(read(run), count=3)
     index = json.loads((run.gallery / "gallery.json").read_text())
 
     assert [item["picture"] for item in index["items"]] == [None] * 3
@@ -112,7 +113,7 @@ def test_what_is_missing_is_said_and_fails_nothing(
     else:
         checkpoint.write_bytes(b"damaged")
 
-    write_gallery(run)
+    write_examples(read(run))
 
     said = capsys.readouterr().err
     assert said.startswith("There is no gallery: ")
@@ -125,7 +126,7 @@ def test_what_is_missing_is_said_and_fails_nothing(
 def test_half_of_the_questions_are_wrong_ones_if_there_are_enough(good: int, count: int, right: int) -> None:
     answered = np.array([True] * good + [False] * (20 - good))
 
-    rows = choose(answered, count, seed=1)
+    rows = choose_examples(answered, count, seed=1)
 
     assert len(set(rows)) == count
     assert [bool(answered[row]) for row in rows] == [True] * right + [False] * (count - right)
@@ -135,8 +136,8 @@ def test_a_heat_map_is_brightest_where_the_network_looked() -> None:
     shares = np.zeros((4, 4), np.float32)
     shares[0, 3] = 1
 
-    grey = np.asarray(heat(None, shares).convert("L"))
+    grey = np.asarray(draw_heat_map(None, shares).convert("L"))
 
     assert np.unravel_index(grey.argmax(), grey.shape)[0] < 48
     assert np.unravel_index(grey.argmax(), grey.shape)[1] >= 144
-    assert heat(Image.new("RGB", (30, 20)), shares).size == (30, 20)
+    assert draw_heat_map(Image.new("RGB", (30, 20)), shares).size == (30, 20)

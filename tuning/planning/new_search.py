@@ -1,0 +1,224 @@
+"""The plan of a new search, worked out of its options."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from optuna.distributions import CategoricalDistribution
+
+from results.run_folder import RunFolder
+from san_core.config import TrainingConfig
+from san_core.data.prepared import PreparedData
+from san_core.errors import InputError
+from san_core.evaluation import objective
+from san_core.metrics import Metric, metric_called
+from san_core.training import build_model
+from search_spaces import SearchSpace
+from tuning.execution.checkpoints import check_storage
+from tuning.execution.environment import describe_environment
+from tuning.execution.gpu_share import largest, measured_share
+from tuning.execution.placement import Machine, Placement, place
+from tuning.execution.ray_session import machines
+from tuning.monitoring.dashboard import Dashboard, dashboard_of
+from tuning.monitoring.notifications import without_url
+from tuning.monitoring.trackers import check_tracker
+from tuning.options.bounds import Bounds, new_bounds
+from tuning.options.option import AUTO
+from tuning.options.problems import Problems
+from tuning.options.recorded import recorded_options, unchangeable_options
+from tuning.options.search_options import SearchOptions
+from tuning.planning.data import find_data, open_data
+from tuning.planning.plan import SearchPlan, check_gpu_hours, make_plan
+from tuning.study.first_trials import read_configurations, read_priors
+from tuning.study.samplers import check_sampler
+from tuning.study.spaces import load_space
+from tuning.training_settings import chosen_settings
+
+
+def new_plan(options: SearchOptions) -> SearchPlan:
+    """The plan of a new search.
+
+    In this order: what the options name is looked up; the data set is opened (the embedded one is prepared first where
+    it is missing); the settings of trainings are tried on the data; trials are placed; the run folder is made.
+
+    Raises:
+        InputError: naming all that is wrong with the options, before anything is written; then all that does not go
+            with the data.
+    """
+    found = _look_up(options)
+    data = open_data(options.data)
+    start, metric = _try_on_data(found, data, options.metric)
+    placement = _measured_placement(found, start, data, options)
+    settings = _new_settings(options, found, data, start, metric, placement)
+    run = RunFolder.create(found.path, settings, describe_environment())
+    return make_plan(run, run.settings, found.space, placement, found.dashboard)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What the options of a new search name, looked up.
+
+    Attributes:
+        path: run folder to make.
+        chosen: training settings that `--preset`, `--set` and `--epochs` fix.
+        space: what is left of the search space without them.
+        configurations: to be tried first.
+        priors: earlier runs to learn from.
+        bounds: of the search.
+        machines: that trials can be placed on.
+        placement: what each trial gets there; with `--gpus-per-trial auto` before it is measured.
+        dashboard: where Ray's dashboard is served; None for none.
+    """
+
+    path: Path
+    chosen: Mapping[str, Any]
+    space: SearchSpace
+    configurations: Sequence[Mapping[str, Any]]
+    priors: Sequence[RunFolder]
+    bounds: Bounds
+    machines: Sequence[Machine]
+    placement: Placement
+    dashboard: Dashboard | None
+
+
+def _look_up(options: SearchOptions) -> _Found:
+    """Looks up what the options name, and checks all that can be checked without the data. Writes nothing.
+
+    Raises:
+        InputError: naming all that is wrong.
+    """
+    problems = Problems()
+    with problems:
+        chosen, space, configurations = _searched(options)
+    with problems:
+        check_tracker(options.track)
+    with problems:
+        dashboard = dashboard_of(options)
+    if options.metric:
+        with problems:
+            metric_called(options.metric)
+    with problems:
+        bounds = new_bounds(options)
+    with problems:
+        priors = [RunFolder.open(RunFolder.locate(prior, "")) for prior in options.prior]
+    with problems:
+        path = RunFolder.locate(options.run, Path(options.data).resolve().name)
+        RunFolder.check_available(path)
+    with problems:
+        find_data(options.data)
+    if options.address is None or not problems.found:  # joining a cluster takes a while
+        with problems:
+            there = machines(options.address)
+            placement = _place(options, there)
+            check_gpu_hours(options.gpu_hours.value if options.gpu_hours else None, placement)
+    if not problems.found:
+        with problems:
+            check_storage(options.storage)  # last, since it makes the folder
+    problems.raise_all()
+    return _Found(path, chosen, space, configurations, priors, bounds, there, placement, dashboard)
+
+
+def _searched(options: SearchOptions) -> tuple[Mapping[str, Any], SearchSpace, Sequence[Mapping[str, Any]]]:
+    """The training settings that are fixed, the space without them, and the configurations to be tried first.
+
+    Raises:
+        InputError: naming all that is wrong with settings and space, or with sampler and configurations.
+    """
+    problems = Problems()
+    with problems:
+        chosen = chosen_settings(options.preset, options.set, options.epochs)
+    with problems:
+        space = load_space(options.space)
+    problems.raise_all()
+    space = space.only(space.parameters.keys() - chosen.keys())
+    if not space.parameters:
+        raise InputError(f"--set and --preset fix everything that {options.space} searches: nothing is left to search")
+    configurations: Sequence[Mapping[str, Any]] = []
+    with problems:
+        check_sampler(options.sampler, space.parameters)
+    if options.try_first:
+        with problems:
+            configurations = read_configurations(Path(options.try_first), space)
+    problems.raise_all()
+    return chosen, space, configurations
+
+
+def _try_on_data(found: _Found, data: PreparedData, metric_name: str | None) -> tuple[TrainingConfig, Metric]:
+    """The baseline's training settings and the metric, after it is known that they go with the data.
+
+    Raises:
+        InputError: naming all that does not.
+    """
+    problems = Problems()
+    with problems:
+        start = TrainingConfig.from_dict({**data.training_defaults, **found.chosen, **found.space.baseline})
+        searched = found.space.parameters.get("embedding_init")
+        for init in searched.choices if isinstance(searched, CategoricalDistribution) else [start.embedding_init]:
+            build_model(replace(start, embedding_init=str(init)), data)
+    with problems:
+        metric = objective(data, metric_name)
+        read_priors(found.priors, _priors_must_share(found.space, data, metric), found.space)
+    problems.raise_all()
+    return start, metric
+
+
+def _priors_must_share(space: SearchSpace, data: PreparedData, metric: Metric) -> dict[str, Any]:
+    """The settings that a run must share for a search to learn from its trials."""
+    return {"space_definition": space.describe(), "data_fingerprint": data.fingerprint, "metric": metric.name}
+
+
+def _new_settings(
+    options: SearchOptions,
+    found: _Found,
+    data: PreparedData,
+    start: TrainingConfig,
+    metric: Metric,
+    placement: Placement,
+) -> dict[str, Any]:
+    """What settings.json says of a new search."""
+    used = {
+        "data": str(data.folder),
+        "space": str(Path(options.space).resolve()) if options.space.endswith(".py") else options.space,
+        "metric": metric.name,
+        "try_first": found.configurations,
+        "prior": [str(run.path) for run in found.priors],
+        **found.bounds,
+        "concurrent": placement.slots,
+        "cpus_per_trial": placement.cpus,
+        "gpus_per_trial": placement.gpus,
+    }
+    return {
+        "command": f"python -m tuning.search {shlex.join(without_url(options.arguments))}".strip(),
+        "started": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "options": unchangeable_options(options),
+        **recorded_options(options, used),
+        **_priors_must_share(found.space, data, metric),
+        "data_name": data.name,
+        "metric_title": metric.title,
+        "validation_questions": data.manifest["counts"]["validation"],
+        "baseline": dict(found.space.baseline),
+        "fixed": {
+            name: value for name, value in start.to_dict().items() if name not in {*found.space.parameters, "seed"}
+        },
+    }
+
+
+def _place(options: SearchOptions, there: Sequence[Machine]) -> Placement:
+    share = options.gpus_per_trial
+    return place(
+        there,
+        cpus_per_trial=options.cpus_per_trial,
+        gpus_per_trial=None if isinstance(share, str) else share,
+        concurrent=options.concurrent,
+    )
+
+
+def _measured_placement(found: _Found, start: TrainingConfig, data: PreparedData, options: SearchOptions) -> Placement:
+    """What each trial gets; with `--gpus-per-trial auto` the share of a GPU that the largest trial needs."""
+    if options.gpus_per_trial != AUTO or not found.placement.gpus:
+        return found.placement
+    share = measured_share(largest(start, found.space.parameters), data)
+    return _place(replace(options, gpus_per_trial=share), found.machines)
