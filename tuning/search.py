@@ -55,7 +55,7 @@ def main() -> int:
     """Runs one search from the options to the report; returns the exit code."""
     started = time.monotonic()
     options = parse_options()
-    if options.notify:
+    if "notify" in options.given:
         conceal_url()
     found, code = _search(options)
     if code == INTERRUPTED:

@@ -1,6 +1,7 @@
 """The declared options as a command line, and as the keyword arguments of a function."""
 
 import argparse
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -64,12 +65,13 @@ def _parse(arguments: Sequence[str], parser_type: type[CommandLine]) -> SearchOp
     found, unknown = parser.parse_known_args(arguments)
     if unknown:
         problems.append(f"unrecognized arguments: {' '.join(unknown)}")
+    environment = _from_environment(vars(found), problems)
     if problems:
         parser.error("; ".join(problems))
     given: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in vars(found).items()
     }
-    return SearchOptions(**given, arguments=tuple(arguments), given=frozenset(given))
+    return SearchOptions(**{**environment, **given}, arguments=tuple(arguments), given=frozenset(given))
 
 
 def _parser(parser_type: type[CommandLine], problems: list[str]) -> CommandLine:
@@ -103,15 +105,23 @@ def _action(declared: Declared, problems: list[str]) -> dict[str, Any]:
     }
 
 
-def _value(declared: Declared, problems: list[str], text: str) -> object:
+def _from_environment(given: Mapping[str, object], problems: list[str]) -> dict[str, Any]:
+    """The options that were not given, but whose environment variable is set."""
+    return {
+        name: _value(each, problems, os.environ[variable], source=variable)
+        for name, each in declared_options().items()
+        if (variable := each.option.environment) and name not in given and os.environ.get(variable)
+    }
+
+
+def _value(declared: Declared, problems: list[str], text: str, *, source: str = "") -> object:
     """The value that a text stands for; None if it is not accepted, which is added to `problems`."""
-    choices = declared.option.choices
+    source, choices = source or f"argument {declared.flag}", declared.option.choices
     if choices and text not in choices:
-        accepted = ", ".join(map(repr, choices))
-        problems.append(f"argument {declared.flag}: invalid choice: {text!r} (choose from {accepted})")
+        problems.append(f"{source}: invalid choice: {text!r} (choose from {', '.join(map(repr, choices))})")
         return None
     try:
         return declared.option.parse(text)
     except argparse.ArgumentTypeError as error:
-        problems.append(f"argument {declared.flag}: {error}")
+        problems.append(f"{source}: {error}")
         return None

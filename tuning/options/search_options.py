@@ -292,7 +292,9 @@ class SearchOptions:
         "post a JSON line there for each new best trial and at the end; asked for anew when resumed",
         unit="URL",
         metavar="URL",
+        default_text="SAN_NOTIFY_URL in the environment, which keeps the URL out of the list of processes",
         parse=web_address,
+        environment="SAN_NOTIFY_URL",
         on_resume=_THIS_TIME,
     )
     json: bool = option(False, _PLACE, "print the result as JSON", on_resume=_THIS_TIME)

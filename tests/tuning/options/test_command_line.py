@@ -95,6 +95,23 @@ def test_help_names_every_option_and_its_default(
             assert f"{declared.option.help} (default: {declared.default_text})" in described, name
 
 
+def test_the_notification_url_may_come_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """There it is in no list of processes, and in no recorded command."""
+    monkeypatch.setenv("SAN_NOTIFY_URL", "https://me:secret@host/path")
+    options = parse_options(["--seed", "1"])
+    assert options.notify == "https://me:secret@host/path"
+    assert (options.arguments, options.given) == (("--seed", "1"), {"seed"})
+    assert parse_options(["--notify", "https://other"]).notify == "https://other"
+    monkeypatch.setenv("SAN_NOTIFY_URL", "ftp://me:secret@host")
+    with pytest.raises(SystemExit, match="2"):
+        parse_options([])
+    told = capsys.readouterr().err
+    assert "SAN_NOTIFY_URL: must be a URL such as https://HOST/PATH" in told
+    assert "secret" not in told
+
+
 # From Python
 
 
