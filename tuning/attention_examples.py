@@ -64,7 +64,7 @@ class Example:
         return self.answers[0][0] == self.question.answer
 
 
-def write_examples(found: Record, count: int = 12) -> None:
+def write_examples(snapshot: Record, count: int = 12) -> None:
     """Writes `gallery.json` and small pictures for the best complete trial of a search.
 
     The network is the one that the trial ended with. It was trained on the train split, so the validation questions
@@ -74,13 +74,13 @@ def write_examples(found: Record, count: int = 12) -> None:
     because a picture is missing.
 
     Args:
-        found: what the run folder holds.
+        snapshot: what the run folder holds.
         count: number of examples.
     """
-    run = found.folder
+    run = snapshot.folder
     examples: Sequence[Example] = []
     try:
-        examples, note = _make_examples(found, count)
+        examples, note = _make_examples(snapshot, count)
     except (InputError, RuntimeError, OSError) as error:  # RuntimeError: out of memory, among others
         note = f"There is no gallery: {' '.join(str(error).split())}."
         say(note)
@@ -90,11 +90,11 @@ def write_examples(found: Record, count: int = 12) -> None:
         say(f"There is no gallery: cannot write {run.gallery}: {error.strerror}.")
 
 
-def _make_examples(found: Record, count: int) -> tuple[Sequence[Example], str]:
+def _make_examples(snapshot: Record, count: int) -> tuple[Sequence[Example], str]:
     """The examples, and a note that says what they are of."""
-    data = PreparedData.open(Path(found.folder.setting("data")))
-    number, training = _load_best(found, data)
-    rows, right, checked = _choose_rows(training, data, int(found.settings.get("seed", 0)), count)
+    data = PreparedData.open(Path(snapshot.folder.setting("data")))
+    number, training = _load_best(snapshot, data)
+    rows, right, checked = _choose_rows(training, data, int(snapshot.settings.get("seed", 0)), count)
     examples = predict_with_attention(training, data, rows)
     missing = sum(example.picture is None for example in examples)
     note = (
@@ -104,13 +104,13 @@ def _make_examples(found: Record, count: int) -> tuple[Sequence[Example], str]:
     return examples, note + (f" {missing} of {len(examples)} pictures are not at hand." if missing else "")
 
 
-def _load_best(found: Record, data: PreparedData) -> tuple[int, Training]:
+def _load_best(snapshot: Record, data: PreparedData) -> tuple[int, Training]:
     """The number of the best trial, and its training as it was when it ended."""
-    trial, run = best_trial(found.search), found.folder
+    trial, run = best_trial(snapshot.search), snapshot.folder
     if trial is None:
         raise InputError("no trial is complete")
-    config = TrainingConfig.from_dict(training_settings(found.settings, trial))
-    training = Training(config, data, metric=found.settings.get("metric"))
+    config = TrainingConfig.from_dict(training_settings(snapshot.settings, trial))
+    training = Training(config, data, metric=snapshot.settings.get("metric"))
     try:
         loaded = Checkpoints(checkpoint_place(run, SEARCH)).load(trial.number, training)
     except (OSError, RuntimeError, LookupError, ValueError, TypeError, EOFError, UnpicklingError) as error:

@@ -144,12 +144,12 @@ def _repeat(options: argparse.Namespace, run: RunFolder) -> int:
         plan = resumed_plan(SearchOptions(resume=f"{run.path}/", no_dashboard=True))
         with ray_session(run.path / "retrain.log"):
             run_under_fresh_seeds(plan, numbers, options.seeds)
-    found = read(run)
-    write(found)
+    snapshot = read(run)
+    write(snapshot)
     if options.json:
-        print(json.dumps(as_json(found)))
+        print(json.dumps(as_json(snapshot)))
     else:
-        print_seeds(found)
+        print_seeds(snapshot)
         print(f"\nreport: {run.report_page}")
     return 0
 

@@ -45,10 +45,10 @@ def search(**options: object) -> RunFolder:
         InputError: naming all options that are not accepted, or what else keeps the search from being carried out.
         KeyboardInterrupt: when interrupted; what had finished is safe, and `search(resume=...)` goes on.
     """
-    found, code = _search(options_from_keywords(options))
+    snapshot, code = _search(options_from_keywords(options))
     if code == INTERRUPTED:
         raise KeyboardInterrupt
-    return found.folder
+    return snapshot.folder
 
 
 def main() -> int:
@@ -57,15 +57,15 @@ def main() -> int:
     options = parse_options()
     if "notify" in options.given:
         conceal_url()
-    found, code = _search(options)
+    snapshot, code = _search(options)
     if code == INTERRUPTED:
-        path = shlex.quote(str(found.folder.path))
+        path = shlex.quote(str(snapshot.folder.path))
         say(f"interrupted; to go on: {_program('python')} -m tuning.search --resume {path}")
     elif options.json:
         seconds = round(time.monotonic() - started, 1)
-        print(json.dumps({"run": str(found.folder.path), "seconds": seconds, **summary.as_json(found)}))
+        print(json.dumps({"run": str(snapshot.folder.path), "seconds": seconds, **summary.as_json(snapshot)}))
     else:
-        _print_results(found, time.monotonic() - started)
+        _print_results(snapshot, time.monotonic() - started)
     return code
 
 
@@ -86,14 +86,14 @@ def _search(options: SearchOptions) -> tuple[Record, int]:
             _run(study, plan, notifier, options.address)
         except KeyboardInterrupt:
             interrupted = True
-        found = read(run)
-        best = best_trial(found.search)
+        snapshot = read(run)
+        best = best_trial(snapshot.search)
         if best and not interrupted:
-            write_examples(found)
-        _write_results(found, best)
+            write_examples(snapshot)
+        _write_results(snapshot, best)
         code = INTERRUPTED if interrupted else 0 if best else 1
         notifier.tell_end(code)
-    return found, code
+    return snapshot, code
 
 
 def _run(study: Study, plan: SearchPlan, notifier: Notifier, address: str | None) -> None:
@@ -112,20 +112,20 @@ def _run(study: Study, plan: SearchPlan, notifier: Notifier, address: str | None
             run_under_fresh_seeds(plan, [best.number], plan.confirm, Listeners(on_death=notifier.tell_death))
 
 
-def _write_results(found: Record, best: FrozenTrial | None) -> None:
+def _write_results(snapshot: Record, best: FrozenTrial | None) -> None:
     """Writes the tables and the report, and the best configuration if there is one."""
-    write(found)
+    write(snapshot)
     if best:
-        settings = training_settings(found.settings, best)
-        write_json(found.folder.best_file, {"trial": best.number, "score": best.value, "settings": settings})
+        settings = training_settings(snapshot.settings, best)
+        write_json(snapshot.folder.best_file, {"trial": best.number, "score": best.value, "settings": settings})
 
 
-def _print_results(found: Record, seconds: float) -> None:
+def _print_results(snapshot: Record, seconds: float) -> None:
     """Prints the tables, and which commands make something of the best configuration if there is one."""
-    run = found.folder
-    summary.print_summary(found)
+    run = snapshot.folder
+    summary.print_summary(snapshot)
     print(f"\ntime {int(seconds) // 60} min {int(seconds) % 60} s; report: {run.report_page}")
-    if not best_trial(found.search):
+    if not best_trial(snapshot.search):
         return
     python, path, model = (shlex.quote(str(part)) for part in (_program("python"), run.path, run.retrained / "best"))
     print("\nnext, retrain the best configuration and test it:")

@@ -41,39 +41,41 @@ from tuning.training_settings import chosen_settings
 def new_plan(options: SearchOptions) -> SearchPlan:
     """The plan of a new search.
 
-    In this order: what the options name is looked up; the data set is opened (the embedded one is prepared first where
-    it is missing); the settings of trainings are tried on the data; trials are placed; the run folder is made.
+    1. Look up what the options name: search space, configurations to try first, earlier runs, machines.
+    2. Open the data set; the embedded one is prepared first if it is missing.
+    3. Build the network once on the data, with the baseline's settings, and look up the metric.
+    4. Decide what each trial gets of the machines.
+    5. Make the run folder; settings.json in it holds all of this.
 
     Raises:
-        InputError: naming all that is wrong with the options, before anything is written; then all that does not go
-            with the data.
+        InputError: naming all that is wrong in step 1, before anything is written; later all that is wrong in step 3.
     """
-    found = _look_up(options)
+    inputs = _look_up(options)
     data = open_data(options.data)
-    start, metric = _try_on_data(found, data, options.metric)
-    placement = _measured_placement(found, start, data, options)
-    settings = _new_settings(options, found, data, start, metric, placement)
-    run = RunFolder.create(found.path, settings, describe_environment())
-    return make_plan(run, run.settings, found.space, placement, found.dashboard)
+    baseline, metric = _try_on_data(inputs, data, options.metric)
+    placement = _placement(inputs, baseline, data, options)
+    settings = _settings(options, inputs, data, baseline, metric, placement)
+    run = RunFolder.create(inputs.run_path, settings, describe_environment())
+    return make_plan(run, run.settings, inputs.space, placement, inputs.dashboard)
 
 
 @dataclass(frozen=True)
-class _Found:
-    """What the options of a new search name, looked up.
+class _Inputs:
+    """What the options of a new search name.
 
     Attributes:
-        path: run folder to make.
+        run_path: run folder to make.
         chosen: training settings that `--preset`, `--set` and `--epochs` fix.
         space: what is left of the search space without them.
         configurations: to be tried first.
         priors: earlier runs to learn from.
         bounds: of the search.
         machines: that trials can be placed on.
-        placement: what each trial gets there; with `--gpus-per-trial auto` before it is measured.
+        placement: what each trial gets of them; with `--gpus-per-trial auto` before it is measured.
         dashboard: where Ray's dashboard is served; None for none.
     """
 
-    path: Path
+    run_path: Path
     chosen: Mapping[str, Any]
     space: SearchSpace
     configurations: Sequence[Mapping[str, Any]]
@@ -84,8 +86,10 @@ class _Found:
     dashboard: Dashboard | None
 
 
-def _look_up(options: SearchOptions) -> _Found:
-    """Looks up what the options name, and checks all that can be checked without the data. Writes nothing.
+def _look_up(options: SearchOptions) -> _Inputs:
+    """Looks up what the options name, and checks all that can be checked without the data.
+
+    Writes nothing, except that it makes the folder `--storage` if nothing else is wrong.
 
     Raises:
         InputError: naming all that is wrong.
@@ -102,8 +106,10 @@ def _look_up(options: SearchOptions) -> _Found:
             metric_called(options.metric)
     with problems:
         bounds = new_bounds(options)
-    with problems:
-        priors = [RunFolder.open(RunFolder.locate(prior, "")) for prior in options.prior]
+    priors: list[RunFolder] = []
+    for name in options.prior:
+        with problems:
+            priors.append(RunFolder.open(RunFolder.locate(name, "")))
     with problems:
         path = RunFolder.locate(options.run, Path(options.data).resolve().name)
         RunFolder.check_available(path)
@@ -111,14 +117,14 @@ def _look_up(options: SearchOptions) -> _Found:
         find_data(options.data)
     if options.address is None or not problems.found:  # joining a cluster takes a while
         with problems:
-            there = machines(options.address)
-            placement = _place(options, there)
+            available = machines(options.address)
+            placement = _place(options, available)
             check_gpu_hours(options.gpu_hours.value if options.gpu_hours else None, placement)
     if not problems.found:
         with problems:
             check_storage(options.storage)  # last, since it makes the folder
     problems.raise_all()
-    return _Found(path, chosen, space, configurations, priors, bounds, there, placement, dashboard)
+    return _Inputs(path, chosen, space, configurations, priors, bounds, available, placement, dashboard)
 
 
 def _searched(options: SearchOptions) -> tuple[Mapping[str, Any], SearchSpace, Sequence[Mapping[str, Any]]]:
@@ -146,35 +152,35 @@ def _searched(options: SearchOptions) -> tuple[Mapping[str, Any], SearchSpace, S
     return chosen, space, configurations
 
 
-def _try_on_data(found: _Found, data: PreparedData, metric_name: str | None) -> tuple[TrainingConfig, Metric]:
-    """The baseline's training settings and the metric, after it is known that they go with the data.
+def _try_on_data(inputs: _Inputs, data: PreparedData, metric_name: str | None) -> tuple[TrainingConfig, Metric]:
+    """The baseline's training settings, and the metric that scores trials, both tried on the data.
 
     Raises:
-        InputError: naming all that does not.
+        InputError: naming all that does not fit the data.
     """
     problems = Problems()
     with problems:
-        start = TrainingConfig.from_dict({**data.training_defaults, **found.chosen, **found.space.baseline})
-        searched = found.space.parameters.get("embedding_init")
-        for init in searched.choices if isinstance(searched, CategoricalDistribution) else [start.embedding_init]:
-            build_model(replace(start, embedding_init=str(init)), data)
+        baseline = TrainingConfig.from_dict({**data.training_defaults, **inputs.chosen, **inputs.space.baseline})
+        searched = inputs.space.parameters.get("embedding_init")
+        for init in searched.choices if isinstance(searched, CategoricalDistribution) else [baseline.embedding_init]:
+            build_model(replace(baseline, embedding_init=str(init)), data)
     with problems:
         metric = objective(data, metric_name)
-        read_priors(found.priors, _priors_must_share(found.space, data, metric), found.space)
+        read_priors(inputs.priors, _same_as_priors(inputs.space, data, metric), inputs.space)
     problems.raise_all()
-    return start, metric
+    return baseline, metric
 
 
-def _priors_must_share(space: SearchSpace, data: PreparedData, metric: Metric) -> dict[str, Any]:
-    """The settings that a run must share for a search to learn from its trials."""
+def _same_as_priors(space: SearchSpace, data: PreparedData, metric: Metric) -> dict[str, Any]:
+    """The settings that earlier runs must share for a search to learn from their trials."""
     return {"space_definition": space.describe(), "data_fingerprint": data.fingerprint, "metric": metric.name}
 
 
-def _new_settings(
+def _settings(
     options: SearchOptions,
-    found: _Found,
+    inputs: _Inputs,
     data: PreparedData,
-    start: TrainingConfig,
+    baseline: TrainingConfig,
     metric: Metric,
     placement: Placement,
 ) -> dict[str, Any]:
@@ -183,9 +189,9 @@ def _new_settings(
         "data": str(data.folder),
         "space": str(Path(options.space).resolve()) if options.space.endswith(".py") else options.space,
         "metric": metric.name,
-        "try_first": found.configurations,
-        "prior": [str(run.path) for run in found.priors],
-        **found.bounds,
+        "try_first": inputs.configurations,
+        "prior": [str(run.path) for run in inputs.priors],
+        **inputs.bounds,
         "concurrent": placement.slots,
         "cpus_per_trial": placement.cpus,
         "gpus_per_trial": placement.gpus,
@@ -195,30 +201,30 @@ def _new_settings(
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
         "options": unchangeable_options(options),
         **recorded_options(options, used),
-        **_priors_must_share(found.space, data, metric),
+        **_same_as_priors(inputs.space, data, metric),
         "data_name": data.name,
         "metric_title": metric.title,
         "validation_questions": data.manifest["counts"]["validation"],
-        "baseline": dict(found.space.baseline),
+        "baseline": dict(inputs.space.baseline),
         "fixed": {
-            name: value for name, value in start.to_dict().items() if name not in {*found.space.parameters, "seed"}
+            name: value for name, value in baseline.to_dict().items() if name not in {*inputs.space.parameters, "seed"}
         },
     }
 
 
-def _place(options: SearchOptions, there: Sequence[Machine]) -> Placement:
+def _place(options: SearchOptions, available: Sequence[Machine]) -> Placement:
     share = options.gpus_per_trial
     return place(
-        there,
+        available,
         cpus_per_trial=options.cpus_per_trial,
         gpus_per_trial=None if isinstance(share, str) else share,
         concurrent=options.concurrent,
     )
 
 
-def _measured_placement(found: _Found, start: TrainingConfig, data: PreparedData, options: SearchOptions) -> Placement:
-    """What each trial gets; with `--gpus-per-trial auto` the share of a GPU that the largest trial needs."""
-    if options.gpus_per_trial != AUTO or not found.placement.gpus:
-        return found.placement
-    share = measured_share(largest(start, found.space.parameters), data)
-    return _place(replace(options, gpus_per_trial=share), found.machines)
+def _placement(inputs: _Inputs, baseline: TrainingConfig, data: PreparedData, options: SearchOptions) -> Placement:
+    """What each trial gets; `--gpus-per-trial auto` gives it the share of a GPU that the largest trial needs."""
+    if options.gpus_per_trial != AUTO or not inputs.placement.gpus:
+        return inputs.placement
+    share = measured_share(largest(baseline, inputs.space.parameters), data)
+    return _place(replace(options, gpus_per_trial=share), inputs.machines)
