@@ -1,4 +1,4 @@
-"""`python -m tuning.retrain RUN`: trains the best configuration on all but the test split, and tests it."""
+"""`python -m tuning.retrain RUN`: trains the best configuration on train plus validation, and tests it once."""
 
 import argparse
 import json
@@ -25,17 +25,17 @@ from tuning.retraining.model_card import Card
 from tuning.retraining.model_folder import complete_folder, folder_when_whole
 from tuning.retraining.score_check import check_score
 from tuning.retraining.score_tables import as_records, print_scores
-from tuning.retraining.test_split_guard import models_tested, note_tested, refuse_second_test
+from tuning.retraining.test_split_guard import models_tested, record_test, refuse_second_test
 from tuning.retraining.training import chosen_trial, held_out, plan_jobs, run_jobs
 
 
 @dataclass(frozen=True)
 class Retrained:
-    """What a retraining left.
+    """What a retraining made.
 
     Attributes:
         folder: the model folder, for `san_core.load`.
-        split: that was scored: test, or validation for data without test questions.
+        split: that the scores are on: test, or validation if the data have no test questions.
         scores: mean and spread over seeds, a row for each configuration, metric and group of questions; see
             `tuning.retraining.score_tables.spread`.
     """
@@ -48,14 +48,14 @@ class Retrained:
 def retrain(
     run: RunFolder, trial: int | None = None, *, seeds: int = 3, out: str | Path | None = None, again: bool = False
 ) -> Retrained:
-    """Trains a trial's configuration and the baseline on all but the test split, tests them, writes a model folder.
+    """Trains a trial's configuration and the baseline on all but the test split, tests both, writes a model folder.
 
-    The test split is touched when every network is trained, and that is noted before it is.
+    No network is tested before all are trained. The run folder records the use of the test split before it is used.
 
     Args:
         run: the search.
         trial: number of the trial; None for the best.
-        seeds: trainings of each configuration, >= 1; the model folder holds the first one's network.
+        seeds: number of trainings of each configuration, >= 1; the model folder holds the network of the first.
         out: model folder to write; None for one in the run folder.
         again: use the test split although it was used for this search before.
 
@@ -78,8 +78,9 @@ def retrain(
         for reason in usable_metrics(data)[1]:
             say(reason)
         with folder_when_whole(folder, owner=run.name) as partial:
-            note = (lambda: note_tested(run, folder)) if split == "test" else (lambda: None)
-            outcomes = run_jobs(jobs, data, run, partial, before_testing=note)
+            outcomes = run_jobs(
+                jobs, data, run, partial, before_testing=lambda: record_test(run, folder) if split == "test" else None
+            )
             table = complete_folder(partial, outcomes, Card(run, data, folder, jobs, trial is not None, before))
     return Retrained(folder, split, table)
 
@@ -95,16 +96,30 @@ def _parse() -> argparse.Namespace:
     add("--trial", type=number(int, at_least=0), help="trial to retrain (default: the best)")
     add("--seeds", type=number(int, at_least=1), default=3, help="trainings of each configuration")
     add("--out", type=Path, help="model folder to write (default: RUN/retrained/best, or .../trial-N)")
-    add("--on", choices=["test", "validation"], default="test", help="validation: run trials again as in the search")
-    add("--top", type=number(int, at_least=1), default=1, help="with --on validation: the best so many trials")
+    add(
+        "--on",
+        choices=["test", "validation"],
+        default="test",
+        help="validation: run trials again as in the search, under fresh seeds",
+    )
+    add(
+        "--top",
+        type=number(int, at_least=1),
+        default=1,
+        help="with --on validation: how many of the best trials to run",
+    )
     add("--again", action="store_true", help="use the test split although it was used for this search before")
-    add("--check", action="store_true", help="run the trial as in the search, and compare with its recorded score")
+    add(
+        "--check",
+        action="store_true",
+        help="run the trial again under its own seed, and compare with its recorded score",
+    )
     add("--json", action="store_true", help="print the result as JSON")
     return parser.parse_args()
 
 
 def main() -> int:
-    """Does what the options ask for; returns the exit code."""
+    """Retrains and tests, or with `--check` or `--on validation` runs trials again; returns the exit code."""
     options = _parse()
     run = RunFolder.open(RunFolder.locate(options.run, ""))
     if options.check:
@@ -128,14 +143,14 @@ def _print(done: Retrained, data: PreparedData) -> None:
 
 
 def _check(options: argparse.Namespace, run: RunFolder) -> int:
-    """Runs a trial again as in the search, and says whether it reaches its score."""
+    """Trains a trial again under its own seed; exit code 0 if it reaches its recorded score, else 1."""
     checked = check_score(run, chosen_trial(run, options.trial), open_searched_data(run))
     print(json.dumps({**asdict(checked), "reached": checked.reached}) if options.json else checked.describe())
     return 0 if checked.reached else 1
 
 
 def _repeat(options: argparse.Namespace, run: RunFolder) -> int:
-    """Runs the best trials, or the one asked for, and the baseline again under fresh seeds, as in the search."""
+    """Runs the best trials, or the one of `--trial`, and the baseline again under fresh seeds, as in the search."""
     trial = chosen_trial(run, options.trial)
     ranked = rank_trials(run.study().get_trials(deepcopy=False))
     numbers = [best.number for best in ranked[: options.top]] if options.trial is None else [trial.number]

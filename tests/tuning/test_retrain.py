@@ -25,7 +25,7 @@ from san_core.training import EpochResult, build_model, train_fn
 from tests.tuning.finished import BASELINE, BEST, BEST_EPOCH, finished_search
 from tuning import retrain as command
 from tuning.retrain import retrain
-from tuning.retraining.test_split_guard import models_tested, note_tested
+from tuning.retraining.test_split_guard import models_tested, record_test
 from tuning.retraining.training import _write_results
 from tuning.study.open_study import RETRAINING_SEEDS, training_seed
 
@@ -209,8 +209,8 @@ def test_killed_while_training_it_does_not(
 
 
 def test_a_model_noted_is_refused_a_second_time_until_told_again(run: RunFolder, tmp_path: Path) -> None:
-    note_tested(run, tmp_path)
-    note_tested(run, Path("gone"))
+    record_test(run, tmp_path)
+    record_test(run, Path("gone"))
     assert models_tested(run) == [str(tmp_path), "gone"]
     with pytest.raises(InputError, match=rf"\({re.escape(str(tmp_path))}, gone, interrupted or gone\): who chooses"):
         retrain(run, out=tmp_path / "other")
@@ -222,7 +222,7 @@ def test_what_cannot_be_noted_is_not_tested(run: RunFolder, monkeypatch: pytest.
 
     monkeypatch.setattr("tuning.retraining.test_split_guard.write_json", full)
     with pytest.raises(InputError, match=r"tested.json, so nothing was tested: No space left on device"):
-        note_tested(run, Path("model"))
+        record_test(run, Path("model"))
 
 
 def test_a_damaged_record_of_tests_is_no_free_test(run: RunFolder) -> None:

@@ -1,4 +1,4 @@
-"""The README of a model folder: what the network was trained on, how good it is, what it is for, how to load it."""
+"""Writes the README of a model folder: data, scores, intended use and how to load the network."""
 
 import json
 import shlex
@@ -37,21 +37,21 @@ FILES = {
     "vqa-results-{split}.json": "the answers as VQA's evaluation server takes them",
     "vqa-results-unanswered.json": "the same to the questions that nobody answered",
 }
-"""What there may be in a model folder."""
+"""The files that a model folder can hold."""
 
 _SHOWN_ANSWERS = 20
 
 
 @dataclass(frozen=True)
 class Card:
-    """What a README tells of, besides the scores.
+    """What the README of a model folder says, besides the scores.
 
     Attributes:
         run: the search.
-        data: what it ran on.
-        folder: the model folder, by the name it will have.
-        jobs: every training; the first one's network is in the folder.
-        asked_for: whether the trial was asked for by its number, and not taken because it is the best.
+        data: the data set it ran on.
+        folder: the path that the model folder will have.
+        jobs: every training; the network of the first one is in the folder.
+        asked_for: whether the user named the trial; False if it was taken because it is the best.
         tested_before: models that the test split was used for before.
     """
 
@@ -74,11 +74,11 @@ class Card:
 
 
 def write_card(folder: Path, card: Card, scores: pd.DataFrame) -> None:
-    """Writes the README of a folder that has everything else.
+    """Writes the README of a model folder, after all its other files.
 
     Args:
         folder: the model folder.
-        card: what to tell.
+        card: what it says.
         scores: means and spreads, see `tuning.retraining.score_tables.spread`.
     """
     environment = Environment(
@@ -179,7 +179,7 @@ def _in_the_search(trial: FrozenTrial) -> dict[str, str]:
 
 
 def _about_configuration(card: Card, searched_names: Collection[str]) -> dict[str, Any]:
-    """What the search chose, a row for each setting and a column for each configuration; and what was fixed."""
+    """The searched settings, a row each, with a column for each configuration; and the settings that were fixed."""
     configs = {job.name: job.config.to_dict() for job in card.jobs}
     rows = [
         {"setting": name, **{label: show_value(name, config[name]) for label, config in configs.items()}}

@@ -1,4 +1,4 @@
-"""Trains configurations of a search on all but the held-out split under several seeds, and then tests them, on Ray."""
+"""Trains configurations under several seeds on all but the held-out split, and then tests them, in tasks of Ray."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -38,9 +38,13 @@ Weights = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Job:
-    """One training: which trial's configuration, under which seed, ended after how many epochs.
+    """One training: the configuration of a trial, under one seed, for a number of epochs.
 
-    The configuration keeps the search's number of epochs, since schedules follow from it.
+    Attributes:
+        name: of the configuration: `best`, `trial-N` or `baseline`.
+        trial: its number in the search.
+        config: training settings. `config.epochs` is that of the search, since learning rate schedules depend on it.
+        epochs: after how many epochs the training stops.
     """
 
     name: str
@@ -51,7 +55,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a job: every epoch of its training, and its scores on the held-out split."""
+    """The result of a job: every epoch of its training, and its scores on the held-out split."""
 
     job: Job
     curve: Sequence[EpochResult]
@@ -69,10 +73,10 @@ def trained_on(data: PreparedData) -> tuple[str, ...]:
 
 
 def chosen_trial(run: RunFolder, wanted: int | None) -> FrozenTrial:
-    """The trial to retrain: the one asked for, else the best.
+    """The trial to retrain: the one of the number `wanted`, or the best one for None.
 
     Raises:
-        InputError: if there is none, or it has no epoch that served it best.
+        InputError: if there is no such trial, or it finished no epoch.
     """
     study = run.study()
     if wanted is None:
@@ -89,9 +93,16 @@ def chosen_trial(run: RunFolder, wanted: int | None) -> FrozenTrial:
 
 
 def plan_jobs(run: RunFolder, name: str, trial: FrozenTrial, seeds: int) -> list[Job]:
-    """Each seed's training of the trial, called `name`, and of the baseline, for as many epochs as served each best.
+    """The trainings of a trial's configuration and of the baseline under each seed.
 
-    A baseline that did not come to its end in the search is left out, for then how long to train it is not known.
+    Each is trained for as many epochs as gave it its best validation score in the search. A baseline that did not
+    finish in the search is left out, since it is not known how long to train it.
+
+    Args:
+        run: the search.
+        name: of the trial's configuration.
+        trial: of the search.
+        seeds: number of seeds.
     """
     settings, seed = run.settings, run.setting("seed")
     chosen = {"baseline" if trial.number == run.baseline_trial else name: trial}
@@ -127,11 +138,11 @@ def run_jobs(
     """Trains every job's network; when all are trained, tests each.
 
     Args:
-        jobs: what to train.
-        data: on what.
-        run: the search they are of; tells what each training gets of the machine.
+        jobs: the trainings.
+        data: the data set.
+        run: the search; its settings say how many cores and GPUs each training gets.
         out: folder that the first job's network and its predictions are written to.
-        before_testing: called once, when the last network is trained and none has seen the held-out split.
+        before_testing: called once, after the last network is trained and before the first one is tested.
 
     Raises:
         InputError: if a training or a test fails.
@@ -163,10 +174,10 @@ def run_jobs(
 def _gather(
     references: Sequence["ray.ObjectRef[Any]"], jobs: Sequence[Job], done: str, describe: Callable[[Any], str]
 ) -> list[Any]:
-    """What the jobs' tasks return, told of as they finish.
+    """The results of the jobs' tasks; prints a line for each that finishes.
 
     Raises:
-        InputError: if one failed.
+        InputError: if a task failed.
     """
     results: dict[int, Any] = {}
     pending = {reference: index for index, reference in enumerate(references)}
@@ -190,13 +201,13 @@ def _train(
     torch.set_num_threads(threads)
     data, curve = PreparedData.open(Path(data_folder)), []
 
-    def go_on(result: EpochResult) -> bool:
+    def report(result: EpochResult) -> bool:
         if result.diverged:
             raise InputError(f"it diverged in epoch {result.epoch}: {result.diverged}")
         curve.append(result)
         return result.epoch < epochs
 
-    model = train_fn(TrainingConfig.from_dict(config), data, go_on, train_on=trained_on(data), score_on=None)
+    model = train_fn(TrainingConfig.from_dict(config), data, report, train_on=trained_on(data), score_on=None)
     return curve, {name: value.cpu() for name, value in model.state_dict().items()}
 
 
@@ -222,7 +233,7 @@ def _test(
 
 
 def _write_results(model: SAN, config: TrainingConfig, data: PreparedData, out: Path) -> None:
-    """In VQA's official form the answers to the questions nobody answered, and for VQA to the held-out split too."""
+    """Writes the answers to unanswered questions, and for VQA to the held-out split, for VQA's evaluation server."""
     wanted = {"unanswered", held_out(data)} if "vqa" in data.metrics else {"unanswered"}
     for name in wanted & set(data.splits):
         predictions = predict_split(model, data, data.split(name), config.precision)
