@@ -97,11 +97,10 @@ def _action(declared: Declared, problems: list[str]) -> dict[str, Any]:
     """What argparse does with an option: sets a switch, collects values, or keeps the last one."""
     if isinstance(declared.default, bool):
         return {"action": argparse.BooleanOptionalAction if declared.default else "store_true"}
-    choices = declared.option.choices
     return {
         "action": "append" if isinstance(declared.default, tuple) else "store",
         "type": partial(_value, declared, problems),
-        "metavar": f"{{{','.join(choices)}}}" if choices else declared.option.metavar or None,
+        "metavar": declared.option.value.metavar or None,
     }
 
 
@@ -116,12 +115,8 @@ def _from_environment(given: Mapping[str, object], problems: list[str]) -> dict[
 
 def _value(declared: Declared, problems: list[str], text: str, *, source: str = "") -> object:
     """The value that a text stands for; None if it is not accepted, which is added to `problems`."""
-    source, choices = source or f"argument {declared.flag}", declared.option.choices
-    if choices and text not in choices:
-        problems.append(f"{source}: invalid choice: {text!r} (choose from {', '.join(map(repr, choices))})")
-        return None
     try:
-        return declared.option.parse(text)
+        return declared.option.value.parse(text)
     except argparse.ArgumentTypeError as error:
-        problems.append(f"{source}: {error}")
+        problems.append(f"{source or f'argument {declared.flag}'}: {error}")
         return None

@@ -1,8 +1,9 @@
-"""What is declared of one option: its help and unit, how its text is read, what `--resume` does with it."""
+"""What is declared of one option: its help, what it takes, what `--resume` does with it."""
 
 import argparse
+import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -51,6 +52,21 @@ class Recorded(Enum):
     AS_USED = "what the value, or the default, came to on this data set and machine"
 
 
+@dataclass(frozen=True)
+class Value:
+    """What an option takes.
+
+    Attributes:
+        unit: what the value counts or names, with its range; for the tables in docs/.
+        parse: makes a value of the text on the command line; raises `argparse.ArgumentTypeError`.
+        metavar: stands for the value in `--help`; empty takes the option's name.
+    """
+
+    unit: str
+    parse: Callable[[str], Any] = str
+    metavar: str = ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Option:
     """What is declared of an option besides its name, type and default, which are those of the dataclass field.
@@ -58,11 +74,8 @@ class Option:
     Attributes:
         group: heading that it is listed under.
         help: one line, without its default.
-        unit: what the value counts or names, for the tables in docs/; empty for a switch and where `choices` say it.
+        value: what it takes; not used for a switch.
         default_text: what happens without the option, where no default value says it.
-        parse: makes a value of the text on the command line; raises `argparse.ArgumentTypeError`.
-        choices: the only accepted values; empty accepts whatever `parse` does.
-        metavar: stands for the value in `--help`; empty takes the option's name.
         flag: what is typed, where it is not the field's name with `-` for `_`.
         excludes: whether it excludes the other options of its group that have this set.
         on_resume: what it does together with `--resume`.
@@ -73,11 +86,8 @@ class Option:
 
     group: Group
     help: str
-    unit: str = ""
+    value: Value = Value("")
     default_text: str = ""
-    parse: Callable[[str], Any] = str
-    choices: Sequence[str] = ()
-    metavar: str = ""
     flag: str = ""
     excludes: bool = False
     on_resume: OnResume = OnResume.SAME
@@ -106,16 +116,16 @@ class Declared:
         return self.option.default_text or ("" if unsaid else str(self.default))
 
 
-def option(default: Any, group: Group, text: str, **declared: Any) -> Any:  # noqa: ANN401 - as dataclasses.field()
+def option(default: Any, group: Group, help_text: str, **declared: Any) -> Any:  # noqa: ANN401 - as dataclasses.field()
     """A dataclass field that is an option.
 
     Args:
         default: its value when it is not given: True or False makes a switch, a tuple an option that may be repeated.
         group: heading that it is listed under.
-        text: its help.
+        help_text: its help.
         declared: other attributes of `Option`.
     """
-    return field(default=default, metadata={OPTION: Option(group=group, help=text, **declared)})
+    return field(default=default, metadata={OPTION: Option(group=group, help=help_text, **declared)})
 
 
 @dataclass(frozen=True)
@@ -137,20 +147,54 @@ class Amount:
         return used + self.value if self.more else self.value
 
 
-def amount(kind: type[int] | type[float], at_least: float) -> Callable[[str], Amount]:
-    """A `parse` function: a number >= `at_least`, or that many more with a + before it."""
+def text(unit: str, metavar: str = "") -> Value:
+    """Takes any text."""
+    return Value(unit, str, metavar)
+
+
+def choice(choices: Iterable[str]) -> Value:
+    """Takes one of a few words."""
+    words = tuple(choices)
+
+    def parse(given: str) -> str:
+        if given not in words:
+            accepted = ", ".join(map(repr, words))
+            raise argparse.ArgumentTypeError(f"invalid choice: {given!r} (choose from {accepted})")
+        return given
+
+    return Value(", ".join(f"`{word}`" for word in words), parse, f"{{{','.join(words)}}}")
+
+
+def whole(unit: str, at_least: int, *, below: float = math.inf, metavar: str = "") -> Value:
+    """Takes a whole number in a range."""
+    limit = f" and < {below:.0f}" if math.isfinite(below) else ""
+    return Value(f"{unit}, >= {at_least}{limit}", number(int, at_least=at_least, below=below), metavar)
+
+
+def amount(unit: str, kind: type[int] | type[float], at_least: int, metavar: str = "") -> Value:
+    """Takes an `Amount`: a number >= `at_least`, or that many more with a + before it."""
     parse = number(kind, at_least=at_least)
-    return lambda text: Amount(text, parse(text.removeprefix("+")), text.startswith("+"))
+    return Value(
+        f"{unit}, >= {at_least}",
+        lambda given: Amount(given, parse(given.removeprefix("+")), given.startswith("+")),
+        metavar,
+    )
 
 
-def duration(text: str) -> Amount:
-    """A `parse` function: a time above 0 with its unit, in seconds, or that much more with a + before it."""
-    found = re.fullmatch(r"\+?(\d+(?:\.\d+)?)(s|m|min|h|d)", text.strip())
-    if found is None or not float(found[1]):
-        raise argparse.ArgumentTypeError(f"must be a time such as 90s, 30m or 2h, but got {text!r}")
-    return Amount(text, float(found[1]) * _UNITS[found[2]], text.startswith("+"))
+def duration() -> Value:
+    """Takes an `Amount` of time, in seconds: a number above 0 with its unit, or that much more with a + before it."""
+
+    def parse(given: str) -> Amount:
+        found = re.fullmatch(r"\+?(\d+(?:\.\d+)?)(s|m|min|h|d)", given.strip())
+        if found is None or not float(found[1]):
+            raise argparse.ArgumentTypeError(f"must be a time such as 90s, 30m or 2h, but got {given!r}")
+        return Amount(given, float(found[1]) * _UNITS[found[2]], given.startswith("+"))
+
+    return Value("time with s, m, h or d", parse)
 
 
-def gpu_share(text: str) -> float | str:
-    """A `parse` function: a number of GPUs >= 0, or `auto`."""
-    return text if text == AUTO else number(float, at_least=0)(text)
+def gpu_share() -> Value:
+    """Takes a number of GPUs >= 0, or `auto`."""
+    return Value(
+        f"GPUs, 0 to 1, or `{AUTO}`", lambda given: given if given == AUTO else number(float, at_least=0)(given)
+    )

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from san_core.command_line import number
 from san_core.data.prepare import READERS
 from san_core.metrics import METRICS
 from san_core.presets import PRESETS
@@ -21,10 +20,14 @@ from tuning.options.option import (
     Group,
     OnResume,
     Recorded,
+    Value,
     amount,
+    choice,
     duration,
     gpu_share,
     option,
+    text,
+    whole,
 )
 from tuning.study.pruners import PRUNERS
 from tuning.study.samplers import SAMPLERS
@@ -38,6 +41,7 @@ TRIALS = 24
 _SEARCHED, _LENGTH, _PLACE = Group
 _MOVED, _REPLACED, _THIS_TIME = OnResume.MOVED, OnResume.REPLACED, OnResume.THIS_TIME
 _AS_GIVEN, _AS_USED = Recorded.AS_GIVEN, Recorded.AS_USED
+_BOUND = {"bound": True, "on_resume": _REPLACED, "recorded": _AS_USED}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +60,7 @@ class SearchOptions:
         EMBEDDED,
         _SEARCHED,
         f"prepared data set ({', '.join(READERS)}) or folder written by san_core.prepare",
-        unit="name or folder",
+        value=text("name or folder"),
         on_resume=_MOVED,
         recorded=_AS_USED,
     )
@@ -64,45 +68,36 @@ class SearchOptions:
         "san",
         _SEARCHED,
         "search space: a name in search_spaces/, or the path of a Python file",
-        unit="name or file",
+        value=text("name or file"),
         recorded=_AS_USED,
     )
     metric: str | None = option(
         None,
         _SEARCHED,
         f"the objective: {', '.join(METRICS)}",
-        unit="metric",
+        value=text("metric"),
         default_text="what the data set's literature leads with",
         recorded=_AS_USED,
     )
     preset: str | None = option(
-        None, _SEARCHED, f"fix the paper's dimensions: {', '.join(PRESETS)}", unit="network of the paper"
+        None, _SEARCHED, f"fix the paper's dimensions: {', '.join(PRESETS)}", value=text("network of the paper")
     )
     epochs: int | None = option(
-        None,
-        _SEARCHED,
-        "epochs of a full trial",
-        unit="epochs, >= 1",
-        default_text="what suits the data set",
-        parse=number(int, at_least=1),
+        None, _SEARCHED, "epochs of a full trial", value=whole("epochs", 1), default_text="what suits the data set"
     )
     set: tuple[str, ...] = option(
         (),
         _SEARCHED,
         "fix a training setting, which is then not searched; may be repeated",
-        unit="SETTING=VALUE",
-        metavar="SETTING=VALUE",
+        value=text("SETTING=VALUE", "SETTING=VALUE"),
     )
-    sampler: str = option("auto", _SEARCHED, "what chooses configurations", choices=SAMPLERS, recorded=_AS_GIVEN)
-    pruner: str = option(
-        "halving", _SEARCHED, "what stops bad trials early", choices=tuple(PRUNERS), recorded=_AS_GIVEN
-    )
+    sampler: str = option("auto", _SEARCHED, "what chooses configurations", value=choice(SAMPLERS), recorded=_AS_GIVEN)
+    pruner: str = option("halving", _SEARCHED, "what stops bad trials early", value=choice(PRUNERS), recorded=_AS_GIVEN)
     seed: int = option(
         0,
         _SEARCHED,
-        "of the sampler and of every training",
-        unit="whole number, >= 0 and < 2^32",
-        parse=number(int, at_least=0, below=2**32),
+        "seed of the sampler and of every training",
+        value=whole("number", 0, below=2**32),
         recorded=_AS_GIVEN,
     )
     baseline_first: bool = option(
@@ -112,68 +107,43 @@ class SearchOptions:
         None,
         _SEARCHED,
         "JSON list of configurations to try first",
-        unit="file",
+        value=text("file", "FILE"),
         flag="--try",
-        metavar="FILE",
         recorded=_AS_USED,
     )
     prior: tuple[str, ...] = option(
         (),
         _SEARCHED,
         "earlier run over the same space and data whose trials the sampler learns from; may be repeated",
-        unit="run",
-        metavar="RUN",
+        value=text("run", "RUN"),
         recorded=_AS_USED,
     )
     trials: Amount | None = option(
         None,
         _LENGTH,
         "trials, the baseline included",
-        unit="trials, >= 1",
+        value=amount("trials", int, 1),
         default_text=f"{TRIALS} if nothing else is given",
-        parse=amount(int, at_least=1),
-        bound=True,
-        on_resume=_REPLACED,
-        recorded=_AS_USED,
+        **_BOUND,
     )
     budget: Amount | None = option(
         None,
         _LENGTH,
         "wall time such as 90s, 30m or 2h; running trials end after their epoch",
-        unit="time with s, m, h or d",
-        parse=duration,
-        bound=True,
-        on_resume=_REPLACED,
-        recorded=_AS_USED,
+        value=duration(),
+        **_BOUND,
     )
     gpu_hours: Amount | None = option(
-        None,
-        _LENGTH,
-        "time of all trials, each with its share of a GPU",
-        unit="GPU hours, >= 0",
-        parse=amount(float, at_least=0),
-        bound=True,
-        on_resume=_REPLACED,
-        recorded=_AS_USED,
+        None, _LENGTH, "time of all trials, each with its share of a GPU", value=amount("GPU hours", float, 0), **_BOUND
     )
     patience: Amount | None = option(
-        None,
-        _LENGTH,
-        "stop after N trials without a better result",
-        unit="trials, >= 1",
-        metavar="N",
-        parse=amount(int, at_least=1),
-        bound=True,
-        on_resume=_REPLACED,
-        recorded=_AS_USED,
+        None, _LENGTH, "stop after N trials without a better result", value=amount("trials", int, 1, "N"), **_BOUND
     )
     confirm: int = option(
         2,
         _LENGTH,
         "fresh seeds under which the best and the baseline are run again at the end, beyond any bound",
-        unit="seeds, >= 0",
-        metavar="SEEDS",
-        parse=number(int, at_least=0),
+        value=whole("seeds", 0, metavar="SEEDS"),
         on_resume=_REPLACED,
         recorded=_AS_GIVEN,
     )
@@ -181,7 +151,7 @@ class SearchOptions:
         None,
         _PLACE,
         "name of the run under runs/, or a path",
-        unit="name or folder",
+        value=text("name or folder"),
         default_text="data set and time",
         excludes=True,
         on_resume=_THIS_TIME,
@@ -190,8 +160,7 @@ class SearchOptions:
         None,
         _PLACE,
         "go on with a search that was interrupted, or extend one that ended",
-        unit="run",
-        metavar="RUN",
+        value=text("run", "RUN"),
         excludes=True,
         on_resume=_THIS_TIME,
     )
@@ -199,9 +168,8 @@ class SearchOptions:
         None,
         _PLACE,
         "most trials at once",
-        unit="trials, >= 1",
+        value=whole("trials", 1),
         default_text="what fits",
-        parse=number(int, at_least=1),
         on_resume=_THIS_TIME,
         recorded=_AS_USED,
     )
@@ -209,25 +177,23 @@ class SearchOptions:
         None,
         _PLACE,
         "GPUs of a trial, fractions share one; auto packs as many as fit",
-        unit="GPUs, 0 to 1, or `auto`",
+        value=gpu_share(),
         default_text="1 if any",
-        parse=gpu_share,
         recorded=_AS_USED,
     )
     cpus_per_trial: int | None = option(
         None,
         _PLACE,
         "cores and threads of a trial",
-        unit="cores, >= 1",
+        value=whole("cores", 1),
         default_text="1; by GPU: a share",
-        parse=number(int, at_least=1),
         recorded=_AS_USED,
     )
     address: str | None = option(
         None,
         _PLACE,
         "address of a running Ray cluster to join, or auto",
-        unit="HOST:PORT or `auto`",
+        value=text("HOST:PORT or `auto`"),
         default_text="Ray on this machine",
         on_resume=_THIS_TIME,
     )
@@ -235,16 +201,14 @@ class SearchOptions:
         None,
         _PLACE,
         "where checkpoints go: a path or URI that all nodes reach",
-        unit="folder or URI",
-        metavar="FOLDER",
+        value=text("folder or URI", "FOLDER"),
         recorded=_AS_GIVEN,
     )
     max_failures: int = option(
         2,
         _PLACE,
         "how often a trial whose worker dies goes on",
-        unit="times, >= 0",
-        parse=number(int, at_least=0),
+        value=whole("times", 0),
         on_resume=_REPLACED,
         recorded=_AS_GIVEN,
     )
@@ -252,8 +216,7 @@ class SearchOptions:
         3,
         _PLACE,
         "best finished trials whose checkpoint is kept",
-        unit="trials, >= 0",
-        parse=number(int, at_least=0),
+        value=whole("trials", 0),
         on_resume=_REPLACED,
         recorded=_AS_GIVEN,
     )
@@ -262,38 +225,33 @@ class SearchOptions:
         None,
         _PLACE,
         "address the dashboard listens on; 0.0.0.0 for all of this machine's",
-        unit="address",
+        value=text("address", "HOST"),
         default_text="127.0.0.1",
-        metavar="HOST",
         on_resume=_THIS_TIME,
     )
     dashboard_port: int | None = option(
         None,
         _PLACE,
-        "its port",
-        unit="port, 1 to 65535",
+        "port of the dashboard",
+        value=whole("port", 1, below=2**16, metavar="PORT"),
         default_text="the first free one from 8265",
-        metavar="PORT",
-        parse=number(int, at_least=1, below=2**16),
         on_resume=_THIS_TIME,
     )
     track: str | None = option(
         None,
         _PLACE,
         "log trials to this tracker as well, in the run folder",
+        value=choice(PACKAGES),
         default_text="to none",
-        choices=tuple(PACKAGES),
         on_resume=_REPLACED,
         recorded=_AS_GIVEN,
     )
     notify: str | None = option(
         None,
         _PLACE,
-        "post a JSON line there for each new best trial and at the end; asked for anew when resumed",
-        unit="URL",
-        metavar="URL",
+        "post a JSON line there for each new best trial and at the end; not recorded, so give it again with --resume",
+        value=Value("URL", web_address, "URL"),
         default_text="SAN_NOTIFY_URL in the environment, which keeps the URL out of the list of processes",
-        parse=web_address,
         environment="SAN_NOTIFY_URL",
         on_resume=_THIS_TIME,
     )

@@ -30,7 +30,7 @@ def _table(group: Group) -> Iterator[str]:
 def _cells(declared: Declared) -> Iterator[str]:
     opposite = f", `--no-{declared.flag.removeprefix('--')}`" if declared.default is True else ""
     yield f"`{declared.flag}`{opposite}"
-    yield ", ".join(f"`{choice}`" for choice in declared.option.choices) or declared.option.unit
+    yield declared.option.value.unit
     yield "on" if declared.default is True else declared.default_text
     yield "" if declared.option.excludes else declared.option.on_resume.value
     yield declared.option.help

@@ -132,10 +132,11 @@ def test_options_become_the_command_that_says_the_same(options: dict[str, object
 
 
 def test_every_option_of_the_command_can_be_given() -> None:
-    values = {"budget": "90s", "notify": "https://host/path", "set": {"hops": 1}, "prior": ["a"], "resume": None}
-    for name, declared in declared_options().items():
+    values: dict[str, object] = {"budget": "90s", "notify": "https://host/path", "set": {"hops": 1}, "resume": None}
+    values |= {"sampler": "gp", "pruner": "none", "track": "wandb", "prior": ["a"]}
+    for name in declared_options():
         if name != "json":
-            value = values.get(name, declared.option.choices[0] if declared.option.choices else 1)
+            value = values.get(name, 1)
             options = options_from_keywords({name: value})
             assert options.given == (set() if value is None else {name})
 
