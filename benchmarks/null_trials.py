@@ -30,8 +30,8 @@ from rich.table import Table
 from benchmarks.output import add_output_options, hand_over
 from search_spaces import load
 from tuning.monitoring.trackers import PACKAGES
+from tuning.study.live_trial import Epoch
 from tuning.study.stop_rules import StopRules
-from tuning.study.study import Epoch
 
 REPORTS, SLOTS = 3, 2
 """Reports of a trial, and trials at once."""
@@ -125,7 +125,7 @@ def run_here(folder: Path, trials: int, sampler: str, pruner: str = "halving", t
         tracked(study, run) as trackers,
     ):
         run_trials(study, shared, Limits(slots=SLOTS), run, worker=NullWorker, listeners=Listeners(trackers))
-    return _measurement(study.optuna, run.journal.stat().st_size)
+    return _measurement(study.optuna_study, run.journal.stat().st_size)
 
 
 def run_stock(folder: Path, trials: int, sampler: str, pruner: str = "halving") -> Measurement:

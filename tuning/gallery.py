@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from optuna.trial import FrozenTrial
 from PIL import Image
 
+from results.ranking import best_trial
 from results.run_folder import SEARCH, SEED, RunFolder, write_json
 from san_core.command_line import say
 from san_core.config import TrainingConfig
@@ -25,7 +26,6 @@ from san_core.evaluation import predict_split
 from san_core.hardware import autocast
 from san_core.training import Training
 from tuning.execution.checkpoints import Checkpoints, checkpoint_place
-from tuning.study.study import best_trial
 
 INDEX = "gallery.json"
 
@@ -96,7 +96,7 @@ def choose(right: NDArray[np.bool_], count: int, seed: int) -> list[int]:
 
 def _look(run: RunFolder, count: int) -> tuple[list[tuple[Question, Look, Image.Image | None]], str]:
     """Questions with what the network says to them and their pictures, and what the gallery is of."""
-    trial = best_trial(run.study())
+    trial = best_trial(run.study().get_trials(deepcopy=False))
     if trial is None:
         raise InputError("no trial is complete")
     data = PreparedData.open(Path(run.setting("data")))

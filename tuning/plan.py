@@ -30,10 +30,9 @@ from tuning.execution.worker import Shared
 from tuning.monitoring.notifications import without_url
 from tuning.monitoring.trackers import check_tracker
 from tuning.options import AUTO, EMBEDDED, TRIALS, Amount
-from tuning.study.first_trials import read_configurations, read_priors
-from tuning.study.open_study import first_trials
+from tuning.study.first_trials import first_trials, read_configurations, read_priors
 from tuning.study.samplers import check_sampler
-from tuning.study.spaces import load_space
+from tuning.study.space_check import load_space
 from tuning.study.stop_rules import StopRules, since_best
 
 DATA = Path("data")

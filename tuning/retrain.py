@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from results.ranking import rank_trials
 from results.report.files import write
 from results.run_folder import RETRAINING, RunFolder
 from results.summary import as_json, print_seeds
@@ -23,7 +24,6 @@ from tuning.retraining.recheck import recheck
 from tuning.retraining.score_tables import as_records, print_scores
 from tuning.retraining.test_split_guard import models_tested, note_tested, refuse_second_test
 from tuning.retraining.training import chosen_trial, held_out, plan_jobs, run_jobs
-from tuning.study.study import best_trials
 
 
 @dataclass(frozen=True)
@@ -144,14 +144,15 @@ def _check(options: argparse.Namespace, run: RunFolder) -> int:
 
 def _repeat(options: argparse.Namespace, run: RunFolder) -> int:
     """Runs the best trials, or the one asked for, and the baseline again under fresh seeds, as in the search."""
-    trial = chosen_trial(run, options.trial)
-    numbers = best_trials(run.study(), options.top) if options.trial is None else [trial.number]
+    chosen = [chosen_trial(run, options.trial)]
+    if options.trial is None:
+        chosen = rank_trials(run.study().get_trials(deepcopy=False))[: options.top]
     as_in_the_search = argparse.Namespace(resume=f"{run.path}/", concurrent=None, address=None, no_dashboard=True)
     with run.locked():
         run.mend_journal()
         plan = resumed_plan(as_in_the_search, {})
         with ray_session(run.path / "retrain.log"):
-            confirm(plan, numbers, options.seeds)
+            confirm(plan, [trial.number for trial in chosen], options.seeds)
     write(run)
     if options.json:
         print(json.dumps(as_json(run)))

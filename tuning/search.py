@@ -13,6 +13,7 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from results import summary
+from results.ranking import best_trial
 from results.report.files import write
 from results.run_folder import SEED, RunFolder, write_json
 from san_core.command_line import INTERRUPTED, run_command, say
@@ -26,7 +27,7 @@ from tuning.monitoring.notifications import Notifier, conceal_url
 from tuning.options import parse_options, search_parser
 from tuning.plan import Plan, new_plan, resumed_plan
 from tuning.study.open_study import open_search
-from tuning.study.study import Study, best_trial
+from tuning.study.study import Study
 
 
 def search(**options: object) -> RunFolder:
@@ -60,7 +61,7 @@ def main() -> int:
     if code == INTERRUPTED:
         say(f"interrupted; to go on: {_program('python')} -m tuning.search --resume {shlex.quote(str(run.path))}")
     else:
-        _print_results(run, best_trial(run.study()), time.monotonic() - started, as_json=options.json)
+        _print_results(run, best_trial(run.study().get_trials(deepcopy=False)), time.monotonic() - started, as_json=options.json)
     return code
 
 
@@ -73,12 +74,12 @@ def _search(options: argparse.Namespace, given: Mapping[str, Any]) -> tuple[RunF
         say(f"run folder {run.path}; {plan.placement.describe()}")
         run.change_settings(plan.settings)
         run.mend_journal()
-        study = open_search(run, plan.space, plan.rules, beforehand=plan.beforehand)
+        study = open_search(run, plan.space, plan.rules, first_trials=plan.beforehand)
         try:
             _run(study, plan, notifier, dashboard, options.address)
         except KeyboardInterrupt:
             interrupted = True
-        best = best_trial(study.optuna)
+        best = study.best
         if best and not interrupted:
             write_gallery(run)
         _write_results(run, best)
@@ -96,9 +97,9 @@ def _run(study: Study, plan: Plan, notifier: Notifier, dashboard: Dashboard | No
             login = f" (to log in, paste what this prints: {_program('ray')} get-auth-token)"
             say(f"Ray dashboard: {url}{login if address or asks_for_token() else ''}")
         run_study(study, plan, f"searching {run.setting('space')} on {run.setting('data_name')}", listeners)
-        say(f"the search is over: {study.over}")
+        say(f"the search is over: {study.stop_reason}")
         study.close()
-        best = best_trial(study.optuna)
+        best = study.best
         if plan.confirm and best:
             confirm(plan, [best.number], plan.confirm, Listeners(on_death=notifier.tell_death))
 

@@ -7,7 +7,8 @@ import psutil
 
 from benchmarks.rivals.task import SLOTS, Task
 from tuning.search import search as run_search
-from tuning.study.study import Epoch, Study
+from tuning.study.live_trial import Epoch
+from tuning.study.study import Study
 
 SAMPLED_EVERY = 1.0
 """Seconds between two looks at the workers' CPU time."""

@@ -24,7 +24,7 @@ from tuning.execution.ray_session import Limits, run_trials
 from tuning.study.open_study import open_search
 from results.run_folder import RunFolder
 from tuning.study.stop_rules import StopRules
-from tuning.study.study import Epoch
+from tuning.study.live_trial import Epoch
 from tuning.execution.worker import Shared
 from tuning.execution.tune_adapters import EPOCH, GPUS, NUMBER, SHARED
 

@@ -11,6 +11,7 @@ import torch
 from optuna.trial import FrozenTrial
 from torch import Tensor
 
+from results.ranking import best_trial, can_be_best
 from results.run_folder import RunFolder
 from san_core.checkpoint import save_model
 from san_core.command_line import say
@@ -29,8 +30,7 @@ from san_core.hardware import best_device
 from san_core.models.san import SAN
 from san_core.training import EpochResult, build_model, train_fn
 from tuning.execution.ray_session import machine_cpus, ray_session
-from tuning.study.open_study import RETRAINING_SEEDS, training_seed
-from tuning.study.study import best_trial, competes
+from tuning.study.seeds import RETRAINING_SEEDS, derive_seed
 
 Weights = Mapping[str, Tensor]
 
@@ -75,7 +75,7 @@ def chosen_trial(run: RunFolder, wanted: int | None) -> FrozenTrial:
     """
     study = run.study()
     if wanted is None:
-        best = best_trial(study)
+        best = best_trial(study.get_trials(deepcopy=False))
         if best is None:
             raise InputError(f"no trial of {run.path} is complete, so there is no best one; choose one with --trial")
         return best
@@ -96,7 +96,7 @@ def plan_jobs(run: RunFolder, name: str, trial: FrozenTrial, seeds: int) -> list
     chosen = {"baseline" if trial.number == run.baseline_trial else name: trial}
     if run.baseline_trial not in {None, trial.number}:
         baseline = run.study().trials[run.baseline_trial]
-        if competes(baseline):
+        if can_be_best(baseline):
             chosen["baseline"] = baseline
         else:
             say("the baseline is not trained beside it: it did not finish in the search, or diverged")
@@ -105,7 +105,7 @@ def plan_jobs(run: RunFolder, name: str, trial: FrozenTrial, seeds: int) -> list
             name=label,
             trial=source.number,
             config=TrainingConfig.from_dict(
-                {**fixed, **source.params, "seed": training_seed(seed, RETRAINING_SEEDS, repeat)}
+                {**fixed, **source.params, "seed": derive_seed(seed, RETRAINING_SEEDS, repeat)}
             ),
             epochs=best_epoch(source),
         )

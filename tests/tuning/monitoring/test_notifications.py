@@ -18,7 +18,8 @@ from san_core.errors import InputError
 from tests.tuning.studies import ask, searching
 from tuning.monitoring import notifications as notify
 from tuning.monitoring.notifications import Notifier, web_address, without_url
-from tuning.study.study import Epoch, Study
+from tuning.study.live_trial import Epoch
+from tuning.study.study import Study
 
 
 @dataclass
@@ -113,7 +114,7 @@ def test_each_new_best_and_the_end_are_posted_in_order(inbox: Inbox, run: RunFol
     assert event["run"] == str(run.path)
     assert event["metric"] == "accuracy"
     assert event["baseline"] == 0.5
-    assert event["settings"] == study.optuna.trials[3].params
+    assert event["settings"] == study.optuna_study.trials[3].params
     assert event["trials_ended"] == 4
 
 

@@ -9,7 +9,8 @@ from results.run_folder import RunFolder
 from san_core.command_line import say
 from tests.tuning.studies import ask, searching
 from tuning.monitoring.progress import show_progress, standing
-from tuning.study.study import Epoch, Study
+from tuning.study.live_trial import Epoch
+from tuning.study.study import Study
 
 
 @pytest.fixture

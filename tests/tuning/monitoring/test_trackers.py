@@ -23,7 +23,8 @@ from tests.tuning.studies import ask, searching
 from tuning.execution.tune_adapters import CHECKPOINTS, EPOCH, EXAMPLES_PER_SECOND, LOSS, NUMBER, SETTINGS, SHARED
 from tuning.monitoring.trackers import to_tensorboard
 from tuning.monitoring.trackers.tracker import Tracker, tracked
-from tuning.study.study import Epoch, Study
+from tuning.study.live_trial import Epoch
+from tuning.study.study import Study
 
 
 def records(path: Path) -> Iterator[bytes]:
@@ -103,7 +104,7 @@ def test_what_is_tracked_of_a_trial(run: RunFolder) -> None:
         "examples_per_second": [(1, 50.0), (2, 50.0)],
         "epoch": [(1, 1.0), (2, 2.0)],
     }
-    expected = {"trial": 0, **study.optuna.trials[0].params, "seed": study.optuna.trials[0].user_attrs["seed"]}
+    expected = {"trial": 0, **study.optuna_study.trials[0].params, "seed": study.optuna_study.trials[0].user_attrs["seed"]}
     assert written.hyperparameters == {**expected, "state": "complete", "reason": ""}
 
 
@@ -117,7 +118,7 @@ def test_how_trials_ended_is_tracked(run: RunFolder) -> None:
         tune.report(failed, 1, 0.5)
         tune.end(failed, "out of memory")
         tune.report(pruned, 1, 0.1)
-        study.live[2].stopped = "pruned after epoch 1"
+        study.live[2].stop_reason = "pruned after epoch 1"
         tune.end(pruned)
     ends = [TensorBoard(run.tracking / "tensorboard" / f"search-{i:04d}").hyperparameters for i in range(3)]
     assert [(end["state"], end["reason"]) for end in ends] == [
@@ -149,7 +150,7 @@ def test_a_worker_that_dies_neither_doubles_nor_closes_a_trial(run: RunFolder) -
         tune.report(trial, 1, 0.25)
         tracker.on_trial_start(0, [], trial)
         tune.report(trial, 1, 0.25)
-        study.take_back(0)
+        study.requeue(0)
         tracker.on_trial_error(0, [], trial)  # it is tried again
         tune.run(0.25, 0.5)
     folder = run.tracking / "tensorboard" / "search-0000"

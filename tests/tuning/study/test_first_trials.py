@@ -11,7 +11,7 @@ from san_core.errors import InputError
 from search_spaces import load
 from tests.tuning.studies import EPOCHS, ask, searching
 from tuning.study.first_trials import read_configurations, read_priors
-from tuning.study.study import Epoch
+from tuning.study.live_trial import Epoch
 
 SPACE = load("wide").only(["dropout", "hops", "attention"])  # a range of floats, one of ints, and choices
 SAME = {"space_definition": SPACE.describe(), "data_fingerprint": "abc", "metric": "accuracy"}

@@ -10,8 +10,8 @@ from results.run_folder import RunFolder
 from san_core.errors import InputError
 from search_spaces import SearchSpace, load
 from tests.tuning.studies import EPOCHS, searching
-from tuning.study.samplers import SAMPLERS, Grid, check_sampler, make_sampler, sampler_name
-from tuning.study.study import Epoch
+from tuning.study.samplers import SAMPLERS, GridSampler, check_sampler, make_sampler, sampler_name
+from tuning.study.live_trial import Epoch
 
 NUMBERS: dict[str, BaseDistribution] = {
     "dropout": FloatDistribution(0, 0.7),
@@ -31,7 +31,7 @@ def _drawn(name: str, space: Mapping[str, BaseDistribution], count: int, seed: i
     study = optuna.create_study(direction="maximize")
     drawn = []
     for number in range(count):
-        study.sampler = make_sampler(name, space, 1000 * seed + number)
+        study.sampler = make_sampler(name, 1000 * seed + number)
         trial = study.ask(dict(space))
         drawn.append(tuple(trial.params[parameter] for parameter in space))
         study.tell(trial, 1 / (1 + number))
@@ -70,12 +70,12 @@ def test_a_sampler_that_was_asked_for_is_taken_whatever_auto_would_take(name: st
         ("gp", optuna.samplers.GPSampler),
         ("cmaes", optuna.samplers.CmaEsSampler),
         ("random", optuna.samplers.RandomSampler),
-        ("grid", Grid),
+        ("grid", GridSampler),
     ],
 )
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 def test_a_name_makes_its_sampler(name: str, kind: type) -> None:
-    assert type(make_sampler(name, COUNTABLE, 0)) is kind
+    assert type(make_sampler(name, 0)) is kind
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_the_grid_draws_every_configuration_once_in_an_order_that_follows_the_se
 
 
 def test_the_grid_passes_over_what_was_tried_before_it() -> None:
-    study = optuna.create_study(sampler=make_sampler("grid", COUNTABLE, 0))
+    study = optuna.create_study(sampler=make_sampler("grid", 0))
     study.enqueue_trial({"attention": "bounded", "dropout": 0.3, "hops": 2})
     drawn = [tuple(study.ask(dict(COUNTABLE)).params.values()) for _ in range(24)]
     assert drawn[0] == ("bounded", 0.3, 2)

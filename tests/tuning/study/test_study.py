@@ -6,6 +6,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.trial import TrialState
 
+from results.ranking import best_trial
 from results.run_folder import (
     CONFIRMS,
     DUPLICATE_OF,
@@ -20,18 +21,13 @@ from results.run_folder import (
 )
 from search_spaces import SearchSpace, load
 from tests.tuning.studies import EPOCHS, ask, searching
-from tuning.study.open_study import (
-    CONFIRMATION_SEEDS,
-    SEARCH_SEEDS,
-    copied_trials,
-    first_trials,
-    open_confirmation,
-    open_search,
-    training_seed,
-)
+from tuning.study.first_trials import copied_trials, first_trials
+from tuning.study.live_trial import Epoch
+from tuning.study.open_study import open_confirmation, open_search
 from tuning.study.pruners import SuccessiveHalving, bracket_of
+from tuning.study.seeds import CONFIRMATION_SEEDS, SEARCH_SEEDS, derive_seed
 from tuning.study.stop_rules import StopRules
-from tuning.study.study import Epoch, Study, best_trial
+from tuning.study.study import Study
 
 SMALL_SPACE = SearchSpace(
     {"hops": IntDistribution(1, 3), "attention": CategoricalDistribution(["paper", "bounded"])},
@@ -140,7 +136,7 @@ def test_a_diverged_trial_ends_with_the_lowest_score_and_breaks_a_constraint(stu
     assert told.intermediate_values == {1: 0.9, 2: 0.0}
     assert told.constraints == {"diverged": 1.0}
     assert told.user_attrs[REASON] == "diverged in epoch 2: the loss is nan"
-    best = best_trial(run.study())
+    best = best_trial(run.study().trials)
     assert best is not None
     assert best.number == 0
 
@@ -203,8 +199,8 @@ def test_a_trial_interrupted_while_it_was_asked_for_gets_the_parameters_it_would
 
     study = searching(cut)
     run_trial(study, 0.5)
-    study.optuna.sampler = study._draws.sampler_of(1)
-    study.optuna.ask()  # killed before the first parameter was drawn
+    study.optuna_study.sampler = study._source.sampler_of(1)
+    study.optuna_study.ask()  # killed before the first parameter was drawn
     assert ask(searching(cut)).settings == asked
 
 
@@ -212,7 +208,7 @@ def test_a_trial_that_is_taken_back_is_handed_out_again(study: Study, run: RunFo
     run_trial(study, 0.5)
     live = ask(study)
     study.report(live.trial.number, Epoch(1, 0.6, 1.0))
-    study.take_back(live.trial.number)
+    study.requeue(live.trial.number)
     again = ask(study)
     assert (again.settings, again.scores) == (live.settings, {1: 0.6})
     assert len(run.study().trials) == 2
@@ -271,15 +267,15 @@ def test_the_pruner_decides_as_optunas_does() -> None:
 
 
 def test_every_use_of_a_seed_gets_another_one() -> None:
-    seeds = {training_seed(study, series, number) for study in range(3) for series in range(3) for number in range(50)}
+    seeds = {derive_seed(study, series, number) for study in range(3) for series in range(3) for number in range(50)}
     assert len(seeds) == 3 * 3 * 50
-    assert training_seed(1, SEARCH_SEEDS, 2) == training_seed(1, SEARCH_SEEDS, 2)
+    assert derive_seed(1, SEARCH_SEEDS, 2) == derive_seed(1, SEARCH_SEEDS, 2)
 
 
 def test_the_confirmation_repeats_best_and_baseline_under_the_same_fresh_seeds(study: Study, run: RunFolder) -> None:
     for accuracy in (0.5, 0.7, 0.9):
         run_trial(study, accuracy)
-    best = best_trial(run.study())
+    best = best_trial(run.study().trials)
     assert best is not None
     assert best.number == 2
 
@@ -287,7 +283,7 @@ def test_the_confirmation_repeats_best_and_baseline_under_the_same_fresh_seeds(s
     lives = [ask(again) for _ in range(4)]
     assert again.exhausted
     assert [live.trial.user_attrs[CONFIRMS] for live in lives] == [0, 2, 0, 2]
-    assert [live.seed for live in lives] == [training_seed(3, CONFIRMATION_SEEDS, repeat) for repeat in (0, 0, 1, 1)]
+    assert [live.seed for live in lives] == [derive_seed(3, CONFIRMATION_SEEDS, repeat) for repeat in (0, 0, 1, 1)]
     assert lives[1].trial.params == best.params
     assert not {live.seed for live in lives} & {trial.user_attrs[SEED] for trial in run.study().trials}
 
@@ -300,12 +296,12 @@ def test_a_confirmation_goes_on_where_it_was_left_and_takes_more_seeds(study: St
     seeds = [ask(again).seed for _ in range(2)]
     assert again.exhausted
     assert again.ask() is None
-    assert seeds == [training_seed(3, CONFIRMATION_SEEDS, repeat) for repeat in (1, 2)]
+    assert seeds == [derive_seed(3, CONFIRMATION_SEEDS, repeat) for repeat in (1, 2)]
 
 
 def test_a_study_without_a_complete_trial_has_no_best(study: Study, run: RunFolder) -> None:
     study.ask()
-    assert best_trial(run.study()) is None
+    assert best_trial(run.study().trials) is None
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "gp", "cmaes", "random"])
@@ -342,7 +338,7 @@ def test_a_configuration_is_never_trained_twice_and_a_discrete_space_comes_to_an
         run_trial(study, 0.5)
     trained = [trial for trial in run.study().trials if DUPLICATE_OF not in trial.user_attrs]
     assert len({tuple(trial.params.items()) for trial in trained}) == len(trained) == 6
-    assert study.over == "all 6 configurations of the space tried"
+    assert study.stop_reason == "all 6 configurations of the space tried"
     passed_over = [trial for trial in run.study().trials if DUPLICATE_OF in trial.user_attrs]
     for trial in passed_over:
         assert trial.state == TrialState.FAIL
@@ -364,7 +360,7 @@ def test_what_is_to_be_tried_first_is_tried_first_and_what_it_leaves_out_is_draw
 ) -> None:
     space = load("san")
     tried = [{"dropout": 0.25}, dict(space.baseline)]
-    study = open_search(make_run(), space, StopRules(trials=4), beforehand=lambda: first_trials(space.baseline, tried))
+    study = open_search(make_run(), space, StopRules(trials=4), first_trials=lambda: first_trials(space.baseline, tried))
     params = [ask(study).trial.params for _ in range(3)]
     assert params[0] == space.baseline
     assert params[1]["dropout"] == 0.25
@@ -373,7 +369,7 @@ def test_what_is_to_be_tried_first_is_tried_first_and_what_it_leaves_out_is_draw
 
 
 def test_without_a_baseline_the_first_trial_is_the_samplers(make_run: Callable[..., RunFolder]) -> None:
-    study = open_search(make_run(), load("san"), StopRules(trials=4), beforehand=lambda: first_trials(None, []))
+    study = open_search(make_run(), load("san"), StopRules(trials=4), first_trials=lambda: first_trials(None, []))
     assert ask(study).trial.params != load("san").baseline
 
 
@@ -393,7 +389,7 @@ def test_an_earlier_searchs_trials_teach_but_do_not_count(make_run: Callable[...
         run,
         space,
         StopRules(trials=12),
-        beforehand=lambda: [
+        first_trials=lambda: [
             *first_trials(space.baseline, []),
             *copied_trials(earlier.study(), "earlier", space.parameters),
         ],
@@ -406,7 +402,7 @@ def test_an_earlier_searchs_trials_teach_but_do_not_count(make_run: Callable[...
     assert len(asked) == 12
     assert asked[0].trial.params == space.baseline
     assert np.mean([live.trial.params["learning_rate"] > 1e-3 for live in asked[1:]]) > 0.6  # a third, untaught
-    best = best_trial(run.study())
+    best = best_trial(run.study().trials)
     assert best is not None
     assert PRIOR not in best.user_attrs
     copied = [trial for trial in run.study().trials if PRIOR in trial.user_attrs]
@@ -418,7 +414,7 @@ def test_a_used_up_budget_ends_running_trials_at_their_next_epoch(make_run: Call
     run = make_run()
     study = searching(run, trials=None, budget=1e-9)
     assert study.exhausted
-    assert study.over == "budget of 1e-09 s used up"
+    assert study.stop_reason == "budget of 1e-09 s used up"
     study = searching(run, trials=None, gpu_hours=1.0, gpus=0.5)
     number = ask(study).trial.number
     assert study.report(number, Epoch(1, 0.5, 7199.0))
@@ -436,7 +432,7 @@ def test_the_budget_counts_what_was_used_before_an_interruption(make_run: Callab
     run = make_run()
     study = searching(run, trials=None, budget=3600)
     run_trial(study, 0.5)
-    study.optuna.set_user_attr(SECONDS, 3600.0)
+    study.optuna_study.set_user_attr(SECONDS, 3600.0)
     assert searching(run, trials=None, budget=3600).exhausted
     assert not searching(run, trials=None, budget=3700).exhausted
 
@@ -447,7 +443,7 @@ def test_patience_ends_a_search_that_finds_nothing_better(make_run: Callable[...
         run_trial(study, accuracy)
         assert not study.exhausted
     run_trial(study, 0.6)
-    assert study.over == "no better result in 3 trials"
+    assert study.stop_reason == "no better result in 3 trials"
 
 
 def test_hyperbands_brackets_share_the_trials_and_wait_before_they_judge(make_run: Callable[..., RunFolder]) -> None:
@@ -462,7 +458,7 @@ def test_hyperbands_brackets_share_the_trials_and_wait_before_they_judge(make_ru
             if not study.report(number, Epoch(epoch, 1.0 - number / 100, 1.0)):
                 break
         study.finish(number)
-    ended_after = {trial.number: len(trial.intermediate_values) for trial in study.optuna.trials}
+    ended_after = {trial.number: len(trial.intermediate_values) for trial in study.optuna_study.trials}
     for number, epochs in list(ended_after.items())[20:]:
         assert epochs == 2 ** bracket_of(number, 3)  # ever worse: stopped as soon as the bracket judges
 

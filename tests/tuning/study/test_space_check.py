@@ -8,7 +8,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from san_core.errors import InputError
 from search_spaces import load
 from search_spaces.space import names
-from tuning.study.spaces import load_space
+from tuning.study.space_check import load_space
 
 HEAD = """
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
