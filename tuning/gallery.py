@@ -25,7 +25,7 @@ from san_core.errors import InputError
 from san_core.evaluation import predict_split
 from san_core.hardware import autocast
 from san_core.training import Training
-from tuning.execution.checkpoints import Checkpoints, checkpoint_place
+from tuning.execution.checkpoints import Checkpoints, checkpoint_folder
 
 INDEX = "gallery.json"
 
@@ -125,7 +125,7 @@ def _trained(run: RunFolder, trial: FrozenTrial, data: PreparedData) -> Training
     settings = {**run.setting("fixed"), **trial.params, "seed": trial.user_attrs.get(SEED, 0)}
     training = Training(TrainingConfig.from_dict(settings), data, metric=run.settings.get("metric"))
     try:
-        found = Checkpoints(checkpoint_place(run, SEARCH)).load(trial.number, training)
+        found = Checkpoints(checkpoint_folder(run, SEARCH)).load(trial.number, training)
     except (OSError, RuntimeError, LookupError, ValueError, TypeError, EOFError, UnpicklingError) as error:
         raise InputError(f"the checkpoint of trial {trial.number} is damaged or of another version") from error
     if found is None:

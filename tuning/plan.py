@@ -23,10 +23,10 @@ from san_core.training import build_model
 from search_spaces import SearchSpace
 from tuning.execution.checkpoints import check_storage
 from tuning.execution.environment import describe_environment
-from tuning.execution.gpu_share import largest, measured_share
-from tuning.execution.placement import Machine, Placement, place
-from tuning.execution.ray_session import Limits, machines
-from tuning.execution.worker import Shared
+from tuning.execution.gpu_share import largest_configuration, measure_gpu_share
+from tuning.execution.placement import Machine, Placement, place_trials
+from tuning.execution.ray_session import machines
+from tuning.execution.trial_setup import Limits, TrialSetup
 from tuning.monitoring.notifications import without_url
 from tuning.monitoring.trackers import check_tracker
 from tuning.options import AUTO, EMBEDDED, TRIALS, Amount
@@ -73,7 +73,7 @@ class Plan:
         run: its folder, with the settings it was started with.
         space: what it searches.
         placement: what each trial gets.
-        shared: what all trials share.
+        shared: what all trials have in common.
         limits: what bounds their running.
         rules: what ends the search.
         beforehand: gives the trials that go into a new journal first.
@@ -84,7 +84,7 @@ class Plan:
     run: RunFolder
     space: SearchSpace
     placement: Placement
-    shared: Shared
+    shared: TrialSetup
     limits: Limits
     rules: StopRules
     beforehand: Callable[[], Sequence[FrozenTrial]]
@@ -122,7 +122,7 @@ def new_plan(options: argparse.Namespace) -> Plan:
         build_model(replace(config, embedding_init=str(init)), data)  # what does not go with the data is told of now
     fixed = {name: value for name, value in config.to_dict().items() if name not in {*space.parameters, "seed"}}
     if options.gpus_per_trial == AUTO and placement.gpus:
-        options.gpus_per_trial = measured_share(largest(config, space.parameters), data)
+        options.gpus_per_trial = measure_gpu_share(largest_configuration(config, space.parameters), data)
         placement = _place(options, there)
     _check_gpu_hours(asked_for["gpu_hours"], placement)
     settings = {
@@ -231,15 +231,14 @@ def _plan(
         run=run,
         space=space,
         placement=placement,
-        shared=Shared(
+        shared=TrialSetup(
             data=settings["data"],
             metric=settings["metric"],
             fixed=settings["fixed"],
-            cpus=placement.cpus,
-            gpus=placement.gpus,
-            signs=not options.no_dashboard,
+            placement=placement,
+            show_in_dashboard=not options.no_dashboard,
         ),
-        limits=Limits(placement.slots, settings["max_failures"], settings["keep"]),
+        limits=Limits(settings["max_failures"], settings["keep"]),
         rules=StopRules(**{name: settings[name] for name in BOUNDS}, gpus=placement.gpus),
         beforehand=lambda: [
             *first_trials(baseline, settings["try_first"]),
@@ -251,7 +250,7 @@ def _plan(
 
 
 def _place(options: argparse.Namespace, there: Sequence[Machine]) -> Placement:
-    return place(
+    return place_trials(
         there,
         cpus_per_trial=options.cpus_per_trial,
         gpus_per_trial=None if options.gpus_per_trial == AUTO else options.gpus_per_trial,

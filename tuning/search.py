@@ -20,7 +20,8 @@ from san_core.command_line import INTERRUPTED, run_command, say
 from san_core.data.prepared import PreparedData
 from tuning.arguments import Checked, as_arguments
 from tuning.confirm import confirm, run_study
-from tuning.execution.ray_session import Listeners, ray_session
+from tuning.execution.ray_session import ray_session
+from tuning.execution.run_trials import Callbacks
 from tuning.gallery import write_gallery
 from tuning.monitoring.dashboard import Dashboard, asks_for_token, dashboard_of
 from tuning.monitoring.notifications import Notifier, conceal_url
@@ -61,7 +62,9 @@ def main() -> int:
     if code == INTERRUPTED:
         say(f"interrupted; to go on: {_program('python')} -m tuning.search --resume {shlex.quote(str(run.path))}")
     else:
-        _print_results(run, best_trial(run.study().get_trials(deepcopy=False)), time.monotonic() - started, as_json=options.json)
+        _print_results(
+            run, best_trial(run.study().get_trials(deepcopy=False)), time.monotonic() - started, as_json=options.json
+        )
     return code
 
 
@@ -84,24 +87,24 @@ def _search(options: argparse.Namespace, given: Mapping[str, Any]) -> tuple[RunF
             write_gallery(run)
         _write_results(run, best)
         code = INTERRUPTED if interrupted else 0 if best else 1
-        notifier.tell_end(code)
+        notifier.notify_end(code)
     return run, code
 
 
 def _run(study: Study, plan: Plan, notifier: Notifier, dashboard: Dashboard | None, address: str | None) -> None:
     """Runs the study's trials, and then the best of them under fresh seeds."""
     run = plan.run
-    listeners = Listeners(notifier.watch(study), notifier.tell_death)
+    callbacks = Callbacks(notifier.callbacks(study), notifier.notify_ray_death)
     with ray_session(run.log, dashboard=dashboard, address=address) as url:
         if url:
             login = f" (to log in, paste what this prints: {_program('ray')} get-auth-token)"
             say(f"Ray dashboard: {url}{login if address or asks_for_token() else ''}")
-        run_study(study, plan, f"searching {run.setting('space')} on {run.setting('data_name')}", listeners)
+        run_study(study, plan, f"searching {run.setting('space')} on {run.setting('data_name')}", callbacks)
         say(f"the search is over: {study.stop_reason}")
         study.close()
         best = study.best
         if plan.confirm and best:
-            confirm(plan, [best.number], plan.confirm, Listeners(on_death=notifier.tell_death))
+            confirm(plan, [best.number], plan.confirm, Callbacks(on_ray_death=notifier.notify_ray_death))
 
 
 def _write_results(run: RunFolder, best: FrozenTrial | None) -> None:

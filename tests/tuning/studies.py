@@ -5,9 +5,9 @@ from typing import Any
 from results.run_folder import RunFolder
 from search_spaces import SearchSpace, load
 from tuning.study.first_trials import first_trials
+from tuning.study.live_trial import LiveTrial
 from tuning.study.open_study import open_search
 from tuning.study.stop_rules import StopRules
-from tuning.study.live_trial import LiveTrial
 from tuning.study.study import Study
 
 EPOCHS = 4

@@ -81,7 +81,8 @@ def _bracket_order(brackets: int) -> list[int]:
 def _bracket_size(bracket: int, brackets: int) -> int:
     """How many trials of one round belong to a bracket: Hyperband's rule, with s = brackets - 1 - bracket."""
     s = brackets - 1 - bracket
-    return ceil(brackets * _REDUCTION_FACTOR**s / (s + 1))
+    size: int = ceil(brackets * _REDUCTION_FACTOR**s / (s + 1))
+    return size
 
 
 def _is_rung(epoch: int, first: int) -> bool:

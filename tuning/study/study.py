@@ -227,9 +227,7 @@ class Study:
         return self.optuna_study.tell(live.trial, value, state=state, skip_if_finished=True)
 
     def _time_is_up(self) -> str:
-        return self.rules.time_is_up(
-            self._time.wall(), self._time.trained(live.seconds for live in self.live.values())
-        )
+        return self.rules.time_is_up(self._time.wall(), self._time.trained(live.seconds for live in self.live.values()))
 
     def _record_time(self) -> None:
         """Records how long the search has run, so that the budget holds when it is resumed."""

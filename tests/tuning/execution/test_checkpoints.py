@@ -14,7 +14,7 @@ from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
 from san_core.training import EpochResult, Training
 from tuning.execution import checkpoints as module
-from tuning.execution.checkpoints import Checkpoints, Clock, check_storage, checkpoint_place
+from tuning.execution.checkpoints import Checkpoints, CheckpointTimer, check_storage, checkpoint_folder
 
 ODD = ("my run", "run#1", "50% off", "größer", "a?b")
 
@@ -134,14 +134,14 @@ def test_deleting_takes_whole_and_partial_states_of_those_trials_alone(
 
 def test_checkpoints_lie_in_the_run_folder_unless_they_are_told_where(make_run: Callable[..., RunFolder]) -> None:
     run = make_run("here")
-    assert checkpoint_place(run, SEARCH) == str(run.path.resolve() / "checkpoints" / "search")
-    assert checkpoint_place(make_run("null", storage=None), SEARCH).endswith("/null/checkpoints/search")
+    assert checkpoint_folder(run, SEARCH) == str(run.path.resolve() / "checkpoints" / "search")
+    assert checkpoint_folder(make_run("null", storage=None), SEARCH).endswith("/null/checkpoints/search")
 
 
 @pytest.mark.parametrize("storage", ["/nfs/states", "/nfs/states/", "s3://bucket/states", "s3://bucket/states/"])
 def test_runs_and_studies_share_a_storage_without_meeting(storage: str, make_run: Callable[..., RunFolder]) -> None:
     runs = [make_run(name, storage=storage) for name in ("a", "b")]
-    places = {checkpoint_place(run, study) for run in runs for study in (SEARCH, CONFIRMATION)}
+    places = {checkpoint_folder(run, study) for run in runs for study in (SEARCH, CONFIRMATION)}
     assert len(places) == 4
     assert all(place.startswith(f"{storage.rstrip('/')}/") for place in places)
     assert not any("//" in place.removeprefix("s3://") for place in places)
@@ -153,7 +153,7 @@ def test_runs_of_one_name_in_different_folders_do_not_meet_in_a_storage(
     (tmp_path / "mine").mkdir()
     (tmp_path / "yours").mkdir()
     runs = [make_run(f"{folder}/run", storage="/nfs/states") for folder in ("mine", "yours")]
-    assert checkpoint_place(runs[0], SEARCH) != checkpoint_place(runs[1], SEARCH)
+    assert checkpoint_folder(runs[0], SEARCH) != checkpoint_folder(runs[1], SEARCH)
 
 
 @pytest.mark.parametrize(
@@ -170,8 +170,8 @@ def test_checkpoints_of_a_run_of_any_name_go_to_a_folder_of_their_own(
     storage = tmp_path / "storage"
     run = make_run(name, storage=f"{scheme}{storage}")
     for epoch, study in enumerate((SEARCH, CONFIRMATION), start=1):
-        Checkpoints(checkpoint_place(run, study)).save(0, training, _result(epoch))
-    assert Checkpoints(checkpoint_place(run, SEARCH)).load(0, training) == _result(1)
+        Checkpoints(checkpoint_folder(run, study)).save(0, training, _result(epoch))
+    assert Checkpoints(checkpoint_folder(run, SEARCH)).load(0, training) == _result(1)
     assert len(_files(storage)) == 2
 
 
@@ -220,7 +220,7 @@ def test_the_clock_says_once_that_it_is_due_each_time_enough_has_passed(monkeypa
     now = 100.0
     monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now))
     monkeypatch.setattr(module, "SECONDS_BETWEEN", 10)
-    clock = Clock()
+    clock = CheckpointTimer()
     due = []
     for now in (100, 109.9, 110, 111, 119.9, 125, 134.9, 135):  # noqa: B007 - the clock reads it
         due.append(clock.is_due())

@@ -8,7 +8,7 @@ from rich.console import Console
 from results.run_folder import RunFolder
 from san_core.command_line import say
 from tests.tuning.studies import ask, searching
-from tuning.monitoring.progress import show_progress, standing
+from tuning.monitoring.progress import progress_of, show_progress
 from tuning.study.live_trial import Epoch
 from tuning.study.study import Study
 
@@ -31,7 +31,7 @@ def test_where_a_study_stands(study: Study) -> None:
     running = ask(study).trial.number
     study.report(running, Epoch(1, 0.8, 1.0))
 
-    now = standing(study, elapsed=60.0)
+    now = progress_of(study, elapsed=60.0)
     assert [trial.number for trial in now.ended] == [0, 1]
     assert now.running == [("trial   2", 1, 0.8)]
     assert now.best is not None
@@ -47,11 +47,11 @@ def test_what_ended_before_a_search_was_resumed_says_nothing_of_its_speed(make_r
         end_trial(first, [0.5, 0.6])
     study = searching(run, trials=6)
     end_trial(study, [0.5, 0.6])
-    assert standing(study, elapsed=30.0).seconds_left == 90.0  # one trial took 30 s, three are left
+    assert progress_of(study, elapsed=30.0).seconds_left == 90.0  # one trial took 30 s, three are left
 
 
 def test_before_the_first_trial_nothing_is_known(study: Study) -> None:
-    now = standing(study, elapsed=1.0)
+    now = progress_of(study, elapsed=1.0)
     assert (now.ended, now.running, now.best, now.baseline, now.seconds_left) == ([], [], None, None, None)
 
 

@@ -20,11 +20,19 @@ from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
 
 from results.run_folder import RunFolder
 from tests.tuning.studies import ask, searching
-from tuning.execution.tune_adapters import CHECKPOINTS, EPOCH, EXAMPLES_PER_SECOND, LOSS, NUMBER, SETTINGS, SHARED
 from tuning.monitoring.trackers import to_tensorboard
 from tuning.monitoring.trackers.tracker import Tracker, tracked
 from tuning.study.live_trial import Epoch
 from tuning.study.study import Study
+from tuning.study.tune_interface import (
+    CHECKPOINT_FOLDER,
+    EPOCH,
+    EXAMPLES_PER_SECOND,
+    LOSS,
+    TRAINING_SETTINGS,
+    TRIAL_NUMBER,
+    TRIAL_SETUP,
+)
 
 
 def records(path: Path) -> Iterator[bytes]:
@@ -64,14 +72,19 @@ class Tune:
 
     def start(self) -> Any:  # noqa: ANN401 - stands for Ray's trial
         live = ask(self.study)
-        config = {NUMBER: live.trial.number, SETTINGS: live.settings, SHARED: object(), CHECKPOINTS: object()}
+        config = {
+            TRIAL_NUMBER: live.trial.number,
+            TRAINING_SETTINGS: live.settings,
+            TRIAL_SETUP: object(),
+            CHECKPOINT_FOLDER: object(),
+        }
         trial = SimpleNamespace(config=config)
         self.tracker.on_trial_start(0, [], trial)  # type: ignore[arg-type]
         return trial
 
     def report(self, trial: Any, epoch: int, score: float, diverged: str = "") -> None:  # noqa: ANN401
         told = Epoch(epoch, score, float(epoch), diverged)
-        self.study.report(trial.config[NUMBER], told)
+        self.study.report(trial.config[TRIAL_NUMBER], told)
         result = {EPOCH: told, LOSS: 1 / epoch, EXAMPLES_PER_SECOND: 50.0, "pid": 7}
         self.tracker.on_trial_result(0, [], trial, result)
 
@@ -83,7 +96,7 @@ class Tune:
         self.end(trial)
 
     def end(self, trial: Any, error: str = "") -> None:  # noqa: ANN401
-        self.study.finish(trial.config[NUMBER], error)
+        self.study.finish(trial.config[TRIAL_NUMBER], error)
         tell = self.tracker.on_trial_error if error else self.tracker.on_trial_complete
         tell(0, [], trial)
 
@@ -104,7 +117,11 @@ def test_what_is_tracked_of_a_trial(run: RunFolder) -> None:
         "examples_per_second": [(1, 50.0), (2, 50.0)],
         "epoch": [(1, 1.0), (2, 2.0)],
     }
-    expected = {"trial": 0, **study.optuna_study.trials[0].params, "seed": study.optuna_study.trials[0].user_attrs["seed"]}
+    expected = {
+        "trial": 0,
+        **study.optuna_study.trials[0].params,
+        "seed": study.optuna_study.trials[0].user_attrs["seed"],
+    }
     assert written.hyperparameters == {**expected, "state": "complete", "reason": ""}
 
 
@@ -172,7 +189,7 @@ def test_a_tracker_that_breaks_is_one_warning(
         def log_trial_result(self, *_: object) -> None:
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(to_tensorboard, "open_log", lambda _: Broken())
+    monkeypatch.setattr(to_tensorboard, "open_logger", lambda _: Broken())
     study = searching(run, trials=2)
     with tracked(study, run) as (tracker,):
         tune = Tune(study, tracker)
@@ -193,8 +210,8 @@ def test_a_tracker_that_hangs_holds_up_no_trial(
         def log_trial_start(self, *_: object) -> None:
             released.wait(60)
 
-    monkeypatch.setattr(to_tensorboard, "open_log", lambda _: Hanging())
-    monkeypatch.setattr("tuning.monitoring.trackers.tracker.PATIENCE", 0.2)
+    monkeypatch.setattr(to_tensorboard, "open_logger", lambda _: Hanging())
+    monkeypatch.setattr("tuning.monitoring.trackers.tracker.CLOSE_TIMEOUT", 0.2)
     study = searching(run, trials=1)
     with tracked(study, run) as (tracker,):
         Tune(study, tracker).run(0.25)
@@ -309,5 +326,5 @@ def test_wandb_writes_a_file_per_trial_without_a_network(make_run: Callable[...,
     points = [{name: json.loads(value) for name, value in record[1].items()} for record in found if record[1]]
     assert [(point["_step"], point["wups_0.9"], point["loss"]) for point in points] == [(1, 0.25, 1.0), (2, 0.5, 0.5)]
     assert (config["trial"], config["learning_rate"], config["state"]) == (0, 4e-4, "complete")
-    assert not {SHARED, CHECKPOINTS} & config.keys()
+    assert not {TRIAL_SETUP, CHECKPOINT_FOLDER} & config.keys()
     assert "search-0000" in {record[2] for record in found}

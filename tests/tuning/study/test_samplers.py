@@ -10,8 +10,8 @@ from results.run_folder import RunFolder
 from san_core.errors import InputError
 from search_spaces import SearchSpace, load
 from tests.tuning.studies import EPOCHS, searching
-from tuning.study.samplers import SAMPLERS, GridSampler, check_sampler, make_sampler, sampler_name
 from tuning.study.live_trial import Epoch
+from tuning.study.samplers import SAMPLERS, GridSampler, check_sampler, make_sampler, sampler_name
 
 NUMBERS: dict[str, BaseDistribution] = {
     "dropout": FloatDistribution(0, 0.7),

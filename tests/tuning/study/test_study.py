@@ -360,7 +360,9 @@ def test_what_is_to_be_tried_first_is_tried_first_and_what_it_leaves_out_is_draw
 ) -> None:
     space = load("san")
     tried = [{"dropout": 0.25}, dict(space.baseline)]
-    study = open_search(make_run(), space, StopRules(trials=4), first_trials=lambda: first_trials(space.baseline, tried))
+    study = open_search(
+        make_run(), space, StopRules(trials=4), first_trials=lambda: first_trials(space.baseline, tried)
+    )
     params = [ask(study).trial.params for _ in range(3)]
     assert params[0] == space.baseline
     assert params[1]["dropout"] == 0.25
