@@ -1,8 +1,8 @@
 """`python -m benchmarks.memory`: how much memory one more concurrent trial adds to a search.
 
 For each number of trials a search of its own runs: trials with the baseline's sizes and different learning rates, all
-at once. Linux says how much memory the workers have to themselves (USS), and their shares of the prepared features (PSS),
-whose sum is what the machine holds of the features.
+at once. Linux says how much memory the workers have to themselves (USS), and their shares of the prepared features
+(PSS), whose sum is what the machine holds of the features.
 """
 
 import argparse

@@ -16,7 +16,7 @@ def run_study(study: Study, plan: Plan, title: str, callbacks: Callbacks | None 
         return
     with show_progress(study, title, metric=plan.run.setting("metric_title")), tracked(study, plan.run) as trackers:
         others = callbacks or Callbacks()
-        both = Callbacks([*trackers, *others.tune], others.on_ray_death)
+        both = Callbacks([*trackers, *others.tune_callbacks], others.on_ray_death)
         run_trials(study, plan.shared, plan.limits, plan.run, callbacks=both)
 
 

@@ -31,11 +31,11 @@ class Callbacks:
     """What is called while trials run, each time after the study was told.
 
     Attributes:
-        tune: callbacks for Ray Tune.
+        tune_callbacks: called by Ray Tune.
         on_ray_death: called with a reason before the program ends because Ray died.
     """
 
-    tune: Sequence[tune.Callback] = ()
+    tune_callbacks: Sequence[tune.Callback] = ()
     on_ray_death: Callable[[str], object] | None = None
 
 
@@ -69,7 +69,7 @@ def run_trials(
     old_checkpoints.delete()
     common = {TRIAL_SETUP: setup, CHECKPOINT_FOLDER: folder, RUN_AND_STUDY: (run.name, name)}
     link = TuneLink(study, setup.placement, limits, common=common, on_end=old_checkpoints.delete)
-    tuner = _make_tuner(worker, link, run, callbacks.tune)
+    tuner = _make_tuner(worker, link, run, callbacks.tune_callbacks)
     try:
         advice = f"what was recorded is safe, and --resume {run.path} goes on"
         with contextlib.redirect_stdout(io.StringIO()), exit_if_ray_dies(advice, callbacks.on_ray_death):
