@@ -29,7 +29,7 @@ def test_the_decision_follows_from_the_journal_and_not_from_what_was_asked_befor
 
 def test_an_epoch_that_diverged_is_not_compared_with() -> None:
     study = _study(SuccessiveHalving())
-    for score, diverged in ((0.9, False), (0.8, False), (0.0, True), (0.0, True)):
+    for score, diverged in ((0.9, False), (0.0, True), (0.0, True), (0.0, True)):
         trial = study.ask()
         trial.report(score, 1)
         if diverged:
@@ -37,7 +37,7 @@ def test_an_epoch_that_diverged_is_not_compared_with() -> None:
         study.tell(trial, score)
     trial = study.ask()
     trial.report(0.7, 1)
-    assert trial.should_prune()  # third of three; among five it would go on
+    assert trial.should_prune()  # the worse of two; second of five, it would go on
 
 
 def test_a_round_of_brackets_has_the_sizes_that_hyperband_gives_them() -> None:
