@@ -5,7 +5,7 @@ from tuning.execution.placement import Machine, Placement, place_trials
 
 
 @pytest.mark.parametrize(
-    ("machine", "wishes", "expected"),
+    ("machine", "options", "expected"),
     [
         ((2, 0), {}, Placement(cpus=1, gpus=0, slots=2)),
         ((8, 0), {"cpus_per_trial": 3}, Placement(cpus=3, gpus=0, slots=2)),
@@ -20,20 +20,22 @@ from tuning.execution.placement import Machine, Placement, place_trials
         ((2, 4), {}, Placement(cpus=1, gpus=1, slots=2)),
     ],
 )
-def test_a_machine_is_shared_out(machine: tuple[int, int], wishes: dict[str, float], expected: Placement) -> None:
-    assert place_trials([Machine(*machine)], **wishes) == expected  # type: ignore[arg-type]
+def test_a_machine_is_divided_among_trials(
+    machine: tuple[int, int], options: dict[str, float], expected: Placement
+) -> None:
+    assert place_trials([Machine(*machine)], **options) == expected  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
-    ("wishes", "message"),
+    ("options", "message"),
     [
         ({"cpus_per_trial": 3}, "--cpus-per-trial must be <= 2, the cores of a machine, but got 3"),
         ({"gpus_per_trial": 0.5}, "--gpus-per-trial must be <= 0, the GPUs there are, but got 0.5"),
     ],
 )
-def test_a_wish_the_machine_cannot_meet_is_refused(wishes: dict[str, float], message: str) -> None:
+def test_more_than_the_machine_has_is_refused(options: dict[str, float], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        place_trials([Machine(2, 0)], **wishes)  # type: ignore[arg-type]
+        place_trials([Machine(2, 0)], **options)  # type: ignore[arg-type]
 
 
 def test_more_than_one_gpu_for_a_trial_is_refused() -> None:

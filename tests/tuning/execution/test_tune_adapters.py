@@ -16,7 +16,7 @@ from tuning.execution.tune_adapters import StudyScheduler, StudySearcher, TuneLi
 from tuning.study.tune_interface import TRIAL_NUMBER
 
 
-def test_the_last_trial_may_come_back_before_tune_is_told_that_there_are_no_more(
+def test_the_last_trial_may_start_again_before_tune_is_told_that_there_are_no_more(
     make_run: Callable[..., RunFolder],
 ) -> None:
     run = make_run()
@@ -37,7 +37,7 @@ def test_the_last_trial_may_come_back_before_tune_is_told_that_there_are_no_more
     assert trial.state.name == "FAIL"
 
 
-def test_a_trial_that_tune_has_tried_often_enough_does_not_come_back(make_run: Callable[..., RunFolder]) -> None:
+def test_a_trial_that_tune_has_tried_often_enough_does_not_start_again(make_run: Callable[..., RunFolder]) -> None:
     """It failed before it began, came back, and failed after it had begun as often as Tune tries."""
     run = make_run()
     link = TuneLink(searching(run, trials=1), Placement(1, 0, slots=1), Limits(max_failures=2), common={})

@@ -118,7 +118,7 @@ def test_each_new_best_and_the_end_are_posted_in_order(inbox: Inbox, run: RunFol
     assert event["trials_ended"] == 4
 
 
-def test_an_interrupted_search_knows_how_far_its_baseline_came(inbox: Inbox, run: RunFolder, study: Study) -> None:
+def test_an_interrupted_search_posts_the_last_score_of_its_baseline(inbox: Inbox, run: RunFolder, study: Study) -> None:
     study.epochs = 2
     with Notifier(inbox.url(), run) as notifier:
         (callback,) = notifier.callbacks(study)
@@ -130,7 +130,7 @@ def test_an_interrupted_search_knows_how_far_its_baseline_came(inbox: Inbox, run
     assert (event["event"], event["trial"], event["baseline"]) == ("interrupted", None, 0.5)
 
 
-def test_a_search_that_goes_on_does_not_post_its_old_best_again(inbox: Inbox, run: RunFolder, study: Study) -> None:
+def test_a_resumed_search_does_not_post_its_old_best_again(inbox: Inbox, run: RunFolder, study: Study) -> None:
     end_trial(study, 0.5, [])
     with Notifier(inbox.url(), run) as notifier:
         callbacks = notifier.callbacks(searching(run, trials=9))
@@ -142,7 +142,7 @@ def test_a_search_that_goes_on_does_not_post_its_old_best_again(inbox: Inbox, ru
     ("error", "event", "reason"),
     [(InputError("the disk is full"), "failed", "the disk is full"), (KeyboardInterrupt(), "interrupted", "")],
 )
-def test_a_failure_is_posted_and_passed_on(
+def test_a_failure_is_posted_and_raised(
     error: BaseException, event: str, reason: str, inbox: Inbox, run: RunFolder
 ) -> None:
     with pytest.raises(type(error)), Notifier(inbox.url(), run):
@@ -183,7 +183,7 @@ def test_a_dead_server_is_one_warning_without_the_url(
     assert "token" not in line
 
 
-def test_a_slow_server_holds_up_nothing(
+def test_a_slow_server_does_not_delay_the_search(
     inbox: Inbox, run: RunFolder, study: Study, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(notify, "CLOSE_TIMEOUT", 1.0)
@@ -197,7 +197,7 @@ def test_a_slow_server_holds_up_nothing(
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-def test_what_a_slow_server_does_not_answer_is_given_up_and_the_next_is_posted(
+def test_after_a_timeout_the_next_event_is_posted(
     inbox: Inbox, run: RunFolder, study: Study, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(notify, "REQUEST_TIMEOUT", 0.2)
@@ -215,7 +215,7 @@ def test_what_a_slow_server_does_not_answer_is_given_up_and_the_next_is_posted(
     "url",
     ["ftp://me:secret@host/x", "host/x", "http://", "http://:80/x", "http://host:port/", "http://a b/", "http://[x"],
 )
-def test_what_is_no_web_address_is_refused_and_not_shown(url: str) -> None:
+def test_a_text_that_is_no_url_is_refused_and_not_shown(url: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="must be a URL such as https://HOST/PATH") as refused:
         web_address(url)
     assert "secret" not in str(refused.value)

@@ -25,7 +25,7 @@ def end_trial(study: Study, scores: list[float], error: str = "") -> None:
     study.finish(number, error)
 
 
-def test_where_a_study_stands(study: Study) -> None:
+def test_how_far_a_study_is(study: Study) -> None:
     end_trial(study, [0.5, 0.6])
     end_trial(study, [0.7, 0.9])
     running = ask(study).trial.number
@@ -40,7 +40,7 @@ def test_where_a_study_stands(study: Study) -> None:
     assert now.seconds_left == 60.0  # two trials took 60 s, two are left
 
 
-def test_what_ended_before_a_search_was_resumed_says_nothing_of_its_speed(make_run: Callable[..., RunFolder]) -> None:
+def test_trials_of_an_earlier_start_do_not_count_for_the_time_left(make_run: Callable[..., RunFolder]) -> None:
     run = make_run(fixed={"epochs": 2})
     first = searching(run, trials=2)
     for _ in range(2):
@@ -101,7 +101,7 @@ class Terminal(io.StringIO):
         return self.getvalue().rpartition("\x1b[?1049l")[2]
 
 
-def test_in_a_terminal_one_screen_shows_all(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_live_screen_shows_running_and_ended_trials(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal(monkeypatch)
     with show_progress(study, "searching", terminal.console, metric="WUPS@0.9"):
         end_trial(study, [0.5, 0.6])
@@ -115,7 +115,7 @@ def test_in_a_terminal_one_screen_shows_all(study: Study, monkeypatch: pytest.Mo
     assert frame[5].split() == ["trial", "0", "complete", "2", "60.00%"]
 
 
-def test_when_the_screen_is_gone_the_standing_and_what_was_said_are_left(
+def test_after_the_live_screen_the_progress_and_the_messages_are_printed(
     study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     terminal = Terminal(monkeypatch, width=60)
@@ -144,7 +144,7 @@ def test_a_diverged_trial_is_counted_as_one_and_is_never_the_best(
     assert frame[2].startswith("no complete trial yet")
 
 
-def test_what_does_not_fit_the_screen_is_left_out_and_counted(
+def test_trials_that_do_not_fit_the_screen_are_counted(
     make_run: Callable[..., RunFolder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = searching(make_run(fixed={"epochs": 2}), trials=20)

@@ -145,7 +145,7 @@ def test_how_trials_ended_is_tracked(run: RunFolder) -> None:
     ]
 
 
-def test_a_search_that_goes_on_tracks_every_epoch_once(run: RunFolder) -> None:
+def test_a_resumed_search_tracks_every_epoch_once(run: RunFolder) -> None:
     study = searching(run, trials=1)
     with tracked(study, run) as (tracker,):
         tune = Tune(study, tracker)
@@ -159,7 +159,7 @@ def test_a_search_that_goes_on_tracks_every_epoch_once(run: RunFolder) -> None:
     assert written.hyperparameters["state"] == "complete"
 
 
-def test_a_worker_that_dies_neither_doubles_nor_closes_a_trial(run: RunFolder) -> None:
+def test_a_trial_whose_worker_died_is_tracked_as_one_trial(run: RunFolder) -> None:
     study = searching(run, trials=1)
     with tracked(study, run) as (tracker,):
         tune = Tune(study, tracker)
@@ -182,7 +182,7 @@ def test_without_a_tracker_nothing_is_tracked(make_run: Callable[..., RunFolder]
     assert not run.tracking.exists()
 
 
-def test_a_tracker_that_breaks_is_one_warning(
+def test_a_tracker_that_raises_errors_is_one_warning(
     run: RunFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Broken(LoggerCallback):
@@ -201,7 +201,7 @@ def test_a_tracker_that_breaks_is_one_warning(
     ]
 
 
-def test_a_tracker_that_hangs_holds_up_no_trial(
+def test_a_tracker_that_hangs_does_not_delay_trials(
     run: RunFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     released = threading.Event()
@@ -266,7 +266,7 @@ for run in runs:
 
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("mlflow") is None, reason="needs pip install '.[mlflow]'")
-def test_mlflow_has_one_run_per_trial_also_when_the_search_goes_on(make_run: Callable[..., RunFolder]) -> None:
+def test_mlflow_has_one_run_per_trial_also_when_the_search_is_resumed(make_run: Callable[..., RunFolder]) -> None:
     run = make_run(fixed={"epochs": 2}, metric="wups@0.9", track="mlflow", started="2026")
     database = run.tracking / "mlflow" / "mlflow.db"
     in_a_process(TWICE, str(run.path), "1")

@@ -55,7 +55,7 @@ def noted(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[tuple[float, dict[s
     return made
 
 
-def test_an_epoch_is_exported_with_what_tells_the_trial(noted: dict[str, Any]) -> None:
+def test_an_epoch_is_exported_with_the_tags_of_its_trial(noted: dict[str, Any]) -> None:
     monitor = monitoring.TrialMonitor("demo", "search")
     monitor.start_trial(3, {"learning_rate": 0.00123456, "hops": 2, "seed": 7})
     monitor.end_epoch(EpochResult(2, 0.25, 0.75, 4.0), 1000)

@@ -26,7 +26,7 @@ ENDLESS = {"float": FloatDistribution(0, 1), "float log": FloatDistribution(1e-5
 
 
 @pytest.mark.parametrize(("distribution", "values"), TABLE.values(), ids=TABLE)
-def test_a_parameter_takes_so_many_values(distribution: BaseDistribution, values: list[float | str]) -> None:
+def test_the_values_of_a_parameter_are_counted(distribution: BaseDistribution, values: list[float | str]) -> None:
     assert count_values(distribution) == len(values)
 
 
@@ -53,5 +53,5 @@ def test_configurations_are_the_product_of_the_values() -> None:
 
 
 @pytest.mark.parametrize("distribution", ENDLESS.values(), ids=ENDLESS)
-def test_one_continuous_parameter_makes_a_space_endless(distribution: BaseDistribution) -> None:
+def test_a_space_with_a_continuous_parameter_cannot_be_counted(distribution: BaseDistribution) -> None:
     assert count_configurations([IntDistribution(1, 3), distribution, IntDistribution(1, 2)]) is None
