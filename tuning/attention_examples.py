@@ -25,7 +25,7 @@ from san_core.errors import InputError
 from san_core.evaluation import predict_split
 from san_core.hardware import autocast
 from san_core.training import Training
-from tuning.execution.checkpoints import Checkpoints, checkpoint_place
+from tuning.execution.checkpoints import Checkpoints, checkpoint_folder
 from tuning.training_settings import training_settings
 
 INDEX = "gallery.json"
@@ -112,7 +112,7 @@ def _load_best(snapshot: Record, data: PreparedData) -> tuple[int, Training]:
     config = TrainingConfig.from_dict(training_settings(snapshot.settings, trial))
     training = Training(config, data, metric=snapshot.settings.get("metric"))
     try:
-        loaded = Checkpoints(checkpoint_place(run, SEARCH)).load(trial.number, training)
+        loaded = Checkpoints(checkpoint_folder(run, SEARCH)).load(trial.number, training)
     except (OSError, RuntimeError, LookupError, ValueError, TypeError, EOFError, UnpicklingError) as error:
         raise InputError(f"the checkpoint of trial {trial.number} is damaged or of another version") from error
     if loaded is None:

@@ -17,7 +17,8 @@ from results.snapshot import Record, read
 from san_core.command_line import INTERRUPTED, run_command, say
 from san_core.data.prepared import PreparedData
 from tuning.attention_examples import write_examples
-from tuning.execution.ray_session import Listeners, ray_session
+from tuning.execution.ray_session import ray_session
+from tuning.execution.run_trials import Callbacks
 from tuning.fresh_seeds import run_study, run_under_fresh_seeds
 from tuning.monitoring.dashboard import asks_for_token
 from tuning.monitoring.notifications import Notifier, conceal_url
@@ -81,7 +82,7 @@ def _search(options: SearchOptions) -> tuple[Record, int]:
         say(f"run folder {run.path}; {plan.placement.describe()}")
         run.change_settings(plan.settings)
         run.mend_journal()
-        study = open_search(run, plan.space, plan.rules, beforehand=plan.first_trials)
+        study = open_search(run, plan.space, plan.rules, first_trials=plan.first_trials)
         try:
             _run(study, plan, notifier, options.address)
         except KeyboardInterrupt:
@@ -92,24 +93,25 @@ def _search(options: SearchOptions) -> tuple[Record, int]:
             write_examples(snapshot)
         _write_results(snapshot, best)
         code = INTERRUPTED if interrupted else 0 if best else 1
-        notifier.tell_end(code)
+        notifier.notify_end(code)
     return snapshot, code
 
 
 def _run(study: Study, plan: SearchPlan, notifier: Notifier, address: str | None) -> None:
     """Runs the study's trials, and then the best of them under fresh seeds."""
     run = plan.run
-    listeners = Listeners(notifier.watch(study), notifier.tell_death)
+    callbacks = Callbacks(notifier.callbacks(study), notifier.notify_ray_death)
     with ray_session(run.log, dashboard=plan.dashboard, address=address) as url:
         if url:
             login = f" (to log in, paste what this prints: {_program('ray')} get-auth-token)"
             say(f"Ray dashboard: {url}{login if address or asks_for_token() else ''}")
-        run_study(study, plan, f"searching {run.setting('space')} on {run.setting('data_name')}", listeners)
-        say(f"the search is over: {study.over}")
+        run_study(study, plan, f"searching {run.setting('space')} on {run.setting('data_name')}", callbacks)
+        say(f"the search is over: {study.stop_reason}")
         study.close()
-        best = best_trial(run.study().get_trials(deepcopy=False))
-        if plan.confirm and best:
-            run_under_fresh_seeds(plan, [best.number], plan.confirm, Listeners(on_death=notifier.tell_death))
+        if plan.confirm and study.best:
+            run_under_fresh_seeds(
+                plan, [study.best.number], plan.confirm, Callbacks(on_ray_death=notifier.notify_ray_death)
+            )
 
 
 def _write_results(snapshot: Record, best: FrozenTrial | None) -> None:

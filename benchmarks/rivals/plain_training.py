@@ -1,4 +1,4 @@
-"""Training as one would first write it, for every program but ours."""
+"""A plain training loop, which all programs but ours use."""
 
 import time
 from collections.abc import Iterator, Mapping

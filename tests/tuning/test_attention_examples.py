@@ -20,7 +20,7 @@ from san_core.data.prepared import PreparedData
 from san_core.data.source import Question, Source
 from san_core.training import Training
 from tuning.attention_examples import choose_examples, draw_heat_map, write_examples
-from tuning.execution.checkpoints import Checkpoints, checkpoint_place
+from tuning.execution.checkpoints import Checkpoints, checkpoint_folder
 
 FIXED = {"epochs": 1, "hidden_size": 8, "attention_size": 8, "embedding_size": 8, "batch_size": 8}
 
@@ -53,7 +53,7 @@ def run(tmp_path: Path, data: PreparedData) -> RunFolder:
     study = optuna.create_study(study_name=SEARCH, storage=made.storage(), direction="maximize")
     study.add_trials([trial(0.5), trial(0.6), trial(0.9, **{PRIOR: "earlier"}), trial(None, TrialState.FAIL)])
     training = Training(TrainingConfig.from_dict({**FIXED, "dropout": 0.1, "seed": 3}), data)
-    Checkpoints(checkpoint_place(made, SEARCH)).save(1, training, training.run_epoch())
+    Checkpoints(checkpoint_folder(made, SEARCH)).save(1, training, training.run_epoch())
     return made
 
 

@@ -27,10 +27,10 @@ from tuning import retrain as command
 from tuning.retrain import retrain
 from tuning.retraining.test_split_guard import models_tested, record_test
 from tuning.retraining.training import _write_results
-from tuning.study.open_study import RETRAINING_SEEDS, training_seed
+from tuning.study.seeds import RETRAINING_SEEDS, derive_seed
 
 REPOSITORY = Path(san_core.__file__).parents[1]
-SEEDS = [training_seed(3, RETRAINING_SEEDS, repeat) for repeat in range(2)]
+SEEDS = [derive_seed(3, RETRAINING_SEEDS, repeat) for repeat in range(2)]
 
 Environment = Mapping[str, str]
 

@@ -22,7 +22,7 @@ from san_core.command_line import say
 from tests.tuning.studies import ask, searching
 from tuning.monitoring.progress import show_progress
 from results.run_folder import RunFolder
-from tuning.study.study import Epoch
+from tuning.study.live_trial import Epoch
 
 folder = Path({folder!r})
 settings = {{"seed": 3, "sampler": "random", "pruner": "none", "fixed": {{"epochs": 1}}}}

@@ -19,8 +19,8 @@ from san_core.training import build_model
 from search_spaces import SearchSpace
 from tuning.execution.checkpoints import check_storage
 from tuning.execution.environment import describe_environment
-from tuning.execution.gpu_share import largest, measured_share
-from tuning.execution.placement import Machine, Placement, place
+from tuning.execution.gpu_share import largest_configuration, measure_gpu_share
+from tuning.execution.placement import Machine, Placement, place_trials
 from tuning.execution.ray_session import machines
 from tuning.monitoring.dashboard import Dashboard, dashboard_of
 from tuning.monitoring.notifications import without_url
@@ -34,7 +34,7 @@ from tuning.planning.data import find_data, open_data
 from tuning.planning.plan import SearchPlan, check_gpu_hours, make_plan
 from tuning.study.first_trials import read_configurations, read_priors
 from tuning.study.samplers import check_sampler
-from tuning.study.spaces import load_space
+from tuning.study.space_check import load_space
 from tuning.training_settings import chosen_settings
 
 
@@ -214,7 +214,7 @@ def _settings(
 
 def _place(options: SearchOptions, available: Sequence[Machine]) -> Placement:
     share = options.gpus_per_trial
-    return place(
+    return place_trials(
         available,
         cpus_per_trial=options.cpus_per_trial,
         gpus_per_trial=None if isinstance(share, str) else share,
@@ -226,5 +226,5 @@ def _placement(inputs: _Inputs, baseline: TrainingConfig, data: PreparedData, op
     """What each trial gets; `--gpus-per-trial auto` gives it the share of a GPU that the largest trial needs."""
     if options.gpus_per_trial != AUTO or not inputs.placement.gpus:
         return inputs.placement
-    share = measured_share(largest(baseline, inputs.space.parameters), data)
+    share = measure_gpu_share(largest_configuration(baseline, inputs.space.parameters), data)
     return _place(replace(options, gpus_per_trial=share), inputs.machines)

@@ -11,12 +11,10 @@ from results.run_folder import RunFolder
 from san_core.errors import InputError
 from search_spaces import SearchSpace
 from tuning.execution.placement import Placement
-from tuning.execution.ray_session import Limits
-from tuning.execution.worker import Shared
+from tuning.execution.trial_setup import Limits, TrialSetup
 from tuning.monitoring.dashboard import Dashboard
 from tuning.options.search_options import BOUNDS
-from tuning.study.first_trials import read_priors
-from tuning.study.open_study import first_trials
+from tuning.study.first_trials import first_trials, read_priors
 from tuning.study.stop_rules import StopRules
 
 
@@ -28,8 +26,8 @@ class SearchPlan:
         run: its folder, with the settings it was started with.
         space: what it searches.
         placement: what each trial gets.
-        shared: what all trials share.
-        limits: what bounds their running.
+        setup: what all trials have in common.
+        limits: how often a trial is tried again, and how many checkpoints are kept.
         rules: what ends the search.
         first_trials: makes the trials that go into a new journal first.
         confirm: number of fresh seeds for best and baseline.
@@ -41,7 +39,7 @@ class SearchPlan:
     run: RunFolder
     space: SearchSpace
     placement: Placement
-    shared: Shared
+    setup: TrialSetup
     limits: Limits
     rules: StopRules
     first_trials: Callable[[], Sequence[FrozenTrial]]
@@ -71,15 +69,14 @@ def make_plan(
         run=run,
         space=space,
         placement=placement,
-        shared=Shared(
+        setup=TrialSetup(
             data=settings["data"],
             metric=settings["metric"],
             fixed=settings["fixed"],
-            cpus=placement.cpus,
-            gpus=placement.gpus,
-            signs=dashboard is not None,
+            placement=placement,
+            show_in_dashboard=dashboard is not None,
         ),
-        limits=Limits(placement.slots, settings["max_failures"], settings["keep"]),
+        limits=Limits(settings["max_failures"], settings["keep"]),
         rules=StopRules(**{name: settings[name] for name in BOUNDS}, gpus=placement.gpus),
         first_trials=lambda: [
             *first_trials(baseline, settings["try_first"]),

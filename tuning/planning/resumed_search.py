@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from results.run_folder import RunFolder
 from san_core.errors import InputError
 from search_spaces import SearchSpace
-from tuning.execution.placement import Placement, place
+from tuning.execution.placement import Placement, place_trials
 from tuning.execution.ray_session import machines
 from tuning.monitoring.dashboard import dashboard_of
 from tuning.monitoring.trackers import check_tracker
@@ -15,7 +15,7 @@ from tuning.options.recorded import changed_options, replaced_options
 from tuning.options.search_options import SearchOptions
 from tuning.planning.data import open_searched_data
 from tuning.planning.plan import SearchPlan, check_gpu_hours, make_plan
-from tuning.study.spaces import load_space
+from tuning.study.space_check import load_space
 
 
 def resumed_plan(options: SearchOptions) -> SearchPlan:
@@ -84,7 +84,7 @@ def _unchanged_space(run: RunFolder) -> SearchSpace:
 
 def _resumed_placement(options: SearchOptions, run: RunFolder) -> Placement:
     """What each trial gets, as before; `--concurrent` may be given anew."""
-    return place(
+    return place_trials(
         machines(options.address),
         cpus_per_trial=run.setting("cpus_per_trial"),
         gpus_per_trial=run.setting("gpus_per_trial"),

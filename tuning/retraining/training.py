@@ -30,7 +30,7 @@ from san_core.hardware import best_device
 from san_core.models.san import SAN
 from san_core.training import EpochResult, build_model, train_fn
 from tuning.execution.ray_session import machine_cpus, ray_session
-from tuning.study.open_study import RETRAINING_SEEDS, training_seed
+from tuning.study.seeds import RETRAINING_SEEDS, derive_seed
 from tuning.training_settings import training_settings
 
 Weights = Mapping[str, Tensor]
@@ -117,7 +117,7 @@ def plan_jobs(run: RunFolder, name: str, trial: FrozenTrial, seeds: int) -> list
             name=label,
             trial=source.number,
             config=TrainingConfig.from_dict(
-                training_settings(settings, source, seed=training_seed(seed, RETRAINING_SEEDS, repeat))
+                training_settings(settings, source, seed=derive_seed(seed, RETRAINING_SEEDS, repeat))
             ),
             epochs=best_epoch(source),
         )

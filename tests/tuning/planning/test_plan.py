@@ -123,7 +123,7 @@ def test_a_new_search_searches_the_whole_space_and_fixes_all_else(plan: PLAN, ti
     planned = plan("--epochs", "7")
     space = load("san")
     assert planned.space == space
-    fixed = planned.shared.fixed
+    fixed = planned.setup.fixed
     assert not {*space.parameters, "seed"} & fixed.keys()
     assert fixed["epochs"] == 7
     assert fixed["hidden_size"] == tiny_data.training_defaults["hidden_size"] == 32
@@ -142,7 +142,7 @@ def test_what_is_fixed_is_out_of_the_space_and_of_the_baseline(plan: PLAN) -> No
     assert planned.space.baseline == {"learning_rate": 4e-4, "momentum": 0.9, "embedding_size": 1000}
     assert planned.run.settings["baseline"] == planned.space.baseline
     assert set(planned.run.settings["space_definition"]) == set(planned.space.parameters)
-    fixed = planned.shared.fixed
+    fixed = planned.setup.fixed
     assert (fixed["dropout"], fixed["schedule"], fixed["hops"]) == (0.25, "cosine", 3)
     assert isinstance(fixed["hops"], int)
 
@@ -161,13 +161,13 @@ def test_a_preset_fixes_its_sizes_and_set_goes_over_it(plan: PLAN) -> None:
     ):
         assert name not in planned.space.parameters
         assert name not in planned.space.baseline
-    fixed = planned.shared.fixed
+    fixed = planned.setup.fixed
     assert (fixed["embedding_size"], fixed["hidden_size"], fixed["question_encoder"]) == (500, 640, "cnn")
     assert (fixed["hops"], fixed["attention_size"], fixed["batch_size"], fixed["dropout"]) == (1, 512, 20, 0)
 
 
 def test_of_a_setting_that_is_set_twice_the_last_counts(plan: PLAN) -> None:
-    assert plan("--set", "hops=1", "--set", "hops=3").shared.fixed["hops"] == 3
+    assert plan("--set", "hops=1", "--set", "hops=3").setup.fixed["hops"] == 3
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ def test_a_space_from_a_file_is_found_again_from_another_folder(
 def test_a_resumed_search_is_the_search_that_was_planned(plan: PLAN) -> None:
     first = plan("--set", "dropout=0.25", "--trials", "9", "--patience", "4", "--confirm", "1", "--keep", "5")
     again = plan(resume=True)
-    for part in ("space", "placement", "shared", "limits", "rules", "confirm"):
+    for part in ("space", "placement", "setup", "limits", "rules", "confirm"):
         assert getattr(again, part) == getattr(first, part)
     assert [t.system_attrs for t in again.first_trials()] == [t.system_attrs for t in first.first_trials()]
     assert again.run.path == first.run.path
@@ -373,7 +373,7 @@ def test_a_resumed_search_may_be_told_again_what_it_was_told(arguments: list[str
     (tmp_path / "first.json").write_text('[{"dropout": 0.1}]')
     (tmp_path / "mine.py").write_text("from search_spaces import load\nSPACE = load('san').only(['dropout'])\n")
     first = plan(*arguments)
-    assert plan(*arguments, resume=True).shared == first.shared
+    assert plan(*arguments, resume=True).setup == first.setup
 
 
 def test_other_data_are_refused(plan: PLAN, tiny_data: PreparedData) -> None:
@@ -395,7 +395,7 @@ def test_data_that_were_moved_are_trained_on_where_they_are_now(
     _change_settings(run, data=str(tmp_path / "gone"))
     with pytest.raises(InputError, match=r"unknown data set '.*/gone'"):
         plan(resume=True)
-    assert plan("--data", "./moved", resume=True).shared.data == str((tmp_path / "moved").resolve())
+    assert plan("--data", "./moved", resume=True).setup.data == str((tmp_path / "moved").resolve())
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Search spaces held against the training settings, before anything is computed."""
+"""Loads a search space and checks that all of it can be trained, before anything is computed."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations_with_replacement
@@ -11,14 +11,14 @@ from san_core.errors import InputError
 from search_spaces import SearchSpace, SearchSpaceError, load
 
 NOT_SEARCHED = ("epochs", "seed")
-"""Training settings that no space may hold: the search gives them itself."""
+"""Training settings that no space may hold: the search itself sets them."""
 
 
 def load_space(name: str) -> SearchSpace:
-    """The space called `name`, or in the Python file of that path, if it can be trained all over.
+    """The search space with a name, or in the Python file with that path.
 
     Raises:
-        InputError: naming every parameter that is no training setting, and every end of a range that none may have.
+        InputError: naming every parameter that is no training setting, and every end of a range that training refuses.
     """
     try:
         space = load(name)
@@ -33,13 +33,16 @@ def _problems(parameters: Mapping[str, BaseDistribution]) -> Iterator[str]:
     searchable = [field for field in TrainingConfig.field_names() if field not in NOT_SEARCHED]
     for name in parameters.keys() - set(searchable):
         yield f"it searches {name}, accepted: {', '.join(searchable)}"
-    yield from dict.fromkeys(_refusals({name: parameters[name] for name in parameters if name in searchable}))
+    yield from dict.fromkeys(_refused_values({name: parameters[name] for name in parameters if name in searchable}))
 
 
-def _refusals(parameters: Mapping[str, BaseDistribution]) -> Iterator[str]:
-    """What training says to the ends of the ranges, each with each, since some go together only within bounds."""
-    ends = [(name, value) for name, distribution in parameters.items() for value in _extremes(distribution)]
-    for pair in combinations_with_replacement(ends, 2):
+def _refused_values(parameters: Mapping[str, BaseDistribution]) -> Iterator[str]:
+    """What `TrainingConfig` says to the extremes of all parameters.
+
+    They are tried in pairs, since some settings exclude each other.
+    """
+    extremes = [(name, value) for name, distribution in parameters.items() for value in _extremes(distribution)]
+    for pair in combinations_with_replacement(extremes, 2):
         try:
             TrainingConfig.from_dict(dict(pair))
         except InputError as error:
@@ -47,7 +50,7 @@ def _refusals(parameters: Mapping[str, BaseDistribution]) -> Iterator[str]:
 
 
 def _extremes(distribution: BaseDistribution) -> Iterable[Any]:
-    """Values such that if they are allowed, all are."""
+    """Values of a parameter; if training accepts these, it accepts all."""
     if isinstance(distribution, CategoricalDistribution):
         return distribution.choices
     if isinstance(distribution, FloatDistribution | IntDistribution):

@@ -8,7 +8,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from san_core.errors import InputError
 from search_spaces import load
 from search_spaces.space import names
-from tuning.study.spaces import load_space
+from tuning.study.space_check import load_space
 
 HEAD = """
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
@@ -48,13 +48,13 @@ def test_a_good_file_works(tmp_path: Path) -> None:
     assert space.baseline == {"dropout": 0.5, "hops": 1, "precision": "auto"}
 
 
-def test_a_file_may_build_on_a_space_that_ships(tmp_path: Path) -> None:
+def test_a_file_may_build_on_a_built_in_space(tmp_path: Path) -> None:
     path = _write(tmp_path, "from search_spaces import load\nSPACE = load('wide').only(['hops', 'dropout'])\n")
     assert set(load_space(path).parameters) == {"hops", "dropout"}
 
 
 @pytest.mark.parametrize("name", names())
-def test_every_space_that_ships_can_be_trained(name: str) -> None:
+def test_every_built_in_space_can_be_trained(name: str) -> None:
     assert load_space(name) == load(name)
 
 
@@ -116,7 +116,7 @@ def test_a_baseline_outside_the_space_is_refused_with_the_files_name(tmp_path: P
 
 
 @pytest.mark.parametrize("name", ["droput", "epochs", "seed"])
-def test_what_is_no_training_setting_or_the_searchs_own_is_refused(name: str, tmp_path: Path) -> None:
+def test_a_parameter_that_is_no_searchable_training_setting_is_refused(name: str, tmp_path: Path) -> None:
     message = _refusal(_space(tmp_path, f"'{name}': IntDistribution(1, 2)", f"'{name}': 1"))
     assert f"cannot be trained: it searches {name}, accepted: learning_rate, momentum, dropout" in message
     accepted = message.split("accepted: ")[1].split(", ")
@@ -138,14 +138,14 @@ def test_what_is_no_training_setting_or_the_searchs_own_is_refused(name: str, tm
         ),
     ],
 )
-def test_a_value_that_training_refuses_is_refused_beforehand(
+def test_a_value_that_training_refuses_is_refused_before_training(
     parameter: str, baseline: str, message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(InputError, match=rf"^search space '.*mine\.py' cannot be trained: .*{message}"):
         load_space(_space(tmp_path, parameter, baseline))
 
 
-def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
+def test_all_problems_are_in_one_error(tmp_path: Path) -> None:
     parameters = (
         "'dropout': FloatDistribution(-0.5, 1.5), 'colour': IntDistribution(1, 2), 'hops': IntDistribution(1, 3), "
         "'schedule': CategoricalDistribution(['never', 'always'])"
@@ -156,7 +156,7 @@ def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
     assert "hops must" not in message
 
 
-def test_a_combination_that_training_refuses_is_refused_beforehand(tmp_path: Path) -> None:
+def test_a_combination_that_training_refuses_is_refused_before_training(tmp_path: Path) -> None:
     parameters = "'question_encoder': CategoricalDistribution(['lstm', 'cnn']), 'hidden_size': IntDistribution(2, 64)"
     path = _space(tmp_path, parameters, "'question_encoder': 'lstm', 'hidden_size': 32")
     with pytest.raises(InputError, match="question_encoder cnn needs hidden_size >= 5, but got 2"):
