@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from optuna.trial import FrozenTrial
 from PIL import Image
 
-from results.run_folder import SEARCH, SEED, RunFolder, write_json
+from results.run_folder import GALLERY_FILE, SEARCH, SEED, RunFolder, write_json
 from san_core.command_line import say
 from san_core.config import TrainingConfig
 from san_core.data.images import open_picture
@@ -26,8 +26,6 @@ from san_core.hardware import autocast
 from san_core.training import Training
 from tuning.execution.checkpoints import Checkpoints, checkpoint_place
 from tuning.study.study import best_trial
-
-INDEX = "gallery.json"
 
 SIDE = 192
 """Longest edge of a picture, in pixels."""
@@ -204,4 +202,4 @@ def _write(folder: Path, items: list[dict[str, Any]], note: str, pictures: Mappi
     folder.mkdir()
     for name, picture in pictures.items():
         picture.save(folder / name, quality=85)
-    write_json(folder / INDEX, {"note": note, "items": items})
+    write_json(folder / GALLERY_FILE, {"note": note, "items": items})

@@ -111,7 +111,7 @@ def new_plan(options: argparse.Namespace) -> Plan:
     tried = read_configurations(Path(options.try_first), space) if options.try_first else []
     asked_for = _asked_for(options)
     priors = [RunFolder.open(Path(prior)) for prior in asked_for["prior"]]
-    path = RunFolder.locate(options.run, Path(options.data).resolve().name)
+    path = RunFolder.default_path(options.data) if options.run is None else RunFolder.locate(options.run)
     RunFolder.check_available(path)
     check_storage(options.storage)
     there = machines(options.address)
@@ -152,7 +152,7 @@ def resumed_plan(options: argparse.Namespace, given: Mapping[str, Any]) -> Plan:
     Raises:
         InputError: if the folder holds no search, or what it searched on has changed.
     """
-    run = RunFolder.open(RunFolder.locate(options.resume, ""), journal=False)
+    run = RunFolder.open(RunFolder.locate(options.resume), journal=False)
     space = load_space(run.setting("space")).only(run.setting("space_definition"))
     data = _check_unchanged(run, space, given)
     settings = run.settings
@@ -316,7 +316,7 @@ def _asked_for(options: argparse.Namespace) -> dict[str, Any]:
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
         "space": str(Path(options.space).resolve()) if options.space.endswith(".py") else options.space,
         "options": {name: value for name, value in vars(options).items() if name not in {*CHANGEABLE, *ASIDE}},
-        "prior": [str(RunFolder.locate(prior, "")) for prior in options.prior],
+        "prior": [str(RunFolder.locate(prior)) for prior in options.prior],
         **bounds,
         **{name: getattr(options, name) for name in kept},
     }

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from results.report.files import write
+from results.report.files import write_report
 from results.run_folder import RETRAINING, RunFolder
+from results.snapshot import load_snapshot
 from results.summary import as_json, print_seeds
 from san_core.command_line import CommandLine, number, run_command, say
 from san_core.data.prepared import PreparedData
@@ -114,7 +115,7 @@ def _parse() -> argparse.Namespace:
 def main() -> int:
     """Does what the options ask for; returns the exit code."""
     options = _parse()
-    run = RunFolder.open(RunFolder.locate(options.run, ""))
+    run = RunFolder.open(RunFolder.locate(options.run))
     if options.check:
         return _check(options, run)
     if options.on == "validation":
@@ -148,15 +149,16 @@ def _repeat(options: argparse.Namespace, run: RunFolder) -> int:
     numbers = best_trials(run.study(), options.top) if options.trial is None else [trial.number]
     as_in_the_search = argparse.Namespace(resume=f"{run.path}/", concurrent=None, address=None, no_dashboard=True)
     with run.locked():
-        run.mend_journal()
+        run.repair_journal()
         plan = resumed_plan(as_in_the_search, {})
-        with ray_session(run.path / "retrain.log"):
+        with ray_session(run.retrain_log):
             confirm(plan, numbers, options.seeds)
-    write(run)
+    snapshot = load_snapshot(run)
+    write_report(snapshot)
     if options.json:
-        print(json.dumps(as_json(run)))
+        print(json.dumps(as_json(snapshot)))
     else:
-        print_seeds(run)
+        print_seeds(snapshot)
         print(f"\nreport: {run.report_page}")
     return 0
 

@@ -13,8 +13,9 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from results import summary
-from results.report.files import write
+from results.report.files import write_report
 from results.run_folder import SEED, RunFolder, write_json
+from results.snapshot import load_snapshot
 from san_core.command_line import INTERRUPTED, run_command, say
 from san_core.data.prepared import PreparedData
 from tuning.arguments import Checked, as_arguments
@@ -37,7 +38,7 @@ def search(**options: object) -> RunFolder:
             a mapping of training settings; `try` is called `try_first`.
 
     Returns:
-        The run folder, which `results.tables.trials` makes pandas tables of.
+        The run folder, which `results.tables` makes pandas tables of.
 
     Raises:
         InputError: for an option that is not accepted, and whatever else keeps the search from being carried out.
@@ -72,7 +73,7 @@ def _search(options: argparse.Namespace, given: Mapping[str, Any]) -> tuple[RunF
     with run.locked(), Notifier(options.notify, run) as notifier:
         say(f"run folder {run.path}; {plan.placement.describe()}")
         run.change_settings(plan.settings)
-        run.mend_journal()
+        run.repair_journal()
         study = open_search(run, plan.space, plan.rules, beforehand=plan.beforehand)
         try:
             _run(study, plan, notifier, dashboard, options.address)
@@ -105,7 +106,7 @@ def _run(study: Study, plan: Plan, notifier: Notifier, dashboard: Dashboard | No
 
 def _write_results(run: RunFolder, best: FrozenTrial | None) -> None:
     """Writes the tables and the report, and the best configuration if there is one."""
-    write(run)
+    write_report(load_snapshot(run))
     if best:
         settings = {**run.settings["fixed"], **best.params, "seed": best.user_attrs[SEED]}
         write_json(run.best_file, {"trial": best.number, "score": best.value, "settings": settings})
@@ -113,9 +114,9 @@ def _write_results(run: RunFolder, best: FrozenTrial | None) -> None:
 
 def _print_results(run: RunFolder, best: FrozenTrial | None, seconds: float, *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps({"run": str(run.path), "seconds": round(seconds, 1), **summary.as_json(run)}))
+        print(json.dumps({"run": str(run.path), "seconds": round(seconds, 1), **summary.as_json(load_snapshot(run))}))
         return
-    summary.print_summary(run)
+    summary.print_summary(load_snapshot(run))
     print(f"\ntime {int(seconds) // 60} min {int(seconds) % 60} s; report: {run.report_page}")
     if not best:
         return

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from optuna.trial import FrozenTrial, TrialState
 
+from results.snapshot import in_order_of_end
+
 
 @dataclass(frozen=True)
 class StopRules:
@@ -53,9 +55,8 @@ class StopRules:
 
 def since_best(ended: Sequence[FrozenTrial]) -> int:
     """How many trials ended after the best complete one."""
-    in_order = sorted(ended, key=lambda trial: (trial.datetime_complete is None, trial.datetime_complete))
     since, best = 0, -1.0
-    for trial in in_order:
+    for trial in in_order_of_end(ended):
         since += 1
         if trial.state == TrialState.COMPLETE and trial.value is not None and trial.value > best:
             since, best = 0, trial.value
