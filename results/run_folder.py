@@ -250,14 +250,15 @@ class RunFolder:
         Raises:
             InputError: if it is missing.
         """
-        if name not in self._settings:
+        settings = self.settings
+        if name not in settings:
             raise InputError(f"{self.settings_file} is damaged: it lacks {name!r}")
-        return self._settings[name]
+        return settings[name]
 
     @property
     def baseline_trial(self) -> int | None:
         """Number of the baseline's trial; None if the search was told to run no baseline."""
-        return baseline_number(self._settings)
+        return baseline_number(self.settings)
 
     @property
     def environment(self) -> dict[str, Any]:

@@ -24,10 +24,10 @@ def top_share(ranked: int) -> float:
 
 
 def importance(snapshot: RunSnapshot) -> dict[str, float]:
-    """Share of each hyperparameter in what distinguishes the best trials from the rest, largest first; sum 1.
+    """Share of each hyperparameter in what distinguishes the best trials from the rest; sum 1.
 
     PED-ANOVA only uses which trials are the best. So pruned trials can take part, with their rank below all complete
-    ones. Empty if there are too few trials or nothing varies.
+    ones. Empty if there are too few trials or nothing varies; otherwise by share, the largest first, then by name.
     """
     table = trial_table(snapshot)
     ranks = table.set_index(TRIAL)[RANK].dropna()
@@ -41,7 +41,9 @@ def importance(snapshot: RunSnapshot) -> dict[str, float]:
         )
         evaluator = PedAnovaImportanceEvaluator(target_quantile=top_share(len(ranked)))
         shares = get_param_importances(study, evaluator=evaluator)
-    return shares if sum(shares.values()) > 0 else {}
+    if sum(shares.values()) == 0:
+        return {}
+    return dict(sorted(shares.items(), key=lambda share: (-share[1], share[0])))  # equal shares in no random order
 
 
 @contextmanager

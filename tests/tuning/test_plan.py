@@ -1,6 +1,5 @@
 """What a search is to do, worked out of its options; nothing is run."""
 
-import json
 import shutil
 import sys
 from collections.abc import Callable
@@ -64,7 +63,7 @@ def _has_run(run: RunFolder, seconds: float) -> None:
 
 
 def _change_settings(run: RunFolder, **changes: Any) -> None:  # noqa: ANN401
-    run.settings_file.write_text(json.dumps({**run.settings, **changes}))
+    run.change_settings({**run.settings, **changes})
 
 
 # Options
