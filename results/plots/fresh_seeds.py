@@ -5,9 +5,10 @@ import math
 import pandas as pd
 import plotly.graph_objects as go
 
+from results.plots.palette import BLUE, ORANGE
 from results.plots.plot import Plot
 from results.plots.points import NEITHER
-from results.plots.style import BLUE, ORANGE, style_layout
+from results.plots.style import style_layout
 from results.snapshot import RunSnapshot
 from results.tables.columns import CONFIG, SCORE, TRIAL
 from results.tables.fresh_seeds import seed_scores

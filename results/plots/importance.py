@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 import plotly.express as px
 
+from results.plots.palette import BLUE
 from results.plots.plot import Plot
-from results.plots.style import BLUE, style_layout
+from results.plots.style import style_layout
 
 
 def importance_plot(shares: Mapping[str, float]) -> Plot:

@@ -2,9 +2,10 @@
 
 import pandas as pd
 
+from results.plots.palette import BLUE
 from results.plots.plot import Plot
 from results.plots.points import points_table, scatter_plot
-from results.plots.style import BLUE, style_layout
+from results.plots.style import style_layout
 from results.snapshot import COMPLETE, RunSnapshot
 from results.tables.columns import SCORE, STATE, TRIAL
 

@@ -1,17 +1,14 @@
 """What all plots of a report look like: colours, symbols, axes and layout.
 
-The colours are those of Okabe and Ito, which colour-blind people can distinguish; every state has its own symbol, too.
-Text, grid and background are left to the page, which follows the reader's light or dark theme.
+Every state has its own symbol besides its colour. Text, grid and background are left to the page, which follows the
+reader's light or dark theme.
 """
 
 import plotly.graph_objects as go
 
+from results.plots.palette import BLUE, BROWN, GREEN, GREY, ORANGE, PURPLE, SKY_BLUE, VERMILION
 from results.snapshot import COMPLETE, DIVERGED, FAILED, PRUNED, RUNNING, WAITING
 from results.tables.columns import BASELINE, BEST
-
-BLUE, SKY_BLUE, GREEN = "#0072B2", "#56B4E9", "#009E73"
-ORANGE, VERMILION, PURPLE = "#E69F00", "#D55E00", "#CC79A7"
-BROWN, GREY = "#8B5A2B", "#999999"
 
 RUN_COLORS = [BLUE, ORANGE, GREEN, PURPLE, VERMILION, SKY_BLUE]
 """Colours of several runs in one plot."""

@@ -7,9 +7,10 @@ import pandas as pd
 import plotly.express as px
 from optuna.trial import FrozenTrial
 
+from results.plots.palette import PURPLE
 from results.plots.plot import Plot
 from results.plots.points import LABEL, trial_label
-from results.plots.style import PURPLE, STATE_COLORS, style_layout
+from results.plots.style import STATE_COLORS, style_layout
 from results.snapshot import RunSnapshot, started, state_of
 from results.tables.costs import Lane, assign_lanes
 

@@ -42,32 +42,34 @@ def _rivals(snapshot: RunSnapshot, samples: dict[int, Sample]) -> str:
 
 def _is_rival(best: pd.Series, other: pd.Series, samples: dict[int, Sample], bound: float) -> bool:
     """Whether it is open which of two trials is better: by fresh seeds of both, else by their scores in the search."""
-    mine, yours = samples.get(best[TRIAL]), samples.get(other[TRIAL])
-    if mine and yours and min(mine.count, yours.count) >= ENOUGH_SEEDS:
-        return difference_interval(mine, yours).low <= 0
+    of_best, of_other = samples.get(best[TRIAL]), samples.get(other[TRIAL])
+    if of_best and of_other and min(of_best.count, of_other.count) >= ENOUGH_SEEDS:
+        return difference_interval(of_best, of_other).low <= 0
     return bool(best[SCORE] - other[SCORE] <= bound)
 
 
 def _baseline(snapshot: RunSnapshot, best: int, samples: dict[int, Sample]) -> str:
+    """Says that the best may be no better than the baseline, or that fresh seeds are missing to know."""
     if snapshot.baseline_number in {None, best}:
         return ""
-    mine, yours = samples.get(best), samples.get(snapshot.baseline_number or 0)
-    if not mine or not yours or min(mine.count, yours.count) < ENOUGH_SEEDS:
+    of_best, of_baseline = samples.get(best), samples.get(snapshot.baseline_number or 0)
+    if not of_best or not of_baseline or min(of_best.count, of_baseline.count) < ENOUGH_SEEDS:
         return "Best and baseline were not both repeated under two or more fresh seeds: the difference is partly luck."
-    low = difference_interval(mine, yours).low
+    low = difference_interval(of_best, of_baseline).low
     return "The best lies within noise of the baseline, or below it." if low <= 0 else ""
 
 
 def _surpassed(best: int, samples: dict[int, Sample]) -> str:
-    mine = samples.get(best)
-    if mine is None or math.isnan(mine.mean):
+    """Says that another trial did better under fresh seeds."""
+    of_best = samples.get(best)
+    if of_best is None or math.isnan(of_best.mean):
         return ""
     number, leader = max(samples.items(), key=lambda item: (item[1].mean, -item[0]))
-    if leader.mean <= mine.mean:
+    if leader.mean <= of_best.mean:
         return ""
     return (
         f"Under fresh seeds trial {number} did better ({100 * leader.mean:.2f} %) than trial {best} "
-        f"({100 * mine.mean:.2f} %), which was the best of the search."
+        f"({100 * of_best.mean:.2f} %), which was the best of the search."
     )
 
 

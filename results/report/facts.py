@@ -11,14 +11,14 @@ from results.snapshot import COMPLETE, DIVERGED, FAILED, PRUNED, RUNNING, WAITIN
 from results.tables.costs import busy_seconds, training_seconds
 from results.tables.formatting import show_duration, show_value
 
-CAUTION = (
+SCORE_NOTE = (
     "The {metric} in the search is that of the best epoch on the validation questions, and the best configuration was "
-    "chosen by it among all trials, so it flatters; runs under fresh seeds were not chosen. The test questions were "
-    "not used."
+    "chosen by it among all trials, so it is too high on average; nothing was chosen among the runs under fresh "
+    "seeds. The test questions were not used."
 )
-"""Printed below the comparison, with the metric filled in."""
+"""Printed below the comparison of best and baseline, with the metric's title filled in."""
 
-SETTINGS = {
+SETTING_TITLES = {
     "data_name": "data set",
     "data": "read from",
     "metric_title": "metric",
@@ -35,7 +35,10 @@ SETTINGS = {
     "gpus_per_trial": "GPUs for each trial",
     "started": "started",
 }
-"""Keys of settings.json that the report lists, with the words it prints for them, in its order."""
+"""The settings that the report lists, in its order: the key in settings.json and what the report calls it.
+
+`fixed`, `baseline` and `command` have sections of their own.
+"""
 
 
 def headline(snapshot: RunSnapshot) -> str:
@@ -80,8 +83,8 @@ def _count_line(name: str, trials: Sequence[FrozenTrial]) -> str:
 
 
 def setting_lines(snapshot: RunSnapshot) -> list[tuple[str, str]]:
-    """Name and value of each setting of the search that is in SETTINGS, and of those that were held fixed."""
-    lines = [(name, str(snapshot.settings[key])) for key, name in SETTINGS.items() if key in snapshot.settings]
+    """Name and value of each setting of the search that SETTING_TITLES names, and of those that were held fixed."""
+    lines = [(name, str(snapshot.settings[key])) for key, name in SETTING_TITLES.items() if key in snapshot.settings]
     fixed = snapshot.settings.get("fixed") or {}
     if fixed:
         lines.append(("held fixed", ", ".join(f"{name} {value}" for name, value in fixed.items())))

@@ -13,13 +13,14 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from results.plots.fresh_seeds import fresh_seeds_plot
+from results.plots.palette import CSS_VARIABLES
 from results.plots.plot import Plot
 from results.plots.search_plots import search_plots
 from results.plots.slices import slice_plots
 from results.plots.timeline import timeline_plot
 from results.report.cautions import cautions
 from results.report.facts import (
-    CAUTION,
+    SCORE_NOTE,
     count_lines,
     environment_lines,
     failures_by_reason,
@@ -61,7 +62,7 @@ def html_report(snapshot: RunSnapshot) -> str:
         searched=searched(snapshot),
         counts=count_lines(snapshot),
         compared=show_comparison(comparison(snapshot), snapshot.metric_title),
-        caution=CAUTION.format(metric=snapshot.metric_title),
+        score_note=SCORE_NOTE.format(metric=snapshot.metric_title),
         ranges=range_table(snapshot),
         plots=plots,
         slices=slices,
@@ -93,7 +94,12 @@ def render_template(template: str, **context: Any) -> str:  # noqa: ANN401 - val
         lstrip_blocks=True,
     )
     style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
-    inlined = {"style": Markup(style), "script": Markup(script), "plotly": Markup(get_plotlyjs())}  # noqa: S704
+    variables = " ".join(f"--{name}: {color};" for name, color in CSS_VARIABLES.items())
+    inlined = {
+        "style": Markup(f":root {{ {variables} }}\n{style}"),
+        "script": Markup(script),
+        "plotly": Markup(get_plotlyjs()),
+    }  # noqa: S704
     return environment.get_template(template).render(**inlined, **context)
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 
 from results.report.cautions import cautions
 from results.report.facts import (
-    CAUTION,
+    SCORE_NOTE,
     count_lines,
     environment_lines,
     failures,
@@ -50,8 +50,8 @@ def _best_and_baseline(snapshot: RunSnapshot) -> str:
         return ""
     shown = show_comparison(table, snapshot.metric_title).reset_index(names="")
     notes = "".join(f"- {inline(line)}\n" for line in cautions(snapshot))
-    caution = CAUTION.format(metric=inline(snapshot.metric_title))
-    return f"{markdown_table(shown, left={''})}\n\n{caution}\n\n{notes}".rstrip()
+    score_note = SCORE_NOTE.format(metric=inline(snapshot.metric_title))
+    return f"{markdown_table(shown, left={''})}\n\n{score_note}\n\n{notes}".rstrip()
 
 
 def _fresh_seeds(snapshot: RunSnapshot) -> str:

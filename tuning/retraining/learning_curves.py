@@ -10,11 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from results.plots.palette import BLUE, VERMILION
 from tuning.retraining.training import Outcome
 
-# Okabe and Ito's blue and vermilion, which colour-blind people can tell apart; the line's style tells them apart too.
-_BASELINE = ("#D55E00", (0, (5, 1.5)))
-_OTHER = ("#0072B2", "-")
+# The lines differ in style, too, besides in colour.
+_BASELINE = (VERMILION, (0, (5, 1.5)))
+_OTHER = (BLUE, "-")
 _INK, _FAINT, _GRID = "#222222", "#6b6b6b", "#e4e4e8"
 
 
