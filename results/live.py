@@ -43,13 +43,13 @@ def dashboard(run: RunFolder) -> WSGIApplication:
     return wsgi(JournalStorage(ReadOnlyJournal(str(run.journal))))  # type: ignore[no-any-return]
 
 
-def serve(run: RunFolder, port: int, say: Callable[[str], None]) -> None:
+def serve(run: RunFolder, port: int, print_line: Callable[[str], None]) -> None:
     """Serves the dashboard until it is interrupted.
 
     Args:
         run: the search, which may be running.
         port: on this machine; 0 takes a free one.
-        say: called with a line that names the address.
+        print_line: called with a line that names the address.
 
     Raises:
         InputError: if optuna-dashboard is missing, the journal has no search, or the port is taken.
@@ -60,7 +60,7 @@ def serve(run: RunFolder, port: int, say: Callable[[str], None]) -> None:
     except OSError as error:
         raise InputError(f"cannot serve on port {port}: {error.strerror}; choose another with --port") from error
     with server:
-        say(f"Optuna dashboard of {run.path}: http://{HOST}:{server.server_port}/ (Ctrl-C ends it)")
+        print_line(f"Optuna dashboard of {run.path}: http://{HOST}:{server.server_port}/ (Ctrl-C ends it)")
         server.serve_forever()
 
 

@@ -42,19 +42,19 @@ SEARCH = [
 
 
 def test_history_keeps_the_best_of_complete_trials(make_snapshot: MakeSnapshot) -> None:
-    told = history_table(points_table(make_snapshot([pruned(0.9), *SEARCH])))
+    table = history_table(points_table(make_snapshot([pruned(0.9), *SEARCH])))
 
-    assert told["trial"].tolist() == [0, 1, 2, 3, 5]  # trial 4 failed without a score
-    assert told["config"].tolist() == ["baseline", "", "", "best", ""]
-    assert math.isnan(told["best so far"].iloc[0])
-    assert told["best so far"].tolist()[1:] == [0.5, 0.5, 0.7, 0.7]
+    assert table["trial"].tolist() == [0, 1, 2, 3, 5]  # trial 4 failed without a score
+    assert table["config"].tolist() == ["baseline", "", "", "best", ""]
+    assert math.isnan(table["best so far"].iloc[0])
+    assert table["best so far"].tolist()[1:] == [0.5, 0.5, 0.7, 0.7]
 
 
 def test_curves_of_many_trials_are_one_line_with_gaps(make_snapshot: MakeSnapshot) -> None:
-    told = curves_table(make_snapshot(SEARCH))
-    joined = add_gaps(told[told["config"] == ""])
+    table = curves_table(make_snapshot(SEARCH))
+    joined = add_gaps(table[table["config"] == ""])
 
-    assert told["epoch"].tolist() == [1, 2, 1, 1, 2, 1]
+    assert table["epoch"].tolist() == [1, 2, 1, 1, 2, 1]
     assert joined["trial"].tolist() == [1, 1, 4, 4]
     assert joined["score"].isna().tolist() == joined["epoch"].isna().tolist() == [False, True, False, True]
 
@@ -104,12 +104,12 @@ def test_a_search_that_has_not_begun_has_no_plots(make_snapshot: MakeSnapshot) -
 def test_the_timeline_has_a_lane_for_each_trial_at_a_time(make_snapshot: MakeSnapshot) -> None:
     running = trial(0.3, state=TrialState.RUNNING)
     running.datetime_start = START + timedelta(minutes=15)
-    told = timeline_table(make_snapshot([*SEARCH[:3], SEARCH[4], running], []))
+    table = timeline_table(make_snapshot([*SEARCH[:3], SEARCH[4], running], []))
 
-    minutes = [[(time - START).total_seconds() / 60 for time in told[end]] for end in ("start", "end")]
-    assert told["lane"].tolist() == ["lane 1", "lane 2", "lane 2", "lane 1", "lane 2"]
+    minutes = [[(time - START).total_seconds() / 60 for time in table[end]] for end in ("start", "end")]
+    assert table["lane"].tolist() == ["lane 1", "lane 2", "lane 2", "lane 1", "lane 2"]
     assert minutes == [[0, 0, 4, 13, 15], [10, 4, 12, 20, 20]]
-    assert told["kind"].tolist() == ["complete", "pruned", "complete", "complete", "running"]
+    assert table["kind"].tolist() == ["complete", "pruned", "complete", "complete", "running"]
 
 
 def test_parallel_axes_show_logarithms_and_choices_by_their_names(make_snapshot: MakeSnapshot) -> None:
@@ -158,12 +158,12 @@ def test_every_repeated_trial_has_an_interval(make_snapshot: MakeSnapshot) -> No
 
 
 def test_progress_adds_up_training_time_in_the_order_trials_ended(make_snapshot: MakeSnapshot) -> None:
-    told = progress_table(make_snapshot(SEARCH))
+    table = progress_table(make_snapshot(SEARCH))
 
-    assert told["trials"].tolist() == [1, 2, 3, 4, 5]
-    assert told["hours"].tolist() == pytest.approx([seconds / 3600 for seconds in (10, 40, 70, 100, 100)])
-    assert math.isnan(told["best so far"].iloc[0])
-    assert told["best so far"].tolist()[1:] == [0.5, 0.7, 0.7, 0.7]
+    assert table["trials"].tolist() == [1, 2, 3, 4, 5]
+    assert table["hours"].tolist() == pytest.approx([seconds / 3600 for seconds in (10, 40, 70, 100, 100)])
+    assert math.isnan(table["best so far"].iloc[0])
+    assert table["best so far"].tolist()[1:] == [0.5, 0.7, 0.7, 0.7]
 
 
 def test_trials_of_others_do_not_count(make_snapshot: MakeSnapshot) -> None:
