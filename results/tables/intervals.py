@@ -91,9 +91,9 @@ def difference_interval(first: Sample, second: Sample) -> Interval:
 def pooled_deviation(*samples: Sample) -> float:
     """Pooled standard deviation of the samples with two or more scores; NaN if there are none."""
     known = [sample for sample in samples if sample.count >= ENOUGH_SEEDS]
-    freedom = sum(sample.count - 1 for sample in known)
-    squares = sum((sample.count - 1) * sample.deviation**2 for sample in known)
-    return math.sqrt(squares / freedom) if known else math.nan
+    degrees_of_freedom = sum(sample.count - 1 for sample in known)
+    sum_of_squares = sum((sample.count - 1) * sample.deviation**2 for sample in known)
+    return math.sqrt(sum_of_squares / degrees_of_freedom) if known else math.nan
 
 
 def binomial_error(first: float, second: float, questions: int) -> float:
@@ -105,6 +105,6 @@ def binomial_error(first: float, second: float, questions: int) -> float:
     return math.sqrt((first * (1 - first) + second * (1 - second)) / questions)
 
 
-def _quantile(freedom: int) -> float:
+def _quantile(degrees_of_freedom: int) -> float:
     """Quantile of Student's t distribution: half the width of an interval, in standard errors."""
-    return float(stdtrit(freedom, (1 + CONFIDENCE) / 2))
+    return float(stdtrit(degrees_of_freedom, (1 + CONFIDENCE) / 2))
