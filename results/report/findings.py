@@ -58,8 +58,8 @@ def _limits(name: str) -> tuple[float, float]:
 def _what_mattered(shares: Mapping[str, float]) -> str:
     if not shares:
         return (
-            "Which hyperparameter mattered most cannot be told: "
-            f"that takes {MIN_TRIALS} scored trials that differ in some."
+            "Which hyperparameter mattered most is not known: "
+            f"that takes at least {MIN_TRIALS} scored trials with different values."
         )
     first, *others = shares.items()
     second = f", followed by {others[0][0]} ({100 * others[0][1]:.0f} %)" if others else ""
