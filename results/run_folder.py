@@ -94,21 +94,21 @@ class RunFolder:
         self.journal = path / "journal.log"
         self.settings_file = path / "settings.json"
         self.environment_file = path / "environment.json"
-        self.best_file = path / "best.json"
+        self.best_file = path / "best.json"  # the best configuration, ready to train
         self.trials_csv = path / "trials.csv"
         self.trials_parquet = path / "trials.parquet"
         self.comparison_csv = path / "comparison.csv"
         self.report = path / "report.md"
         self.report_page = path / "report.html"
-        self.log = path / "search.log"
+        self.log = path / "search.log"  # log output of Ray and the workers
         self.ray = path / "ray"
         self.checkpoints = path / "checkpoints"
-        self.tested_file = path / "tested.json"
-        self.gallery = path / "gallery"
+        self.tested_file = path / "tested.json"  # models that the test split was used for
+        self.gallery = path / "gallery"  # answers and attention maps of the best trial
         self.gallery_file = self.gallery / GALLERY_FILE
-        self.retrained = path / "retrained"
-        self.retrain_log = path / "retrain.log"
-        self.tracking = path / "tracking"
+        self.retrained = path / "retrained"  # model folders
+        self.retrain_log = path / "retrain.log"  # log output of Ray while retraining
+        self.tracking = path / "tracking"  # what experiment trackers write
 
     @property
     def name(self) -> str:

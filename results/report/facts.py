@@ -41,7 +41,7 @@ SETTING_TITLES = {
 """
 
 
-def headline(snapshot: RunSnapshot) -> str:
+def report_title(snapshot: RunSnapshot) -> str:
     """The report's title: the run's name and its data set."""
     data = snapshot.settings.get("data_name")
     return f"Search {snapshot.name}" + (f" on {data}" if data else "")

@@ -1,7 +1,6 @@
 """The report as one HTML file that needs no other file and no network."""
 
 import json
-import math
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,22 +23,22 @@ from results.report.facts import (
     count_lines,
     environment_lines,
     failures_by_reason,
-    headline,
     range_table,
+    report_title,
     searched,
     setting_lines,
 )
 from results.report.findings import findings
 from results.report.gallery import load_gallery
+from results.report.headline_numbers import headline_numbers
 from results.report.markdown import HEADINGS
 from results.report.verdict import verdict
 from results.snapshot import RunSnapshot
-from results.tables.columns import BASELINE, BEST, CONFIG, DEVIATION, MEAN, SCORE, SEEDS, STATE, TRIAL
+from results.tables.columns import SCORE, STATE, TRIAL
 from results.tables.costs import device_hours, disk_sizes, time_spent
-from results.tables.formatting import show_bytes, show_comparison, show_duration, show_percent, show_seeds, show_trials
-from results.tables.fresh_seeds import seed_samples, seed_table
+from results.tables.formatting import show_bytes, show_comparison, show_duration, show_seeds, show_trials
+from results.tables.fresh_seeds import seed_table
 from results.tables.importance import importance
-from results.tables.intervals import ENOUGH_SEEDS, binomial_error, difference_interval
 from results.tables.trials import comparison, config_names, trial_table
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -53,7 +52,7 @@ def html_report(snapshot: RunSnapshot) -> str:
     sizes = disk_sizes(snapshot.folder)
     return render_template(
         "run.html",
-        title=headline(snapshot),
+        title=report_title(snapshot),
         snapshot=snapshot,
         stats=headline_numbers(snapshot),
         verdict=verdict(snapshot),
@@ -107,47 +106,6 @@ def figure_data(plots: Sequence[Plot]) -> Markup:
     """The figures' data and layouts, by the key of their plot, as JSON that can stand in a script element."""
     data = {plot.key: json.loads(plot.figure.to_json()) for plot in plots}
     return Markup(json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"))  # noqa: S704
-
-
-def headline_numbers(snapshot: RunSnapshot) -> list[tuple[str, str, str]]:
-    """The largest numbers on the page: name, number and remark for the best, the baseline and their difference.
-
-    Means over fresh seeds if both have two or more, otherwise the scores in the search: never a mixture.
-    """
-    table = comparison(snapshot)
-    table = table[table[SCORE].notna() | (table[SEEDS] >= ENOUGH_SEEDS)]
-    if not (by_seeds := bool((table[SEEDS] >= ENOUGH_SEEDS).all())):
-        table = table[table[SCORE].notna()]
-    rows = {str(row[CONFIG]): row for _, row in table.iterrows()}
-    numbers = [
-        (f"{config}, trial {row[TRIAL]}", *(_seeds_number(row) if by_seeds else _search_number(row)))
-        for config, row in rows.items()
-    ]
-    if {BEST, BASELINE} <= set(rows) and rows[BEST][TRIAL] != rows[BASELINE][TRIAL]:
-        numbers.append(("difference", *_difference(snapshot, rows[BEST], rows[BASELINE], by_seeds=by_seeds)))
-    return numbers
-
-
-def _seeds_number(row: pd.Series) -> tuple[str, str]:
-    spread = f"s.d. {100 * row[DEVIATION]:.2f} points"
-    searched = "not finished" if math.isnan(row[SCORE]) else show_percent(row[SCORE])
-    return show_percent(row[MEAN]), f"mean of {row[SEEDS]} fresh seeds, {spread}; {searched} in the search"
-
-
-def _search_number(row: pd.Series) -> tuple[str, str]:
-    return show_percent(row[SCORE]), "one run, in the search"
-
-
-def _difference(snapshot: RunSnapshot, best: pd.Series, baseline: pd.Series, *, by_seeds: bool) -> tuple[str, str]:
-    if by_seeds:
-        samples = seed_samples(snapshot)
-        found = difference_interval(samples[best[TRIAL]], samples[baseline[TRIAL]])
-        return f"{100 * found.middle:+.2f} points", f"95 % interval {100 * found.low:+.2f} to {100 * found.high:+.2f}"
-    difference, questions = best[SCORE] - baseline[SCORE], snapshot.settings.get("validation_questions")
-    if not questions:
-        return f"{100 * difference:+.2f} points", "one run each, in the search"
-    error = 2 * binomial_error(best[SCORE], baseline[SCORE], questions)
-    return f"{100 * difference:+.2f} points", f"one run each, ± {100 * error:.2f} by chance of the questions alone"
 
 
 def trial_rows(snapshot: RunSnapshot, trials: pd.DataFrame) -> list[dict[str, Any]]:

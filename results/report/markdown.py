@@ -10,8 +10,8 @@ from results.report.facts import (
     count_lines,
     environment_lines,
     failures,
-    headline,
     range_table,
+    report_title,
     setting_lines,
 )
 from results.report.verdict import verdict
@@ -41,7 +41,7 @@ def markdown_report(snapshot: RunSnapshot) -> str:
         "Command": f"```sh\n{snapshot.settings['command']}\n```" if snapshot.settings.get("command") else "",
     }
     bodies = [f"## {heading}\n\n{body}" for heading, body in sections.items() if body]
-    return "\n\n".join([f"# {headline(snapshot)}", f"**{inline(verdict(snapshot))}**", *bodies]) + "\n"
+    return "\n\n".join([f"# {report_title(snapshot)}", f"**{inline(verdict(snapshot))}**", *bodies]) + "\n"
 
 
 def _best_and_baseline(snapshot: RunSnapshot) -> str:

@@ -9,7 +9,7 @@ from results.ranking import best_trial, rank_trials
 from results.report.cautions import cautions
 from results.report.comparison import overview_table
 from results.report.files import write_report
-from results.report.html import headline_numbers
+from results.report.headline_numbers import headline_numbers
 from results.report.verdict import verdict
 from results.run_folder import DUPLICATE_OF, PRIOR
 from results.snapshot import load_snapshot

@@ -3,7 +3,7 @@ import math
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
-from results.report.html import headline_numbers
+from results.report.headline_numbers import headline_numbers
 from results.report.verdict import verdict
 from results.tables.intervals import binomial_error
 from tests.results.journals import WUPS, MakeSnapshot, complete, failed, fresh, pruned, trial
