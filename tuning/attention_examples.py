@@ -13,9 +13,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from results.ranking import best_trial
-from results.run_folder import SEARCH, write_json
-from results.snapshot import Record
+from results.run_folder import GALLERY_FILE, SEARCH, write_json
+from results.snapshot import RunSnapshot
 from san_core.command_line import say
 from san_core.config import TrainingConfig
 from san_core.data.images import open_picture
@@ -27,8 +26,6 @@ from san_core.hardware import autocast
 from san_core.training import Training
 from tuning.execution.checkpoints import Checkpoints, checkpoint_folder
 from tuning.training_settings import training_settings
-
-INDEX = "gallery.json"
 
 EDGE = 192
 """Longest edge of a picture, in pixels."""
@@ -64,7 +61,7 @@ class Example:
         return self.answers[0][0] == self.question.answer
 
 
-def write_examples(snapshot: Record, count: int = 12) -> None:
+def write_examples(snapshot: RunSnapshot, count: int = 12) -> None:
     """Writes `gallery.json` and small pictures for the best complete trial of a search.
 
     The network is the one that the trial ended with. It was trained on the train split, so the validation questions
@@ -90,7 +87,7 @@ def write_examples(snapshot: Record, count: int = 12) -> None:
         say(f"There is no gallery: cannot write {run.gallery}: {error.strerror}.")
 
 
-def _make_examples(snapshot: Record, count: int) -> tuple[Sequence[Example], str]:
+def _make_examples(snapshot: RunSnapshot, count: int) -> tuple[Sequence[Example], str]:
     """The examples, and a note that says what they are of."""
     data = PreparedData.open(Path(snapshot.folder.setting("data")))
     number, training = _load_best(snapshot, data)
@@ -104,9 +101,9 @@ def _make_examples(snapshot: Record, count: int) -> tuple[Sequence[Example], str
     return examples, note + (f" {missing} of {len(examples)} pictures are not at hand." if missing else "")
 
 
-def _load_best(snapshot: Record, data: PreparedData) -> tuple[int, Training]:
+def _load_best(snapshot: RunSnapshot, data: PreparedData) -> tuple[int, Training]:
     """The number of the best trial, and its training as it was when it ended."""
-    trial, run = best_trial(snapshot.search), snapshot.folder
+    trial, run = snapshot.best, snapshot.folder
     if trial is None:
         raise InputError("no trial is complete")
     config = TrainingConfig.from_dict(training_settings(snapshot.settings, trial))
@@ -189,7 +186,7 @@ def _write(folder: Path, examples: Sequence[Example], note: str) -> None:
         shutil.rmtree(folder)
     folder.mkdir()
     items = [_write_pictures(folder, place, example) for place, example in enumerate(examples)]
-    write_json(folder / INDEX, {"note": note, "items": items})
+    write_json(folder / GALLERY_FILE, {"note": note, "items": items})
 
 
 def _write_pictures(folder: Path, place: int, example: Example) -> Mapping[str, Any]:

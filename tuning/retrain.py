@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 
 from results.ranking import rank_trials
-from results.report.files import write
+from results.report.files import write_report
 from results.run_folder import RETRAINING, RunFolder
-from results.snapshot import read
+from results.snapshot import load_snapshot
 from results.summary import as_json, print_seeds
 from san_core.command_line import CommandLine, number, run_command, say
 from san_core.data.prepared import PreparedData
@@ -121,7 +121,7 @@ def _parse() -> argparse.Namespace:
 def main() -> int:
     """Retrains and tests, or with `--check` or `--on validation` runs trials again; returns the exit code."""
     options = _parse()
-    run = RunFolder.open(RunFolder.locate(options.run, ""))
+    run = RunFolder.open(RunFolder.locate(options.run))
     if options.check:
         return _check(options, run)
     if options.on == "validation":
@@ -155,12 +155,12 @@ def _repeat(options: argparse.Namespace, run: RunFolder) -> int:
     ranked = rank_trials(run.study().get_trials(deepcopy=False))
     numbers = [best.number for best in ranked[: options.top]] if options.trial is None else [trial.number]
     with run.locked():
-        run.mend_journal()
+        run.repair_journal()
         plan = resumed_plan(SearchOptions(resume=f"{run.path}/", no_dashboard=True))
-        with ray_session(run.path / "retrain.log"):
+        with ray_session(run.retrain_log):
             run_under_fresh_seeds(plan, numbers, options.seeds)
-    snapshot = read(run)
-    write(snapshot)
+    snapshot = load_snapshot(run)
+    write_report(snapshot)
     if options.json:
         print(json.dumps(as_json(snapshot)))
     else:

@@ -7,13 +7,10 @@ import sys
 import time
 from pathlib import Path
 
-from optuna.trial import FrozenTrial
-
 from results import summary
-from results.ranking import best_trial
-from results.report.files import write
+from results.report.files import write_report
 from results.run_folder import RunFolder, write_json
-from results.snapshot import Record, read
+from results.snapshot import RunSnapshot, load_snapshot
 from san_core.command_line import INTERRUPTED, run_command, say
 from san_core.data.prepared import PreparedData
 from tuning.attention_examples import write_examples
@@ -40,7 +37,7 @@ def search(**options: object) -> RunFolder:
             a mapping of training settings; `try` is called `try_first`. `SearchOptions` declares them all.
 
     Returns:
-        The run folder, which `results.tables.trials` makes pandas tables of.
+        The run folder, which `results.tables` makes pandas tables of.
 
     Raises:
         InputError: naming all options that are not accepted, or what else keeps the search from being carried out.
@@ -70,7 +67,7 @@ def main() -> int:
     return code
 
 
-def _search(options: SearchOptions) -> tuple[Record, int]:
+def _search(options: SearchOptions) -> tuple[RunSnapshot, int]:
     """Runs search and confirmation, writes the results and notifies of the end.
 
     Returns:
@@ -81,18 +78,17 @@ def _search(options: SearchOptions) -> tuple[Record, int]:
     with run.locked(), Notifier(options.notify, run) as notifier:
         say(f"run folder {run.path}; {plan.placement.describe()}")
         run.change_settings(plan.settings)
-        run.mend_journal()
+        run.repair_journal()
         study = open_search(run, plan.space, plan.rules, first_trials=plan.first_trials)
         try:
             _run(study, plan, notifier, options.address)
         except KeyboardInterrupt:
             interrupted = True
-        snapshot = read(run)
-        best = best_trial(snapshot.search)
-        if best and not interrupted:
+        snapshot = load_snapshot(run)
+        if snapshot.best and not interrupted:
             write_examples(snapshot)
-        _write_results(snapshot, best)
-        code = INTERRUPTED if interrupted else 0 if best else 1
+        _write_results(snapshot)
+        code = INTERRUPTED if interrupted else 0 if snapshot.best else 1
         notifier.notify_end(code)
     return snapshot, code
 
@@ -114,20 +110,20 @@ def _run(study: Study, plan: SearchPlan, notifier: Notifier, address: str | None
             )
 
 
-def _write_results(snapshot: Record, best: FrozenTrial | None) -> None:
+def _write_results(snapshot: RunSnapshot) -> None:
     """Writes the tables and the report, and the best configuration if there is one."""
-    write(snapshot)
-    if best:
+    write_report(snapshot)
+    if best := snapshot.best:
         settings = training_settings(snapshot.settings, best)
         write_json(snapshot.folder.best_file, {"trial": best.number, "score": best.value, "settings": settings})
 
 
-def _print_results(snapshot: Record, seconds: float) -> None:
+def _print_results(snapshot: RunSnapshot, seconds: float) -> None:
     """Prints the tables, and which commands make something of the best configuration if there is one."""
     run = snapshot.folder
     summary.print_summary(snapshot)
     print(f"\ntime {int(seconds) // 60} min {int(seconds) % 60} s; report: {run.report_page}")
-    if not best_trial(snapshot.search):
+    if not snapshot.best:
         return
     python, path, model = (shlex.quote(str(part)) for part in (_program("python"), run.path, run.retrained / "best"))
     print("\nnext, retrain the best configuration and test it:")

@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from PIL import Image
 
 from results.run_folder import PRIOR, SEARCH, SEED, RunFolder
-from results.snapshot import read
+from results.snapshot import load_snapshot
 from san_core.config import TrainingConfig
 from san_core.data import easy_vqa
 from san_core.data.prepare import Options, prepare
@@ -58,7 +58,7 @@ def run(tmp_path: Path, data: PreparedData) -> RunFolder:
 
 
 def test_the_gallery_shows_answers_and_where_the_network_looked(run: RunFolder, data: PreparedData) -> None:
-    write_examples(read(run), count=6)
+    write_examples(load_snapshot(run), count=6)
     index = json.loads((run.gallery / "gallery.json").read_text())
 
     asked = {(question.text, question.answer) for question in data.asked("validation")}
@@ -77,9 +77,9 @@ def test_the_gallery_shows_answers_and_where_the_network_looked(run: RunFolder, 
 
 
 def test_the_same_seed_chooses_the_same_questions(run: RunFolder) -> None:
-    write_examples(read(run), count=4)
+    write_examples(load_snapshot(run), count=4)
     first = (run.gallery / "gallery.json").read_text()
-    write_examples(read(run), count=4)
+    write_examples(load_snapshot(run), count=4)
 
     assert (run.gallery / "gallery.json").read_text() == first
     assert len(list(run.gallery.iterdir())) == 1 + 4 * 3
@@ -87,7 +87,7 @@ def test_the_same_seed_chooses_the_same_questions(run: RunFolder) -> None:
 
 def test_missing_pictures_are_left_out_and_counted(run: RunFolder, data: PreparedData) -> None:
     (data.folder / "image_files.json").unlink()
-    write_examples(read(run), count=3)
+    write_examples(load_snapshot(run), count=3)
     index = json.loads((run.gallery / "gallery.json").read_text())
 
     assert [item["picture"] for item in index["items"]] == [None] * 3
@@ -113,7 +113,7 @@ def test_what_is_missing_is_said_and_fails_nothing(
     else:
         checkpoint.write_bytes(b"damaged")
 
-    write_examples(read(run))
+    write_examples(load_snapshot(run))
 
     said = capsys.readouterr().err
     assert said.startswith("There is no gallery: ")

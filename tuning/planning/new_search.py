@@ -109,9 +109,9 @@ def _look_up(options: SearchOptions) -> _Inputs:
     priors: list[RunFolder] = []
     for name in options.prior:
         with problems:
-            priors.append(RunFolder.open(RunFolder.locate(name, "")))
+            priors.append(RunFolder.open(RunFolder.locate(name)))
     with problems:
-        path = RunFolder.locate(options.run, Path(options.data).resolve().name)
+        path = RunFolder.default_path(options.data) if options.run is None else RunFolder.locate(options.run)
         RunFolder.check_available(path)
     with problems:
         find_data(options.data)

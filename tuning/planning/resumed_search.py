@@ -25,7 +25,7 @@ def resumed_plan(options: SearchOptions) -> SearchPlan:
         InputError: if the folder holds no search; or naming all that is wrong with the options, and all that has
             changed since the search was started.
     """
-    run = RunFolder.open(RunFolder.locate(options.resume, ""), journal=False)
+    run = RunFolder.open(RunFolder.locate(options.resume or ""), journal=False)
     settings = run.settings
     problems = Problems()
     with problems:

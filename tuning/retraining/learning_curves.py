@@ -10,11 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from results.plots.palette import BLUE, VERMILION
 from tuning.retraining.training import Outcome
 
 # Blue and vermilion of Okabe and Ito's palette for colour-blind readers; the lines differ in their dashes too.
-_BASELINE = ("#D55E00", (0, (5, 1.5)))
-_OTHER = ("#0072B2", "-")
+_BASELINE = (VERMILION, (0, (5, 1.5)))
+_OTHER = (BLUE, "-")
 _TEXT, _MUTED, _GRID = "#222222", "#6b6b6b", "#e4e4e8"
 
 

@@ -16,13 +16,13 @@ from results.report.facts import environment_lines, searched
 from results.report.markdown import inline, markdown_table
 from results.report.verdict import verdict
 from results.run_folder import RunFolder
-from results.snapshot import Record, best_score, read
+from results.snapshot import best_epoch, best_score, load_snapshot
 from results.tables.formatting import show_percent, show_value
 from san_core.data.origins import origin_of
 from san_core.data.prepared import PreparedData
 from tuning.execution.environment import describe_environment
 from tuning.retraining.score_tables import DEVIATION_NOTE, WORDS, by_type, overall, show_points
-from tuning.retraining.training import Job, best_epoch, held_out, trained_on
+from tuning.retraining.training import Job, held_out, trained_on
 
 README = "README.md"
 
@@ -153,7 +153,7 @@ def _about_data(card: Card) -> dict[str, Any]:
 
 
 def _about_search(card: Card) -> dict[str, Any]:
-    record, trials = read(card.run), card.run.study().trials
+    record, trials = load_snapshot(card.run), card.run.study().trials
     return {
         "record": record,
         "trials": len(record.search),
@@ -164,14 +164,9 @@ def _about_search(card: Card) -> dict[str, Any]:
         **_about_configuration(
             card, list(dict.fromkeys(name for job in card.jobs for name in trials[job.trial].params))
         ),
-        "environment": environment_lines(_here(record)),
+        "environment": environment_lines(describe_environment()),
         "today": f"{datetime.now().astimezone():%Y-%m-%d}",
     }
-
-
-def _here(record: Record) -> Record:
-    """The record as if its search had run in this environment."""
-    return Record(record.folder, record.settings, describe_environment(), record.search, record.confirmations)
 
 
 def _in_the_search(trial: FrozenTrial) -> dict[str, str]:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from results.ranking import best_trial, can_be_best
 from results.run_folder import RunFolder
+from results.snapshot import best_epoch
 from san_core.checkpoint import save_model
 from san_core.command_line import say
 from san_core.config import TrainingConfig
@@ -126,12 +127,6 @@ def plan_jobs(run: RunFolder, name: str, trial: FrozenTrial, seeds: int) -> list
     ]
 
 
-def best_epoch(trial: FrozenTrial) -> int:
-    """The epoch with the trial's best validation score, the earliest of equals."""
-    scores = trial.intermediate_values
-    return max(scores, key=lambda epoch: (scores[epoch], -epoch))
-
-
 def run_jobs(
     jobs: Sequence[Job], data: PreparedData, run: RunFolder, out: Path, before_testing: Callable[[], object]
 ) -> list[Outcome]:
@@ -158,7 +153,7 @@ def run_jobs(
     }
     train: Any = ray.remote(num_returns=2, **share)(_train)  # Ray types only tasks that return one thing
     test = ray.remote(**share)(_test)
-    with ray_session(run.path / "retrain.log", cpus=cores):
+    with ray_session(run.retrain_log, cpus=cores):
         trained = [train.remote(job.config.to_dict(), job.epochs, folder, threads) for job in jobs]
         curves = _gather([curve for curve, _ in trained], jobs, "trained", lambda curve: f"loss {curve[-1].loss:.4f}")
         before_testing()

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from optuna.trial import FrozenTrial, TrialState
 
+from results.snapshot import in_order_of_end
+
 
 @dataclass(frozen=True)
 class StopRules:
@@ -81,7 +83,7 @@ class TimeSpent:
 def since_best(ended: Sequence[FrozenTrial]) -> int:
     """How many trials ended after the first complete one with the best score; all of them if none is complete."""
     since, best = 0, -1.0
-    for trial in sorted(ended, key=lambda trial: (trial.datetime_complete is None, trial.datetime_complete)):
+    for trial in in_order_of_end(ended):
         since += 1
         if trial.state == TrialState.COMPLETE and trial.value is not None and trial.value > best:
             since, best = 0, trial.value

@@ -1,6 +1,5 @@
 """The plans of new and of resumed searches; nothing is run."""
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -53,7 +52,7 @@ def _has_run(run: RunFolder, seconds: float) -> None:
 
 
 def _change_settings(run: RunFolder, **changes: Any) -> None:  # noqa: ANN401
-    run.settings_file.write_text(json.dumps({**run.settings, **changes}))
+    run.change_settings({**run.settings, **changes})
 
 
 # New searches
@@ -265,7 +264,7 @@ def test_more_patience_and_gpu_hours_come_on_top_of_what_was_used(plan: PLAN) ->
         study.add_trial(optuna.trial.create_trial(value=value, user_attrs={SECONDS: 1200.0}))
     assert _bounds(plan("--patience", "+5", resume=True)) == {"patience": 6}  # one came after the best
     _change_settings(run, gpus_per_trial=0.5)
-    bounds = resumed_bounds(run, parse_options(["--gpu-hours", "+2"]))
+    bounds = resumed_bounds(RunFolder.open(run.path), parse_options(["--gpu-hours", "+2"]))
     assert bounds["gpu_hours"] == 2.5  # three times 20 min of a half
 
 
