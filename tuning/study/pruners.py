@@ -16,6 +16,9 @@ from results.run_folder import DIVERGED, is_own
 _REDUCTION_FACTOR = 2
 """Of so many trials, one goes on after a rung."""
 
+_Rungs = dict[tuple[int, int], list[float]]
+"""Scores by bracket and epoch."""
+
 
 class SuccessiveHalving(optuna.pruners.BasePruner):
     """After 1, 2, 4, ... epochs only the better half of the trials goes on (asynchronous successive halving).
@@ -28,6 +31,8 @@ class SuccessiveHalving(optuna.pruners.BasePruner):
     With several brackets it is Hyperband (Li et al., JMLR 2018): the trials of bracket b are compared among themselves,
     for the first time after 2^b epochs, so that some trials cannot be stopped by a comparison that comes too early.
 
+    A pruner serves one study, since it reads the scores of ended trials only once.
+
     Args:
         brackets: how many, >= 1.
 
@@ -39,6 +44,8 @@ class SuccessiveHalving(optuna.pruners.BasePruner):
         if brackets < 1:
             raise ValueError(f"brackets must be >= 1, but got {brackets}")
         self._brackets = brackets
+        self._ended: _Rungs = {}
+        self._next = 0  # number of the first trial that is not in `_ended`
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
         """Whether the trial is to stop after the last epoch it reported."""
@@ -50,15 +57,23 @@ class SuccessiveHalving(optuna.pruners.BasePruner):
         return better >= max(1, len(scores) // _REDUCTION_FACTOR)
 
     def _scores(self, study: optuna.Study, bracket: int, epoch: int) -> list[float]:
-        """Scores of the bracket's trials after an epoch. A trial has none for the epoch in which it diverged."""
-        return [
-            trial.intermediate_values[epoch]
-            for trial in study.get_trials(deepcopy=False)
-            if epoch in trial.intermediate_values
-            and is_own(trial)
-            and bracket_of(trial.number, self._brackets) == bracket
-            and not (DIVERGED in trial.user_attrs and trial.last_step == epoch)
-        ]
+        """Scores of the bracket's trials after an epoch, from the journal."""
+        trials = study.get_trials(deepcopy=False)
+        while self._next < len(trials) and trials[self._next].state.is_finished():
+            self._add_scores(trials[self._next], self._ended)
+            self._next += 1
+        others: _Rungs = {}
+        for trial in trials[self._next :]:
+            self._add_scores(trial, others)
+        return self._ended.get((bracket, epoch), []) + others.get((bracket, epoch), [])
+
+    def _add_scores(self, trial: FrozenTrial, rungs: _Rungs) -> None:
+        """Adds a trial's scores; it has none for the epoch in which it diverged."""
+        if not is_own(trial):
+            return
+        for epoch, score in trial.intermediate_values.items():
+            if not (DIVERGED in trial.user_attrs and epoch == trial.last_step):
+                rungs.setdefault((bracket_of(trial.number, self._brackets), epoch), []).append(score)
 
 
 def bracket_of(number: int, brackets: int) -> int:

@@ -81,8 +81,8 @@ class Tracker(NotInSnapshots, Callback):
         live = self._study.live.get(number)
         self._logged_epochs[number] = set(live.scores) if live else set()
         if number not in self._open:
-            tracked = self._open[number] = self._tracked_study.trial(number, trial.config[TRAINING_SETTINGS])
-            self._log(lambda logger: logger.log_trial_start(tracked))
+            tracked_trial = self._open[number] = self._tracked_study.trial(number, trial.config[TRAINING_SETTINGS])
+            self._log(lambda logger: logger.log_trial_start(tracked_trial))
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: object
@@ -92,8 +92,8 @@ class Tracker(NotInSnapshots, Callback):
         number, epoch = trial.config[TRIAL_NUMBER], result[EPOCH]
         if number in self._open and epoch.number not in self._logged_epochs[number]:
             self._logged_epochs[number].add(epoch.number)
-            tracked, values = self._open[number], scalars(result, self._score_name)
-            self._log(lambda logger: logger.log_trial_result(iteration, tracked, values))
+            tracked_trial, values = self._open[number], scalars(result, self._score_name)
+            self._log(lambda logger: logger.log_trial_result(iteration, tracked_trial, values))
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
         """Ends logging a trial that has ended."""
@@ -117,13 +117,13 @@ class Tracker(NotInSnapshots, Callback):
         ended = next((trial for trial in reversed(self._study.ended) if trial.number == number), None)
         if number not in self._open or (ended is None and not interrupted):
             return
-        tracked, outcome = self._open.pop(number), {}
+        tracked_trial, outcome = self._open.pop(number), {}
         if ended is not None:
-            outcome = {**tracked.config, "state": state_of(ended), "reason": ended.user_attrs.get(REASON, "")}
+            outcome = {**tracked_trial.config, "state": state_of(ended), "reason": ended.user_attrs.get(REASON, "")}
 
         def log_end(logger: LoggerCallback) -> None:
-            tracked.evaluated_params = outcome
-            logger.log_trial_end(tracked, failed=outcome.get("state") == FAILED)
+            tracked_trial.evaluated_params = outcome
+            logger.log_trial_end(tracked_trial, failed=outcome.get("state") == FAILED)
 
         self._log(log_end)
 
