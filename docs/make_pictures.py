@@ -1,8 +1,8 @@
 """Makes the pictures of the pages: `.venv/bin/python docs/make_pictures.py [FOLDER]`.
 
-Runs the tutorial's commands in FOLDER (default: a temporary one, so that the data are prepared anew), looks at the
-Ray dashboard while they search, at the report afterwards, and asks the model about a picture. Needs chromium and
-chromedriver.
+Runs the tutorial's commands in FOLDER (default: a temporary one, so that the data are prepared anew). Takes a picture
+of the Ray dashboard during the search and of the report after it, and lets the model draw an attention map. Needs
+chromium and chromedriver.
 """
 
 import argparse
@@ -32,7 +32,7 @@ PICTURES = Path(__file__).parent / "pictures"
 ROOT = Path(__file__).parents[1]
 ARGUMENTS = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--force-device-scale-factor=1")
 WIDTH = 1200
-PATIENCE = 300
+TIMEOUT = 300
 """Seconds to wait for a page, or for the first trial."""
 
 SEARCH = ("tuning.search", "--trials", "10", "--epochs", "4", "--run", "tutorial")
@@ -59,8 +59,8 @@ def main() -> None:
 def _command(place: Path, *arguments: str, stderr: int | None = None) -> subprocess.Popen[str]:
     """Starts a command of the project in a folder, with a home of its own."""
     (place / "home").mkdir(parents=True, exist_ok=True)
-    surroundings = {**os.environ, "HOME": str(place / "home"), "PYTHONPATH": str(ROOT), "SAN_DASHBOARD_DELAY": "1"}
-    return subprocess.Popen([sys.executable, "-m", *arguments], cwd=place, env=surroundings, stderr=stderr, text=True)
+    environment = {**os.environ, "HOME": str(place / "home"), "PYTHONPATH": str(ROOT), "SAN_DASHBOARD_DELAY": "1"}
+    return subprocess.Popen([sys.executable, "-m", *arguments], cwd=place, env=environment, stderr=stderr, text=True)
 
 
 def _finish(command: subprocess.Popen[str]) -> None:
@@ -68,14 +68,14 @@ def _finish(command: subprocess.Popen[str]) -> None:
         raise subprocess.CalledProcessError(command.returncode, command.args)
 
 
-def _search(place: Path, look: Callable[[str], None]) -> None:
-    """Searches, and looks at the dashboard meanwhile."""
+def _search(place: Path, on_dashboard: Callable[[str], None]) -> None:
+    """Runs the search; calls `on_dashboard` with the dashboard's address as soon as it is known."""
     with _command(place, *SEARCH, stderr=subprocess.PIPE) as search:
         try:
             for line in search.stderr or ():
                 sys.stderr.write(line)
                 if line.startswith("Ray dashboard: "):
-                    look(line.split()[2])
+                    on_dashboard(line.split()[2])
         except BaseException:
             search.send_signal(signal.SIGINT)
             raise
@@ -83,12 +83,12 @@ def _search(place: Path, look: Callable[[str], None]) -> None:
 
 
 def _picture_of_dashboard(browser: webdriver.Chrome, address: str, home: Path) -> None:
-    """The actor list while trials are in it, after logging in."""
+    """Logs in and takes a picture of the actor list as soon as trials are in it."""
     token = (home / ".ray" / "auth_token").read_text().strip()
     _wait_for_trials(address, token)
     browser.set_window_size(WIDTH, 700)
     browser.get(f"{address}/#/actors")
-    wait = WebDriverWait(browser, PATIENCE)
+    wait = WebDriverWait(browser, TIMEOUT)
     field = wait.until(lambda it: it.find_element(By.CSS_SELECTOR, "[role=dialog] input"))
     field.send_keys(token, Keys.ENTER)
     wait.until(lambda it: "trial " in it.find_element(By.TAG_NAME, "body").text)
@@ -98,9 +98,9 @@ def _picture_of_dashboard(browser: webdriver.Chrome, address: str, home: Path) -
 
 def _wait_for_trials(address: str, token: str) -> None:
     request = urllib.request.Request(f"{address}/logical/actors", headers={"Authorization": f"Bearer {token}"})
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + TIMEOUT
     while time.monotonic() < end:
-        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+        with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
             actors = json.load(answer)["data"]["actors"].values()
         if sum((actor["reprName"] or "").startswith("trial") for actor in actors) > 1:
             return
@@ -109,14 +109,14 @@ def _wait_for_trials(address: str, token: str) -> None:
 
 
 def _picture_of_report(browser: webdriver.Chrome, report: Path) -> None:
-    """The report's first screen."""
+    """Takes a picture of the report's first screen."""
     browser.set_window_size(WIDTH, 1000)
     browser.get(report.as_uri())
     _save_screen(browser, "report.png")
 
 
 def _save_screen(browser: webdriver.Chrome, name: str) -> None:
-    time.sleep(2)  # what moves comes to rest
+    time.sleep(2)  # until animations have ended
     _save(Image.open(BytesIO(browser.get_screenshot_as_png())), name)
 
 
