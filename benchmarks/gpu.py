@@ -1,38 +1,36 @@
-"""`python -m benchmarks.gpu`: training on one GPU: precisions, ways to feed it, an epoch of VQA, packed processes.
+"""`python -m benchmarks.gpu`: the training step on one GPU, for one configuration and for many at once.
 
-Features are random, so it needs neither data nor network. Whole steps as CUDA graphs are not among what is
-compared: a question encoder's shapes follow the batch's distinct words and lengths.
+Features and questions are random, so it needs neither data nor network. Beside the step of `san_core.cohort`, with and
+without a CUDA graph, it times the step one would first write in float32 (`benchmarks.plain`) and the step that this
+project uses on a CPU. Rows are printed as they are measured.
 """
 
 import argparse
+import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import torch
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from benchmarks.plain import PlainStep
 from benchmarks.shapes import SHAPES, Shape
-from benchmarks.turns import racers
-from san_core.data.prepared import Batch
+from benchmarks.step import products
+from san_core.cohort import kernels
+from san_core.cohort.batches import Slots
+from san_core.cohort.data import PrefetchedFeatures, Questions, ResidentFeatures, padded_channels
+from san_core.cohort.graph import EagerStep, GraphedStep
+from san_core.cohort.layout import Sizes
+from san_core.cohort.optimizer import CohortRMSprop, Hyperparameters
+from san_core.cohort.step import Network, Plan, TrainStep
 from san_core.optimizer import build_optimizer
 from san_core.training import train_step
 
-FEEDS = ("plain", "prefetched", "resident")
-"""Where features come from: ordinary memory when they are needed; page-locked memory, copied while the step before
-runs; the device's own memory."""
-
-VARIANTS = {
-    "float32": ("float32", "resident", False),
-    "bfloat16": ("bfloat16", "resident", False),
-    "bfloat16, prefetched": ("bfloat16", "prefetched", False),
-    "bfloat16, plain copies": ("bfloat16", "plain", False),
-    "bfloat16, compiled": ("bfloat16", "resident", True),
-}
-"""What is timed: precision, feed, and whether torch compiles the network."""
+ROUNDS = 3
+"""A figure is the median of so many measurements."""
 
 
 @dataclass(frozen=True)
@@ -40,164 +38,50 @@ class Scale:
     """How much is done.
 
     Attributes:
-        batches: questions per step.
-        steps: that are timed.
+        members: cohort widths W.
+        steps: that are timed together.
         stored: images that batches are drawn from.
+        matrix: edge of the matrices whose product tells the bfloat16 rate.
         questions, images: of the epoch; VQA v1's training split.
-        processes: side by side.
+        epoch_members: widths the epoch is timed at.
     """
 
-    batches: tuple[int, ...] = (100, 1000)
-    steps: int = 30
-    stored: int = 4000
+    members: tuple[int, ...] = (1, 4, 16, 64)
+    steps: int = 20
+    stored: int = 2000
+    matrix: int = 8192
     questions: int = 248_349
     images: int = 82_783
-    processes: tuple[int, ...] = (1, 2, 4, 8)
+    epoch_members: tuple[int, ...] = (1, 8)
 
 
-QUICK = Scale(batches=(2,), steps=2, stored=4, questions=4, images=3, processes=(1, 2))
+QUICK = Scale(members=(1, 2), steps=2, stored=8, matrix=64, questions=6, images=8, epoch_members=(1,))
 """Runs all the code, and tells nothing about speed."""
 
 
-def feed(store: Tensor, rows: list[Tensor], device: torch.device, how: str) -> Iterator[Tensor]:
-    """The stored images of each batch's rows, on the device, in one of the `FEEDS`."""
-    if how == "resident":
-        resident = store.to(device)
-        yield from (resident[chosen.to(device)] for chosen in rows)
-    elif how == "plain" or device.type != "cuda":
-        yield from (store[chosen].to(device) for chosen in rows)
-    else:
-        yield from _prefetched(store, rows, device)
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
 
+    Attributes:
+        shape: and questions per step.
+        what: is timed.
+        members: W.
+        examples: of all members, per second.
+        ratio: to the plain float32 step.
+        share: of the bfloat16 rate that the step's matrix products come to, in [0, 1].
+        launches: operations on the device that a step starts; None where they were not counted.
+        memory: of the device that was in use at most, in MiB.
+    """
 
-def _prefetched(store: Tensor, rows: list[Tensor], device: torch.device) -> Iterator[Tensor]:
-    """One batch ahead, copied on a stream of its own; two page-locked buffers in turn."""
-    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-    buffers = [torch.empty(len(rows[0]), *store.shape[1:], dtype=store.dtype, pin_memory=True) for _ in range(2)]
-    done = [torch.cuda.Event() for _ in range(2)]  # type: ignore[no-untyped-call]
-
-    def copy(number: int) -> Tensor:
-        place = number % 2
-        done[place].synchronize()  # the buffer's copy before
-        chosen = torch.index_select(store, 0, rows[number], out=buffers[place][: len(rows[number])])
-        with torch.cuda.stream(stream):
-            copied = chosen.to(device, non_blocking=True)
-            done[place].record(stream)
-        return copied
-
-    ahead = copy(0)
-    for number in range(len(rows)):
-        torch.cuda.current_stream(device).wait_stream(stream)
-        ready = ahead
-        ready.record_stream(torch.cuda.current_stream(device))
-        if number + 1 < len(rows):
-            ahead = copy(number + 1)
-        yield ready
-
-
-def stepper(shape: Shape, device: torch.device, *, compiled: bool = False) -> Callable[[Tensor], Tensor]:
-    """A training step on given images; the questions are always the same."""
-    torch.manual_seed(0)
-    batch, targets = shape.batch(torch.Generator().manual_seed(0))
-    batch, targets = batch.to(device), targets.to(device)
-    model = shape.network().to(device).train()
-    optimizer = build_optimizer(model, shape.config)
-    network = torch.compile(model, dynamic=True) if compiled else model
-
-    def step(images: Tensor) -> Tensor:
-        given = Batch(images, batch.image_rows, batch.tokens, batch.question_rows)
-        return train_step(network, optimizer, given, targets, shape.config)  # type: ignore[arg-type]  # a compiled SAN
-
-    return step
-
-
-def rate(shape: Shape, scale: Scale, device: torch.device, variant: str) -> float:
-    """Examples per second of one of the `VARIANTS`."""
-    precision, how, compiled = VARIANTS[variant]
-    shape = replace(shape, config=replace(shape.config, precision=precision))
-    step = stepper(shape, device, compiled=compiled)
-    store = torch.rand(scale.stored, shape.regions, shape.channels, dtype=torch.float32).bfloat16()
-    images = -(-shape.config.batch_size // shape.questions_per_image)
-    settling = 3
-    rows = [torch.randint(len(store), (images,)) for _ in range(settling + scale.steps)]
-    started = 0.0
-    for number, chosen in enumerate(feed(store, rows, device, how)):
-        if number == settling:
-            _wait(device)
-            started = time.perf_counter()
-        step(chosen)
-    _wait(device)
-    return scale.steps * shape.config.batch_size / (time.perf_counter() - started)
-
-
-def epoch_seconds(shape: Shape, scale: Scale, device: torch.device) -> float:
-    """An epoch over so many questions, the features of all images in the device's memory."""
-    store = torch.empty(scale.images, shape.regions, shape.channels, dtype=torch.bfloat16, device=device).normal_()
-    step = stepper(shape, device)
-    order = torch.randint(scale.images, (scale.questions // shape.config.batch_size, shape.config.batch_size))
-    step(store[order[0].to(device)])
-    _wait(device)
-    started = time.perf_counter()
-    for rows in order:
-        step(store[rows.to(device)])
-    _wait(device)
-    return time.perf_counter() - started
-
-
-def _prepare(shape: Shape, device: torch.device) -> Callable[[], object]:
-    """A step on resident images that ends when the device has done it."""
-    step = stepper(shape, device)
-    images = shape.batch(torch.Generator().manual_seed(0))[0].images.to(device)
-
-    def run() -> None:
-        step(images)
-        _wait(device)
-
-    return run
-
-
-def packed_rate(shape: Shape, scale: Scale, device: torch.device, processes: int) -> float:
-    """Examples per second of so many processes together."""
-    with racers([partial(_prepare, shape, device)] * processes) as running:
-        for racer in running:
-            racer.turn(2, threads=1)
-        started = time.perf_counter()
-        for racer in running:
-            racer.start(scale.steps, threads=1)
-        for racer in running:
-            racer.finish()
-        return processes * scale.steps * shape.config.batch_size / (time.perf_counter() - started)
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-def _attempt(measure: Callable[[], float], form: str) -> str:
-    """What was measured, or that it needs more memory than there is."""
-    try:
-        return form.format(measure())
-    except torch.OutOfMemoryError:
-        return "out of memory"
-
-
-def measure(scale: Scale, device: torch.device) -> Iterator[tuple[str, str, str]]:
-    """Rows of the table: shape and batch, what was done, and how fast it was."""
-    sized = [
-        replace(shape, config=replace(shape.config, batch_size=batch)) for shape in SHAPES for batch in scale.batches
-    ]
-    compiled = device.type == "cuda"  # elsewhere it would need a C++ compiler
-    for shape in sized:
-        title = f"{shape.name}, {shape.config.batch_size}"
-        for variant in VARIANTS:
-            if compiled or not VARIANTS[variant][2]:
-                yield title, variant, _attempt(partial(rate, shape, scale, device, variant), "{:,.0f} examples/s")
-    paper = sized[0]
-    title = f"{paper.name}, {paper.config.batch_size}"
-    yield title, "epoch of VQA v1", _attempt(partial(epoch_seconds, paper, scale, device), "{:,.1f} s")
-    for count in scale.processes:
-        yield title, f"{count} processes", f"{packed_rate(paper, scale, device, count):,.0f} examples/s"
+    shape: str
+    what: str
+    members: int
+    examples: float
+    ratio: float
+    share: float
+    launches: int | None
+    memory: float
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -205,13 +89,256 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=main.__doc__)
     parser.add_argument("--device", default="cuda", help="default: cuda")
     parser.add_argument("--quick", action="store_true", help="run all the code with next to no work")
+    parser.add_argument("--shapes", nargs="+", help="names of the shapes to time; default: all")
+    parser.add_argument("--members", type=int, nargs="+", help="cohort widths; default: 1 4 16 64")
+    parser.add_argument("--no-epoch", action="store_true", help="leave the epoch of VQA v1's size out")
     options = parser.parse_args(arguments)
-    device = torch.device(options.device)
+    device, scale = torch.device(options.device), QUICK if options.quick else Scale()
+    scale = replace(scale, members=tuple(options.members)) if options.members else scale
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
-    table = Table("shape, batch", "what", "result", title=f"Training on {name}, torch {torch.__version__}")
-    for row in measure(QUICK if options.quick else Scale(), device):
-        table.add_row(*row)
-    Console().print(table)
+    rate = bfloat16_rate(scale.matrix, device)
+    console = Console(width=130)
+    console.print(f"{name}, torch {torch.__version__}, bfloat16 products {rate / 1e12:,.0f} TFLOP/s")
+    rows = []
+    for shape in sized_shapes(options.shapes):
+        for row in rows_of(shape, scale, device, rate):
+            console.print("  ".join(cells(row)))
+            rows.append(row)
+    console.print(table_of(rows, f"Training step on {name}, torch {torch.__version__}"))
+    if not options.no_epoch:
+        console.print(epoch_table(scale, device, name))
+
+
+def cells(row: Row) -> list[str]:
+    """A row as text."""
+    return [
+        row.shape,
+        row.what,
+        str(row.members),
+        f"{row.examples:,.0f}",
+        f"{row.ratio:.1f}",
+        f"{row.share:.0%}",
+        "" if row.launches is None else str(row.launches),
+        f"{row.memory:,.0f}",
+    ]
+
+
+def table_of(rows: Sequence[Row], title: str) -> Table:
+    """The rows as a table."""
+    table = Table(
+        "shape, batch", "step", "members", "examples/s", "x plain", "of bf16 rate", "launches", "MiB", title=title
+    )
+    for row in rows:
+        table.add_row(*cells(row))
+    return table
+
+
+def sized_shapes(names: Sequence[str] | None) -> list[Shape]:
+    """The shapes at the batch sizes that are timed: each at its own, the paper's at 1000, too."""
+    paper = next(shape for shape in SHAPES if shape.name == SHAPES[0].name)
+    larger = replace(paper, name=f"{paper.name} 1000", config=replace(paper.config, batch_size=1000))
+    return [shape for shape in [*SHAPES, larger] if not names or shape.name in names]
+
+
+def bfloat16_rate(edge: int, device: torch.device) -> float:
+    """Operations per second of a product of two square bfloat16 matrices."""
+    matrix = torch.randn(edge, edge, dtype=torch.bfloat16, device=device)
+    return 2 * edge**3 / seconds_of(lambda: matrix @ matrix, 10, device)
+
+
+def seconds_of(step: Callable[[], object], steps: int, device: torch.device) -> float:
+    """Seconds of a step, the median of `ROUNDS` times so many."""
+    for _ in range(3):
+        step()
+    found = []
+    for _ in range(ROUNDS):
+        wait(device)
+        started = time.perf_counter()
+        for _ in range(steps):
+            step()
+        wait(device)
+        found.append((time.perf_counter() - started) / steps)
+    return statistics.median(found)
+
+
+def wait(device: torch.device) -> None:
+    """Waits for all that was launched."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def rows_of(shape: Shape, scale: Scale, device: torch.device, rate: float) -> Iterator[Row]:
+    """Every way to train a shape."""
+    batch = shape.config.batch_size
+    baseline = batch / seconds_of(plain_step(shape, device), scale.steps, device)
+
+    def row(what: str, members: int, seconds: float, launches: int | None) -> Row:
+        examples = members * batch / seconds
+        share = products(shape) * examples / batch / rate
+        memory = torch.cuda.max_memory_reserved(device) / 2**20 if device.type == "cuda" else 0.0
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats(device)
+        return Row(shape.name, what, members, examples, examples / baseline, share, launches, memory)
+
+    yield row("plain float32", 1, batch / baseline, None)
+    yield row("as on a CPU", 1, seconds_of(previous_step(shape, device), scale.steps, device), None)
+    for members in scale.members:
+        try:
+            for what, step, launches in cohort_steps(shape, members, scale, device):
+                yield row(what, members, seconds_of(step, scale.steps, device), launches)
+        except torch.OutOfMemoryError:
+            Console().print(f"{shape.name}: {members} members need more memory than there is")
+
+
+def plain_step(shape: Shape, device: torch.device) -> Callable[[], object]:
+    """The step one would first write, in float32."""
+    torch.manual_seed(0)
+    batch, targets = shape.batch(torch.Generator().manual_seed(0))
+    features = batch.images[batch.image_rows].float().to(device)
+    tokens, targets = batch.tokens[batch.question_rows].to(device), targets.to(device)
+    step = PlainStep(shape)
+    step.model.to(device).train()
+    return lambda: step(features, tokens, targets)
+
+
+def previous_step(shape: Shape, device: torch.device) -> Callable[[], object]:
+    """The step that trains on a CPU, features in the device's memory."""
+    torch.manual_seed(0)
+    batch, targets = shape.batch(torch.Generator().manual_seed(0))
+    batch, targets = batch.to(device), targets.to(device)
+    model = shape.network().to(device).train()
+    optimizer = build_optimizer(model, shape.config)
+    return lambda: train_step(model, optimizer, batch, targets, shape.config)
+
+
+def cohort_steps(
+    shape: Shape, members: int, scale: Scale, device: torch.device
+) -> Iterator[tuple[str, Callable[[], object], int | None]]:
+    """The cohort's step: from plain operations, with fused kernels, as a graph; and how much each launches."""
+    generator = torch.Generator(device)
+    step = cohort_step(shape, members, scale, device)
+    run = EagerStep(step, generator)
+    if device.type != "cuda":
+        yield "cohort", run, None
+        return
+    if members == scale.members[0]:
+        with kernels.plain_operations():
+            graph = GraphedStep(step, generator, torch.cuda.graph_pool_handle())
+            yield "cohort, plain operations, graph", graph, launches_of(run)
+            del graph
+        yield "cohort, no graph", run, launches_of(run)
+    graph = GraphedStep(step, generator, torch.cuda.graph_pool_handle())
+    yield "cohort, graph", graph, launches_of(run)
+    del graph
+
+
+def launches_of(step: Callable[[], object]) -> int:
+    """How many operations a step starts on the device."""
+    step()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+        step()
+        torch.cuda.synchronize()
+    return sum(event.count for event in profile.key_averages() if event.device_type == torch.autograd.DeviceType.CUDA)
+
+
+def cohort_step(
+    shape: Shape,
+    members: int,
+    scale: Scale,
+    device: torch.device,
+    *,
+    features: ResidentFeatures | PrefetchedFeatures | None = None,
+    steps: int = 8,
+    images: int | None = None,
+) -> TrainStep:
+    """A step of a shape with fresh weights, on random batches."""
+    config = shape.config
+    working = torch.bfloat16 if device.type == "cuda" else torch.float32
+    configs = [replace(config, seed=seed, learning_rate=1e-4 * (1 + seed)) for seed in range(members)]
+    network = Network(configs, Sizes(shape.vocabulary_size, shape.channels, shape.answers), device, working=working)
+    network.weights.normal_(std=0.02)
+    network.working.copy_(network.weights)
+    hyperparameters = Hyperparameters.of(configs, device, torch.float32)
+    optimizer = CohortRMSprop(
+        network.layout, network.weights, network.working, hyperparameters, clips=False, clip_by="global"
+    )
+    slots = Slots(-(-config.batch_size // shape.questions_per_image), shape.questions_per_image)
+    plan = random_plan(shape, slots, steps, images or scale.stored, device)
+    if features is None:
+        store = torch.randn(scale.stored, shape.regions, shape.channels, device=device).relu().to(working)
+        features = ResidentFeatures(padded_channels(store))
+    questions = Questions.of(texts(shape), config.question_encoder, device)
+    return TrainStep(network, optimizer, plan, features, questions, slots=slots, regions=shape.regions)
+
+
+def random_plan(shape: Shape, slots: Slots, steps: int, images: int, device: torch.device) -> Plan:
+    """Batches of random images, questions and answers, every slot filled."""
+    plan = Plan(steps, slots, None, device)
+    plan.images.copy_(torch.randint(images, plan.images.shape))
+    plan.questions.copy_(torch.randint(len(texts(shape)), plan.questions.shape))
+    plan.targets.copy_(torch.randint(shape.answers, plan.targets.shape))
+    plan.filled.fill_(True)
+    return plan
+
+
+def texts(shape: Shape) -> Tensor:
+    """Word numbers of the distinct questions [U, L], padded behind with 0."""
+    generator = torch.Generator().manual_seed(0)
+    words = torch.randint(2, shape.vocabulary_size, (shape.texts or 1000, shape.longest), generator=generator)
+    lengths = torch.randint(shape.shortest, shape.longest + 1, (len(words), 1), generator=generator)
+    words[torch.arange(shape.longest) >= lengths] = 0
+    return words
+
+
+def epoch_table(scale: Scale, device: torch.device, name: str) -> Table:
+    """Seconds of an epoch of VQA v1's size, from the host's order of it to the losses read back."""
+    table = Table("members", "features", "seconds", "examples/s", title=f"An epoch of VQA v1's size on {name}")
+    shape = SHAPES[0]
+    steps = -(-scale.questions // shape.config.batch_size)
+    for members in scale.epoch_members:
+        for kind in ("resident", "prefetched") if device.type == "cuda" and members == 1 else ("resident",):
+            seconds = epoch_seconds(shape, members, scale, device, kind, steps)
+            examples = f"{members * scale.questions / seconds:,.0f}"
+            table.add_row(str(members), kind, f"{seconds:.2f}", examples)
+            Console().print(
+                f"epoch of VQA v1's size, {members} members, {kind}: {seconds:.2f} s, {examples} examples/s"
+            )
+    return table
+
+
+def epoch_seconds(shape: Shape, members: int, scale: Scale, device: torch.device, kind: str, steps: int) -> float:
+    """Seconds of an epoch."""
+    working = torch.bfloat16 if device.type == "cuda" else torch.float32
+    features: ResidentFeatures | PrefetchedFeatures
+    images = min(scale.images, 4000) if kind == "prefetched" else scale.images
+    if kind == "prefetched":
+        host = torch.randn(images, shape.regions, shape.channels).relu().bfloat16()
+        features = PrefetchedFeatures(host, device, working, shape.config.batch_size)
+    else:
+        store = torch.empty(images, shape.regions, shape.channels, device=device, dtype=working).normal_()
+        features = ResidentFeatures(padded_channels(store))
+        del store
+    step = cohort_step(shape, members, scale, device, features=features, steps=steps, images=images)
+    generator = torch.Generator(device)
+    replay = (
+        GraphedStep(step, generator, torch.cuda.graph_pool_handle())
+        if device.type == "cuda"
+        else EagerStep(step, generator)
+    )
+    order = step.plan.images.cpu().numpy()
+    wait(device)
+    started = time.perf_counter()
+    step.plan.step.zero_()
+    step.losses.zero_()
+    if isinstance(features, PrefetchedFeatures):
+        for _ in features.feed(order):
+            replay()
+    else:
+        for _ in range(steps):
+            replay()
+    step.losses.tolist()
+    return time.perf_counter() - started
 
 
 if __name__ == "__main__":

@@ -242,10 +242,8 @@ def build_model(config: TrainingConfig, data: PreparedData) -> SAN:
     )
 
 
-def _shuffled_batches(
-    split: Split, config: TrainingConfig, order: np.random.Generator
-) -> Iterator[NDArray[np.integer]]:
-    """Every row of the split once, in batches of random groups of questions about one image."""
+def shuffled_order(split: Split, config: TrainingConfig, order: np.random.Generator) -> NDArray[np.int64]:
+    """Every row of the split once, in random groups of questions about one image; batches follow each other in it."""
     shuffled = order.permutation(len(split))
     by_image = shuffled[np.argsort(split.images[shuffled], kind="stable")]
     images = split.images[by_image]
@@ -254,6 +252,14 @@ def _shuffled_batches(
         images.astype(np.int64) * len(split) + (np.arange(len(split)) - first_of_image) // config.questions_per_image
     )
     _, group = np.unique(group, return_inverse=True)
-    rows = by_image[np.argsort(order.permutation(group.max() + 1)[group], kind="stable")]
+    rows: NDArray[np.int64] = by_image[np.argsort(order.permutation(group.max() + 1)[group], kind="stable")]
+    return rows
+
+
+def _shuffled_batches(
+    split: Split, config: TrainingConfig, order: np.random.Generator
+) -> Iterator[NDArray[np.integer]]:
+    """The rows of `shuffled_order`, batch by batch."""
+    rows = shuffled_order(split, config, order)
     for start in range(0, len(rows), config.batch_size):
         yield rows[start : start + config.batch_size]

@@ -1,0 +1,110 @@
+"""An epoch's batches as tensors of fixed sizes: a place for each image of a batch, and slots for questions about it.
+
+Training shuffles groups of questions about one image (`TrainingConfig.questions_per_image`). A batch of B questions has
+I images with Q slots each; slots that no question fills are empty and count for nothing. So a step's shapes never
+change, an image is projected once for its questions, and what they add to its gradient is a matrix product.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+SPARE_IMAGES = 8
+"""Images more than the largest batch of one epoch has, since another epoch's order may have more."""
+
+
+@dataclass(frozen=True)
+class Slots:
+    """Sizes of a batch: I images and Q questions about each.
+
+    Attributes:
+        images: I.
+        questions: Q.
+    """
+
+    images: int
+    questions: int
+
+    @property
+    def rows(self) -> int:
+        """Slots of a batch."""
+        return self.images * self.questions
+
+
+@dataclass(frozen=True)
+class EpochPlan:
+    """The batches of an epoch, T of them.
+
+    Attributes:
+        rows: which question of the split each slot holds [T, I, Q]; -1 where it is empty.
+        images: each image's row in the features [T, I]; 0 where no question asks about it.
+    """
+
+    rows: NDArray[np.int64]
+    images: NDArray[np.int64]
+
+    @property
+    def steps(self) -> int:
+        """T."""
+        return len(self.rows)
+
+
+def images_of_batches(order: NDArray[np.integer], images: NDArray[np.integer], batch: int, together: int) -> int:
+    """The most images that a batch of this order needs places for.
+
+    Args:
+        order: questions of the split, in the order they are trained on [Q].
+        images: each question's image [Q], by question.
+        batch: questions in a batch.
+        together: at most so many questions share a place.
+    """
+    place, _, steps = _places(images[order], batch, together)
+    return int(np.maximum.reduceat(place, np.arange(steps) * batch).max()) + 1
+
+
+def plan_epoch(order: NDArray[np.integer], images: NDArray[np.integer], batch: int, slots: Slots) -> EpochPlan:
+    """Batches of `batch` questions each, in the given order; the last may have fewer.
+
+    Args:
+        order, images, batch: as for `images_of_batches`.
+        slots: sizes of a batch.
+
+    Raises:
+        ValueError: if a batch needs more places than there are.
+    """
+    asked = images[order].astype(np.int64)
+    place, slot, steps = _places(asked, batch, slots.questions)
+    if place.max() >= slots.images:
+        raise ValueError(f"a batch needs places for {place.max() + 1} images, but has {slots.images}")
+    step = np.arange(len(order)) // batch
+    rows = np.full((steps, slots.images, slots.questions), -1, dtype=np.int64)
+    rows[step, place, slot] = order
+    features = np.zeros((steps, slots.images), dtype=np.int64)
+    features[step, place] = asked
+    return EpochPlan(rows, features)
+
+
+def _places(asked: NDArray[np.integer], batch: int, together: int) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+    """Each question's image place in its batch, its slot there, and the number of batches."""
+    count = np.arange(len(asked))
+    begins = np.ones(len(asked), dtype=bool)
+    begins[1:] = asked[1:] != asked[:-1]
+    begins |= count % batch == 0
+    since = count - np.maximum.accumulate(np.where(begins, count, 0))  # within a run of one image
+    slot = since % together
+    group = np.cumsum(slot == 0) - 1
+    steps = -(-len(asked) // batch)
+    first = group[np.arange(steps) * batch]
+    return group - first[count // batch], slot, steps
+
+
+def to_device(columns: Mapping[str, NDArray[np.generic]], device: torch.device) -> dict[str, Tensor]:
+    """Host arrays on a device; on a GPU they are copied from page-locked memory while the host goes on."""
+    tensors = {name: torch.from_numpy(np.ascontiguousarray(column)) for name, column in columns.items()}
+    if device.type == "cuda":
+        return {name: tensor.pin_memory().to(device, non_blocking=True) for name, tensor in tensors.items()}
+    return {name: tensor.to(device) for name, tensor in tensors.items()}

@@ -1,0 +1,154 @@
+"""A prepared data set as a cohort's step reads it: questions, features and answers on the device."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from san_core.cohort.layout import MULTIPLE
+from san_core.data.prepared import Split
+from san_core.data.vocabulary import PADDING
+
+FREE_SHARE = 0.5
+"""Features stay on the device where they take no more than this share of its free memory."""
+
+
+@dataclass(frozen=True)
+class Questions:
+    """The distinct questions of a data set on a device.
+
+    Attributes:
+        words: word numbers [U, L]: each question at the end of its row for the LSTM, at the start for the CNN, which
+            has two words of padding behind the longest.
+        real: which of them belong to a question [U, L]; an empty question is one word of padding.
+        lengths: words of each question, at least 1 [U].
+    """
+
+    words: Tensor
+    real: Tensor
+    lengths: Tensor
+
+    @classmethod
+    def of(cls, tokens: Tensor, encoder: str, device: torch.device) -> "Questions":
+        """From word numbers [U, L], padded behind with 0."""
+        lengths = (tokens != PADDING).sum(dim=1).clamp(min=1)
+        longest = int(lengths.max())
+        places = torch.arange(longest)
+        if encoder == "cnn":
+            words = torch.nn.functional.pad(tokens[:, :longest], (0, 2), value=PADDING)
+            real = torch.arange(longest + 2) < lengths.unsqueeze(1)
+        else:
+            shift = longest - lengths.unsqueeze(1)
+            real = places >= shift
+            words = tokens[:, :longest].gather(1, (places - shift).clamp(min=0)).where(real, PADDING)
+        return cls(*(each.to(device) for each in (words, real, lengths)))
+
+
+def padded_width(channels: int) -> int:
+    """Channels with the one for the bias, up to a multiple of 8."""
+    return -(-(channels + 1) // MULTIPLE) * MULTIPLE
+
+
+def padded_channels(features: Tensor) -> Tensor:
+    """Features [..., C] with a channel that is 1, for the bias, and channels of 0 up to a multiple of 8."""
+    channels = features.shape[-1]
+    padded = features.new_zeros(*features.shape[:-1], padded_width(channels))
+    padded[..., :channels] = features
+    padded[..., channels] = 1
+    return padded
+
+
+class ResidentFeatures:
+    """All images' features in the device's memory.
+
+    Args:
+        store: features as `padded_channels` gives them [N, R, C], on the device.
+    """
+
+    def __init__(self, store: Tensor) -> None:
+        self._store = store
+
+    @classmethod
+    def load(cls, images: Tensor, device: torch.device, dtype: torch.dtype) -> "ResidentFeatures":
+        """Region features [N, R, C] of the host, brought to a device in the type of the products."""
+        channels = images.shape[2]
+        store = torch.zeros(*images.shape[:2], padded_width(channels), dtype=dtype, device=device)
+        for start in range(0, len(images), 1024):
+            part = slice(start, start + 1024)
+            store[part, :, :channels] = images[part].to(device)
+        store[..., channels] = 1
+        return cls(store)
+
+    def of(self, images: Tensor) -> Tensor:
+        """Features [I, R, C] of a batch's images [I]."""
+        return self._store.index_select(0, images)
+
+
+class PrefetchedFeatures:
+    """Features that stay on the host; a batch's are copied to the device while the step before runs.
+
+    Args:
+        images: region features [N, R, C] on the host.
+        device: a GPU.
+        dtype: of the products.
+        count: I, images of a batch.
+    """
+
+    def __init__(self, images: Tensor, device: torch.device, dtype: torch.dtype, count: int) -> None:
+        self._images, self._device = images, device
+        shape = (count, *images.shape[1:])
+        self._host = [torch.empty(shape, dtype=images.dtype, pin_memory=True) for _ in range(2)]
+        self._ahead = [torch.empty(shape, dtype=images.dtype, device=device) for _ in range(2)]
+        self._now = padded_channels(torch.zeros(shape, dtype=dtype, device=device))
+        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._copied = [torch.cuda.Event() for _ in range(2)]  # type: ignore[no-untyped-call]
+        self._used = [torch.cuda.Event() for _ in range(2)]  # type: ignore[no-untyped-call]
+
+    def of(self, images: Tensor) -> Tensor:
+        """Features [I, R, C] of the batch that `feed` has brought."""
+        del images
+        return self._now
+
+    def feed(self, batches: NDArray[np.int64]) -> Iterator[None]:
+        """Brings the features of each batch's images [T, I], one batch after the other; take a step after each."""
+        self._fetch(batches[0], 0)
+        for number in range(len(batches)):
+            if number + 1 < len(batches):
+                self._fetch(batches[number + 1], (number + 1) % 2)
+            place = number % 2
+            torch.cuda.current_stream(self._device).wait_event(self._copied[place])
+            self._now[..., : self._images.shape[2]] = self._ahead[place]
+            self._used[place].record()
+            yield
+
+    def _fetch(self, images: NDArray[np.int64], place: int) -> None:
+        self._copied[place].synchronize()  # the page-locked buffer's copy before
+        torch.index_select(self._images, 0, torch.from_numpy(images), out=self._host[place])
+        with torch.cuda.stream(self._stream):
+            self._used[place].wait()
+            self._ahead[place].copy_(self._host[place], non_blocking=True)
+            self._copied[place].record(self._stream)
+
+
+def fits(images: Tensor, device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether the features may stay on the device: they take at most `FREE_SHARE` of what is free there."""
+    if device.type != "cuda":
+        return True
+    free, _ = torch.cuda.mem_get_info(device)
+    return images.numel() * dtype.itemsize <= FREE_SHARE * free
+
+
+def column(split: Split, name: str, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """A column of a split for the slots of batches; 0 where a slot is empty.
+
+    Args:
+        split: the questions.
+        name: of the column: `questions`, `answers` or `people`.
+        rows: question of each slot [T, I, Q], -1 where it is empty.
+    """
+    values: NDArray[np.int64] = getattr(split, name)[rows.clip(min=0)].astype(np.int64)
+    values[rows < 0] = 0
+    return values

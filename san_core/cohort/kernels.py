@@ -1,0 +1,225 @@
+"""The pointwise parts of a step, where memory and not arithmetic is the limit: in plain PyTorch, or fused on a GPU.
+
+Each function has one meaning, written out in plain operations here; on a GPU with Triton the kernels of
+`san_core.cohort.triton_kernels` do the same in one pass.
+
+Shapes: W members, I images, Q questions about each, S = I Q slots, R regions, K attention, H hidden, V vocabulary.
+"""
+
+import importlib.util
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from san_core.data.vocabulary import PADDING
+
+aten = torch.ops.aten
+
+_HAS_TRITON = importlib.util.find_spec("triton") is not None
+_fused = True
+
+
+def uses_triton(tensor: Tensor) -> bool:
+    """Whether the fused kernels work on a tensor."""
+    return _fused and _HAS_TRITON and tensor.is_cuda and tensor.dtype in {torch.bfloat16, torch.float32}
+
+
+@contextmanager
+def plain_operations() -> Iterator[None]:
+    """Leaves the fused kernels out, to compare with."""
+    global _fused  # noqa: PLW0603 - one switch for the process
+    before, _fused = _fused, False
+    try:
+        yield
+    finally:
+        _fused = before
+
+
+class Mask(NamedTuple):
+    """What dropout drops of a hop's h: where a random byte lies below the member's level.
+
+    Attributes:
+        random: bytes [I, Q, R, K] (uint8).
+        levels: of the members [W] (int32).
+    """
+
+    random: Tensor
+    levels: Tensor
+
+
+def _attention_hidden(mapped: Tensor, about: Tensor, mask: Mask | None) -> tuple[Tensor, Tensor | None]:
+    """h = dropout(tanh(W_I v + (W_Q u + b))) [W, I, Q, R, K], and what of it is kept."""
+    members, images, _, size = mapped.shape
+    h = (mapped.unsqueeze(2) + about.view(members, images, -1, 1, size)).tanh_()
+    if mask is None:
+        return h, None
+    kept = mask.random >= mask.levels.view(-1, 1, 1, 1, 1)
+    return h.mul_(kept), kept
+
+
+def attention_scores(mapped: Tensor, about: Tensor, w_score: Tensor, b_score: Tensor, mask: Mask | None) -> Tensor:
+    """The scores w h + b of a hop's regions, h = dropout(tanh(W_I v + (W_Q u + b))) (paper, section 3.3).
+
+    Args:
+        mapped: W_I v [W, I, R, K].
+        about: W_Q u + b [W, S, K].
+        w_score: w, dropout's scale included [W, K].
+        b_score: b of the scores [W].
+        mask: of dropout; None without.
+
+    Returns:
+        Scores [W, S, R], float32 where `mapped` is bfloat16.
+    """
+    if uses_triton(mapped):
+        from san_core.cohort import triton_kernels
+
+        return triton_kernels.attention_scores(mapped, about, w_score, b_score, mask)
+    members, _, regions, _ = mapped.shape
+    h, _ = _attention_hidden(mapped, about, mask)
+    scores = torch.bmm(h.flatten(1, 3), w_score.unsqueeze(2)).view(members, -1, regions)
+    exact = torch.float32 if h.dtype == torch.bfloat16 else h.dtype
+    return scores.to(exact) + b_score.to(exact).view(-1, 1, 1)
+
+
+def attention_scores_backward(
+    grad_scores: Tensor, mapped: Tensor, about: Tensor, w_score: Tensor, mask: Mask | None
+) -> tuple[Tensor, Tensor]:
+    """Gradients of `attention_scores`, from those of the scores.
+
+    Args:
+        grad_scores: [W, S, R].
+        mapped: as given to `attention_scores`; its gradient, added up over an image's questions in order, takes its
+            place.
+        about: as given to `attention_scores`.
+        w_score: as given to `attention_scores`.
+        mask: as given to `attention_scores`.
+
+    Returns:
+        Gradients of `about` [W, S, K], and of `w_score` by slot [W, S, K].
+    """
+    if uses_triton(mapped):
+        from san_core.cohort import triton_kernels
+
+        return triton_kernels.attention_scores_backward(grad_scores, mapped, about, w_score, mask)
+    members, _, regions, size = mapped.shape
+    h, kept = _attention_hidden(mapped, about, mask)
+    grad_scores = grad_scores.to(h.dtype)
+    grad_h = w_score.view(members, 1, 1, 1, size).expand_as(h)
+    grad_h = grad_h if kept is None else grad_h * kept
+    grad_pre_tanh = aten.tanh_backward(grad_h, h).mul_(grad_scores.view(*h.shape[:-1], 1))
+    mapped.copy_(grad_pre_tanh.sum(dim=2))
+    grad_w_score = torch.bmm(grad_scores.view(-1, 1, regions), h.flatten(0, 2))
+    return grad_pre_tanh.sum(dim=3).flatten(1, 2), grad_w_score.view(members, -1, size)
+
+
+def regions_backward(
+    grad_regions: Tensor, regions: Tensor, attentions: Sequence[Tensor], grad_contexts: Sequence[Tensor]
+) -> Tensor:
+    """Gradient of the projected features before their tanh [W, I R, H].
+
+    Args:
+        grad_regions: what comes from W_I v of the hops [W, I R, H]; it may be overwritten.
+        regions: v = tanh(...) [W, I R, H].
+        attentions: p of each hop [W, S, R].
+        grad_contexts: gradient of each hop's sum_i p_i v_i [W, S, H].
+    """
+    members, _, hidden = regions.shape
+    slots, count = attentions[0].shape[1:]
+    images = regions.shape[1] // count
+    looks = torch.stack([each.view(members, images, -1, count) for each in attentions], dim=3).to(regions.dtype)
+    grads = torch.stack([each.view(members, images, -1, hidden) for each in grad_contexts], dim=3)
+    pairs = slots // images * len(attentions)
+    looks, grads = looks.view(members * images, pairs, count), grads.view(members * images, pairs, hidden)
+    if uses_triton(regions):
+        from san_core.cohort import triton_kernels
+
+        return triton_kernels.regions_backward(grad_regions, regions, looks, grads)
+    by_image = grad_regions.view(members * images, count, hidden).baddbmm_(looks.transpose(1, 2), grads)
+    return aten.tanh_backward(by_image.view(regions.shape), regions)  # type: ignore[no-any-return]
+
+
+class CellStates(NamedTuple):
+    """Hidden and cell states of an LSTM, before the first step and after each.
+
+    Attributes:
+        hidden, cell: [W, L + 1, S, H].
+    """
+
+    hidden: Tensor
+    cell: Tensor
+
+
+def lstm_cell(
+    gates: Tensor, by_hidden: Tensor | None, bias: Tensor, real: Tensor, states: CellStates, step: int
+) -> None:
+    """One step of an LSTM: i, f, o = sigmoid(...), g = tanh(...); c' = f c + i g; h' = o tanh(c').
+
+    A word that is not real belongs to no question yet: its gates are 0, and so are the states after it.
+
+    Args:
+        gates: what the word adds to the gates [W, S, 4 H], in the order i, f, g, o; the gates take its place.
+        by_hidden: what the hidden state adds [W, S, 4 H]; None in the first step.
+        bias: of the gates [W, 4 H].
+        real: whether the word belongs to a question [S].
+        states: of which those after the step are written.
+        step: counted from 0.
+    """
+    if uses_triton(gates):
+        from san_core.cohort import triton_kernels
+
+        triton_kernels.lstm_cell(gates, by_hidden, bias, real, states, step)
+        return
+    total = gates + bias.unsqueeze(1)
+    total = total if by_hidden is None else total + by_hidden
+    input_gate, forget_gate, cell_gate, output_gate = total.chunk(4, dim=2)
+    activated = torch.cat(
+        [input_gate.sigmoid(), forget_gate.sigmoid(), cell_gate.tanh(), output_gate.sigmoid()], dim=2
+    )
+    gates.copy_(activated * real.unsqueeze(1))
+    input_gate, forget_gate, cell_gate, output_gate = gates.chunk(4, dim=2)
+    cell = forget_gate * states.cell[:, step] + input_gate * cell_gate
+    states.cell[:, step + 1] = cell
+    states.hidden[:, step + 1] = output_gate * cell.tanh()
+
+
+def lstm_cell_backward(
+    gates: Tensor, grad_hidden: Tensor, grad_cell: Tensor, states: CellStates, step: int
+) -> None:
+    """Gradients of a step of an LSTM.
+
+    Args:
+        gates: of the step [W, S, 4 H]; the gradient before sigmoid and tanh takes their place.
+        grad_hidden: of the hidden state after the step [W, S, H].
+        grad_cell: of the cell state after the step [W, S, H]; that of the state before takes its place.
+        states: of all steps.
+        step: counted from 0.
+    """
+    if uses_triton(gates):
+        from san_core.cohort import triton_kernels
+
+        triton_kernels.lstm_cell_backward(gates, grad_hidden, grad_cell, states, step)
+        return
+    input_gate, forget_gate, cell_gate, output_gate = gates.chunk(4, dim=2)
+    tanh_cell = states.cell[:, step + 1].tanh()
+    total = grad_cell + aten.tanh_backward(grad_hidden * output_gate, tanh_cell)
+    grad_cell.copy_(total * forget_gate)
+    grads = [
+        aten.sigmoid_backward(total * cell_gate, input_gate),
+        aten.sigmoid_backward(total * states.cell[:, step], forget_gate),
+        aten.tanh_backward(total * input_gate, cell_gate),
+        aten.sigmoid_backward(grad_hidden * tanh_cell, output_gate),
+    ]
+    gates.copy_(torch.cat(grads, dim=2))
+
+
+def one_hot(words: Tensor, vocabulary: int, dtype: torch.dtype) -> Tensor:
+    """Word numbers [T] as columns [V, T]: 1 in the word's row, 0 elsewhere; padding has none."""
+    if uses_triton(words.new_empty(0, dtype=dtype)):
+        from san_core.cohort import triton_kernels
+
+        return triton_kernels.one_hot(words, vocabulary, dtype)
+    numbers = torch.arange(vocabulary, device=words.device).unsqueeze(1)
+    return ((numbers == words) & (words != PADDING)).to(dtype)

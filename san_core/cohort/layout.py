@@ -1,0 +1,292 @@
+"""Where each weight of a SAN lies in a row of a cohort's flat buffers.
+
+A cohort keeps all weights of its W members in one buffer [W, P]; gradients, square averages and momentum buffers are
+buffers of the same shape. A block is the part of a row that one weight, or the same weight of all hops, takes. Sizes
+that differ between members are padded with zeros to the cohort's largest: a padded unit is 0, and so is its gradient.
+
+Letters of the axes: V vocabulary, D pretrained word vector, E embedding, H hidden, K attention, N hops, C channels and
+one more for the bias, A answers, G the four gates of an LSTM, U B T filters of the CNN over one, two, three words.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from san_core.config import TrainingConfig
+
+MULTIPLE = 8
+"""Sizes are padded to multiples of this: a bfloat16 matrix product wants 16 bytes."""
+
+State = Mapping[str, Tensor]
+"""Tensors by the names of `SAN.state_dict`."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """One weight in a row, or the same weight of all hops.
+
+    Attributes:
+        name: of the block.
+        axes: a letter for each axis.
+        read: the weight [axes] at a member's own sizes, from a state.
+        write: the tensors of a state, by name, from the weight [axes].
+    """
+
+    name: str
+    axes: str
+    read: Callable[[State], Tensor]
+    write: Callable[[Tensor], dict[str, Tensor]]
+
+
+def _same(name: str, axes: str, weight: str) -> Block:
+    """A block that is one weight of the network as it is."""
+    return Block(name, axes, lambda state: state[weight], lambda values: {weight: values})
+
+
+def _gates(name: str, axes: str, weight: str) -> Block:
+    """A weight of an LSTM, whose first axis is that of the four gates and the hidden size."""
+    return Block(
+        name,
+        axes,
+        lambda state: state[weight].unflatten(0, (4, -1)),
+        lambda values: {weight: values.flatten(0, 1)},
+    )
+
+
+def _filters(name: str, axes: str, weight: str) -> Block:
+    """Filters [F, E, n] of the CNN as [n, F, E]: all that meets the first of n words comes first."""
+    return Block(
+        name,
+        axes,
+        lambda state: state[weight].permute(2, 0, 1),
+        lambda values: {weight: values.permute(1, 2, 0)},
+    )
+
+
+def _of_hops(name: str, axes: str, weight: str, hops: int) -> Block:
+    """A weight that each hop has; `weight` holds {} for the hop's number."""
+    names = [weight.format(hop) for hop in range(hops)]
+    return Block(
+        name,
+        axes,
+        lambda state: torch.stack([state[each].view(_hop_shape(state[each], axes)) for each in names]),
+        lambda values: {each: _hop_value(value, each) for each, value in zip(names, values, strict=True)},
+    )
+
+
+def _hop_shape(weight: Tensor, axes: str) -> tuple[int, ...]:
+    return tuple(weight.shape[weight.dim() - len(axes) + 1 :])
+
+
+def _hop_value(value: Tensor, name: str) -> Tensor:
+    """The weight as the hop's linear layers hold it: w of the scores is a row, its bias one number."""
+    if name.endswith("score.weight"):
+        return value.view(1, -1)
+    return value.view(1) if name.endswith("score.bias") else value
+
+
+def _image() -> Block:
+    """The projection of the features; its bias is the weight of a channel that is always 1."""
+
+    def read(state: State) -> Tensor:
+        return torch.cat([state["project.weight"], state["project.bias"].unsqueeze(1)], dim=1)
+
+    return Block(
+        "image", "HC", read, lambda values: {"project.weight": values[:, :-1], "project.bias": values[:, -1].clone()}
+    )
+
+
+def _blocks(config: TrainingConfig, *, mapped: bool) -> Iterator[Block]:
+    """The blocks of a network; the word embedding, which has no weight decay, is the first."""
+    question = "question_encoder"
+    yield _same("embedding", "VD" if mapped else "VE", f"{question}.embedding.weight")
+    if mapped:
+        yield _same("map_embedding", "ED", f"{question}.embedding.project.weight")
+    if config.question_encoder == "lstm":
+        yield _gates("lstm_input", "GHE", f"{question}.lstm.weight_ih_l0")
+        yield _gates("lstm_hidden", "GHh", f"{question}.lstm.weight_hh_l0")
+        yield _gates("lstm_input_bias", "GH", f"{question}.lstm.bias_ih_l0")
+        yield _gates("lstm_hidden_bias", "GH", f"{question}.lstm.bias_hh_l0")
+    else:
+        yield _filters("unigram", "1UE", f"{question}.unigram.weight")
+        yield _filters("bigram", "2BE", f"{question}.bigram.weight")
+        yield _filters("trigram", "3TE", f"{question}.trigram.weight")
+        yield _same("cnn_bias", "H", f"{question}.bias")
+    yield _image()
+    hop = "attention.hops.{}."
+    yield _of_hops("hop_image", "NKH", hop + "region.weight", config.hops)
+    yield _of_hops("hop_query", "NKH", hop + "query.weight", config.hops)
+    yield _of_hops("hop_query_bias", "NK", hop + "query.bias", config.hops)
+    yield _of_hops("hop_score", "NK", hop + "score.weight", config.hops)
+    yield _of_hops("hop_score_bias", "N", hop + "score.bias", config.hops)
+    yield _same("classify", "AH", "classify.weight")
+    yield _same("classify_bias", "A", "classify.bias")
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Sizes that all members of a cohort share.
+
+    Attributes:
+        vocabulary: word numbers, padding and unknown included.
+        vector: length of a pretrained word vector; None where the embedding is random.
+        channels: of a region's features.
+        answers: in the answer vocabulary.
+    """
+
+    vocabulary: int
+    channels: int
+    answers: int
+    vector: int | None = None
+
+
+class Layout:
+    """Blocks, shapes and places of a cohort's rows.
+
+    Args:
+        configs: of the members [W]; alike in what `SHARED_FIELDS` of `san_core.cohort.step` names.
+        sizes: shared by them.
+
+    Attributes:
+        blocks: in the order they lie.
+        shapes: padded shape of each block in a row, by its name.
+        numbers: P, numbers in a row.
+    """
+
+    def __init__(self, configs: Sequence[TrainingConfig], sizes: Sizes) -> None:
+        self.configs, self.sizes = list(configs), sizes
+        mapped = sizes.vector is not None and any(sizes.vector != config.embedding_size for config in configs)
+        self.blocks = list(_blocks(configs[0], mapped=mapped))
+        self._own_places = [_places(config, sizes, self._longest) for config in self.configs]
+        self.shapes = {block.name: tuple(self._padded(axis) for axis in block.axes) for block in self.blocks}
+        self._starts: dict[str, int] = {}
+        self.numbers = 0
+        for name, shape in self.shapes.items():
+            self._starts[name] = self.numbers
+            self.numbers += _round_up(math.prod(shape))
+
+    @property
+    def decayed_from(self) -> int:
+        """Where in a row the weights with weight decay begin; the word embedding lies before."""
+        return self._starts[self.blocks[1].name]
+
+    def places(self, member: int) -> dict[str, Tensor]:
+        """Where a member's own numbers lie along each axis that may be padded."""
+        return self._own_places[member]
+
+    def views(self, flat: Tensor) -> dict[str, Tensor]:
+        """The blocks [W, ...] of a flat buffer [W, P], by name; they share its memory."""
+        return {
+            name: flat[:, start : start + math.prod(self.shapes[name])].unflatten(1, self.shapes[name])
+            for name, start in self._starts.items()
+        }
+
+    def tensors(self, flat: Tensor) -> Iterator[Tensor]:
+        """The same memory, a view [W, ...] for each tensor of a network: a hop's weights and a bias stand alone."""
+        for name, view in self.views(flat).items():
+            if name.startswith("hop_"):
+                yield from view.unbind(1)
+            elif name == "image":
+                yield view[:, :, : self.sizes.channels]
+                yield view[:, :, self.sizes.channels]
+            else:
+                yield view
+
+    def pack(self, row: Tensor, member: int, state: State) -> None:
+        """Writes a network's weights, or what its optimizer keeps of each, into a row [P]; the padding becomes 0."""
+        row.zero_()
+        for block, place in self._of(row, member):
+            place.put(block.read(state))
+
+    def unpack(self, row: Tensor, member: int) -> dict[str, Tensor]:
+        """The opposite of `pack`."""
+        found: dict[str, Tensor] = {}
+        for block, place in self._of(row, member):
+            found |= {name: value.contiguous() for name, value in block.write(place.take()).items()}
+        return found
+
+    def _of(self, row: Tensor, member: int) -> Iterator[tuple[Block, "_Place"]]:
+        for name, view in self.views(row.unsqueeze(0)).items():
+            block = next(block for block in self.blocks if block.name == name)
+            yield block, _Place(view[0], [self._own_places[member].get(axis) for axis in block.axes])
+
+    @cached_property
+    def _longest(self) -> dict[str, int]:
+        """The largest of each size that may differ, by axis."""
+        each = [_own_sizes(config) for config in self.configs]
+        return {axis: _round_up(max(sizes[axis] for sizes in each)) for axis in each[0]}
+
+    def _padded(self, axis: str) -> int:
+        longest = self._longest
+        if axis in longest:
+            return longest[axis]
+        if axis in "Hh":
+            cnn = self.configs[0].question_encoder == "cnn"
+            return sum(longest[each] for each in "UBT") if cnn else longest["L"]
+        sizes = self.sizes
+        shared = {"V": sizes.vocabulary, "D": sizes.vector or 0, "N": self.configs[0].hops, "G": 4}
+        if axis in shared:
+            return shared[axis]
+        padded = {"C": sizes.channels + 1, "A": sizes.answers}
+        return _round_up(padded[axis]) if axis in padded else int(axis)
+
+
+def _round_up(number: int) -> int:
+    return -(-number // MULTIPLE) * MULTIPLE
+
+
+def _own_sizes(config: TrainingConfig) -> dict[str, int]:
+    """A member's sizes by axis; L is the hidden size of an LSTM."""
+    sizes = {"E": config.embedding_size, "K": config.attention_size}
+    if config.question_encoder == "lstm":
+        return {**sizes, "L": config.hidden_size}
+    one = config.hidden_size // 5
+    two = (config.hidden_size - one) // 2
+    return {**sizes, "U": one, "B": two, "T": config.hidden_size - one - two}
+
+
+def _places(config: TrainingConfig, sizes: Sizes, longest: Mapping[str, int]) -> dict[str, Tensor]:
+    """For each axis that may be padded: where a member's own numbers lie."""
+    own = _own_sizes(config)
+    places = {axis: torch.arange(size) for axis, size in own.items()}
+    if config.question_encoder == "lstm":
+        hidden = places.pop("L")
+    else:
+        # The question's vector is what one, two and three words say, each part padded by itself.
+        starts = {"U": 0, "B": longest["U"], "T": longest["U"] + longest["B"]}
+        hidden = torch.cat([places[axis] + start for axis, start in starts.items()])
+    return {
+        **places,
+        "H": hidden,
+        "h": hidden,
+        "C": torch.arange(sizes.channels + 1),
+        "A": torch.arange(sizes.answers),
+    }
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A member's own part of a padded block."""
+
+    view: Tensor
+    indices: list[Tensor | None]
+
+    def _index(self) -> tuple[Tensor, ...]:
+        """Indices that broadcast against each other, one for each axis."""
+        axes = len(self.indices)
+        return tuple(
+            (torch.arange(self.view.shape[axis]) if index is None else index)
+            .to(self.view.device)
+            .view([-1 if other == axis else 1 for other in range(axes)])
+            for axis, index in enumerate(self.indices)
+        )
+
+    def put(self, values: Tensor) -> None:
+        self.view[self._index()] = values.to(self.view)
+
+    def take(self) -> Tensor:
+        return self.view[self._index()]

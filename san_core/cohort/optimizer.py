@@ -1,0 +1,123 @@
+"""RMSprop and gradient clipping for W members in flat buffers, in the arithmetic of `torch.optim.RMSprop`.
+
+Every hyperparameter is a tensor on the device, so that a captured step takes the value it has at the replay.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from san_core.cohort import kernels
+from san_core.cohort.layout import Layout
+from san_core.config import TrainingConfig
+
+_TINY = 1e-6
+"""What `clip_grad_norm_` adds to the norm it divides by."""
+
+HYPERPARAMETERS = ("learning_rate", "momentum", "alpha", "eps", "weight_decay", "clip_norm")
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """Each member's, on the device [W, 1]; see `TrainingConfig`."""
+
+    learning_rate: Tensor
+    momentum: Tensor
+    alpha: Tensor
+    eps: Tensor
+    weight_decay: Tensor
+    clip_norm: Tensor
+
+    @classmethod
+    def of(cls, configs: Sequence[TrainingConfig], device: torch.device, dtype: torch.dtype) -> "Hyperparameters":
+        """Those of the members' configurations."""
+        columns = {name: [[getattr(config, name)] for config in configs] for name in HYPERPARAMETERS}
+        return cls(**{name: torch.tensor(column, dtype=dtype, device=device) for name, column in columns.items()})
+
+
+class CohortRMSprop:
+    """RMSprop with momentum over flat weights; the word embedding, first in a row, has no weight decay.
+
+    Args:
+        layout: of the rows.
+        weights: of the members, float32 or float64 [W, P].
+        working: the weights as the products take them [W, P]; the same tensor as `weights`, or a bfloat16 copy that
+            every step renews.
+        hyperparameters: of the members.
+        clips: whether any member clips; where none does the norm is not worked out.
+        clip_by: see `TrainingConfig`.
+
+    Attributes:
+        square_avg, momentum_buffer: of each weight [W, P].
+    """
+
+    def __init__(  # noqa: PLR0913 - what an update needs
+        self,
+        layout: Layout,
+        weights: Tensor,
+        working: Tensor,
+        hyperparameters: Hyperparameters,
+        *,
+        clips: bool,
+        clip_by: str,
+    ) -> None:
+        self.square_avg, self.momentum_buffer = torch.zeros_like(weights), torch.zeros_like(weights)
+        self._layout, self._weights, self._working = layout, weights, working
+        self._hyperparameters = hyperparameters
+        self._clips, self._clip_by = clips, clip_by
+
+    def step(self, grads: Tensor, active: Tensor) -> None:
+        """Updates the members that are active.
+
+        Args:
+            grads: gradients [W, P].
+            active: whether a member is updated [W, 1] (bool).
+        """
+        scale = self._clip(grads)
+        if kernels.uses_triton(self._weights):
+            from san_core.cohort import triton_kernels
+
+            triton_kernels.rmsprop(self, grads, scale, active)
+            return
+        hyper = self._hyperparameters
+        grads = grads.to(self._weights.dtype)
+        grads = grads if scale is None else grads * scale
+        decayed = self._layout.decayed_from
+        grads = torch.cat(
+            [grads[:, :decayed], torch.addcmul(grads[:, decayed:], self._weights[:, decayed:], hyper.weight_decay)],
+            dim=1,
+        )
+        square_avg = self.square_avg * hyper.alpha + grads * grads * (1 - hyper.alpha)
+        momentum_buffer = self.momentum_buffer * hyper.momentum + grads / (square_avg.sqrt() + hyper.eps)
+        weights = self._weights - hyper.learning_rate * momentum_buffer
+        for kept, value in (
+            (self.square_avg, square_avg),
+            (self.momentum_buffer, momentum_buffer),
+            (self._weights, weights),
+        ):
+            torch.where(active, value, kept, out=kept)
+        if self._working is not self._weights:
+            self._working.copy_(self._weights)
+
+    @property
+    def operands(self) -> tuple[Tensor, Tensor, Hyperparameters, int]:
+        """What the fused update needs: weights, working copy, hyperparameters, where weight decay begins."""
+        return self._weights, self._working, self._hyperparameters, self._layout.decayed_from
+
+    def _clip(self, grads: Tensor) -> Tensor | None:
+        """What gradients are multiplied by so that none is longer than `clip_norm`: [W, 1], or None."""
+        if not self._clips:
+            return None
+        exact = self._weights.dtype
+        if self._clip_by == "global":
+            return self._shortened(torch.linalg.vector_norm(grads, dim=1, keepdim=True, dtype=exact))
+        for view in self._layout.tensors(grads):
+            norms = torch.linalg.vector_norm(view.reshape(len(view), -1), dim=1, keepdim=True, dtype=exact)
+            view.mul_(self._shortened(norms).view(-1, *[1] * (view.dim() - 1)))
+        return None
+
+    def _shortened(self, norms: Tensor) -> Tensor:
+        clip_norm = self._hyperparameters.clip_norm
+        return torch.where(clip_norm > 0, (clip_norm / (norms + _TINY)).clamp(max=1), 1)

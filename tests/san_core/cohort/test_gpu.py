@@ -1,0 +1,171 @@
+"""The step on a GPU: `pytest -m gpu`. Without one all of this is skipped."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+from torch import Tensor
+
+from san_core.cohort import kernels
+from san_core.cohort.graph import EagerStep, GraphedStep
+from tests.san_core.cohort.cohorts import STEPS, Cohort, cohort, configs_of, predict_step
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"),
+]
+
+ENCODERS = pytest.mark.parametrize("encoder", ["lstm", "cnn"])
+
+
+def _cohort(members: int = 3, *, working: torch.dtype | None = torch.bfloat16, **settings: object) -> Cohort:
+    return cohort(configs_of(members, **settings), "cuda", dtype=torch.float32, working=working)
+
+
+def _generator() -> torch.Generator:
+    return torch.Generator("cuda").manual_seed(5)
+
+
+def _graphed(made: Cohort, generator: torch.Generator) -> GraphedStep:
+    return GraphedStep(made.step, generator, torch.cuda.graph_pool_handle())
+
+
+def _train(made: Cohort, step: Callable[[], None], steps: int = 20) -> Tensor:
+    for number in range(steps):
+        made.step.plan.step.fill_(number % STEPS)
+        step()
+    return made.network.weights.clone()
+
+
+@pytest.fixture(params=[True, False], ids=["fused", "plain"])
+def fused(request: pytest.FixtureRequest) -> Iterator[bool]:
+    """With the fused kernels, and without."""
+    if request.param:
+        yield True
+    else:
+        with kernels.plain_operations():
+            yield False
+
+
+@ENCODERS
+def test_an_eager_step_waits_for_nothing(encoder: str, fused: bool) -> None:
+    made, generator = _cohort(question_encoder=encoder, clip_norm=0.5), _generator()
+    made.step.run(generator)
+    made.step.plan.step.zero_()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        made.step.run(generator)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@ENCODERS
+def test_replays_do_what_eager_steps_do(encoder: str, fused: bool) -> None:
+    eager, graphed = _cohort(question_encoder=encoder), _cohort(question_encoder=encoder)
+    first, second = _generator(), _generator()
+    replay = _graphed(graphed, second)
+    assert torch.equal(graphed.network.weights, eager.network.weights), "capturing changed the weights"
+    assert torch.equal(_train(graphed, replay), _train(eager, EagerStep(eager.step, first)))
+    assert torch.equal(graphed.step.losses, eager.step.losses)
+
+
+def test_fused_kernels_do_what_plain_operations_do() -> None:
+    fused, plain = _cohort(working=None), _cohort(working=None)
+    _train(fused, EagerStep(fused.step, _generator()))
+    with kernels.plain_operations():
+        _train(plain, EagerStep(plain.step, _generator()))
+    assert fused.step.losses.tolist() == pytest.approx(plain.step.losses.tolist(), rel=1e-4)
+    # RMSprop divides by the root of what is almost 0 for some weights, so a few of them stray further.
+    assert (fused.network.weights - plain.network.weights).norm() < 1e-3 * plain.network.weights.norm()
+
+
+def test_hyperparameters_and_dropout_that_change_between_replays_take_effect() -> None:
+    changed, other = _cohort(), _cohort(dropout=0.1, learning_rate=7e-3)
+    replay, expected = _graphed(changed, generator := _generator()), EagerStep(other.step, _generator())
+    changed.network.set_dropout([0.1] * 3)
+    changed.optimizer.operands[2].learning_rate.fill_(7e-3)
+    del generator
+    assert torch.equal(_train(changed, replay, 3), _train(other, expected, 3))
+
+
+def test_a_seed_set_anew_gives_the_same_numbers() -> None:
+    made, generator = _cohort(), _generator()
+    replay = _graphed(made, generator)
+    start = [tensor.clone() for tensor in made.step.state]
+    found = []
+    for seed in (1, 2, 1):
+        for tensor, value in zip(made.step.state, start, strict=True):
+            tensor.copy_(value)
+        generator.manual_seed(seed)
+        found.append(_train(made, replay, 3))
+    assert torch.equal(found[0], found[2])
+    assert not torch.equal(found[0], found[1])
+
+
+def test_evaluation_goes_on_when_the_graph_of_training_is_dropped() -> None:
+    made, pool = _cohort(), torch.cuda.graph_pool_handle()
+    training = GraphedStep(made.step, _generator(), pool)
+    step = predict_step(made)
+    evaluation = GraphedStep(step, _generator(), pool)
+    _train(made, training, 3)
+    del training
+    torch.cuda.empty_cache()
+    step.plan.step.zero_()
+    for _ in range(STEPS):
+        evaluation()
+    replayed = step.answers.clone()
+    step.plan.step.zero_()
+    for _ in range(STEPS):
+        step.run()
+    assert torch.equal(replayed, step.answers)
+
+
+def test_two_runs_give_the_same_bits() -> None:
+    runs = []
+    for _ in range(2):
+        made, generator = _cohort(7), _generator()
+        runs.append(_train(made, _graphed(made, generator)))
+    assert torch.equal(*runs)
+
+
+@ENCODERS
+def test_bfloat16_on_the_gpu_stays_near_double_precision_on_the_cpu(encoder: str) -> None:
+    gpu = _cohort(dropout=0.0, question_encoder=encoder)
+    exact = cohort(configs_of(3, dropout=0.0, question_encoder=encoder))
+    _train(gpu, EagerStep(gpu.step, _generator()), 3)
+    _train(exact, EagerStep(exact.step, None), 3)
+    assert gpu.step.losses.tolist() == pytest.approx(exact.step.losses.tolist(), rel=0.03)
+
+
+def test_float32_on_the_gpu_is_that_of_the_cpu_up_to_rounding() -> None:
+    gpu = _cohort(working=None, dropout=0.0)
+    exact = cohort(configs_of(3, dropout=0.0))
+    _train(gpu, EagerStep(gpu.step, _generator()), 10)
+    _train(exact, EagerStep(exact.step, None), 10)
+    assert gpu.step.losses.tolist() == pytest.approx(exact.step.losses.tolist(), rel=1e-3)
+
+
+OUT_OF_MEMORY = """
+import torch
+from tests.san_core.cohort.cohorts import cohort, configs_of
+from san_core.cohort.graph import GraphedStep
+
+made = cohort(configs_of(1), "cuda", dtype=torch.float32, working=torch.bfloat16)
+run = made.step.run
+made.step.run = lambda generator: (torch.empty(2**50, device="cuda"), run(generator))
+try:
+    GraphedStep(made.step, torch.Generator("cuda"), torch.cuda.graph_pool_handle())
+except torch.OutOfMemoryError:
+    print("out of memory")
+"""
+
+
+def test_out_of_memory_at_the_capture_leaves_the_gpu_to_a_fresh_process() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", OUT_OF_MEMORY], capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.stdout.strip() == "out of memory", done.stderr
+    made = _cohort()
+    _train(made, _graphed(made, _generator()), 3)

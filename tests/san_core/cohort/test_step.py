@@ -1,0 +1,190 @@
+"""The stacked step beside the equations, member by member, and what it leaves alone."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from san_core.cohort.step import Batch, answer_shares, check_alike
+from san_core.errors import InputError
+from tests.san_core.cohort import reference
+from tests.san_core.cohort.cohorts import CHANNELS, SLOTS, STEPS, Cohort, cohort, configs_of, predict_step
+
+Random = tuple[Tensor, Tensor]
+
+
+def _train(made: Cohort, steps: int) -> tuple[list[Batch], list[Random | None]]:
+    """Trains the cohort, and returns the batches and the random bytes that it got."""
+    generator = torch.Generator().manual_seed(3)
+    batches, randoms = [], []
+    for number in range(steps):
+        made.step.plan.step.fill_(number % STEPS)
+        batches.append(made.step.plan.batch(made.step._features))
+        randoms.append(made.step.draw(generator))
+        made.step.train(batches[-1], randoms[-1])
+    return batches, randoms
+
+
+def _kept(made: Cohort, member: int, random: Random | None, slot: int) -> Random | None:
+    """What a member's dropout keeps for a slot, scaled, at its own sizes."""
+    config, layout = made.configs[member], made.network.layout
+    if random is None or config.dropout == 0:
+        return None
+    level = round(config.dropout * 256)
+    size, hidden = layout.shapes["hop_image"][1:]
+    of_h = random[0].view(config.hops, SLOTS.rows, -1, size)[:, slot, :, : config.attention_size]
+    of_u = random[1].view(SLOTS.rows, hidden)[slot, layout.places(member)["H"]]
+    return (of_h >= level) * (256 / (256 - level)), (of_u >= level) * (256 / (256 - level))
+
+
+def _loss_by_the_equations(
+    made: Cohort, member: int, weights: dict[str, Tensor], batch: Batch, random: Random | None
+) -> tuple[Tensor, int]:
+    """The member's mean loss over a batch, and the questions it has."""
+    config, losses = made.configs[member], []
+    for slot in batch.filled.nonzero().flatten().tolist():
+        tokens = made.tokens[batch.questions[slot]]
+        words = tokens[tokens != 0].tolist() or [0]
+        features = batch.features[slot // SLOTS.questions, :, :CHANNELS]
+        logits = reference.logits(weights, config, features, words, _kept(made, member, random, slot))
+        target = torch.zeros(len(logits), dtype=logits.dtype)
+        if config.answer_target == "soft":
+            target += answer_shares(batch.targets, len(logits))[slot]
+        else:
+            target[batch.targets[slot]] = 1
+        losses.append(-(logits.log_softmax(0) * target).sum())
+    return torch.stack(losses).mean(), len(losses)
+
+
+def _train_by_the_equations(
+    made: Cohort, member: int, state: dict[str, Tensor], batches: list[Batch], randoms: list[Random | None]
+) -> tuple[dict[str, Tensor], float]:
+    """The member's weights after the batches, and the sum of its losses."""
+    kept: dict[str, Tensor] = {}
+    total = 0.0
+    for batch, random in zip(batches, randoms, strict=True):
+        weights = {name: weight.detach().requires_grad_() for name, weight in state.items()}
+        loss, questions = _loss_by_the_equations(made, member, weights, batch, random)
+        grads = dict(zip(weights, torch.autograd.grad(loss, list(weights.values())), strict=True))
+        grads["question_encoder.embedding.weight"][0] = 0  # padding learns nothing
+        reference.clip(grads, made.configs[member])
+        reference.rmsprop(
+            state := {name: weight.detach() for name, weight in weights.items()}, grads, kept, made.configs[member]
+        )
+        total += float(loss.detach()) * questions
+    return state, total
+
+
+@pytest.mark.parametrize("members", [1, 2, 7])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"question_encoder": "cnn", "hops": 1, "attention": "bounded", "clip_norm": 0.5, "clip_by": "tensor"},
+        {"hops": 3, "answer_target": "soft", "dropout": 0.0, "clip_norm": 0.3},
+    ],
+    ids=["lstm", "cnn", "three hops"],
+)
+def test_each_member_ends_where_the_equations_end(members: int, settings: dict[str, object]) -> None:
+    made = cohort(configs_of(members, **settings))
+    states = {member: made.state(member) for member in {0, members // 2, members - 1}}
+    batches, randoms = _train(made, steps=20)
+    for member, state in states.items():
+        expected, total = _train_by_the_equations(made, member, state, batches, randoms)
+        found = made.state(member)
+        assert found.keys() == expected.keys()
+        for name, weight in expected.items():
+            if name.endswith("score.bias"):
+                continue  # softmax does not see it: its gradient is 0, up to rounding
+            torch.testing.assert_close(
+                found[name], weight, rtol=1e-5, atol=1e-6, msg=lambda text, name=name: f"{member} {name} {text}"
+            )
+        assert float(made.step.losses[member]) == pytest.approx(total, rel=1e-7)
+
+
+def test_float32_strays_by_its_rounding_only() -> None:
+    exact, rounded = cohort(configs_of(3)), cohort(configs_of(3), dtype=torch.float32)
+    _train(exact, steps=20)
+    _train(rounded, steps=20)
+    assert rounded.step.losses.tolist() == pytest.approx(exact.step.losses.tolist(), rel=1e-4)
+
+
+def test_bfloat16_products_stray_little_and_the_weights_stay_float32() -> None:
+    exact = cohort(configs_of(3))
+    rounded = cohort(configs_of(3), dtype=torch.float32, working=torch.bfloat16)
+    _train(exact, steps=3)
+    _train(rounded, steps=3)
+    assert rounded.network.weights.dtype == torch.float32
+    assert torch.equal(rounded.network.weights.bfloat16(), rounded.network.working)
+    assert rounded.step.losses.tolist() == pytest.approx(exact.step.losses.tolist(), rel=0.03)
+
+
+@pytest.mark.parametrize("encoder", ["lstm", "cnn"])
+def test_padding_and_its_optimizer_state_stay_zero(encoder: str) -> None:
+    made = cohort(configs_of(7, question_encoder=encoder))
+    _train(made, steps=20)
+    for flat in (made.network.weights, made.optimizer.square_avg, made.optimizer.momentum_buffer):
+        assert all(len(padding) and not padding.any() for padding in made.padding(flat)[:4])
+
+
+def test_a_member_does_not_depend_on_the_others() -> None:
+    # The third member is the largest: with it the padded sizes are the same, hence the random bytes.
+    together, apart = cohort(configs_of(3)), cohort([configs_of(3)[0], configs_of(3)[2]])
+    _train(together, steps=5)
+    _train(apart, steps=5)
+    for name, weight in together.state(0).items():
+        torch.testing.assert_close(apart.state(0)[name], weight, rtol=1e-9, atol=1e-12)
+
+
+def test_a_member_that_diverges_is_frozen_and_leaves_the_others_untouched() -> None:
+    healthy, ill = cohort(configs_of(3)), cohort(configs_of(3))
+    ill.network.layout.views(ill.network.weights)["classify"][1, 0, 0] = math.inf
+    before = ill.network.weights[1].clone()
+    _train(healthy, steps=5)
+    _train(ill, steps=5)
+    assert ill.step.active.flatten().tolist() == [True, False, True]
+    assert torch.equal(ill.network.weights[1], before)
+    for member in (0, 2):
+        assert torch.equal(ill.network.weights[member], healthy.network.weights[member])
+        assert ill.step.losses[member] == healthy.step.losses[member]
+
+
+def test_hyperparameters_that_change_between_steps_take_effect() -> None:
+    made = cohort(configs_of(2))
+    _train(made, steps=1)
+    before = made.network.weights.clone()
+    made.optimizer.operands[2].learning_rate[0] = 0
+    _train(made, steps=1)
+    assert torch.equal(made.network.weights[0], before[0])
+    assert not torch.equal(made.network.weights[1], before[1])
+
+
+def test_dropout_that_changes_between_steps_takes_effect() -> None:
+    changed, low = cohort(configs_of(2)), cohort(configs_of(2, dropout=0.1))
+    changed.network.set_dropout([0.1, 0.1])
+    _train(changed, steps=1)
+    _train(low, steps=1)
+    assert torch.equal(changed.step.losses, low.step.losses)
+
+
+def test_evaluation_answers_as_the_equations_do_without_dropout() -> None:
+    made = cohort(configs_of(2))
+    step = predict_step(made)
+    for _ in range(STEPS):
+        step.run()
+    for number in range(STEPS):
+        made.step.plan.step.fill_(number)
+        batch = made.step.plan.batch(made.step._features)
+        for member, config in enumerate(made.configs):
+            for slot in range(SLOTS.rows):
+                tokens = made.tokens[batch.questions[slot]]
+                words = tokens[tokens != 0].tolist() or [0]
+                features = batch.features[slot // SLOTS.questions, :, :CHANNELS]
+                logits = reference.logits(made.state(member), config, features, words, None)
+                assert int(step.answers[number, member, slot]) == int(logits.argmax())
+
+
+def test_members_that_cannot_share_a_step_are_refused() -> None:
+    with pytest.raises(InputError, match=r"hops must be the same for all members of a cohort, but got \[1, 2\]"):
+        check_alike([*configs_of(1, hops=2), *configs_of(1, hops=1)])
