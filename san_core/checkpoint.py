@@ -14,8 +14,8 @@ from san_core.data.prepared import PreparedData
 from san_core.data.vocabulary import Vocabulary
 from san_core.errors import InputError
 from san_core.files import is_file
-from san_core.hardware import best_device, gpu_memory_for
-from san_core.models.folding import folded
+from san_core.hardware import best_device, explain_out_of_memory
+from san_core.models.batch_norm_fusion import fuse_batch_norm
 from san_core.models.image_encoder import build_image_encoder, layer_of
 from san_core.models.san import SAN, build_san
 from san_core.prediction.trained_model import TrainedModel
@@ -87,8 +87,8 @@ def load_model(folder: Path) -> TrainedModel:
         network = _rebuild(description)
         network.load_state_dict(load_file(folder / WEIGHTS))
         if network.image_encoder is not None:
-            network.image_encoder = folded(network.image_encoder)  # as pictures were prepared
-        with gpu_memory_for("the model"):
+            network.image_encoder = fuse_batch_norm(network.image_encoder)  # as pictures were prepared
+        with explain_out_of_memory("the model"):
             return TrainedModel(network.to(best_device()), description)
     except InputError:
         raise

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 import san_core
-from san_core.command_line import CommandLine, run_command, say
+from san_core.command_line import CommandLine, print_message, run_command
 from san_core.data.images import open_picture
 from san_core.errors import InputError
 from san_core.files import is_file
@@ -72,7 +72,7 @@ def _answer_list(arguments: argparse.Namespace) -> None:
         strict=arguments.strict,
     )
     answered, left_out = answer_list(arguments.model, task)
-    say(f"{answered} answered, {left_out} left out: {task.out}")
+    print_message(f"{answered} answered, {left_out} left out: {task.out}")
 
 
 def _answer_one(model_folder: Path, image: Path, question: str, attention: Path | None) -> None:

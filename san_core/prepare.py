@@ -8,10 +8,11 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from san_core.command_line import CommandLine, number, run_command, say
-from san_core.data.prepare import READERS, Options, prepare
+from san_core.command_line import CommandLine, number, print_message, run_command
+from san_core.data.preparation import Options, prepare
 from san_core.data.prepared import PROBLEMS, PreparedData
-from san_core.data.source import Location, VQAFiles
+from san_core.data.raw_dataset import Location, VQAFiles
+from san_core.data.readers import READERS
 from san_core.errors import InputError
 from san_core.models.image_encoder import ARCHITECTURES
 
@@ -40,7 +41,7 @@ def _parse() -> argparse.Namespace:
         help="pretrained word vectors, in word2vec's or GloVe's text format",
     )
     add("--seed", type=number(int, at_least=0), default=0, help="of the cut of validation out of train")
-    add("--strict", action="store_true", help="make every flaw of the data an error")
+    add("--strict", action="store_true", help="make every problem of the data an error")
     add("--out", type=Path, metavar="FOLDER", help="folder to write (default: data/NAME)")
     own = parser.add_argument_group("your own files (NAME vqa)")
     own.add_argument("--questions", type=Path, metavar="JSON", help="training questions")
@@ -83,7 +84,7 @@ def main() -> None:
     try:
         data = prepare(arguments.name, arguments.out or Path("data") / arguments.name, options, _location(arguments))
     except KeyboardInterrupt:
-        say("the same command goes on where this one stopped")
+        print_message("the same command goes on where this one stopped")
         raise
     _print(data)
 
@@ -148,7 +149,7 @@ def _print(data: PreparedData) -> None:
         table.add_row(name, *(f"{count:,}" for count in counts), f"{outside:,}" if row["answered"] else "–", unknown)
     console.print(table)
     if manifest["problems"]:
-        console.print(f"\nflaws ({data.folder / PROBLEMS} has them all):", soft_wrap=True)
+        console.print(f"\nproblems ({data.folder / PROBLEMS} lists them all):", soft_wrap=True)
         for line in manifest["problems"]:
             console.print(f"  {line}", soft_wrap=True)
     console.print(f"\nsearch on it: python -m tuning.search --data {data.folder}", soft_wrap=True)

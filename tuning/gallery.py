@@ -15,11 +15,11 @@ from optuna.trial import FrozenTrial
 from PIL import Image
 
 from results.run_folder import SEARCH, SEED, RunFolder, write_json
-from san_core.command_line import say
+from san_core.command_line import print_message
 from san_core.config import TrainingConfig
 from san_core.data.images import open_picture
 from san_core.data.prepared import PreparedData
-from san_core.data.source import Question
+from san_core.data.questions import Question
 from san_core.errors import InputError
 from san_core.evaluation import predict_split
 from san_core.hardware import autocast
@@ -73,11 +73,11 @@ def write_gallery(run: RunFolder, count: int = 12) -> None:
         listed = [_list_item(place, item, pictures) for place, item in enumerate(items)]
     except (InputError, RuntimeError, OSError) as error:  # RuntimeError: out of memory, among others
         note = f"There is no gallery: {' '.join(str(error).split())}."
-        say(note)
+        print_message(note)
     try:
         _write(run.gallery, listed, note, pictures)
     except OSError as error:
-        say(f"There is no gallery: cannot write {run.gallery}: {error.strerror}.")
+        print_message(f"There is no gallery: cannot write {run.gallery}: {error.strerror}.")
 
 
 def choose(right: NDArray[np.bool_], count: int, seed: int) -> list[int]:
@@ -101,7 +101,7 @@ def _look(run: RunFolder, count: int) -> tuple[list[tuple[Question, Look, Image.
         raise InputError("no trial is complete")
     data = PreparedData.open(Path(run.setting("data")))
     training = _trained(run, trial, data)
-    split, questions, seed = data.split("validation"), data.asked("validation"), int(run.settings.get("seed", 0))
+    split, questions, seed = data.split("validation"), data.questions_of("validation"), int(run.settings.get("seed", 0))
     drawn = np.isin(np.arange(len(split)), np.random.default_rng([seed, 1]).permutation(len(split))[:DRAWN])
     numbers = np.flatnonzero(drawn)
     said = predict_split(training.model, data, split.where(drawn), training.config.precision).answers

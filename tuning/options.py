@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from san_core.command_line import CommandLine, number
-from san_core.data.prepare import READERS
+from san_core.data.readers import READERS
 from san_core.metrics import METRICS
-from san_core.presets import PRESETS
+from san_core.models.presets import PRESETS
 from tuning.monitoring.notifications import web_address
 from tuning.monitoring.trackers import PACKAGES
 from tuning.study.pruners import PRUNERS

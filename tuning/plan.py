@@ -13,12 +13,13 @@ from optuna.trial import FrozenTrial
 
 from results.run_folder import SECONDS, RunFolder, is_own
 from san_core.config import TrainingConfig
-from san_core.data.prepare import READERS, prepare
+from san_core.data.preparation import prepare
 from san_core.data.prepared import PreparedData
+from san_core.data.readers import READERS
 from san_core.errors import InputError
-from san_core.evaluation import objective
-from san_core.metrics import metric_called
-from san_core.presets import preset
+from san_core.evaluation import objective_metric
+from san_core.metrics import get_metric
+from san_core.models.presets import preset
 from san_core.training import build_model
 from search_spaces import SearchSpace
 from tuning.execution.checkpoints import check_storage
@@ -107,7 +108,7 @@ def new_plan(options: argparse.Namespace) -> Plan:
     check_sampler(options.sampler, space.parameters)
     check_tracker(options.track)
     if options.metric:
-        metric_called(options.metric)
+        get_metric(options.metric)
     tried = read_configurations(Path(options.try_first), space) if options.try_first else []
     asked_for = _asked_for(options)
     priors = [RunFolder.open(Path(prior)) for prior in asked_for["prior"]]
@@ -324,7 +325,7 @@ def _asked_for(options: argparse.Namespace) -> dict[str, Any]:
 
 def _searched_on(data: PreparedData, metric_name: str | None) -> dict[str, Any]:
     """What the run folder remembers of the data, and how answers to them are scored."""
-    metric = objective(data, metric_name)
+    metric = objective_metric(data, metric_name)
     return {
         "data": str(data.folder),
         "data_name": data.name,

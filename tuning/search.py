@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial
 from results import summary
 from results.report.files import write
 from results.run_folder import SEED, RunFolder, write_json
-from san_core.command_line import INTERRUPTED, run_command, say
+from san_core.command_line import INTERRUPTED, print_message, run_command
 from san_core.data.prepared import PreparedData
 from tuning.arguments import Checked, as_arguments
 from tuning.confirm import confirm, run_study
@@ -58,7 +58,9 @@ def main() -> int:
         conceal_url()
     run, code = _search(options, given)
     if code == INTERRUPTED:
-        say(f"interrupted; to go on: {_program('python')} -m tuning.search --resume {shlex.quote(str(run.path))}")
+        print_message(
+            f"interrupted; to go on: {_program('python')} -m tuning.search --resume {shlex.quote(str(run.path))}"
+        )
     else:
         _print_results(run, best_trial(run.study()), time.monotonic() - started, as_json=options.json)
     return code
@@ -70,7 +72,7 @@ def _search(options: argparse.Namespace, given: Mapping[str, Any]) -> tuple[RunF
     plan = resumed_plan(options, given) if options.resume else new_plan(options)
     run, interrupted = plan.run, False
     with run.locked(), Notifier(options.notify, run) as notifier:
-        say(f"run folder {run.path}; {plan.placement.describe()}")
+        print_message(f"run folder {run.path}; {plan.placement.describe()}")
         run.change_settings(plan.settings)
         run.mend_journal()
         study = open_search(run, plan.space, plan.rules, beforehand=plan.beforehand)
@@ -94,9 +96,9 @@ def _run(study: Study, plan: Plan, notifier: Notifier, dashboard: Dashboard | No
     with ray_session(run.log, dashboard=dashboard, address=address) as url:
         if url:
             login = f" (to log in, paste what this prints: {_program('ray')} get-auth-token)"
-            say(f"Ray dashboard: {url}{login if address or asks_for_token() else ''}")
+            print_message(f"Ray dashboard: {url}{login if address or asks_for_token() else ''}")
         run_study(study, plan, f"searching {run.setting('space')} on {run.setting('data_name')}", listeners)
-        say(f"the search is over: {study.over}")
+        print_message(f"the search is over: {study.over}")
         study.close()
         best = best_trial(study.optuna)
         if plan.confirm and best:
@@ -123,7 +125,7 @@ def _print_results(run: RunFolder, best: FrozenTrial | None, seconds: float, *, 
     print("\nnext, retrain the best configuration and test it:")
     print(f"  {python} -m tuning.retrain {path}")
     print("then ask the model about any picture:")
-    question = PreparedData.open(Path(run.setting("data"))).asked("validation")[0].text
+    question = PreparedData.open(Path(run.setting("data"))).questions_of("validation")[0].text
     print(f"  {python} -m san_core.predict {model} IMAGE {shlex.quote(question)}")
 
 

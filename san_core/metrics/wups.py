@@ -7,7 +7,7 @@ Input, NeurIPS 2014, and their program calculate_wups.py.
 from functools import cache, lru_cache
 from math import prod
 
-from san_core.data.source import Question
+from san_core.data.questions import Question
 from san_core.metrics.wordnet import Nouns, find_wordnet
 
 _FAR = 0.1  # what is left of a similarity below the threshold

@@ -1,7 +1,6 @@
 """Answers to a whole list of questions, in the layout of the official VQA results."""
 
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,22 +9,12 @@ from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
 
 from san_core.checkpoint import load_model
-from san_core.command_line import say
+from san_core.command_line import print_message
 from san_core.data.images import load_pixels, open_picture
 from san_core.data.problems import Problems
+from san_core.data.progress_bar import progress_bar
 from san_core.errors import InputError
 from san_core.files import is_folder
 from san_core.prediction.question_list import ListedQuestion, read_questions
@@ -123,7 +112,7 @@ def _answer_all(
     for question in questions:
         about.setdefault(question.image, []).append(question)
     answers: dict[ListedQuestion, str] = {}
-    with _progress() as progress:
+    with progress_bar("questions", terminal_only=True) as progress:
         bar = progress.add_task("answering", total=len(questions))
         for batch in _load_batches(list(about), model.image_size):
             told = len(problems.found)
@@ -184,25 +173,4 @@ def _draw(question: ListedQuestion, reply: Reply, folder: Path, problems: Proble
 
 def _tell(problems: Problems, told: int) -> None:
     for problem in problems.found[told:]:
-        say(str(problem))
-
-
-class _Speed(ProgressColumn):
-    """Questions per second."""
-
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:.1f} questions/s")
-
-
-def _progress() -> Progress:
-    console = Console(file=sys.stderr)
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        _Speed(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal or console.is_dumb_terminal,
-    )
+        print_message(str(problem))

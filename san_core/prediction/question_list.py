@@ -5,7 +5,7 @@ from pathlib import Path
 from string import Formatter
 
 from san_core.data.problems import Problems
-from san_core.data.text_files import read_id, read_records
+from san_core.data.readers.text_files import read_id, read_records
 from san_core.errors import InputError
 
 

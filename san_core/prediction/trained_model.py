@@ -15,7 +15,7 @@ from torch import nn
 from san_core.data.images import as_picture, to_pixels
 from san_core.data.vocabulary import PADDING, Vocabulary
 from san_core.errors import InputError
-from san_core.hardware import autocast, gpu_memory_for
+from san_core.hardware import autocast, explain_out_of_memory
 from san_core.models.san import SAN
 
 # What one pass through the network works on. A CPU encodes large pictures faster one by one.
@@ -109,7 +109,7 @@ class TrainedModel:
         device = next(self.network.parameters()).device
         images_per_pass = max(1, _PIXELS_PER_PASS[device.type] // self.image_size**2)
         replies: dict[int, Reply] = {}
-        with gpu_memory_for("the questions"):
+        with explain_out_of_memory("the questions"):
             for rows in _passes([id(pixels) for pixels, _ in asked], images_per_pass):
                 replies |= zip(rows, self._pass([asked[row] for row in rows], top), strict=True)
         return [replies[row] for row in range(len(asked))]

@@ -11,7 +11,7 @@ from PIL import Image
 import san_core
 from san_core import predict
 from san_core.command_line import run_command
-from san_core.data.source import Source
+from san_core.data.raw_dataset import RawDataset
 from san_core.prediction import attention_map
 from san_core.prediction.trained_model import Reply
 
@@ -19,8 +19,8 @@ REPOSITORY = Path(san_core.__file__).parents[1]
 
 
 @pytest.fixture
-def picture(tiny_source: Source) -> Path:
-    return tiny_source.images["test/40"]
+def picture(tiny_dataset: RawDataset) -> Path:
+    return tiny_dataset.images["test/40"]
 
 
 def _run(*arguments: object) -> "subprocess.CompletedProcess[str]":

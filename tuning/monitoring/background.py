@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 
-from san_core.command_line import say
+from san_core.command_line import print_message
 
 LONGEST_REASON = 200
 """Characters of an error that a warning shows."""
@@ -46,4 +46,4 @@ class Background:
     def _warn(self, reason: str) -> None:
         if not self._warned:
             self._warned = True
-            say(f"warning: {self._what}: {reason}; the search is not affected, and this is said once")
+            print_message(f"warning: {self._what}: {reason}; the search is not affected, and this is said once")
