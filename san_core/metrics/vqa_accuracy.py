@@ -1,9 +1,10 @@
-"""VQA accuracy: an answer is as right as people gave it.
+"""VQA accuracy: the more people gave an answer, the higher it scores.
 
-Antol et al., VQA: Visual Question Answering, ICCV 2015. The paper says min(people who gave the answer / 3, 1).
-Published scores come from its authors' evaluation program (vqaEval.py of github.com/GT-Vision-Lab/VQA), which
-compares each person with the others and normalises answers in ways the paper leaves open. What that program
-does holds here, oddities included, so that scores can be compared with published ones.
+Antol et al., VQA: Visual Question Answering, ICCV 2015. The paper defines it as min(people who gave the answer / 3, 1).
+Published scores come from the authors' evaluation program (vqaEval.py of github.com/GT-Vision-Lab/VQA). It compares
+an answer with those of all people but one, for each person in turn, and normalises answers in ways that the paper does
+not describe. This module does what the program does, including its oddities, so that scores can be compared with
+published ones.
 """
 
 import re
@@ -12,12 +13,12 @@ from functools import lru_cache
 from san_core.data.questions import Question
 
 _PEOPLE_FOR_FULL_CREDIT = 3
-_REMEMBERED = 2**19  # calls: every epoch scores the same questions, and people repeat themselves
+_CACHE_SIZE = 2**19  # calls: every epoch scores the same questions, and answers repeat
 
 _PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
 _NUMBER_WITH_COMMA = re.compile(r"[0-9],[0-9]")
 _PERIOD = re.compile(r"\.(?![0-9])")
-_MOST_PERIODS = 32  # the program's call passes a flag of that value where the greatest number of removals goes
+_MAX_PERIODS = 32  # the program passes a flag of that value as the maximum number of replacements
 
 _NUMBERS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 _DIGITS = {word: str(number) for number, word in enumerate(_NUMBERS)} | {"none": "0"}
@@ -35,11 +36,11 @@ _WITH_APOSTROPHES = """
 
 
 def _with_one_apostrophe_dropped(word: str) -> list[str]:
-    """Every way to write the word with one of its apostrophes missing."""
+    """All spellings of the word with one of its apostrophes missing."""
     return [word[:i] + word[i + 1 :] for i, letter in enumerate(word) if letter == "'"]
 
 
-# The last pair runs the other way: so the program has it.
+# The last pair is the other way round, as in the program.
 _CONTRACTIONS = {
     misspelt: word for word in _WITH_APOSTROPHES.split() for misspelt in _with_one_apostrophe_dropped(word)
 } | {"somebody'd": "somebodyd"}
@@ -48,58 +49,58 @@ _CONTRACTIONS = {
 def vqa_accuracy(predicted: str, question: Question) -> float:
     """The VQA accuracy of one answer, in [0, 1].
 
-    For each person it is min(others who gave the answer / 3, 1), and the mean over all persons is the score.
-    Of ten persons 0, 1, 2, 3 or more than 3 who gave it make 0, 0.3, 0.6, 0.9 or 1. The same rule holds for
-    fewer persons, with less to be had: 2/3 where three persons gave the answer, 0 where one person was asked.
-    A question that nobody answered scores 0.
+    For each person it is min(other people who gave the answer / 3, 1); the score is the mean over all people. With ten
+    people, an answer given by 0, 1, 2, 3 or more than 3 of them scores 0, 0.3, 0.6, 0.9 or 1. With fewer people the
+    rule is the same and the highest score is lower: 2/3 if all of three people gave the answer, 0 if only one person
+    answered. A question that nobody answered scores 0.
 
-    Answers are normalised before they are compared, unless all persons gave the same one: then not even
-    capitals are forgiven.
+    Answers are normalised before they are compared, unless all people gave the same one. Then the predicted answer must
+    equal it exactly, including capitals.
     """
     people, differ = _compared(question.human_answers)
     predicted = normalise(predicted) if differ else _on_one_line(predicted)
     return _credit(people.count(predicted), len(people)) if people else 0.0
 
 
-@lru_cache(_REMEMBERED)
+@lru_cache(_CACHE_SIZE)
 def _compared(answers: tuple[str, ...]) -> tuple[tuple[str, ...], bool]:
-    """People's answers as predictions are compared with them, and whether they differ, hence are normalised."""
+    """People's answers, normalised if they differ, and whether they differ."""
     people = tuple(map(_on_one_line, answers))
     differ = len(set(people)) > 1
     return tuple(map(normalise, people)) if differ else people, differ
 
 
 def _credit(gave_it: int, people: int) -> float:
-    """The mean credit where `gave_it` of `people` gave the answer: each of those sees one fewer others who did."""
-    seen_by_them = min((gave_it - 1) / _PEOPLE_FOR_FULL_CREDIT, 1.0)
-    seen_by_others = min(gave_it / _PEOPLE_FOR_FULL_CREDIT, 1.0)
-    return (gave_it * seen_by_them + (people - gave_it) * seen_by_others) / people
+    """The score of an answer given by `gave_it` of `people`. For each of those, one fewer other person gave it."""
+    for_those = min((gave_it - 1) / _PEOPLE_FOR_FULL_CREDIT, 1.0)
+    for_others = min(gave_it / _PEOPLE_FOR_FULL_CREDIT, 1.0)
+    return (gave_it * for_those + (people - gave_it) * for_others) / people
 
 
 def _on_one_line(answer: str) -> str:
-    """The answer with spaces for newlines and tabs, and none around it."""
+    """Replaces newlines and tabs by spaces, and strips the answer."""
     return answer.replace("\n", " ").replace("\t", " ").strip()
 
 
-@lru_cache(_REMEMBERED)
+@lru_cache(_CACHE_SIZE)
 def normalise(answer: str) -> str:
-    """The answer as it is compared where people differ.
+    """Normalises an answer for comparison.
 
-    Punctuation goes, numbers become digits, articles are dropped and contractions get the apostrophe they lack;
-    what remains is lower-case words, one space apart.
+    Removes punctuation and articles, writes number words as digits, and adds missing apostrophes to contractions. The
+    result is lower-case words separated by single spaces.
     """
     words = [_DIGITS.get(word, word) for word in _without_punctuation(_on_one_line(answer)).lower().split()]
     return " ".join(_CONTRACTIONS.get(word, word) for word in words if word not in _ARTICLES)
 
 
 def _without_punctuation(answer: str) -> str:
-    """The answer without punctuation, apostrophes and colons excepted.
+    """Removes punctuation except apostrophes and colons.
 
-    All of a character's occurrences go the same way. They are deleted if one of them is next to a space or if
-    the answer has a comma between two digits anywhere; otherwise each becomes a space. Periods are
-    deleted last, those before a digit excepted.
+    All occurrences of a character are treated alike. They are deleted if one of them is next to a space, or if the
+    answer has a comma between two digits anywhere; otherwise each is replaced by a space. Periods are deleted last,
+    except before a digit.
     """
     has_number = _NUMBER_WITH_COMMA.search(answer) is not None
     deleted = {mark for mark in _PUNCTUATION if has_number or f"{mark} " in answer or f" {mark}" in answer}
     answer = answer.translate({ord(mark): None if mark in deleted else " " for mark in _PUNCTUATION})
-    return _PERIOD.sub("", answer, count=_MOST_PERIODS)
+    return _PERIOD.sub("", answer, count=_MAX_PERIODS)

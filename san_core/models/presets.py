@@ -1,4 +1,4 @@
-"""The paper's networks by name."""
+"""The networks of the paper by name."""
 
 from san_core.errors import InputError
 
@@ -23,17 +23,17 @@ def _networks(suffix: str, scale: int) -> dict[str, dict[str, int | str]]:
 
 
 PRESETS = {**_networks("", 1), **_networks("-VQA", 2)}
-"""`TrainingConfig` fields of the networks in the paper's section 4: for DAQUAR and COCO-QA, and `-VQA` for VQA.
+"""`TrainingConfig` fields of the networks in the paper's section 4: for DAQUAR and COCO-QA, and with `-VQA` for VQA.
 
-The size of the attention layer, which the paper does not tell, is that of the authors' code.
+The paper does not give the size of the attention layer; it is that of the authors' code.
 """
 
 
 def preset(name: str) -> dict[str, int | str]:
-    """`TrainingConfig` fields of a network of the paper, such as `SAN(2,CNN)`. Case and spaces do not matter.
+    """Returns the `TrainingConfig` fields of a network, such as `SAN(2,CNN)`. Case and spaces are ignored.
 
     Raises:
-        InputError: if there is none of that name.
+        InputError: if there is no network of that name.
     """
     wanted = name.replace(" ", "").upper()
     if wanted not in PRESETS:

@@ -253,7 +253,7 @@ def test_stopped_command_goes_on_where_it_stopped(
     (folder / "5.jpg").write_bytes(b"no picture")
     more = ["--encoder", "small-cnn", "--image-size", str(SIZE), "--out", str(out)]
     code, err = _stop_halfway([sys.executable, *how, "vqa", *own, *more], partial, stop)
-    assert (code, "the same command goes on where this one stopped" in err) == expected
+    assert (code, "run the same command again to continue" in err) == expected
     assert not out.exists()
     done = json.loads((partial / "progress.json").read_text())["done"]
     assert 30 <= done < COUNT

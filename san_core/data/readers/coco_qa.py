@@ -1,6 +1,6 @@
-"""COCO-QA: questions made from the captions of COCO photographs; every answer is one word.
+"""COCO-QA: questions generated from the captions of COCO photographs; every answer is one word.
 
-Each split is a folder of four files with a line per question: text, answer, image number and type.
+Each split is a folder of four files with one line per question: text, answer, image number and type.
 """
 
 from pathlib import Path
@@ -18,12 +18,12 @@ _IMAGES = {"train": "train2014", "test": "val2014"}
 
 
 def read(root: Path, problems: Problems) -> RawDataset:
-    """The data set with its official split.
+    """Reads the data set with its official split.
 
     Args:
         root: folder with the folders `train` and `test` of question files, and the COCO images in
             `train2014` and `val2014`.
-        problems: told of every flaw.
+        problems: receives every problem of the files.
 
     Raises:
         InputError: if a file is missing or cannot be read.

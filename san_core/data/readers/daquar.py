@@ -1,7 +1,7 @@
 """DAQUAR: questions about indoor photographs (NYU depth), in two sizes.
 
 ALL has 894 object classes, REDUCED 37 and 25 test images. A file alternates question and answer; a
-question ends in "in the imageN ?"; an answer of several things separates them by ", ".
+question ends in "in the imageN ?"; the things of an answer of several things are separated by ", ".
 """
 
 import re
@@ -27,14 +27,14 @@ _QUESTION = re.compile(
 
 
 def read(size: str, root: Path, problems: Problems, *, single_answers: bool) -> RawDataset:
-    """The data set in one of its sizes, with its official split.
+    """Reads the data set in one of its sizes, with its official split.
 
     Args:
         size: `all` or `reduced`.
         root: folder with the question files and a folder of images.
-        problems: told of every flaw.
-        single_answers: leave out questions whose answer is several things, as the SAN paper does; else
-            all pairs stay, as in the other literature.
+        problems: receives every problem of the files.
+        single_answers: leave out questions whose answer is several things, as the SAN paper does. Otherwise all
+            pairs are kept, as in the other literature.
 
     Raises:
         InputError: if a file is missing or cannot be read.
@@ -61,17 +61,17 @@ def read(size: str, root: Path, problems: Problems, *, single_answers: bool) -> 
 
 
 def _read_pairs(path: Path, problems: Problems) -> list[Question]:
-    lines = [*read_lines(path, problems), ""]  # so that a last question without an answer has an empty one
+    lines = [*read_lines(path, problems), ""]  # an empty answer, if the last question has none
     questions: list[Question | None] = []
-    place = 0
-    while place < len(lines) - 1:
-        text, answer = lines[place : place + 2]
-        if _QUESTION.fullmatch(answer):  # a line is missing or too much: go on with the question
-            problems.add("not followed by an answer, left out", f"{path} line {place + 1}", repr(text))
-            place += 1
+    index = 0
+    while index < len(lines) - 1:
+        text, answer = lines[index : index + 2]
+        if _QUESTION.fullmatch(answer):  # a line is missing or added: continue with the next question
+            problems.add("not followed by an answer, left out", f"{path} line {index + 1}", repr(text))
+            index += 1
         else:
-            questions.append(_read_pair(path, place + 1, text, answer, problems))
-            place += 2
+            questions.append(_read_pair(path, index + 1, text, answer, problems))
+            index += 2
     return [question for question in questions if question]
 
 
@@ -96,6 +96,6 @@ def _read_pair(path: Path, line: int, text: str, answer: str, problems: Problems
 
 
 def _image_file(folder: Path, key: str) -> Path:
-    """The official archive has PNG files, smaller copies are JPEG."""
+    """The image file of a key: PNG in the official archive, JPEG in smaller copies of it."""
     candidates = [folder / f"{key}.{suffix}" for suffix in ("png", "jpg", "jpeg")]
     return next((path for path in candidates if is_file(path)), candidates[0])

@@ -1,6 +1,6 @@
 """easy-VQA: 5,000 images of one coloured shape, 48,248 questions, 13 answers.
 
-It ships inside its PyPI package (`easy-vqa`), images included.
+It comes with the PyPI package `easy-vqa`, including the images.
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ from san_core.data.raw_dataset import RawDataset
 
 
 def read() -> RawDataset:
-    """The data set with its official train and test split."""
+    """Reads the data set with its official train and test split."""
     return RawDataset(
         name="easy-vqa",
         train=_questions("train", *easy_vqa.get_train_questions()),

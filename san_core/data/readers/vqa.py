@@ -1,8 +1,8 @@
-"""VQA v1 and v2, and anybody's own questions in their layout.
+"""VQA v1 and v2, and the user's own questions in the same layout.
 
-A split is a JSON file of questions, one of annotations with ten people's answers to each, and a folder
-of images. The official validation questions serve as the test split, since the official test questions
-come without answers; those are prepared too where they lie, to be answered by a trained model.
+A split is a JSON file of questions, a JSON file of annotations with ten people's answers to each question, and a folder
+of images. The official validation questions are the test split here, since the official test questions have no public
+answers. The official test questions are prepared too if they are there, to be answered by a trained model.
 """
 
 import math
@@ -20,21 +20,21 @@ from san_core.errors import InputError
 from san_core.files import find, find_or_none, is_folder
 
 PEOPLE = 10
-"""How many people answered each question."""
+"""Number of people who answered each question."""
 
 TOP_ANSWERS = 1000
-"""Answers a model of the paper chooses among."""
+"""Size of the answer vocabulary in the paper."""
 
 Images = dict[str, Path]
 
 
 def read(version: str, root: Path, problems: Problems) -> RawDataset:
-    """VQA v1 or v2.
+    """Reads VQA v1 or v2.
 
     Args:
         version: `v1` or `v2`.
         root: folder with the official JSON files and the folders of images, or with folders that hold them.
-        problems: told of every flaw.
+        problems: receives every problem of the files.
 
     Raises:
         InputError: if the training files are missing, or a file cannot be read.
@@ -44,7 +44,7 @@ def read(version: str, root: Path, problems: Problems) -> RawDataset:
     if train is None:
         find(root, [f"{prefix}OpenEnded_mscoco_train2014_questions.json"], f"questions of VQA {version}")
     unanswered = _official(root, prefix, "test2015", answered=False)
-    if unanswered and not is_folder(unanswered.images):  # no reason not to train
+    if unanswered and not is_folder(unanswered.images):  # training does not need them
         problems.add("no folder of their images, all its questions are left out", unanswered.questions, "test2015")
         unanswered = None
     test = _official(root, prefix, "val2014", answered=True)
@@ -59,13 +59,13 @@ def read_own(
     *,
     unanswered: VQAFiles | None = None,
 ) -> RawDataset:
-    """Questions in the layout of VQA.
+    """Reads questions in the layout of VQA.
 
     Args:
         name: the data set's name.
-        train: questions to learn from.
-        test: questions to test with; without annotations they are only prepared to be answered.
-        problems: told of every flaw.
+        train: training questions.
+        test: test questions; without annotations they become the unanswered ones.
+        problems: receives every problem of the files.
         unanswered: questions to be answered by a trained model.
 
     Raises:
@@ -76,11 +76,11 @@ def read_own(
     if test is not None and test.annotations is None:
         test, unanswered = None, test
     images: Images = {}
-    learned = _read_split(train, images, problems)
-    several_people = any(len(question.answers) > 1 for question in learned)
+    questions = _read_split(train, images, problems)
+    several_people = any(len(question.answers) > 1 for question in questions)
     return RawDataset(
         name=name,
-        train=learned,
+        train=questions,
         test=_read_split(test, images, problems),
         unanswered=_read_split(unanswered, images, problems),
         images=images,
@@ -91,7 +91,7 @@ def read_own(
 
 
 def _official(root: Path, prefix: str, part: str, *, answered: bool) -> VQAFiles | None:
-    """The files of a split under their official names; None where its questions are not there."""
+    """The files of a split under their official names; None if its question file is missing."""
     questions = find_or_none(root, [f"{prefix}OpenEnded_mscoco_{part}_questions.json"])
     if questions is None:
         return None
@@ -106,20 +106,20 @@ def _official(root: Path, prefix: str, part: str, *, answered: bool) -> VQAFiles
 
 
 def _read_split(files: VQAFiles | None, images: Images, problems: Problems) -> list[Question]:
-    """The split's questions; adds their images' files to `images`."""
+    """Reads the questions of a split, and adds the files of their images to `images`."""
     if files is None:
         return []
     if not is_folder(files.images):
         raise InputError(f"image folder {files.images} does not exist")
-    asked = _read_by_id(files.questions, "questions", problems)
+    entries = _read_by_id(files.questions, "questions", problems)
     annotations: Mapping[Any, Mapping[str, Any]] = {}
     if files.annotations:
         annotations = _read_by_id(files.annotations, "annotations", problems)
-        for number in (number for number in annotations if number not in asked):
+        for number in (number for number in annotations if number not in entries):
             problems.add("annotation without a question, left out", f"{files.annotations} question_id {number}")
     questions = [
         question
-        for number, entry in asked.items()
+        for number, entry in entries.items()
         if (question := _read_question(files, number, entry, annotations.get(number), images, problems))
     ]
     _check_people(files, questions, problems)
@@ -127,7 +127,7 @@ def _read_split(files: VQAFiles | None, images: Images, problems: Problems) -> l
 
 
 def _check_people(files: VQAFiles, questions: Sequence[Question], problems: Problems) -> None:
-    """Tells of questions that fewer people answered than the others; one's own may have one answer each."""
+    """Reports questions with fewer than ten answers, unless all have fewer, as the user's own data may have."""
     if any(len(question.answers) >= PEOPLE for question in questions):
         for question in questions:
             if len(question.answers) < PEOPLE:
@@ -136,15 +136,15 @@ def _check_people(files: VQAFiles, questions: Sequence[Question], problems: Prob
 
 
 def _read_by_id(path: Path, key: str, problems: Problems) -> dict[Any, dict[str, Any]]:
-    """The file's records by question_id, the first of several with the same."""
+    """Reads the records of a file by question_id; of several with the same id the first."""
     by_id: dict[Any, dict[str, Any]] = {}
-    for place, record in enumerate(read_records(path, key, problems)):
+    for index, record in enumerate(read_records(path, key, problems)):
         if not isinstance(record, dict):
-            problems.add("not a JSON object, left out", f"{path} {key}[{place}]")
+            problems.add("not a JSON object, left out", f"{path} {key}[{index}]")
             continue
         number = read_id(record.get("question_id"))
         if number is None:
-            problems.add("entry without a question_id, left out", f"{path} {key}[{place}]")
+            problems.add("entry without a question_id, left out", f"{path} {key}[{index}]")
         elif number in by_id:
             problems.add("duplicate question_id, the first is used", f"{path} question_id {number}")
         else:
@@ -192,7 +192,7 @@ def _read_answers(annotation: Mapping[str, Any] | None) -> tuple[str, ...]:
 
 
 def _answer_text(answer: object) -> str:
-    """An answer as text, also one that was written as a number; empty where there is none."""
+    """An answer as text, also one written as a JSON number; empty if there is none."""
     if isinstance(answer, str):
         return answer if answer.strip() else ""
     if isinstance(answer, bool) or not isinstance(answer, int | float) or not math.isfinite(answer):
@@ -205,7 +205,10 @@ def _most_frequent(answers: tuple[str, ...]) -> str:
 
 
 def _add_image(files: VQAFiles, image: int | str, images: Images) -> str:
-    """The image's key: its folder's and its own name, and as many folders above as tell it from other images."""
+    """Adds an image to `images` and returns its key.
+
+    The key is the name of the file and its folder, with as many parent folders as it takes to differ from other images.
+    """
     try:
         name = files.image_name.format(image_id=image)
     except (KeyError, IndexError, ValueError, AttributeError, TypeError) as error:
