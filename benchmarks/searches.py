@@ -23,7 +23,7 @@ from benchmarks.curves import Search, common_score, summary
 from benchmarks.data import EASY_VQA, open_data
 from benchmarks.output import add_output_options, hand_over
 from benchmarks.rivals.task import SLOTS, Task
-from san_core.command_line import run_command, say
+from san_core.command_line import print_message, run_command
 from san_core.config import TrainingConfig
 from san_core.errors import InputError
 
@@ -141,7 +141,7 @@ def _search_all(options: argparse.Namespace, folder: Path, systems: Sequence[str
         for system in systems:
             log = logs / f"{system}-{seed}.jsonl"
             if not kept(log, head(system, task, options.seconds)):
-                say(f"{time.strftime('%H:%M:%S')}  {TITLES[system]} on {logs.name}, seed {seed}")
+                print_message(f"{time.strftime('%H:%M:%S')}  {TITLES[system]} on {logs.name}, seed {seed}")
                 run(system, task, options.seconds, log)
             found[system].append(Search.read(log))
     return found
@@ -204,7 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Compares whole searches: time until a validation score, and best score at equal times."""
     options = _options(arguments)
     if missing := [s for s in options.systems if importlib.util.find_spec(SYSTEMS[s]) is None]:
-        say(f"left out, since not installed: {', '.join(missing)}; pip install '.[bench]' brings all")
+        print_message(f"left out, since not installed: {', '.join(missing)}; pip install '.[bench]' brings all")
     systems = [s for s in SYSTEMS if s == OURS or (s in options.systems and s not in missing)]
     rows, tables = [], []
     for folder in options.data:

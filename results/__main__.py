@@ -9,7 +9,7 @@ from results.report.files import write_report, write_text
 from results.run_folder import RunFolder
 from results.snapshot import RunSnapshot, load_snapshot
 from results.summary import as_json, print_overview, print_summary
-from san_core.command_line import CommandLine, number, run_command, say
+from san_core.command_line import CommandLine, number, print_message, run_command
 from san_core.errors import InputError
 
 PORTS = 2**16
@@ -22,7 +22,7 @@ def main() -> None:
     if options.live:
         from results.live import serve
 
-        serve(folders[0], options.port, say)
+        serve(folders[0], options.port, print_message)
     elif len(folders) == 1:
         _show(load_snapshot(folders[0]), as_json_text=options.json)
     else:

@@ -15,11 +15,11 @@ from PIL import Image
 
 from results.run_folder import GALLERY_FILE, SEARCH, write_json
 from results.snapshot import RunSnapshot
-from san_core.command_line import say
+from san_core.command_line import print_message
 from san_core.config import TrainingConfig
 from san_core.data.images import open_picture
 from san_core.data.prepared import PreparedData
-from san_core.data.source import Question
+from san_core.data.questions import Question
 from san_core.errors import InputError
 from san_core.evaluation import predict_split
 from san_core.hardware import autocast
@@ -80,11 +80,11 @@ def write_examples(snapshot: RunSnapshot, count: int = 12) -> None:
         examples, note = _make_examples(snapshot, count)
     except (InputError, RuntimeError, OSError) as error:  # RuntimeError: out of memory, among others
         note = f"There is no gallery: {' '.join(str(error).split())}."
-        say(note)
+        print_message(note)
     try:
         _write(run.gallery, examples, note)
     except OSError as error:
-        say(f"There is no gallery: cannot write {run.gallery}: {error.strerror}.")
+        print_message(f"There is no gallery: cannot write {run.gallery}: {error.strerror}.")
 
 
 def _make_examples(snapshot: RunSnapshot, count: int) -> tuple[Sequence[Example], str]:
@@ -119,7 +119,7 @@ def _load_best(snapshot: RunSnapshot, data: PreparedData) -> tuple[int, Training
 
 def _choose_rows(training: Training, data: PreparedData, seed: int, count: int) -> tuple[NDArray[np.integer], int, int]:
     """Rows of the validation split to show; and how many of the candidates were right, of how many."""
-    split, questions = data.split("validation"), data.asked("validation")
+    split, questions = data.split("validation"), data.questions_of("validation")
     order = np.random.default_rng([seed, 1]).permutation(len(split))
     is_candidate = np.isin(np.arange(len(split)), order[:CANDIDATES])
     candidates = np.flatnonzero(is_candidate)
@@ -151,7 +151,7 @@ def predict_with_attention(training: Training, data: PreparedData, rows: NDArray
         data: the questions' data set.
         rows: of the validation split.
     """
-    model, split, questions = training.model.eval(), data.split("validation"), data.asked("validation")
+    model, split, questions = training.model.eval(), data.split("validation"), data.questions_of("validation")
     batch = data.batch(split, rows).to(training.device)
     with autocast(training.device, training.config.precision):
         logits, maps = model.attend(*batch.inputs)

@@ -12,7 +12,7 @@ from results.report.files import write_report
 from results.run_folder import RETRAINING, RunFolder
 from results.snapshot import load_snapshot
 from results.summary import as_json, print_seeds
-from san_core.command_line import CommandLine, number, run_command, say
+from san_core.command_line import CommandLine, number, print_message, run_command
 from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
 from san_core.evaluation import usable_metrics
@@ -76,7 +76,7 @@ def retrain(
         before = models_tested(run)
         jobs = plan_jobs(run, name, source, seeds)
         for reason in usable_metrics(data)[1]:
-            say(reason)
+            print_message(reason)
         with folder_when_whole(folder, owner=run.name) as partial:
             outcomes = run_jobs(
                 jobs, data, run, partial, before_testing=lambda: record_test(run, folder) if split == "test" else None

@@ -11,7 +11,7 @@ from results import summary
 from results.report.files import write_report
 from results.run_folder import RunFolder, write_json
 from results.snapshot import RunSnapshot, load_snapshot
-from san_core.command_line import INTERRUPTED, run_command, say
+from san_core.command_line import INTERRUPTED, print_message, run_command
 from san_core.data.prepared import PreparedData
 from tuning.attention_examples import write_examples
 from tuning.execution.ray_session import ray_session
@@ -58,7 +58,7 @@ def main() -> int:
     snapshot, code = _search(options)
     if code == INTERRUPTED:
         path = shlex.quote(str(snapshot.folder.path))
-        say(f"interrupted; to go on: {_program('python')} -m tuning.search --resume {path}")
+        print_message(f"interrupted; to go on: {_program('python')} -m tuning.search --resume {path}")
     elif options.json:
         seconds = round(time.monotonic() - started, 1)
         print(json.dumps({"run": str(snapshot.folder.path), "seconds": seconds, **summary.as_json(snapshot)}))
@@ -76,7 +76,7 @@ def _search(options: SearchOptions) -> tuple[RunSnapshot, int]:
     plan = resumed_plan(options) if options.resume else new_plan(options)
     run, interrupted = plan.run, False
     with run.locked(), Notifier(options.notify, run) as notifier:
-        say(f"run folder {run.path}; {plan.placement.describe()}")
+        print_message(f"run folder {run.path}; {plan.placement.describe()}")
         run.change_settings(plan.settings)
         run.repair_journal()
         study = open_search(run, plan.space, plan.rules, first_trials=plan.first_trials)
@@ -100,9 +100,9 @@ def _run(study: Study, plan: SearchPlan, notifier: Notifier, address: str | None
     with ray_session(run.log, dashboard=plan.dashboard, address=address) as url:
         if url:
             login = f" (to log in, paste what this prints: {_program('ray')} get-auth-token)"
-            say(f"Ray dashboard: {url}{login if address or asks_for_token() else ''}")
+            print_message(f"Ray dashboard: {url}{login if address or asks_for_token() else ''}")
         run_study(study, plan, f"searching {run.setting('space')} on {run.setting('data_name')}", callbacks)
-        say(f"the search is over: {study.stop_reason}")
+        print_message(f"the search is over: {study.stop_reason}")
         study.close()
         if plan.confirm and study.best:
             run_under_fresh_seeds(
@@ -129,7 +129,7 @@ def _print_results(snapshot: RunSnapshot, seconds: float) -> None:
     print("\nnext, retrain the best configuration and test it:")
     print(f"  {python} -m tuning.retrain {path}")
     print("then ask the model about any picture:")
-    question = PreparedData.open(Path(run.setting("data"))).asked("validation")[0].text
+    question = PreparedData.open(Path(run.setting("data"))).questions_of("validation")[0].text
     print(f"  {python} -m san_core.predict {model} IMAGE {shlex.quote(question)}")
 
 

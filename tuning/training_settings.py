@@ -8,7 +8,7 @@ from optuna.trial import FrozenTrial
 from results.run_folder import SEED
 from san_core.config import TrainingConfig
 from san_core.errors import InputError
-from san_core.presets import preset
+from san_core.models.presets import preset
 
 
 def training_settings(settings: Mapping[str, Any], trial: FrozenTrial, seed: int | None = None) -> dict[str, Any]:

@@ -51,7 +51,7 @@ class Mask(NamedTuple):
 
 
 def _attention_hidden(mapped: Tensor, about: Tensor, mask: Mask | None) -> tuple[Tensor, Tensor | None]:
-    """h = dropout(tanh(W_I v + (W_Q u + b))) [W, I, Q, R, K], and what of it is kept."""
+    """H = dropout(tanh(W_I v + (W_Q u + b))) [W, I, Q, R, K], and what of it is kept."""
     members, images, _, size = mapped.shape
     h = (mapped.unsqueeze(2) + about.view(members, images, -1, 1, size)).tanh_()
     if mask is None:
@@ -175,9 +175,7 @@ def lstm_cell(
     total = gates + bias.unsqueeze(1)
     total = total if by_hidden is None else total + by_hidden
     input_gate, forget_gate, cell_gate, output_gate = total.chunk(4, dim=2)
-    activated = torch.cat(
-        [input_gate.sigmoid(), forget_gate.sigmoid(), cell_gate.tanh(), output_gate.sigmoid()], dim=2
-    )
+    activated = torch.cat([input_gate.sigmoid(), forget_gate.sigmoid(), cell_gate.tanh(), output_gate.sigmoid()], dim=2)
     gates.copy_(activated * real.unsqueeze(1))
     input_gate, forget_gate, cell_gate, output_gate = gates.chunk(4, dim=2)
     cell = forget_gate * states.cell[:, step] + input_gate * cell_gate
@@ -185,9 +183,7 @@ def lstm_cell(
     states.hidden[:, step + 1] = output_gate * cell.tanh()
 
 
-def lstm_cell_backward(
-    gates: Tensor, grad_hidden: Tensor, grad_cell: Tensor, states: CellStates, step: int
-) -> None:
+def lstm_cell_backward(gates: Tensor, grad_hidden: Tensor, grad_cell: Tensor, states: CellStates, step: int) -> None:
     """Gradients of a step of an LSTM.
 
     Args:

@@ -21,6 +21,7 @@ from san_core.data.vocabulary import PADDING
 Weights = dict[str, Tensor]
 """Blocks [W, ...] of the cohort's weights, by the names of `san_core.cohort.layout`."""
 
+
 class _Embed(Function):
     @staticmethod
     def forward(ctx: Any, weight: Tensor, words: Tensor) -> Tensor:  # noqa: ANN401 - torch's own

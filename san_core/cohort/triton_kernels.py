@@ -403,9 +403,7 @@ def lstm_cell(
     )
 
 
-def lstm_cell_backward(
-    gates: Tensor, grad_hidden: Tensor, grad_cell: Tensor, states: "CellStates", step: int
-) -> None:
+def lstm_cell_backward(gates: Tensor, grad_hidden: Tensor, grad_cell: Tensor, states: "CellStates", step: int) -> None:
     """See `san_core.cohort.kernels.lstm_cell_backward`."""
     members, rows, _ = gates.shape
     size = states.hidden.shape[3]

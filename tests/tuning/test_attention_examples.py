@@ -14,10 +14,11 @@ from PIL import Image
 from results.run_folder import PRIOR, SEARCH, SEED, RunFolder
 from results.snapshot import load_snapshot
 from san_core.config import TrainingConfig
-from san_core.data import easy_vqa
-from san_core.data.prepare import Options, prepare
+from san_core.data.preparation import Options, prepare
 from san_core.data.prepared import PreparedData
-from san_core.data.source import Question, Source
+from san_core.data.questions import Question
+from san_core.data.raw_dataset import RawDataset
+from san_core.data.readers import easy_vqa
 from san_core.training import Training
 from tuning.attention_examples import choose_examples, draw_heat_map, write_examples
 from tuning.execution.checkpoints import Checkpoints, checkpoint_folder
@@ -41,7 +42,9 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PreparedData:
     source = easy_vqa.read()
     keys = [f"train/{number}" for number in range(12)]
     questions: list[Question] = [question for question in source.train if question.image in keys]
-    few = Source(name="easy-vqa", train=questions, test=(), images={k: source.images[k] for k in keys}, image_size=64)
+    few = RawDataset(
+        name="easy-vqa", train=questions, test=(), images={k: source.images[k] for k in keys}, image_size=64
+    )
     monkeypatch.setattr(easy_vqa, "read", lambda: few)
     return prepare("easy-vqa", tmp_path / "data", Options())
 
@@ -61,7 +64,7 @@ def test_the_gallery_shows_answers_and_where_the_network_looked(run: RunFolder, 
     write_examples(load_snapshot(run), count=6)
     index = json.loads((run.gallery / "gallery.json").read_text())
 
-    asked = {(question.text, question.answer) for question in data.asked("validation")}
+    asked = {(question.text, question.answer) for question in data.questions_of("validation")}
     assert index["note"].startswith("Trial 1 after its last epoch")
     assert len(index["items"]) == 6
     for item in index["items"]:

@@ -49,11 +49,11 @@ class TwoNodes:
     address: str
 
     def kill_second(self) -> None:
-        self.say()
+        self.print_message()
         assert self.process.stdout is not None
         assert self.process.stdout.readline() == "killed\n"
 
-    def say(self) -> None:
+    def print_message(self) -> None:
         assert self.process.stdin is not None
         self.process.stdin.write("\n")
         self.process.stdin.flush()

@@ -17,9 +17,11 @@ from optuna.trial import TrialState
 import san_core
 from results.run_folder import RETRAINING, RunFolder
 from san_core.config import TrainingConfig
-from san_core.data import prepare as preparing
+from san_core.data.preparation import Options, prepare
 from san_core.data.prepared import PreparedData
-from san_core.data.source import Question, Source
+from san_core.data.questions import Question
+from san_core.data.raw_dataset import RawDataset
+from san_core.data.readers import READERS
 from san_core.errors import InputError
 from san_core.training import EpochResult, build_model, train_fn
 from tests.tuning.finished import BASELINE, BEST, BEST_EPOCH, finished_search
@@ -283,15 +285,15 @@ def test_data_without_a_test_split_are_never_noted_as_tested(
 
 
 def test_questions_that_nobody_answered_are_answered_where_one_person_answered_the_others(
-    tiny_source: Source,
+    tiny_dataset: RawDataset,
     tiny_config: TrainingConfig,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked = [Question("is it red?", "", "test/45", id=7), Question("is it a square?", "", "test/46", id=8)]
-    source = replace(tiny_source, unanswered=asked)
-    monkeypatch.setitem(preparing.READERS, "tiny", lambda *_: source)
-    data = preparing.prepare("tiny", tmp_path / "data", preparing.Options(image_size=64, fine_tune=True))
+    source = replace(tiny_dataset, unanswered=asked)
+    monkeypatch.setitem(READERS, "tiny", lambda *_: source)
+    data = prepare("tiny", tmp_path / "data", Options(image_size=64, fine_tune=True))
     model = build_model(tiny_config, data)
     _write_results(model, tiny_config, data, tmp_path)
     found = json.loads((tmp_path / "vqa-results-unanswered.json").read_text())

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
-from san_core.command_line import say
+from san_core.command_line import print_message
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
@@ -46,7 +46,7 @@ def measure_gpu_share(config: TrainingConfig, data: PreparedData) -> float:
     """
     if not torch.cuda.is_available():
         raise InputError("--gpus-per-trial auto needs a GPU on this machine to measure on; accepted: a number")
-    say("measuring the memory of the largest trial")
+    print_message("measuring the memory of the largest trial")
     try:
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
             peak, total = pool.submit(_measure_memory, config, data.folder).result()

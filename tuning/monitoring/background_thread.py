@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 
-from san_core.command_line import say
+from san_core.command_line import print_message
 
 MAX_REASON_LENGTH = 200
 """Characters of an error message that a warning shows."""
@@ -46,4 +46,4 @@ class BackgroundThread:
     def _warn(self, reason: str) -> None:
         if not self._warned:
             self._warned = True
-            say(f"warning: {self._name}: {reason}; the search is not affected, and this is said once")
+            print_message(f"warning: {self._name}: {reason}; the search is not affected, and this is said once")

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from san_core.data.prepare import READERS
+from san_core.data.readers import READERS
 from san_core.metrics import METRICS
-from san_core.presets import PRESETS
+from san_core.models.presets import PRESETS
 from tuning.monitoring.notifications import web_address
 from tuning.monitoring.trackers import PACKAGES
 from tuning.options.option import (

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from results.run_folder import RunFolder
-from san_core.data.prepare import READERS, prepare
+from san_core.data.preparation import prepare
 from san_core.data.prepared import PreparedData
+from san_core.data.readers import READERS
 from san_core.errors import InputError
 from tuning.options.search_options import EMBEDDED
 

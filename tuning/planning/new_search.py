@@ -13,8 +13,8 @@ from results.run_folder import RunFolder
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
-from san_core.evaluation import objective
-from san_core.metrics import Metric, metric_called
+from san_core.evaluation import objective_metric
+from san_core.metrics import Metric, get_metric
 from san_core.training import build_model
 from search_spaces import SearchSpace
 from tuning.execution.checkpoints import check_storage
@@ -103,7 +103,7 @@ def _look_up(options: SearchOptions) -> _Inputs:
         dashboard = dashboard_of(options)
     if options.metric:
         with problems:
-            metric_called(options.metric)
+            get_metric(options.metric)
     with problems:
         bounds = new_bounds(options)
     priors: list[RunFolder] = []
@@ -165,7 +165,7 @@ def _try_on_data(inputs: _Inputs, data: PreparedData, metric_name: str | None) -
         for init in searched.choices if isinstance(searched, CategoricalDistribution) else [baseline.embedding_init]:
             build_model(replace(baseline, embedding_init=str(init)), data)
     with problems:
-        metric = objective(data, metric_name)
+        metric = objective_metric(data, metric_name)
         read_priors(inputs.priors, _same_as_priors(inputs.space, data, metric), inputs.space)
     problems.raise_all()
     return baseline, metric

@@ -18,8 +18,8 @@ from results.report.verdict import verdict
 from results.run_folder import RunFolder
 from results.snapshot import best_epoch, best_score, load_snapshot
 from results.tables.formatting import show_percent, show_value
-from san_core.data.origins import origin_of
 from san_core.data.prepared import PreparedData
+from san_core.data.readers.dataset_cards import dataset_card
 from tuning.execution.environment import describe_environment
 from tuning.retraining.score_tables import DEVIATION_NOTE, WORDS, by_type, overall, show_points
 from tuning.retraining.training import Job, held_out, trained_on
@@ -141,7 +141,7 @@ def _about_data(card: Card) -> dict[str, Any]:
     ]
     scored = coverage[split]
     return {
-        "origin": origin_of(card.data.name),
+        "origin": dataset_card(card.data.name),
         "splits": markdown_table(pd.DataFrame(rows), left={"split", "used for"}),
         "out_of_reach": scored["questions"] - scored["known_answers"],
         "questions": scored["questions"],
@@ -189,7 +189,7 @@ def _about_configuration(card: Card, searched_names: Collection[str]) -> dict[st
 
 
 def _about_use(card: Card) -> dict[str, Any]:
-    question = card.data.asked("validation")[0].text
+    question = card.data.questions_of("validation")[0].text
     seeds = len({job.config.seed for job in card.jobs})
     again = f"{shlex.quote(str(card.run.path))} --trial {card.jobs[0].trial} --seeds {seeds}"
     return {

@@ -8,7 +8,7 @@ import torch
 from optuna.trial import FrozenTrial
 
 from results.run_folder import RunFolder
-from san_core.command_line import say
+from san_core.command_line import print_message
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
 from san_core.training import EpochResult, train_fn
@@ -73,7 +73,9 @@ def check_score(run: RunFolder, trial: FrozenTrial, data: PreparedData) -> Score
 
     def report(result: EpochResult) -> bool:
         found[result.epoch] = 0.0 if result.diverged else result.score or 0.0
-        say(f"epoch {result.epoch}: {found[result.epoch]:.2%}, recorded {recorded.get(result.epoch, math.nan):.2%}")
+        print_message(
+            f"epoch {result.epoch}: {found[result.epoch]:.2%}, recorded {recorded.get(result.epoch, math.nan):.2%}"
+        )
         return result.epoch < max(recorded)
 
     threads = torch.get_num_threads()

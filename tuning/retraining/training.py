@@ -15,7 +15,7 @@ from results.ranking import best_trial, can_be_best
 from results.run_folder import RunFolder
 from results.snapshot import best_epoch
 from san_core.checkpoint import save_model
-from san_core.command_line import say
+from san_core.command_line import print_message
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
@@ -112,7 +112,7 @@ def plan_jobs(run: RunFolder, name: str, trial: FrozenTrial, seeds: int) -> list
         if can_be_best(baseline):
             chosen["baseline"] = baseline
         else:
-            say("the baseline is not trained beside it: it did not finish in the search, or diverged")
+            print_message("the baseline is not trained beside it: it did not finish in the search, or diverged")
     return [
         Job(
             name=label,
@@ -185,7 +185,9 @@ def _gather(
         except ray.exceptions.RayError as error:
             reason = str(error).strip().splitlines()[-1]
             raise InputError(f"trial {job.trial} under seed {job.config.seed} was not {done}: {reason}") from error
-        say(f"{len(results)} of {len(jobs)} {done}: {job.name}, seed {job.config.seed}, {describe(results[index])}")
+        print_message(
+            f"{len(results)} of {len(jobs)} {done}: {job.name}, seed {job.config.seed}, {describe(results[index])}"
+        )
     return [results[index] for index in range(len(jobs))]
 
 
@@ -216,7 +218,7 @@ def _test(
     model.load_state_dict(weights)
     model.to(best_device())
     split = held_out(data)
-    predictions, questions = predict_split(model, data, data.split(split), settings.precision), data.asked(split)
+    predictions, questions = predict_split(model, data, data.split(split), settings.precision), data.questions_of(split)
     metrics, _ = usable_metrics(data)
     scores = evaluate(predictions, questions, metrics)
     if save_to is not None:
@@ -232,4 +234,4 @@ def _write_results(model: SAN, config: TrainingConfig, data: PreparedData, out: 
     wanted = {"unanswered", held_out(data)} if "vqa" in data.metrics else {"unanswered"}
     for name in wanted & set(data.splits):
         predictions = predict_split(model, data, data.split(name), config.precision)
-        write_official_results(out / f"vqa-results-{name}.json", predictions, data.asked(name))
+        write_official_results(out / f"vqa-results-{name}.json", predictions, data.questions_of(name))

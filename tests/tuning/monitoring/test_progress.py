@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from results.run_folder import RunFolder
-from san_core.command_line import say
+from san_core.command_line import print_message
 from tests.tuning.studies import ask, searching
 from tuning.monitoring.progress import progress_of, show_progress
 from tuning.study.live_trial import Epoch
@@ -122,7 +122,7 @@ def test_after_the_live_screen_the_progress_and_the_messages_are_printed(
     warning = "warning: [the tracker] " + "is out of reach " * 4
     with show_progress(study, "searching", terminal.console):
         end_trial(study, [0.5, 0.6])
-        say(warning)
+        print_message(warning)
         assert "warning: [the tracker]" in "".join(terminal.frame_with("warning:"))
     lines = terminal.left().splitlines()
     assert lines[0] == "searching"

@@ -58,7 +58,7 @@ def test_the_same_machine_gives_the_same_scores(
     run: RunFolder, scores: dict[int, float], tiny_data: PreparedData, capsys: pytest.CaptureFixture[str]
 ) -> None:
     checked = check_score(run, _trial(run, scores), tiny_data)
-    assert checked == ScoreCheck(0, scores, scores, len(tiny_data.asked("validation")))
+    assert checked == ScoreCheck(0, scores, scores, len(tiny_data.questions_of("validation")))
     assert checked.reached
     best = f"{max(scores.values()):.2%}"
     assert checked.describe() == f"trial 0: recorded {best}, run again {best}: the same in every epoch, to the last bit"
