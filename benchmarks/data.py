@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from san_core.data.prepare import prepare
+from san_core.data.preparation import prepare
 from san_core.data.prepared import PreparedData
 
 EASY_VQA = Path("data/easy-vqa")

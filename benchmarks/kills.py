@@ -22,20 +22,20 @@ from optuna.trial import FrozenTrial
 from results.run_folder import RunFolder, is_own
 
 TARGETS = {"search": "", "worker": "ray::SANWorker", "node": "raylet/raylet"}
-"""What is killed, and how its process is known: the search itself, a trial's worker, Ray's node process."""
+"""What can be killed: the search itself, a trial's worker, Ray's node process; with a part of its command line."""
 
-PATIENCE = 600
-"""Seconds after which a search that neither ends nor goes on counts as hung."""
+TIMEOUT = 600
+"""Seconds after which a search that has not ended counts as hung."""
 
 
 @dataclass
 class Outcome:
-    """What killing a search came to.
+    """What became of a search that was killed.
 
     Attributes:
         kills: how often each target was killed.
         starts: how often the search was started.
-        differences: between its journal and that of the search that was left alone; empty if nothing was lost.
+        differences: from the trials of a search that was not killed; empty if nothing was lost.
     """
 
     kills: Counter[str] = field(default_factory=Counter)
@@ -44,14 +44,14 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where searches run: a folder of their own, and a home, by which their processes are known.
+class Sandbox:
+    """A folder where searches run, with a home folder of its own, by which their processes are recognised.
 
     Attributes:
         folder: the working directory.
         home: an empty home folder.
         arguments: of every search.
-        longest: seconds between two kills, at most.
+        longest: most seconds between two kills.
     """
 
     folder: Path
@@ -60,7 +60,7 @@ class Place:
     longest: float = 14.0
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        """Starts `tuning.search`; what it prints goes to a file."""
+        """Starts `tuning.search`; its output goes to a file."""
         with (self.folder / "output.log").open("ab") as output:
             return subprocess.Popen(
                 [sys.executable, "-m", "tuning.search", "--no-dashboard", *arguments],
@@ -71,7 +71,7 @@ class Place:
             )
 
     def process(self, name: str) -> int | None:
-        """A process of this place whose command line holds `name`."""
+        """The id of a process of this sandbox with `name` in its command line; None if there is none."""
         home = f"HOME={self.home}".encode()
         for process in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):  # it may have ended meanwhile
@@ -81,37 +81,37 @@ class Place:
         return None
 
 
-def undisturbed(place: Place) -> list[FrozenTrial]:
-    """The trials of a search that is left alone."""
-    process = place.start("--run", "undisturbed", *place.arguments)
-    if process.wait(timeout=PATIENCE):
-        raise RuntimeError((place.folder / "output.log").read_text(errors="replace"))
-    return trials_of(place, "undisturbed")
+def undisturbed(sandbox: Sandbox) -> list[FrozenTrial]:
+    """The trials of a search that is not killed."""
+    process = sandbox.start("--run", "undisturbed", *sandbox.arguments)
+    if process.wait(timeout=TIMEOUT):
+        raise RuntimeError((sandbox.folder / "output.log").read_text(errors="replace"))
+    return trials_of(sandbox, "undisturbed")
 
 
-def killed(place: Place, name: str, targets: list[str], rng: random.Random) -> Outcome:
-    """Runs a search in which these targets are killed in turn, at random moments, and which is resumed each time."""
+def killed(sandbox: Sandbox, name: str, targets: list[str], rng: random.Random) -> Outcome:
+    """Runs a search whose `targets` are killed one after the other, at random times, and which is resumed each time."""
     outcome, left = Outcome(), list(targets)
     while True:
-        run = RunFolder(place.folder / "runs" / name)
+        run = RunFolder(sandbox.folder / "runs" / name)
         begun = run.settings_file.exists()
-        process = place.start(*(["--resume", name] if begun else ["--run", name, *place.arguments]))
+        process = sandbox.start(*(["--resume", name] if begun else ["--run", name, *sandbox.arguments]))
         outcome.starts += 1
-        while left and _kill(place, process, left[0], rng.uniform(0, place.longest)):
+        while left and _kill(sandbox, process, left[0], rng.uniform(0, sandbox.longest)):
             target = left.pop(0)
             outcome.kills[target] += 1
             if target != "worker":  # the search ends with it
                 break
-        if process.wait(timeout=PATIENCE) == 0:
+        if process.wait(timeout=TIMEOUT) == 0:
             return outcome
 
 
-def _kill(place: Place, process: subprocess.Popen[bytes], target: str, moment: float) -> bool:
-    """Waits for the moment, or until the target is there, and kills it; False if the search ended before."""
+def _kill(sandbox: Sandbox, process: subprocess.Popen[bytes], target: str, moment: float) -> bool:
+    """Kills a target after `moment` seconds, or as soon as it exists then; False if the search ended before."""
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(timeout=moment)
     while process.poll() is None:
-        victim = place.process(TARGETS[target]) if TARGETS[target] else process.pid
+        victim = sandbox.process(TARGETS[target]) if TARGETS[target] else process.pid
         if victim is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(victim, signal.SIGKILL)
@@ -120,14 +120,14 @@ def _kill(place: Place, process: subprocess.Popen[bytes], target: str, moment: f
     return False
 
 
-def trials_of(place: Place, name: str) -> list[FrozenTrial]:
-    """The trials of a run, duplicates left out."""
-    study = RunFolder(place.folder / "runs" / name).study()
+def trials_of(sandbox: Sandbox, name: str) -> list[FrozenTrial]:
+    """The trials of a run without rejected duplicates."""
+    study = RunFolder(sandbox.folder / "runs" / name).study()
     return [trial for trial in study.get_trials(deepcopy=False) if is_own(trial)]
 
 
 def differences(expected: list[FrozenTrial], found: list[FrozenTrial]) -> list[str]:
-    """Every way in which two searches ended differently."""
+    """All differences between the trials of two searches, each in words."""
     told = [] if len(expected) == len(found) else [f"{len(found)} trials, expected {len(expected)}"]
     for one, other in zip(expected, found, strict=False):
         for what in ("params", "intermediate_values", "state", "value"):
@@ -149,11 +149,11 @@ def main() -> int:
     arguments = ("--trials", "6", "--confirm", "0", "--concurrent", "1", "--max-failures", "99", *small)
     total, lost, starts, searches, began = Counter[str](), 0, 0, 0, time.monotonic()
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as home:
-        place = Place(Path(folder), Path(home), arguments)
-        expected = undisturbed(place)
+        sandbox = Sandbox(Path(folder), Path(home), arguments)
+        expected = undisturbed(sandbox)
         while total.total() < options.kills:
-            outcome = killed(place, f"killed-{searches}", rng.choices(list(TARGETS), k=options.each), rng)
-            found = differences(expected, trials_of(place, f"killed-{searches}"))
+            outcome = killed(sandbox, f"killed-{searches}", rng.choices(list(TARGETS), k=options.each), rng)
+            found = differences(expected, trials_of(sandbox, f"killed-{searches}"))
             searches, starts, lost = searches + 1, starts + outcome.starts, lost + len(found)
             total += outcome.kills
             print(

@@ -1,8 +1,8 @@
-"""`python -m benchmarks.memory`: what a further trial at the same time adds to a search's memory.
+"""`python -m benchmarks.memory`: how much memory one more concurrent trial adds to a search.
 
-Each number of trials runs in a search of its own, with this project's engine: trials of the baseline's sizes, which
-differ in their learning rate, all at once. Memory is Linux's account of the workers: what is theirs alone (USS), and
-their shares of the prepared features (PSS), which add up to what the machine holds of them.
+For each number of trials a search of its own runs: trials with the baseline's sizes and different learning rates, all
+at once. Linux says how much memory the workers have to themselves (USS), and their shares of the prepared features
+(PSS), whose sum is what the machine holds of the features.
 """
 
 import argparse
@@ -31,58 +31,60 @@ MIB = 2**20
 
 
 @dataclass(frozen=True)
-class Held:
-    """Memory of trials that run at once, in bytes.
+class MemoryUse:
+    """Memory of the workers of concurrent trials, in bytes.
 
     Attributes:
-        private: of all their workers (USS), when it was most.
-        features: their shares of the prepared features (PSS), when they were most.
+        private: memory that belongs to one worker alone (USS), of all workers.
+        features: shares of the prepared features (PSS), of all workers.
     """
 
     private: int
     features: int
 
 
-class Watch(threading.Thread):
-    """Looks at the workers under this process until told to stop."""
+class MemoryMonitor(threading.Thread):
+    """Measures the workers under this process, twice a second, until it is stopped."""
 
     def __init__(self, file: Path) -> None:
         super().__init__(daemon=True)
-        self.most = Held(0, 0)
+        self.peak = MemoryUse(0, 0)
         self._file = str(file)
-        self._over = threading.Event()
+        self._stopped = threading.Event()
 
     def run(self) -> None:
-        """Looks twice a second."""
-        while not self._over.wait(0.5):
-            now = [held(worker, self._file) for worker in workers()]
-            self.most = Held(
-                max(self.most.private, sum(each.private for each in now)),
-                max(self.most.features, sum(each.features for each in now)),
+        """Measures until `stop` is called."""
+        while not self._stopped.wait(0.5):
+            now = [memory_of(worker, self._file) for worker in workers()]
+            self.peak = MemoryUse(
+                max(self.peak.private, sum(each.private for each in now)),
+                max(self.peak.features, sum(each.features for each in now)),
             )
 
-    def stop(self) -> Held:
-        """The most that was seen."""
-        self._over.set()
+    def stop(self) -> MemoryUse:
+        """Stops measuring; returns the highest values."""
+        self._stopped.set()
         self.join()
-        return self.most
+        return self.peak
 
 
-def held(process: psutil.Process, file: str) -> Held:
-    """Memory of a process, and its share of a file it maps; nothing if it has ended."""
+def memory_of(process: psutil.Process, file: str) -> MemoryUse:
+    """Private memory of a process, and its share of a file that it maps; 0 if the process has ended."""
     try:
         maps = [mapped.pss for mapped in process.memory_maps() if mapped.path == file]
-        return Held(process.memory_full_info().uss, sum(maps))
+        return MemoryUse(process.memory_full_info().uss, sum(maps))
     except psutil.Error:
-        return Held(0, 0)
+        return MemoryUse(0, 0)
 
 
-def run_trials_at_once(data: PreparedData, trials: int, epochs: int, folder: Path) -> Held:
-    """The most that so many trials hold while they run at once."""
-    # Not before: it sets Ray's options.
+def run_trials_at_once(data: PreparedData, trials: int, epochs: int, folder: Path) -> MemoryUse:
+    """Peak memory of so many trials that run at once."""
+    # Imported here because it sets environment variables that Ray reads.
     from results.run_folder import RunFolder
-    from tuning.execution.ray_session import Limits, ray_session, run_trials
-    from tuning.execution.worker import Shared
+    from tuning.execution.placement import Placement
+    from tuning.execution.ray_session import ray_session
+    from tuning.execution.run_trials import run_trials
+    from tuning.execution.trial_setup import Limits, TrialSetup
     from tuning.study.open_study import open_search
     from tuning.study.stop_rules import StopRules
 
@@ -92,44 +94,44 @@ def run_trials_at_once(data: PreparedData, trials: int, epochs: int, folder: Pat
     fixed = {name: value for name, value in config.to_dict().items() if name not in {*searched.parameters, "seed"}}
     run = RunFolder.create(folder / "run", {"seed": 0, "sampler": "random", "pruner": "none", "fixed": fixed}, {})
     study = open_search(run, searched, StopRules(trials=trials))
-    shared = Shared(str(data.folder), data.metrics[0], fixed, cpus=1, gpus=0.0, signs=False)
-    watch = Watch(data.folder / FEATURES)
-    watch.start()
+    setup = TrialSetup(str(data.folder), data.metrics[0], fixed, Placement(1, 0.0, trials), show_in_dashboard=False)
+    monitor = MemoryMonitor(data.folder / FEATURES)
+    monitor.start()
     with ray_session(run.log, cpus=trials):
-        run_trials(study, shared, Limits(slots=trials), run)
-    return watch.stop()
+        run_trials(study, setup, Limits(), run)
+    return monitor.stop()
 
 
-def measured(folder: Path, trials: int, epochs: int) -> Held:
+def measured(folder: Path, trials: int, epochs: int) -> MemoryUse:
     """`run_trials_at_once` in a process of its own."""
-    with tempfile.TemporaryDirectory() as place:
-        own = ["--data", str(folder), "--trials", str(trials), "--epochs", str(epochs), "--folder", place]
+    with tempfile.TemporaryDirectory() as temporary:
+        own = ["--data", str(folder), "--trials", str(trials), "--epochs", str(epochs), "--folder", temporary]
         subprocess.run(
             [sys.executable, "-m", "benchmarks.memory", *own], check=True, stdout=subprocess.DEVNULL, stderr=sys.stderr
         )
-        return Held(**json.loads((Path(place) / "held.json").read_text()))
+        return MemoryUse(**json.loads((Path(temporary) / "memory.json").read_text()))
 
 
-def rows_of(found: dict[int, Held], file: int) -> list[dict[str, Any]]:
-    """A row for each number of trials, in MiB; a further trial's share counts from the row before.
+def rows_of(found: dict[int, MemoryUse], file: int) -> list[dict[str, Any]]:
+    """A row for each number of trials, in MiB; what one more trial adds is counted from the row before.
 
     Args:
-        found: by number of trials, ascending.
-        file: size of the features' file, in bytes.
+        found: memory by number of trials, ascending.
+        file: size of the file of features, in bytes.
     """
     rows: list[dict[str, Any]] = []
-    before, less = 0, 0
+    trials_before, private_before = 0, 0
     for trials, each in found.items():
         rows.append(
             {
                 "trials": trials,
                 "private MiB": each.private / MIB,
-                "a further trial adds MiB": (each.private - less) / (trials - before) / MIB,
+                "a further trial adds MiB": (each.private - private_before) / (trials - trials_before) / MIB,
                 "features MiB": each.features / MIB,
                 "features file MiB": file / MIB,
             }
         )
-        before, less = trials, each.private
+        trials_before, private_before = trials, each.private
     return rows
 
 
@@ -141,7 +143,7 @@ def _table(name: str, rows: Sequence[dict[str, Any]]) -> Table:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measures private memory of trials that run at once, and how much of the prepared features they share."""
+    """Measures the private memory of concurrent trials, and how much of the prepared features they share."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description=main.__doc__)
     add = parser.add_argument
     add("--data", type=Path, default=EASY_VQA, help="prepared data (default: %(default)s, made if missing)")
@@ -153,7 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.folder:
         data = PreparedData.open(options.data)
         found = run_trials_at_once(data, options.trials[0], options.epochs, options.folder)
-        (options.folder / "held.json").write_text(json.dumps(asdict(found)))
+        (options.folder / "memory.json").write_text(json.dumps(asdict(found)))
         return 0
     open_data(options.data)
     file = (options.data / FEATURES).stat().st_size

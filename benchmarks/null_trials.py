@@ -1,7 +1,7 @@
-"""`python -m benchmarks.null_trials`: what a trial costs beyond its training, here and with stock Ray Tune.
+"""`python -m benchmarks.null_trials`: what a trial costs besides training, here and with stock Ray Tune.
 
-A null trial reports three times and trains nothing. Every measurement runs in a process of its own, so that neither
-engine's settings nor memory reach the other's, and the engines take turns.
+A null trial reports three times and trains nothing. Every measurement runs in a process of its own, so that the engines
+do not share settings or memory. The engines take turns.
 """
 
 import argparse
@@ -30,30 +30,31 @@ from rich.table import Table
 from benchmarks.output import add_output_options, hand_over
 from search_spaces import load
 from tuning.monitoring.trackers import PACKAGES
+from tuning.study.live_trial import Epoch
 from tuning.study.stop_rules import StopRules
-from tuning.study.study import Epoch
+from tuning.study.tune_interface import EPOCH, TRIAL_NUMBER
 
 REPORTS, SLOTS = 3, 2
 """Reports of a trial, and trials at once."""
 
-WARM = 10
-"""Trials after which every worker has started: costs count from there."""
+WARM_UP_TRIALS = 10
+"""First trials, which are not measured: after them every worker has started."""
 
-STARTING = 6
-"""Seconds that the first trial of each slot takes: else one worker would do all before the next has started."""
+WARM_UP_SECONDS = 6
+"""Seconds that the first trial of each slot takes, so that no worker does all trials before the next has started."""
 
-NEAR = 50
-"""Trials on either side of one whose cost is measured."""
+NEIGHBOURS = 50
+"""Trials before and after one, over which its cost is averaged."""
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """What running null trials took.
+    """Time and space that null trials took.
 
     Attributes:
-        ends: when each trial ended, in seconds after the first, in order.
-        journal: bytes.
-        memory: most the search process had, in MiB.
+        ends: when each trial ended, in seconds after the first ended, ascending.
+        journal: size of the journal, in bytes.
+        memory: peak memory of the search process, in MiB.
     """
 
     ends: list[float]
@@ -63,20 +64,20 @@ class Measurement:
     @property
     def cost(self) -> float:
         """Wall time per trial once the workers are warm, in ms."""
-        return 1000 * (self.ends[-1] - self.ends[WARM]) / (len(self.ends) - 1 - WARM)
+        return 1000 * (self.ends[-1] - self.ends[WARM_UP_TRIALS]) / (len(self.ends) - 1 - WARM_UP_TRIALS)
 
     def cost_near(self, number: int) -> float:
-        """Wall time per trial near the one of a number, in ms."""
-        first, last = max(0, number - NEAR), min(len(self.ends) - 1, number + NEAR)
+        """Wall time per trial around the trial of a number, in ms."""
+        first, last = max(0, number - NEIGHBOURS), min(len(self.ends) - 1, number + NEIGHBOURS)
         return 1000 * (self.ends[last] - self.ends[first]) / (last - first)
 
 
 class NullWorker(tune.Trainable):
-    """Reports, and trains nothing."""
+    """A worker that reports and trains nothing."""
 
     @classmethod
     def default_resource_request(cls, config: dict[str, Any]) -> tune.PlacementGroupFactory:
-        """A core."""
+        """One core."""
         del config
         return tune.PlacementGroupFactory([{"CPU": 1}])
 
@@ -86,30 +87,32 @@ class NullWorker(tune.Trainable):
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Prepares for the next trial."""
-        self._epoch, self._first = 0, new_config["number"] < SLOTS
+        self._epoch, self._first = 0, new_config[TRIAL_NUMBER] < SLOTS
         return True
 
     def step(self) -> dict[str, Any]:
-        """One report. All trials score the same, so that every pruner is asked and lets them go on."""
+        """One report. All trials have the same scores, so that every pruner is asked and lets them go on."""
         self._epoch += 1
         if self._first and self._epoch == 1:
-            time.sleep(STARTING)
-        return {"epoch": Epoch(self._epoch, self._epoch / 10, 0.0, worker="null")}
+            time.sleep(WARM_UP_SECONDS)
+        return {EPOCH: Epoch(self._epoch, self._epoch / 10, 0.0, worker="null")}
 
 
 def null_function(config: dict[str, Any]) -> None:
-    """The same for stock Tune."""
+    """A null trial for stock Tune."""
     del config
     for epoch in range(1, REPORTS + 1):
         tune.report({"score": epoch / 10})
 
 
 def run_here(folder: Path, trials: int, sampler: str, pruner: str = "halving", track: str | None = None) -> Measurement:
-    """Null trials on this engine, as a search runs them: journal, pruner and progress included."""
-    # Not before: it sets Ray's options, and stock Tune is to have its own.
+    """Runs null trials as a search runs trials: with journal, pruner and progress."""
+    # Imported here because it sets environment variables that Ray reads, and stock Tune is to run with its defaults.
     from results.run_folder import RunFolder
-    from tuning.execution.ray_session import Limits, Listeners, ray_session, run_trials
-    from tuning.execution.worker import Shared
+    from tuning.execution.placement import Placement
+    from tuning.execution.ray_session import ray_session
+    from tuning.execution.run_trials import Callbacks, run_trials
+    from tuning.execution.trial_setup import Limits, TrialSetup
     from tuning.monitoring.progress import show_progress
     from tuning.monitoring.trackers.tracker import tracked
     from tuning.study.open_study import open_search
@@ -118,18 +121,18 @@ def run_here(folder: Path, trials: int, sampler: str, pruner: str = "halving", t
     settings |= {"metric": "accuracy", "started": "now"}
     run = RunFolder.create(folder / "run", settings, {})
     study = open_search(run, load("san"), StopRules(trials=trials))
-    shared = Shared(data="", metric="accuracy", fixed={}, cpus=1, gpus=0.0, signs=False)
+    setup = TrialSetup("", "accuracy", fixed={}, placement=Placement(1, 0.0, SLOTS), show_in_dashboard=False)
     with (
         ray_session(run.log, cpus=SLOTS),
         show_progress(study, "null trials", Console(file=io.StringIO())),
         tracked(study, run) as trackers,
     ):
-        run_trials(study, shared, Limits(slots=SLOTS), run, worker=NullWorker, listeners=Listeners(trackers))
-    return _measurement(study.optuna, run.journal.stat().st_size)
+        run_trials(study, setup, Limits(), run, worker=NullWorker, callbacks=Callbacks(trackers))
+    return _measurement(study.optuna_study, run.journal.stat().st_size)
 
 
 def run_stock(folder: Path, trials: int, sampler: str, pruner: str = "halving") -> Measurement:
-    """Null trials with Ray Tune as it comes: a function, `OptunaSearch`, ASHA."""
+    """Runs null trials with stock Ray Tune: a function, `OptunaSearch`, ASHA."""
     from ray.tune.schedulers import ASHAScheduler
     from ray.tune.search.optuna import OptunaSearch
 
@@ -167,7 +170,7 @@ def _measurement(study: optuna.Study, journal: int) -> Measurement:
 
 
 def measured(engine: str, trials: int, sampler: str = "random", pruner: str = "halving") -> Measurement:
-    """What an engine takes for null trials, in a process of its own."""
+    """Measures an engine in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "result.json"
         arguments = ["--engine", engine, "--trials", str(trials), "--sampler", sampler]
@@ -181,7 +184,7 @@ def measured(engine: str, trials: int, sampler: str = "random", pruner: str = "h
 
 
 def compared(trials: int, rounds: int, other: str = "stock") -> dict[str, float]:
-    """Median ms per trial of this engine and another, which take turns, and their ratio."""
+    """Median ms per trial of this engine and of another, and their ratio; the engines take turns."""
     costs: dict[str, list[float]] = {"here": [], other: []}
     for _ in range(rounds):
         for engine, found in costs.items():
@@ -191,9 +194,9 @@ def compared(trials: int, rounds: int, other: str = "stock") -> dict[str, float]
 
 
 def grown(trials: int, pruner: str) -> dict[str, float]:
-    """What trials cost near the 100th and at the end of a long search."""
+    """The cost of a trial near the 100th and near the last of a long search."""
     found = measured("here", trials, pruner=pruner)
-    early, late = found.cost_near(100), found.cost_near(trials - 1 - NEAR)
+    early, late = found.cost_near(100), found.cost_near(trials - 1 - NEIGHBOURS)
     return {
         "trials": trials,
         "near the 100th": early,
@@ -205,7 +208,7 @@ def grown(trials: int, pruner: str) -> dict[str, float]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints what a trial costs beyond its training, in ms of wall time, two trials at a time."""
+    """Prints what a trial costs besides training, in ms of wall time, with two trials at a time."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.null_trials", description=main.__doc__)
     parser.add_argument("--trials", type=int, default=200, help="of each engine (default: 200)")
     parser.add_argument("--rounds", type=int, default=2, help="in which the engines take turns (default: 2)")

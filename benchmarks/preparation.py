@@ -26,8 +26,8 @@ from torch import Tensor, nn
 from benchmarks.output import add_output_options, hand_over
 from benchmarks.turns import Task, median_ratio, racers, take_turns
 from san_core.command_line import run_command
-from san_core.data import image_table
-from san_core.data.image_table import write_images
+from san_core.data import feature_extraction
+from san_core.data.feature_extraction import write_images
 from san_core.data.prepared import FEATURES
 from san_core.data.problems import Problems
 from san_core.errors import InputError
@@ -79,7 +79,7 @@ def _plain_task(paths: Sequence[Path], size: int, batch: int, threads: int) -> C
 
 
 def _fast_task(paths: Sequence[Path], size: int) -> Callable[[], object]:
-    vars(image_table)["build_image_encoder"] = cache(build_image_encoder)  # one serves thousands of images
+    vars(feature_extraction)["build_image_encoder"] = cache(build_image_encoder)  # one serves thousands of images
     return partial(fast, paths, size)
 
 

@@ -1,7 +1,7 @@
-"""`python -m benchmarks.searches`: whole searches side by side: this project's, and others around a plain step.
+"""`python -m benchmarks.searches`: compares whole searches of this project with those of other programs.
 
-All get the same prepared data, the same space and baseline, the same number of epochs and trials, two trials at once
-on a thread each. They take turns, seed by seed, never two at a time. Time counts from the start of a search's process.
+All have the same prepared data, search space, baseline, epochs and trials, and run two trials at once with one thread
+each. The searches run one after the other, seed by seed. Time counts from the start of a search's process.
 """
 
 import argparse
@@ -23,13 +23,13 @@ from benchmarks.curves import Search, common_score, summary
 from benchmarks.data import EASY_VQA, open_data
 from benchmarks.output import add_output_options, hand_over
 from benchmarks.rivals.task import SLOTS, Task
-from san_core.command_line import run_command, say
+from san_core.command_line import print_message, run_command
 from san_core.config import TrainingConfig
 from san_core.errors import InputError
 
 OURS = "here"
 SYSTEMS = {OURS: "tuning", "ray_tune": "ray", "optuna_alone": "optuna", "syne_tune_local": "syne_tune"}
-"""Modules of `benchmarks.rivals`, and the package that each needs."""
+"""The package that each module of `benchmarks.rivals` needs."""
 
 TITLES = {
     OURS: "this project",
@@ -55,10 +55,10 @@ ROOT = Path(__file__).parents[1]
 
 
 def run(system: str, task: Task, seconds: float, log: Path) -> None:
-    """Runs one search in a process of its own, for so long at most; the log has its name only when it is whole.
+    """Runs one search in a process of its own, for at most `seconds`; the log gets its name when it is complete.
 
     Raises:
-        InputError: if the search fails; what it printed is in a file beside the log.
+        InputError: if the search fails; its output is in a file beside the log.
     """
     partial, output = log.with_suffix(".partial"), log.with_suffix(".out")
     partial.unlink(missing_ok=True)
@@ -86,7 +86,7 @@ def run(system: str, task: Task, seconds: float, log: Path) -> None:
 
 
 def head(system: str, task: Task, seconds: float) -> dict[str, Any]:
-    """What a log says first; two searches with equal heads need not both be run."""
+    """The first entry of a log; of two searches with equal entries only one needs to run."""
     kept = {name: value for name, value in asdict(task).items() if name not in {"log", "folder"}}
     return {"system": system, "limit": seconds, **kept}
 
@@ -98,7 +98,7 @@ def _environment(folder: str) -> dict[str, str]:
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """Ends a process and all under it; a search that is over has ended them itself."""
+    """Kills a process and its descendants; does nothing if the search has ended, since it has ended them itself."""
     if process.poll() is not None:
         return
     family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
@@ -112,10 +112,10 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def kept(log: Path, expected: dict[str, Any]) -> bool:
-    """Whether a log is there from an earlier call.
+    """Whether there is a log of an earlier call.
 
     Raises:
-        InputError: if it is that of another search.
+        InputError: if it is the log of another search.
     """
     if not log.exists():
         return False
@@ -130,7 +130,7 @@ def kept(log: Path, expected: dict[str, Any]) -> bool:
 
 
 def _search_all(options: argparse.Namespace, folder: Path, systems: Sequence[str]) -> dict[str, list[Search]]:
-    """The searches on one data set, run now or kept from before, by system in the order of the seeds."""
+    """All searches on one data set, by system, in the order of the seeds; those with a log are not run again."""
     data = open_data(folder)
     epochs = options.epochs or TrainingConfig.from_dict(data.training_defaults).epochs
     logs = options.logs / folder.resolve().name
@@ -141,7 +141,7 @@ def _search_all(options: argparse.Namespace, folder: Path, systems: Sequence[str
         for system in systems:
             log = logs / f"{system}-{seed}.jsonl"
             if not kept(log, head(system, task, options.seconds)):
-                say(f"{time.strftime('%H:%M:%S')}  {TITLES[system]} on {logs.name}, seed {seed}")
+                print_message(f"{time.strftime('%H:%M:%S')}  {TITLES[system]} on {logs.name}, seed {seed}")
                 run(system, task, options.seconds, log)
             found[system].append(Search.read(log))
     return found
@@ -151,9 +151,9 @@ def compare(found: dict[str, list[Search]], seconds: float, target: float | None
     """A row for each system.
 
     Args:
-        found: searches of each, in the order of the seeds; this project's among them.
-        seconds: that each was given at most.
-        target: score whose reaching is timed; None takes the highest that all reach.
+        found: searches of each system, in the order of the seeds; this project's among them.
+        seconds: most that a search had.
+        target: score; the time to reach it is compared. None takes the highest score that all reach.
     """
     chosen = common_score([search for each in found.values() for search in each]) if target is None else target
     times = [seconds / 8, seconds / 4, seconds / 2, seconds]
@@ -204,7 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Compares whole searches: time until a validation score, and best score at equal times."""
     options = _options(arguments)
     if missing := [s for s in options.systems if importlib.util.find_spec(SYSTEMS[s]) is None]:
-        say(f"left out, since not installed: {', '.join(missing)}; pip install '.[bench]' brings all")
+        print_message(f"left out, since not installed: {', '.join(missing)}; pip install '.[bench]' brings all")
     systems = [s for s in SYSTEMS if s == OURS or (s in options.systems and s not in missing)]
     rows, tables = [], []
     for folder in options.data:

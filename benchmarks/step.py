@@ -80,17 +80,17 @@ def products(shape: Shape) -> float:
     """Floating point operations in the matrix products of a step, forward and backward.
 
     Backward computes two products for each of forward's, but one for the features', which are not trained. What
-    a padded word, a word said twice or a beginning that two questions share would cost is left out, and so is all
+    padding, repeated words and prefixes that questions share would cost is left out, and so is all
     that is not a product of matrices.
     """
     config, (batch, _) = shape.config, batch_of(shape)
     rows, images = config.batch_size, len(batch.images)
     hidden, attention = config.hidden_size, config.attention_size
-    beginnings = int((PrefixTree.of(batch.tokens).words != PADDING).sum())
+    prefixes = int((PrefixTree.of(batch.tokens).words != PADDING).sum())
     words = len(torch.unique(batch.tokens[batch.tokens != PADDING]))
     project = images * shape.regions * shape.channels * hidden
     hop = images * shape.regions * hidden * attention + rows * hidden * attention + 2 * rows * shape.regions * hidden
-    lstm = 4 * hidden * (words * config.embedding_size + beginnings * hidden)
+    lstm = 4 * hidden * (words * config.embedding_size + prefixes * hidden)
     return 2.0 * (2 * project + 3 * (config.hops * hop + lstm + rows * hidden * shape.answers))
 
 

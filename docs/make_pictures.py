@@ -59,7 +59,7 @@ def main() -> None:
 def _command(place: Path, *arguments: str, stderr: int | None = None) -> subprocess.Popen[str]:
     """Starts a command of the project in a folder, with a home of its own."""
     (place / "home").mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, "HOME": str(place / "home"), "PYTHONPATH": str(ROOT), "SAN_SIGN_AFTER": "1"}
+    environment = {**os.environ, "HOME": str(place / "home"), "PYTHONPATH": str(ROOT), "SAN_DASHBOARD_DELAY": "1"}
     return subprocess.Popen([sys.executable, "-m", *arguments], cwd=place, env=environment, stderr=stderr, text=True)
 
 

@@ -1,1 +1,1 @@
-"""What a search found: tables and a report, made from its run folder alone."""
+"""What a search found: its run folder, and the tables, plots and reports made from it."""

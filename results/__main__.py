@@ -5,11 +5,11 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from results.report.files import write, write_text
+from results.report.files import write_report, write_text
 from results.run_folder import RunFolder
-from results.snapshot import Record, read
+from results.snapshot import RunSnapshot, load_snapshot
 from results.summary import as_json, print_overview, print_summary
-from san_core.command_line import CommandLine, number, run_command, say
+from san_core.command_line import CommandLine, number, print_message, run_command
 from san_core.errors import InputError
 
 PORTS = 2**16
@@ -18,15 +18,15 @@ PORTS = 2**16
 def main() -> None:
     """Reads run folders, prints what was found, and writes tables and reports."""
     options = _parse()
-    folders = [RunFolder.open(RunFolder.locate(name, "")) for name in options.runs]
+    folders = [RunFolder.open(RunFolder.locate(name)) for name in options.runs]
     if options.live:
         from results.live import serve
 
-        serve(folders[0], options.port, say)
+        serve(folders[0], options.port, print_message)
     elif len(folders) == 1:
-        _show(read(folders[0]), as_json_text=options.json)
+        _show(load_snapshot(folders[0]), as_json_text=options.json)
     else:
-        _compare([read(folder) for folder in folders], options.out, as_json_text=options.json)
+        _compare([load_snapshot(folder) for folder in folders], options.out, as_json_text=options.json)
 
 
 def _parse() -> argparse.Namespace:
@@ -50,43 +50,43 @@ def _parse() -> argparse.Namespace:
     return options
 
 
-def _show(record: Record, *, as_json_text: bool) -> None:
+def _show(snapshot: RunSnapshot, *, as_json_text: bool) -> None:
     unwritable = None
     try:
-        write(record)
-    except InputError as error:  # said last, so that the result is shown all the same
+        write_report(snapshot)
+    except InputError as error:  # raised at the end, so that the result is printed all the same
         unwritable = error
     if as_json_text:
-        print(json.dumps(as_json(record), indent=2))
+        print(json.dumps(as_json(snapshot), indent=2))
     else:
-        print_summary(record)
+        print_summary(snapshot)
     if unwritable:
         raise unwritable
     if not as_json_text:
-        print_files(record.folder)
+        print_files(snapshot.folder)
 
 
-def _compare(records: Sequence[Record], out: Path | None, *, as_json_text: bool) -> None:
-    from results.report.comparison import comparison_page, contradictions, named, overview
+def _compare(snapshots: Sequence[RunSnapshot], out: Path | None, *, as_json_text: bool) -> None:
+    from results.report.comparison import comparison_page, overview_table, reasons_not_to_compare, snapshots_by_name
 
-    runs = named(records)
-    if len(runs) < len(records):
+    runs = snapshots_by_name(snapshots)
+    if len(runs) < len(snapshots):
         raise InputError("the same run was given twice; accepted: different runs")
-    place = out or records[0].folder.path.parent / "comparison.html"
-    for record in records:
-        write(record)
-    write_text(place, comparison_page(runs, place))
+    path = out or snapshots[0].folder.path.parent / "comparison.html"
+    for snapshot in snapshots:
+        write_report(snapshot)
+    write_text(path, comparison_page(runs, path))
     if as_json_text:
-        print(json.dumps([as_json(record) for record in records], indent=2))
+        print(json.dumps([as_json(snapshot) for snapshot in snapshots], indent=2))
         return
-    print_overview(overview(runs))
-    for line in contradictions(runs):
+    print_overview(overview_table(runs))
+    for line in reasons_not_to_compare(runs):
         print(line)
-    _list_files([place, *(record.folder.report_page for record in records)])
+    _list_files([path, *(snapshot.folder.report_page for snapshot in snapshots)])
 
 
 def print_files(folder: RunFolder) -> None:
-    """Prints where the files lie, each path on a line of its own."""
+    """Prints the paths of the files that were written, a line each."""
     _list_files([folder.report_page, folder.report, folder.trials_csv, folder.trials_parquet, folder.comparison_csv])
 
 

@@ -1,4 +1,4 @@
-"""The journal file, as Optuna writes and reads it."""
+"""The journal file: Optuna's, written to the disk at fewer moments, and repaired after a kill."""
 
 import json
 import os
@@ -9,14 +9,14 @@ from optuna.storages.journal import JournalFileBackend
 
 
 class Journal(JournalFileBackend):
-    """Optuna's journal file, put on the disk when a trial's state changes instead of with every line.
+    """Optuna's journal file, with `fsync` only when the state of a trial changes instead of after every line.
 
-    Every line is handed to the operating system at once, so that no killed process loses any. A power cut may lose
-    the last epochs of trials that run, which go on from their checkpoints anyway; never an end.
+    Every line is handed to the operating system at once, so a killed process loses none. A power cut may lose the
+    last epochs of running trials, which continue from their checkpoints anyway; it never loses the end of a trial.
     """
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Appends lines, in the very form of Optuna's."""
+        """Appends log entries, a line of JSON each, byte for byte as Optuna's backend does."""
         lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
         self._lock.acquire()
         try:
@@ -27,3 +27,27 @@ class Journal(JournalFileBackend):
                     os.fsync(file.fileno())
         finally:
             self._lock.release()
+
+
+def repair_journal(path: Path) -> None:
+    """Removes an incomplete last line and the lock file, which a killed process may have left; a whole journal stays.
+
+    Raises:
+        OSError: if the journal cannot be read or written.
+    """
+    if not path.exists():
+        return
+    path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
+    with path.open("r+b") as journal:
+        lines = journal.read().splitlines(keepends=True)
+        if lines and not _is_complete(lines[-1]):
+            journal.truncate(sum(map(len, lines[:-1])))
+
+
+def _is_complete(line: bytes) -> bool:
+    """Whether a line was written to its end: valid JSON and a newline."""
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return line.endswith(b"\n")

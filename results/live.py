@@ -1,10 +1,10 @@
-"""Optuna's dashboard over a run's journal, which it may read and not write."""
+"""Optuna's dashboard over a run's journal, which it can read and not write."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
-from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+from wsgiref.types import WSGIApplication
 
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
@@ -15,23 +15,23 @@ from san_core.errors import InputError
 HOST = "127.0.0.1"
 """The dashboard has no login, so only this machine may reach it."""
 
-READS = {"GET", "HEAD"}
-
 
 class ReadOnlyJournal(JournalFileBackend):
     """A journal file that is never written: the dashboard could delete a study under a running search."""
 
-    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:  # noqa: ARG002 - as the base class has it
         """Refuses.
 
         Raises:
-            PermissionError: always.
+            bottle.HTTPError: always, with status 403: the dashboard answers the request with it.
         """
-        raise PermissionError(f"the journal is only read here, {len(logs)} entries were not written")
+        from bottle import HTTPError  # the web framework of optuna-dashboard, which is an extra
+
+        raise HTTPError(403, "this dashboard only reads: a search may be writing the journal")
 
 
 def dashboard(run: RunFolder) -> WSGIApplication:
-    """The dashboard over a run's journal; what would change the journal is answered with 403.
+    """The dashboard over a run's journal; a request that would change the journal is answered with 403.
 
     Raises:
         InputError: if optuna-dashboard is not installed.
@@ -40,42 +40,30 @@ def dashboard(run: RunFolder) -> WSGIApplication:
         raise InputError("--live needs optuna-dashboard, which is missing; to install it: pip install optuna-dashboard")
     from optuna_dashboard import wsgi  # an extra
 
-    return _reading(wsgi(JournalStorage(ReadOnlyJournal(str(run.journal)))))
+    return wsgi(JournalStorage(ReadOnlyJournal(str(run.journal))))  # type: ignore[no-any-return]
 
 
-def serve(run: RunFolder, port: int, say: Callable[[str], None]) -> None:
+def serve(run: RunFolder, port: int, print_line: Callable[[str], None]) -> None:
     """Serves the dashboard until it is interrupted.
 
     Args:
         run: the search, which may be running.
         port: on this machine; 0 takes a free one.
-        say: told the address.
+        print_line: called with a line that names the address.
 
     Raises:
         InputError: if optuna-dashboard is missing, the journal has no search, or the port is taken.
     """
-    run.study()  # says now what is wrong with the journal
+    run.study()  # raises now if the journal cannot be read
     try:
-        server = make_server(HOST, port, dashboard(run), handler_class=_Quiet)
+        server = make_server(HOST, port, dashboard(run), handler_class=_QuietHandler)
     except OSError as error:
         raise InputError(f"cannot serve on port {port}: {error.strerror}; choose another with --port") from error
     with server:
-        say(f"Optuna dashboard of {run.path}: http://{HOST}:{server.server_port}/ (Ctrl-C ends it)")
+        print_line(f"Optuna dashboard of {run.path}: http://{HOST}:{server.server_port}/ (Ctrl-C ends it)")
         server.serve_forever()
 
 
-class _Quiet(WSGIRequestHandler):
+class _QuietHandler(WSGIRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002, ARG002 - as the base class has it
-        """Leaves requests out of what the person at the screen reads."""
-
-
-def _reading(application: WSGIApplication) -> WSGIApplication:
-    """Lets only requests through that read."""
-
-    def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if environ["REQUEST_METHOD"] in READS:
-            return application(environ, start_response)
-        start_response("403 Forbidden", [("Content-Type", "application/json")])
-        return [b'{"reason": "this dashboard only reads: a search may be writing the journal"}']
-
-    return answer
+        """Does not print a line for each request."""

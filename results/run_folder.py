@@ -1,6 +1,6 @@
-"""A run's folder: the only place that knows its files' and columns' names.
+"""The folder of a run: names of its files, of its studies and of the attributes that trials have in its journal.
 
-Imports neither Ray nor torch, so that reading results is quick.
+No other module spells these names. This one imports neither Ray nor torch, so that reading results is quick.
 """
 
 import json
@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,87 +17,98 @@ from filelock import FileLock, Timeout
 from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial
 
-from results.journal import Journal
+from results.journal import Journal, repair_journal
 from san_core.errors import InputError
 from san_core.files import is_file
 
 RUNS = Path("runs")
+"""Where run folders are made, unless a path is given."""
 
-LONGEST_NAME = 200
-"""Bytes in a run's name; file systems allow 255, and Ray adds to it."""
+MAX_NAME_BYTES = 200
+"""Longest name of a run. File systems allow 255 bytes, and Ray appends to the name."""
+
+GALLERY_FILE = "gallery.json"
+"""File in the gallery's folder that lists its questions, answers and pictures."""
 
 SEARCH = "search"
-"""Name of the study that holds the search's trials."""
+"""Name of the study with the trials of the search; also of the lock that a search holds."""
+
+RETRAINING = "retraining"
+"""Name of the lock that a retraining holds. A search and a retraining do not exclude each other."""
 
 CONFIRMATION = "confirmation"
-"""Name of the study that holds the winner's and the baseline's runs under further seeds."""
+"""Name of the study with the runs that repeat the best configuration and the baseline under fresh seeds."""
 
 SEED = "seed"
-"""Trial attribute: the seed its training used."""
+"""Trial attribute: the seed of its training."""
 
 SECONDS = "seconds"
-"""Trial attribute: training and scoring time of its epochs. Study attribute: wall time of the search."""
+"""Trial attribute: training and scoring time of its epochs. Study attribute: wall time of the search. In seconds."""
 
 REASON = "reason"
 """Trial attribute: why it ended; empty for a trial that ran all its epochs."""
 
 WORKER = "worker"
-"""Trial attribute: where it ran last: the node's address and the GPU, or the worker process where there is none."""
+"""Trial attribute: where it ran last: the node's address with the GPU, or with the worker process on a CPU."""
 
 CONFIRMS = "confirms"
-"""Attribute of a confirmation's trial: number of the search's trial it repeats."""
+"""Trial attribute, in the confirmation study: number of the trial of the search that it repeats."""
 
 RESUMED = "resumed"
-"""Trial attribute of one that went on when its search was resumed: when that was, in ISO 8601 (local time)."""
+"""Trial attribute: when it was continued, if its search was resumed: ISO 8601, local time."""
 
 DIVERGED = "diverged"
-"""Trial attribute of one that was stopped because going on was useless."""
+"""Trial attribute: true if its training diverged and was stopped, for example because the loss was not a number."""
 
 BASELINE = "baseline"
-"""Trial attribute of the baseline configuration's trial."""
+"""Trial attribute: true for the trial of the baseline configuration."""
 
 STOPPED_BY = "stopped_by"
 """Study attribute: why the search ended."""
 
 PRIOR = "prior"
-"""Trial attribute of what an earlier search found, copied for the sampler to learn from: that run's name."""
+"""Trial attribute of one copied from an earlier run for the sampler to learn from: the name of that run."""
 
 DUPLICATE_OF = "duplicate_of"
-"""Trial attribute of a configuration the sampler chose again, which was not trained: the first trial's number."""
-
-RETRAINING = "retraining"
-"""A use of the folder beside searching."""
+"""Trial attribute of one not trained because an earlier trial has the same parameters: that trial's number."""
 
 BASELINE_TRIAL = 0
-"""Number of the baseline configuration's trial, unless the search was told to leave it out."""
+"""Number of the baseline configuration's trial, in a search that has one."""
 
 
 def is_own(trial: FrozenTrial) -> bool:
-    """Whether a trial of the journal was, is or will be trained by this search."""
+    """Whether this search trains the trial itself: it is neither copied from an earlier run nor a duplicate."""
     return PRIOR not in trial.user_attrs and DUPLICATE_OF not in trial.user_attrs
 
 
+def baseline_number(settings: Mapping[str, Any]) -> int | None:
+    """Number of the baseline's trial, by a search's settings; None if the search was told to run no baseline."""
+    return BASELINE_TRIAL if settings.get("baseline_first", True) else None
+
+
 class RunFolder:
-    """The files of one search."""
+    """The folder of one search: where each of its files lies, and reading and writing those that are not tables."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.journal = path / "journal.log"
         self.settings_file = path / "settings.json"
         self.environment_file = path / "environment.json"
-        self.best_file = path / "best.json"
+        self.best_file = path / "best.json"  # the best configuration, ready to train
         self.trials_csv = path / "trials.csv"
         self.trials_parquet = path / "trials.parquet"
         self.comparison_csv = path / "comparison.csv"
         self.report = path / "report.md"
         self.report_page = path / "report.html"
-        self.log = path / "search.log"
+        self.log = path / "search.log"  # log output of Ray and the workers
         self.ray = path / "ray"
         self.checkpoints = path / "checkpoints"
-        self.tested_file = path / "tested.json"
-        self.gallery = path / "gallery"
-        self.retrained = path / "retrained"
-        self.tracking = path / "tracking"
+        self.tested_file = path / "tested.json"  # models that the test split was used for
+        self.gallery = path / "gallery"  # answers and attention maps of the best trial
+        self.gallery_file = self.gallery / GALLERY_FILE
+        self.retrained = path / "retrained"  # model folders
+        self.retrain_log = path / "retrain.log"  # log output of Ray while retraining
+        self.tracking = path / "tracking"  # what experiment trackers write
 
     @property
     def name(self) -> str:
@@ -104,26 +116,30 @@ class RunFolder:
         return self.path.resolve().name
 
     @staticmethod
-    def locate(name: str | None, data: str) -> Path:
-        """Where a run called `name` lies: under runs/, or where a name with a slash says.
+    def locate(name: str) -> Path:
+        """The path of the run called `name`: under runs/, or the name itself if it has a slash.
 
-        Without a name: one made of the data set's name and the time.
+        Raises:
+            InputError: if the name is empty or ends in `..`.
         """
-        if name is not None and Path(name).name in {"", ".."}:
+        if Path(name).name in {"", ".."}:
             raise InputError(f"{name!r} is not a run's name; accepted: a name under runs/, or a path with a slash")
-        if name is None:
-            return RUNS / f"{data}-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
         return Path(name) if "/" in name else RUNS / name
 
     @staticmethod
+    def default_path(data: str) -> Path:
+        """The path of a new run that was given no name: under runs/, named after the data set and the time."""
+        return RUNS / f"{Path(data).resolve().name}-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
+
+    @staticmethod
     def check_available(path: Path) -> None:
-        """Refuses a place for a new run that is taken or cannot be written.
+        """Checks that a new run can be made at `path`.
 
         Raises:
-            InputError: saying which.
+            InputError: if the name is too long, something exists there already, or the parent cannot be written.
         """
-        if len(os.fsencode(path.name)) > LONGEST_NAME:
-            raise InputError(f"run name {path.name[:20]}... is too long; accepted: up to {LONGEST_NAME} bytes")
+        if len(os.fsencode(path.name)) > MAX_NAME_BYTES:
+            raise InputError(f"run name {path.name[:20]}... is too long; accepted: up to {MAX_NAME_BYTES} bytes")
         if path.exists():
             raise InputError(f"run folder {path} exists already; choose another name with --run")
         parent = next(folder for folder in path.absolute().parents if folder.exists())
@@ -132,10 +148,10 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: Path, settings: Mapping[str, Any], environment: Mapping[str, Any]) -> Self:
-        """Makes the folder of a new search.
+        """Makes the folder of a new search, with its settings and environment.
 
         Raises:
-            InputError: if there is something there already, or it cannot be written.
+            InputError: if something exists there already, or the folder cannot be written.
         """
         cls.check_available(path)
         run = cls(path)
@@ -149,10 +165,14 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: Path, *, journal: bool = True) -> Self:
-        """Opens the folder of an earlier search, which must hold a journal too unless told otherwise.
+        """Opens the folder of an existing search.
+
+        Args:
+            path: the folder.
+            journal: whether it must hold a journal, too. A search that was killed early has none yet.
 
         Raises:
-            InputError: if it is not one.
+            InputError: if the folder lacks such a file.
         """
         run = cls(path)
         for file in [run.settings_file, *([run.journal] if journal else [])]:
@@ -164,10 +184,13 @@ class RunFolder:
 
     @contextmanager
     def locked(self, use: str = SEARCH) -> Iterator[None]:
-        """Keeps everyone else with the same use for the folder out of it, however this one ends.
+        """Holds the folder's lock for one use while the block runs. The lock is freed even if the process is killed.
+
+        Args:
+            use: SEARCH or RETRAINING; each has a lock of its own.
 
         Raises:
-            InputError: if there is another.
+            InputError: if another process holds that lock, or the folder cannot be written.
         """
         lock = FileLock(self.path / (".lock" if use == SEARCH else f".{use}.lock"))
         try:
@@ -181,45 +204,48 @@ class RunFolder:
         finally:
             lock.release()
 
-    def mend_journal(self) -> None:
-        """Cuts what a killed search left of a line it was writing, and lets go of its lock.
+    def repair_journal(self) -> None:
+        """Removes the incomplete last line and the lock file that a killed search may have left of the journal.
 
-        Only for whoever has `locked` the folder.
+        Call it only while holding `locked()`, so that no other search is writing.
 
         Raises:
             InputError: if the journal cannot be read or written.
         """
-        if not self.journal.exists():
-            return
         try:
-            self.journal.with_name(f"{self.journal.name}.lock").unlink(missing_ok=True)
-            with self.journal.open("r+b") as journal:
-                lines = journal.read().splitlines(keepends=True)
-                if lines and not _is_whole(lines[-1]):
-                    journal.truncate(sum(map(len, lines[:-1])))
+            repair_journal(self.journal)
         except OSError as error:
             raise InputError(f"cannot write {self.journal}: {error.strerror}") from error
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What the search was told."""
+        """The settings of the search, as read at the first use: a copy, which the caller may change.
+
+        Raises:
+            InputError: if the file is missing or damaged.
+        """
+        return dict(self._settings)
+
+    @cached_property
+    def _settings(self) -> Mapping[str, Any]:
         return read_json(self.settings_file)
 
     def change_settings(self, settings: Mapping[str, Any]) -> None:
-        """Writes down what a resumed search was given anew.
+        """Replaces the settings, in the file too, if they differ.
 
         Raises:
-            InputError: if it cannot be written.
+            InputError: if the file cannot be written.
         """
-        if settings == self.settings:
+        if settings == self._settings:
             return
         try:
             write_json(self.settings_file, settings)
         except OSError as error:
             raise InputError(f"cannot write {self.settings_file}: {error.strerror}") from error
+        self._settings = dict(settings)
 
     def setting(self, name: str) -> Any:  # noqa: ANN401 - settings are of many types
-        """One thing the search was told.
+        """One of the settings of the search.
 
         Raises:
             InputError: if it is missing.
@@ -231,23 +257,23 @@ class RunFolder:
 
     @property
     def baseline_trial(self) -> int | None:
-        """Number of the baseline's trial; None if the search was told to leave it out."""
-        return BASELINE_TRIAL if self.settings.get("baseline_first", True) else None
+        """Number of the baseline's trial; None if the search was told to run no baseline."""
+        return baseline_number(self.settings)
 
     @property
     def environment(self) -> dict[str, Any]:
-        """Versions and hardware of the search."""
+        """Versions and hardware that the search ran with; read from its file at each use."""
         return read_json(self.environment_file)
 
     def storage(self) -> JournalStorage:
-        """The journal, as Optuna reads and writes it."""
+        """Optuna's storage over the journal."""
         return JournalStorage(Journal(str(self.journal)))
 
     def study(self, name: str = SEARCH) -> optuna.Study:
         """A study of the journal, by name.
 
         Raises:
-            InputError: if the journal has no such study.
+            InputError: if the journal has no such study, or cannot be read.
         """
         try:
             return optuna.load_study(study_name=name, storage=self.storage())
@@ -255,15 +281,6 @@ class RunFolder:
             raise InputError(f"{self.journal} holds no study called {name!r}") from error
         except (OSError, ValueError) as error:
             raise InputError(f"cannot read {self.journal}: {error}") from error
-
-
-def _is_whole(line: bytes) -> bool:
-    """Whether a line of a journal was written to its end."""
-    try:
-        json.loads(line)
-    except ValueError:
-        return False
-    return line.endswith(b"\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -282,12 +299,15 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes a JSON object; the file appears only when it is whole."""
-    write_whole(path, lambda partial: partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8"))
+    """Writes a JSON object to a file, atomically."""
+    write_atomically(path, lambda partial: partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8"))
 
 
-def write_whole(path: Path, write_to: Callable[[Path], object]) -> None:
-    """Lets `write_to` write a file beside `path`, which takes its name only when it is whole."""
+def write_atomically(path: Path, write_to: Callable[[Path], object]) -> None:
+    """Lets `write_to` write a temporary file beside `path`, then renames it to `path`.
+
+    A reader sees the old file or the whole new one, never a part.
+    """
     partial = path.with_name(f".{path.name}.partial")
     write_to(partial)
     partial.replace(path)

@@ -1,15 +1,27 @@
-"""A run folder's content, read once, so that every table made from it tells of the same moment of the search."""
+"""A run folder's content, read once, so that every table and plot made from it shows the same moment of the search."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
+from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from results import run_folder
-from results.run_folder import BASELINE_TRIAL, CONFIRMATION, REASON, RESUMED, SEARCH, STOPPED_BY, RunFolder, is_own
+from results import ranking, run_folder
+from results.run_folder import (
+    CONFIRMATION,
+    REASON,
+    RESUMED,
+    SEARCH,
+    STOPPED_BY,
+    RunFolder,
+    baseline_number,
+    is_own,
+    read_json,
+)
 from san_core.errors import InputError
 
 COMPLETE, PRUNED, DIVERGED, FAILED = "complete", "pruned", "diverged", "failed"
@@ -29,17 +41,17 @@ ACCURACY = "accuracy"
 
 
 @dataclass(frozen=True)
-class Record:
-    """What a run folder said when it was read.
+class RunSnapshot:
+    """What a run folder held when it was read.
 
     Attributes:
         folder: where it was read from.
-        settings: what the search was told.
-        environment: versions and hardware; empty where the search left none.
+        settings: the search's settings.
+        environment: versions and hardware; empty if the search recorded none.
         search: the trials that this search trains itself, by number.
         confirmations: the trials that repeat some of them under fresh seeds, by number.
-        left_out: how many trials of the journal are copies of another run's or of one another, which were not trained.
-        stopped_by: what ended the search; empty where it has not ended.
+        left_out: how many trials of the journal were not trained here: copied from an earlier run, or duplicates.
+        stopped_by: what ended the search; empty if it has not ended.
     """
 
     folder: RunFolder
@@ -56,68 +68,93 @@ class Record:
         return self.folder.name
 
     @property
-    def baseline_trial(self) -> int | None:
-        """Number of the trial that runs the baseline configuration; None where the search has none."""
-        return BASELINE_TRIAL if self.settings.get("baseline_first", True) else None
-
-    @property
     def metric(self) -> str:
         """Name of the metric that scored the trials."""
         return str(self.settings.get("metric", ACCURACY))
 
     @property
     def metric_title(self) -> str:
-        """What people call that metric."""
+        """The metric's name as reports print it."""
         return str(self.settings.get("metric_title", ACCURACY))
 
+    @cached_property
+    def best(self) -> FrozenTrial | None:
+        """The best trial of the search, by the rule in `results.ranking`; None if no trial can be the best."""
+        return ranking.best_trial(self.search)
 
-Source = RunFolder | Record
-"""What a table is made from: a run folder, or a record of one where several tables have to agree."""
+    @property
+    def best_number(self) -> int | None:
+        """Number of the best trial; None if there is none."""
+        return self.best.number if self.best else None
+
+    @cached_property
+    def baseline(self) -> FrozenTrial | None:
+        """The trial of the baseline configuration; None if the search has none, or has not started it."""
+        return next((trial for trial in self.search if trial.number == self.baseline_number), None)
+
+    @property
+    def baseline_number(self) -> int | None:
+        """Number of the baseline's trial; None if the search was told to run no baseline."""
+        return baseline_number(self.settings)
+
+    @property
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """The range of each hyperparameter, by name, as the latest trial that has it drew it."""
+        return {name: found for trial in self.search for name, found in trial.distributions.items()}
+
+    @property
+    def all_trials(self) -> list[FrozenTrial]:
+        """The trials of the search, then those under fresh seeds."""
+        return [*self.search, *self.confirmations]
 
 
-def read(source: Source) -> Record:
-    """Reads a run folder; a record is returned as it is.
+def load_snapshot(folder: RunFolder) -> RunSnapshot:
+    """Reads a run folder.
 
     Raises:
         InputError: if a file is missing or damaged, or no search was started in the folder.
     """
-    if isinstance(source, Record):
-        return source
     try:
-        study = source.study(SEARCH)
+        study = folder.study(SEARCH)
         found, stopped_by = study.get_trials(deepcopy=False), study.user_attrs.get(STOPPED_BY)
     except InputError:
         raise
     except ValueError as error:
-        raise InputError(f"cannot read {source.journal}: {error}") from error
+        raise InputError(f"cannot read {folder.journal}: {error}") from error
     try:
-        confirmations = source.study(CONFIRMATION).get_trials(deepcopy=False)
+        confirmations = folder.study(CONFIRMATION).get_trials(deepcopy=False)
     except InputError:  # the search has not come to it, or was told to leave it out
         confirmations = []
-    environment = source.environment if source.environment_file.is_file() else {}
+    settings = read_json(folder.settings_file)  # as it is now, which may be later than when `folder` was opened
+    environment = folder.environment if folder.environment_file.is_file() else {}
     search = [trial for trial in found if is_own(trial)]
     left_out = len(found) - len(search)
-    return Record(source, source.settings, environment, search, confirmations, left_out, str(stopped_by or ""))
+    return RunSnapshot(folder, settings, environment, search, confirmations, left_out, str(stopped_by or ""))
 
 
 def state_of(trial: FrozenTrial) -> str:
-    """A trial's state in the words of reports. Optuna keeps a diverged trial as complete, with the lowest score."""
+    """A trial's state in the words of reports. A diverged trial, which Optuna keeps as complete, is `diverged`."""
     return DIVERGED if run_folder.DIVERGED in trial.user_attrs else STATES[trial.state]
 
 
 def epoch_scores(trial: FrozenTrial) -> dict[int, float]:
-    """The validation score, in [0, 1], after each epoch that has one."""
+    """The validation score, in [0, 1], after each epoch that has one; the first epoch is 1."""
     return {epoch: score for epoch, score in sorted(trial.intermediate_values.items()) if not math.isnan(score)}
 
 
 def best_score(trial: FrozenTrial) -> float:
-    """The best of a trial's epochs so far, in [0, 1]; NaN before the first."""
-    return max(epoch_scores(trial).values(), default=math.nan)
+    """The best score of a trial's epochs so far, in [0, 1]; NaN before the first.
+
+    A complete trial whose epochs were not recorded has its final score.
+    """
+    final = trial.value if ranking.can_be_best(trial) else None
+    return max(epoch_scores(trial).values(), default=math.nan if final is None else final)
 
 
-def best_epoch(trial: FrozenTrial) -> int | None:
-    """The first epoch that reached the trial's best score."""
-    return next((epoch for epoch, score in epoch_scores(trial).items() if score == best_score(trial)), None)
+def best_epoch(trial: FrozenTrial) -> int:
+    """The first epoch that reached the best score of all epochs; 0 if no epoch has a score."""
+    scores = epoch_scores(trial)
+    return max(scores, key=lambda epoch: (scores[epoch], -epoch), default=0)
 
 
 def epochs(trial: FrozenTrial) -> int:
@@ -126,16 +163,22 @@ def epochs(trial: FrozenTrial) -> int:
 
 
 def started(trial: FrozenTrial) -> datetime | None:
-    """When a trial began, or went on if its search was resumed meanwhile; None before it was started.
+    """When a trial was started, or continued if its search was resumed since; None if it was not started.
 
-    What it did before the pause is left out rather than the pause counted: Optuna knows of none.
+    Optuna records no pause. So for a continued trial the time before the pause is left out, to not count the pause.
     """
     resumed = trial.user_attrs.get(RESUMED)
     return datetime.fromisoformat(resumed) if resumed else trial.datetime_start
 
 
+def in_order_of_end(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """The trials that have ended, the first to end first; of several that ended together, by number."""
+    ended = [trial for trial in trials if trial.state.is_finished()]
+    return sorted(ended, key=lambda trial: (trial.datetime_complete is None, trial.datetime_complete, trial.number))
+
+
 def reason(trial: FrozenTrial) -> str:
-    """Why a trial ended, or why it has not; empty for one that ran to its end."""
+    """Why a trial ended, or that it has not; empty for one that ran all its epochs."""
     if trial.state in {TrialState.RUNNING, TrialState.WAITING}:
         return "not finished" if trial.state is TrialState.RUNNING else "not started"
     missing = "no reason recorded" if trial.state is TrialState.FAIL else ""

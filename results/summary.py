@@ -1,6 +1,6 @@
-"""What a search found, in short: on the screen for a person, as JSON for a program."""
+"""A summary of what a search found: printed for a person, or as JSON for a program."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 import pandas as pd
@@ -11,105 +11,96 @@ from rich.table import Table
 
 from results.report.facts import count_lines
 from results.report.verdict import verdict
-from results.snapshot import Source, read
+from results.snapshot import RunSnapshot
+from results.tables.columns import BEST_EPOCH, CONFIG, DIFFERENCE, EPOCHS, RANK, SCORE, SECONDS, STATE, TRIAL
 from results.tables.formatting import show_comparison, show_seeds, show_trials
 from results.tables.fresh_seeds import seed_table
-from results.tables.trials import (
-    BEST_EPOCH,
-    CONFIG,
-    DIFFERENCE,
-    EPOCHS,
-    RANK,
-    SCORE,
-    STATE,
-    TIME,
-    TRIAL,
-    comparison,
-    parameter_columns,
-    trial_table,
-)
+from results.tables.trials import comparison, parameter_columns, trial_table
 
-TOP = 10
-"""Trials that are printed; the files have them all."""
+PRINTED_TRIALS = 10
+"""Trials that are printed, the best; the files have all of them."""
 
-HEADERS = {RANK: "#", DIFFERENCE: "vs.\nbaseline", TIME: "time"}
-"""Columns whose heading on the screen is not their name; the score's is the metric's title."""
+HEADERS = {RANK: "#", DIFFERENCE: "vs.\nbaseline", SECONDS: "time"}
+"""Headings on the screen that differ from the column's name; the score's is the metric's title."""
 
 PARAMETERS = "parameters"
-"""The one column of all parameters, where the screen has no room for a column each."""
+"""Heading of the one column with all parameters, if the screen has no room for a column each."""
 
 UNLIMITED = 10_000
-"""A width, in characters, that no table needs."""
+"""A width in characters that is larger than any table."""
 
 
-def as_json(run: Source) -> dict[str, Any]:
-    """The result for a program: all of it can be written as JSON, None where a value is missing."""
-    record = read(run)
+def as_json(snapshot: RunSnapshot) -> dict[str, Any]:
+    """The result for a program, of types that JSON has; None for a missing value."""
     return {
-        "run": str(record.folder.path),
-        "metric": record.metric,
-        "verdict": verdict(record),
-        "comparison": _rows(comparison(record)),
-        "trials": _rows(trial_table(record)),
+        "run": str(snapshot.folder.path),
+        "metric": snapshot.metric,
+        "verdict": verdict(snapshot),
+        "comparison": _rows(comparison(snapshot)),
+        "trials": _rows(trial_table(snapshot)),
     }
 
 
-def print_summary(run: Source, console: Console | None = None) -> None:
+def print_summary(snapshot: RunSnapshot, console: Console | None = None) -> None:
     """Prints comparison, best trials, verdict and counts, as wide as the screen (80 columns where there is none)."""
-    record = read(run)
     console = console or Console(highlight=False, markup=False)
-    trials = trial_table(record)
-    compared = show_comparison(comparison(record), record.metric_title)
+    trials = trial_table(snapshot)
+    compared = show_comparison(comparison(snapshot), snapshot.metric_title)
     if not compared.empty:
-        console.print(_grid(compared.reset_index(names=""), {""}, {}))
+        console.print(screen_table(compared.reset_index(names=""), {""}))
         console.print()
     if not trials.empty:
-        console.print(f"Best {min(TOP, len(trials))} of {len(trials)} trials, differences in points:\n")
-        shown = show_trials(trials).head(TOP)
-        console.print(fit(shown, parameter_columns(trials), console, record.metric_title))
+        console.print(f"Best {min(PRINTED_TRIALS, len(trials))} of {len(trials)} trials, differences in points:\n")
+        shown = show_trials(trials).head(PRINTED_TRIALS)
+        console.print(fit_screen(shown, parameter_columns(trials), console, snapshot.metric_title))
         console.print()
-    console.print(verdict(record), soft_wrap=not console.is_terminal)
+    console.print(verdict(snapshot), soft_wrap=not console.is_terminal)
     console.print()
-    for line in count_lines(record):
+    for line in count_lines(snapshot):
         console.print(line, soft_wrap=not console.is_terminal)
 
 
-def print_seeds(run: Source, console: Console | None = None) -> None:
-    """Prints what the runs under fresh seeds say of each configuration, and the verdict."""
-    record = read(run)
+def print_seeds(snapshot: RunSnapshot, console: Console | None = None) -> None:
+    """Prints the scores of each configuration under fresh seeds, and the verdict."""
     console = console or Console(highlight=False, markup=False)
-    console.print(_grid(show_seeds(seed_table(record), record.metric_title), {CONFIG}, {}))
+    console.print(screen_table(show_seeds(seed_table(snapshot), snapshot.metric_title), {CONFIG}))
     console.print()
-    console.print(verdict(record), soft_wrap=not console.is_terminal)
+    console.print(verdict(snapshot), soft_wrap=not console.is_terminal)
 
 
 def print_overview(table: pd.DataFrame, console: Console | None = None) -> None:
-    """Prints several runs side by side, a column each, so that a narrow screen has room."""
+    """Prints the overview of several runs, a column each, which fits a narrow screen."""
     console = console or Console(highlight=False, markup=False)
     turned = table.set_index("run").T.reset_index(names="")
-    console.print(_grid(turned, {""}, {name: name for name in turned.columns}))
+    console.print(screen_table(turned, {""}, {name: name for name in turned.columns}))
 
 
-def fit(shown: pd.DataFrame, parameters: list[str], console: Console, metric_title: str) -> Table:
-    """The trials in as many columns as the screen has room for; where even few are too many, parameters share one."""
+def fit_screen(shown: pd.DataFrame, parameters: list[str], console: Console, metric_title: str) -> Table:
+    """The trials in as many columns as fit the screen; if even the fewest do not, all parameters share one column."""
     few = shown[[RANK, TRIAL, *parameters, SCORE, DIFFERENCE, STATE]]
-    many = shown[[RANK, TRIAL, *parameters, SCORE, DIFFERENCE, BEST_EPOCH, EPOCHS, TIME, STATE]]
+    many = shown[[RANK, TRIAL, *parameters, SCORE, DIFFERENCE, BEST_EPOCH, EPOCHS, SECONDS, STATE]]
     unlimited = console.options.update(max_width=UNLIMITED)
     headings = HEADERS | {SCORE: metric_title.replace(" ", "\n")}
-    for table in (_grid(many, {STATE}, headings), _grid(few, {STATE}, headings)):
+    for table in (screen_table(many, {STATE}, headings), screen_table(few, {STATE}, headings)):
         if Measurement.get(console, unlimited, table).maximum <= console.width:
             return table
     together = few.drop(columns=parameters)
     rows = shown[parameters].to_dict("records")
     together[PARAMETERS] = [" ".join(f"{name}={value}" for name, value in row.items() if value) for row in rows]
-    return _grid(together, {STATE, PARAMETERS}, headings)
+    return screen_table(together, {STATE, PARAMETERS}, headings)
 
 
-def _grid(table: pd.DataFrame, left: set[str], headings: Mapping[str, str]) -> Table:
-    """A table for the screen; columns but those in `left` are set right, as numbers are."""
+def screen_table(table: pd.DataFrame, left: Container[str], headings: Mapping[str, str] | None = None) -> Table:
+    """A table for the screen.
+
+    Args:
+        table: of text.
+        left: columns that are aligned left; the others are aligned right, as numbers are.
+        headings: of columns whose heading is not their name with a line for each word.
+    """
     grid = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for name in table.columns:
-        heading = headings.get(name, name.replace("_", "\n"))
+        heading = (headings or {}).get(name, name.replace("_", "\n"))
         grid.add_column(heading, justify="left" if name in left else "right", overflow="fold")
     for row in table.itertuples(index=False):
         grid.add_row(*row)

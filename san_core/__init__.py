@@ -13,14 +13,14 @@ __all__ = ["load"]
 
 
 def load(folder: str | Path) -> "TrainedModel":
-    """A trained network from its model folder, on the best device; its `ask` answers questions about pictures.
+    """Loads a trained network from its model folder, on the best device; its `ask` answers questions about images.
 
     Args:
-        folder: written by `tuning.retrain`, such as `runs/NAME/retrained/best`, or by `save_model`.
+        folder: one written by `tuning.retrain`, such as `runs/NAME/retrained/best`, or by `save_model`.
 
     Raises:
         InputError: if the folder is not a model folder, or is damaged.
     """
-    from san_core.checkpoint import load_model  # torch takes its time
+    from san_core.checkpoint import load_model  # importing torch is slow
 
     return load_model(Path(folder))

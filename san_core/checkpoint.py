@@ -1,4 +1,4 @@
-"""Model folders: a trained network that rebuilds itself from nothing else."""
+"""Saves a trained network to a model folder, and loads it from nothing but that folder."""
 
 import json
 from collections.abc import Mapping
@@ -14,8 +14,8 @@ from san_core.data.prepared import PreparedData
 from san_core.data.vocabulary import Vocabulary
 from san_core.errors import InputError
 from san_core.files import is_file
-from san_core.hardware import best_device, gpu_memory_for
-from san_core.models.folding import folded
+from san_core.hardware import best_device, explain_out_of_memory
+from san_core.models.batch_norm_fusion import fuse_batch_norm
 from san_core.models.image_encoder import build_image_encoder, layer_of
 from san_core.models.san import SAN, build_san
 from san_core.prediction.trained_model import TrainedModel
@@ -28,10 +28,10 @@ FORMAT = 2
 def save_model(
     folder: Path, model: SAN, config: TrainingConfig, data: PreparedData, metrics: Mapping[str, Any]
 ) -> None:
-    """Writes a network to a folder that loads without any other file.
+    """Saves a network to a folder from which it can be loaded without any other file.
 
-    A network trained on prepared features gets the frozen encoder those came from, so that it can be
-    shown any picture.
+    For a network trained on prepared features, the image encoder of those features is saved with it, so that it can
+    answer questions about any image.
 
     Raises:
         InputError: if the folder cannot be written.
@@ -62,14 +62,14 @@ def save_model(
 
 
 def _word_vector_size(config: TrainingConfig, data: PreparedData) -> int | None:
-    """D of the pretrained vectors the network started from; None if it started from random ones."""
+    """Length D of the pretrained word vectors that training started from; None if it started from random ones."""
     if config.embedding_init != "pretrained" or data.word_vectors is None:
         return None
     return data.word_vectors.shape[1]
 
 
 def load_model(folder: Path) -> TrainedModel:
-    """The network that `save_model` wrote to a folder, on the best device.
+    """Loads the network that `save_model` wrote to a folder, on the best device.
 
     Raises:
         InputError: if the folder is not a model folder, or is damaged.
@@ -87,8 +87,8 @@ def load_model(folder: Path) -> TrainedModel:
         network = _rebuild(description)
         network.load_state_dict(load_file(folder / WEIGHTS))
         if network.image_encoder is not None:
-            network.image_encoder = folded(network.image_encoder)  # as pictures were prepared
-        with gpu_memory_for("the model"):
+            network.image_encoder = fuse_batch_norm(network.image_encoder)  # as when the images were prepared
+        with explain_out_of_memory("the model"):
             return TrainedModel(network.to(best_device()), description)
     except InputError:
         raise

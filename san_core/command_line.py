@@ -1,4 +1,4 @@
-"""What every command of the project shares: options in, one-line errors out."""
+"""What all commands share: the argument parser, one-line errors, exit codes, and messages to the user."""
 
 import argparse
 import math
@@ -14,7 +14,7 @@ INTERRUPTED = 130
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
-    """Help that names each option's default, where there is one to name and the text does not."""
+    """Help that shows the default of each option that has one, unless its text does so already."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         nothing = action.default is None or action.default is False or action.default in ("", [])
@@ -24,7 +24,7 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter):
 
 
 class CommandLine(argparse.ArgumentParser):
-    """An argument parser that says what is wrong in one line, and exits with code 2."""
+    """An argument parser that reports an error in one line and exits with code 2."""
 
     def __init__(self, prog: str, description: str) -> None:
         super().__init__(
@@ -35,7 +35,7 @@ class CommandLine(argparse.ArgumentParser):
         )
 
     def error(self, message: str) -> NoReturn:
-        """Prints the one line and exits."""
+        """Prints the error in one line and exits with code 2."""
         self.exit(2, f"{self.prog}: {message} (--help lists the options)\n")
 
 
@@ -45,7 +45,7 @@ def run_command(main: Callable[[], int | None]) -> NoReturn:
         code = main() or 0
         sys.stdout.flush()
         sys.exit(code)
-    except BrokenPipeError:  # whoever read the output has seen enough
+    except BrokenPipeError:  # the program that reads the output has ended, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except InputError as error:
@@ -56,13 +56,16 @@ def run_command(main: Callable[[], int | None]) -> NoReturn:
         sys.exit(INTERRUPTED)
 
 
-def say(text: str) -> None:
-    """Tells the person at the screen how things go; stdout is kept for results."""
+def print_message(text: str) -> None:
+    """Prints a message for the user to stderr; stdout is kept for results."""
     print(text, file=sys.stderr, flush=True)
 
 
 def number(kind: type[int] | type[float], *, at_least: float, below: float = math.inf) -> Callable[[str], int | float]:
-    """An argument type: a number in a range, or an error that names the value and the range."""
+    """An argument type for argparse: a number with `at_least` <= number < `below`.
+
+    Another value is an error that names the value and the range.
+    """
 
     def parse(text: str) -> int | float:
         accepted = f"{'a whole number' if kind is int else 'a number'} >= {at_least:g}"

@@ -1,4 +1,4 @@
-"""What one training run is told: the model's sizes and RMSprop's hyperparameters."""
+"""The configuration of a training run: the sizes of the network and the hyperparameters of training."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -8,71 +8,70 @@ from typing import Any, Self
 
 from san_core.errors import InputError
 
-_CNN_HIDDEN_SIZE = 5  # its filters share the question vector 1 : 2 : 2
+_CNN_HIDDEN_SIZE = 5  # the question vector is divided 1 : 2 : 2 between its filters
 _LIMITS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
     "above": ("> {:g}", gt),
     "at_least": (">= {:g}", ge),
     "below": ("< {:g}", lt),
     "at_most": ("<= {:g}", le),
 }
-"""How the limits of a numeric field read, and what a value must be to each."""
+"""For each kind of limit of a numeric field: its text in messages, and how a value is compared with it."""
 
 
 def _number(default: float, **limits: float) -> Any:  # noqa: ANN401 - dataclasses.field() is typed as the field's own type
-    """A numeric field whose range (`_LIMITS`) stands beside its default."""
+    """A numeric field with its default and its range (`_LIMITS`)."""
     return field(default=default, metadata=limits)
 
 
 def _choice(default: str, *choices: str) -> Any:  # noqa: ANN401 - as above
-    """A field that takes one of a few words."""
+    """A field with a fixed set of texts as values."""
     return field(default=default, metadata={"choices": choices})
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """Everything `train_fn` needs to know besides the data.
+    """Everything `train_fn` needs besides the data.
 
-    The defaults are the baseline this project starts from (SAN trained with RMSprop). A search
-    space may search any of these fields; a data set suggests values for those it does not.
+    The defaults are the baseline of this project (SAN trained with RMSprop). A search space may contain any of these
+    fields; the others take the defaults of the data set.
 
     Attributes:
         learning_rate: RMSprop's step size, in (0, 10).
         momentum: RMSprop's momentum, in [0, 1).
-        dropout: share of activations zeroed on h of each hop and on u before the classifier, in [0, 1).
+        dropout: share of activations zeroed in h of each hop and in u before the classifier, in [0, 1).
         embedding_size: length E of a word vector, >= 1.
-        alpha: RMSprop's smoothing of the squared gradient, in [0, 1).
+        alpha: RMSprop's smoothing constant of the squared gradient, in [0, 1).
         eps: added to RMSprop's denominator, > 0.
         weight_decay: L2 penalty, added to the gradient as RMSprop does, >= 0. As in the authors' code
             the word embedding has none.
-        clip_norm: largest norm of a gradient, >= 0; longer ones are shortened to it. 0 clips nothing.
-        clip_by: what `clip_norm` measures: `global`, all gradients as one vector, or `tensor`, each
-            parameter's on its own (the authors' code: 0.1 per tensor).
+        clip_norm: largest norm of the gradients, >= 0; larger ones are scaled down to it. 0 means no clipping.
+        clip_by: the norm that is clipped: `global`, of all gradients as one vector, or `tensor`, of each parameter's
+            gradient on its own (the authors' code: 0.1 per tensor).
         schedule: of the learning rate over the epochs: `constant`, `step` or `cosine` (to almost 0).
-        step_epochs: after how many epochs the step schedule lowers the learning rate, each time, >= 1.
-        step_factor: what the step schedule multiplies the learning rate by, in (0, 1].
+        step_epochs: number of epochs between two steps of the step schedule, >= 1.
+        step_factor: factor of the learning rate at each step of the step schedule, in (0, 1].
         question_encoder: `lstm` or `cnn` (paper, section 3.2). The CNN needs hidden_size >= 5.
-        embedding_init: of the word embedding: `random`, or `pretrained` word vectors that the data
-            were prepared with; they are trained further.
+        embedding_init: initial word embedding: `random`, or the `pretrained` word vectors that the data were prepared
+            with. Both are trained.
         hidden_size: length H of the question vector and of a projected region, >= 1.
-        attention: of a hop: `paper`, softmax(w h + b), or `bounded`, softmax(tanh(w h + b)), the form
-            of the authors' code.
+        attention: of a hop: `paper`, softmax(w h + b), or `bounded`, softmax(tanh(w h + b)), as in the authors'
+            code.
         attention_size: length K of a hop's hidden layer, >= 1.
         hops: number of attention hops, >= 1 (the paper: 1 or 2).
-        answer_target: what is learned where people answered differently: `modal`, the commonest
-            answer, `soft`, every answer by its share, or `sampled`, one person's answer drawn anew at
-            each step (the authors' code).
-        batch_norm: statistics of the batch normalisation of an image encoder that is fine-tuned:
-            `frozen` as they are, or `trained`.
+        answer_target: the training target where people answered differently: `modal`, the most frequent answer,
+            `soft`, every answer with its share, or `sampled`, the answer of one person drawn anew at each step (the
+            authors' code).
+        batch_norm: statistics of batch normalisation in an image encoder that is fine-tuned: `frozen` or `trained`.
         batch_size: questions per step, >= 1.
-        questions_per_image: how many questions about one image stay together in a batch, >= 1. With 1
-            the questions are fully shuffled; more share the work on the image between them.
+        questions_per_image: number of questions about one image that are put into the same batch, >= 1. With 1 the
+            questions are fully shuffled; with more an image is encoded once for several questions.
         epochs: passes over the training questions, >= 1.
-        seed: of weights, dropout and the order of the questions, >= 0.
+        seed: of the initial weights, dropout and the order of the questions, >= 0.
         precision: of the activations: `bfloat16`, `float32`, or `auto`: bfloat16 where the hardware
-            multiplies it faster. Weights and their updates are always float32.
+            multiplies it faster. Weights and their updates are always in float32.
 
     Raises:
-        InputError: naming every field that breaks its rule, not only the first.
+        InputError: if fields break their rules; the message names all of them.
     """
 
     learning_rate: float = _number(4e-4, above=0, below=10)
@@ -112,7 +111,7 @@ class TrainingConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, object]) -> Self:
-        """The configuration with `values` in place of the defaults.
+        """Builds a configuration from `values`; the other fields take their defaults.
 
         Raises:
             InputError: for a field that does not exist or a value outside its range.
@@ -123,11 +122,11 @@ class TrainingConfig:
 
     @classmethod
     def field_names(cls) -> list[str]:
-        """The names a search space or `--set` may use."""
+        """The names that a search space and `--set` may use."""
         return [f.name for f in fields(cls)]
 
     def to_dict(self) -> dict[str, float | int | str]:
-        """Plain values by field name, fit for JSON."""
+        """The values by field name, as JSON can hold them."""
         return asdict(self)
 
 

@@ -1,4 +1,4 @@
-"""A network's answers to a split, and how good they are."""
+"""Predicts the answers to a split and scores them."""
 
 import json
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 
 from san_core.data.prepared import PreparedData, Split
-from san_core.data.source import Question
+from san_core.data.questions import Question
 from san_core.errors import InputError
 from san_core.hardware import autocast
-from san_core.metrics import Metric, breakdown, metric_called
+from san_core.metrics import Metric, get_metric, group_scores
 from san_core.models.san import SAN
 
 _BATCH = 256
@@ -24,34 +24,34 @@ _BATCH_OF_PIXELS = 32
 
 @dataclass(frozen=True)
 class Predictions:
-    """A network's likeliest answer to each question of a split.
+    """A network's most probable answer to each question of a split.
 
     Attributes:
-        answers: in words [Q].
-        probabilities: the network gives them, in [0, 1] [Q].
+        answers: texts [Q].
+        probabilities: of these answers, in [0, 1] [Q].
     """
 
     answers: list[str]
     probabilities: NDArray[np.float32]
 
 
-def objective(data: PreparedData, name: str | None = None) -> Metric:
-    """The metric called `name`, None for the one the data set's literature leads with.
+def objective_metric(data: PreparedData, name: str | None = None) -> Metric:
+    """Returns the metric called `name` for scoring trials; None takes the data set's main metric.
 
     Raises:
         InputError: for an unknown name, a metric that does not fit the data, or one whose files are missing.
     """
-    metric = metric_called(name or data.metrics[0])
-    questions = data.asked("validation")
+    metric = get_metric(name or data.metrics[0])
+    questions = data.questions_of("validation")
     if metric.name == "vqa" and not any(len(question.answers) > 1 for question in questions):
-        raise InputError(f"metric vqa needs several people's answers to a question, which {data.name} lacks")
-    metric.score([data.answers[0]], questions[:1])  # tells now if WordNet is missing, not after the first epoch
+        raise InputError(f"metric vqa needs several people's answers to a question, but {data.name} has none")
+    metric.score([data.answers[0]], questions[:1])  # raises now if WordNet is missing, not after the first epoch
     return metric
 
 
 @torch.inference_mode()
 def predict_split(model: SAN, data: PreparedData, split: Split, precision: str = "auto") -> Predictions:
-    """The likeliest answer to each of the split's questions."""
+    """Predicts the most probable answer to each question of the split."""
     model.eval()
     device = next(model.parameters()).device
     size = _BATCH_OF_PIXELS if data.fine_tune else _BATCH
@@ -60,9 +60,9 @@ def predict_split(model: SAN, data: PreparedData, split: Split, precision: str =
         rows = np.arange(start, min(start + size, len(split)))
         with autocast(device, precision):
             logits = model(*data.batch(split, rows).to(device).inputs)
-        likeliest = logits.float().softmax(dim=1).max(dim=1)
-        numbers.append(likeliest.indices.cpu().numpy())
-        probabilities.append(likeliest.values.cpu().numpy())
+        best = logits.float().softmax(dim=1).max(dim=1)
+        numbers.append(best.indices.cpu().numpy())
+        probabilities.append(best.values.cpu().numpy())
     answers = [data.answers[number] for number in np.concatenate(numbers)]
     return Predictions(answers, np.concatenate(probabilities))
 
@@ -70,7 +70,7 @@ def predict_split(model: SAN, data: PreparedData, split: Split, precision: str =
 def write_predictions(
     path: Path, predictions: Predictions, questions: Sequence[Question], metrics: Sequence[Metric]
 ) -> None:
-    """Writes a Parquet file with a row per question: what was asked, what is right, what was answered, the scores."""
+    """Writes a Parquet file with one row per question: the question, its right and its predicted answer, the scores."""
     columns = {
         "id": [str(question.id) for question in questions],
         "image": [question.image for question in questions],
@@ -86,20 +86,20 @@ def write_predictions(
 
 
 def write_official_results(path: Path, predictions: Predictions, questions: Sequence[Question]) -> None:
-    """Writes answers as VQA's evaluation server takes them: a JSON list of question_id and answer."""
+    """Writes answers in the format of VQA's evaluation server: a JSON list of question_id and answer."""
     pairs = zip(questions, predictions.answers, strict=True)
     path.write_text(json.dumps([{"question_id": q.id, "answer": answer} for q, answer in pairs]), encoding="utf-8")
 
 
 @dataclass(frozen=True)
 class Score:
-    """How good a network's answers to a group of questions are.
+    """The mean score of a network's answers to a group of questions.
 
     Attributes:
-        metric: its title.
+        metric: title of the metric.
         kind: `all`, `answer type` or `question type`.
         group: name of the type.
-        questions: in the group.
+        questions: number of questions in the group.
         mean: score over the group, in [0, 1].
     """
 
@@ -111,20 +111,20 @@ class Score:
 
 
 def usable_metrics(data: PreparedData) -> tuple[list[Metric], list[str]]:
-    """The metrics the data set's literature reports, and why any of them cannot be computed here."""
+    """The metrics reported in the literature that can be computed here, and why the others cannot."""
     usable, reasons = [], []
     for name in data.metrics:
         try:
-            usable.append(objective(data, name))
+            usable.append(objective_metric(data, name))
         except InputError as error:
             reasons.append(f"{name} is left out: {error}")
     return usable, reasons
 
 
 def evaluate(predictions: Predictions, questions: Sequence[Question], metrics: Sequence[Metric]) -> list[Score]:
-    """Scores by every metric, over all questions and over each type of them."""
+    """Scores predictions with every metric, over all questions and over each type of question."""
     return [
         Score(metric.title, group.kind, group.name, group.questions, group.mean)
         for metric in metrics
-        for group in breakdown(metric.score(predictions.answers, questions), questions)
+        for group in group_scores(metric.score(predictions.answers, questions), questions)
     ]

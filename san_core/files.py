@@ -1,4 +1,4 @@
-"""The one place that opens users' files: another file system would be let in here."""
+"""Reads the user's files, with one-line errors. All such files are opened here."""
 
 import hashlib
 import os
@@ -9,7 +9,7 @@ from san_core.errors import InputError
 
 
 def is_file(path: Path) -> bool:
-    """Whether there is such a file; also False where the name is impossible or may not be looked at."""
+    """Whether there is such a file; False also for an invalid name or missing permission."""
     try:
         return path.is_file()
     except OSError:
@@ -17,7 +17,7 @@ def is_file(path: Path) -> bool:
 
 
 def is_folder(path: Path) -> bool:
-    """Whether there is such a folder; also False where the name is impossible or may not be looked at."""
+    """Whether there is such a folder; False also for an invalid name or missing permission."""
     try:
         return path.is_dir()
     except OSError:
@@ -25,7 +25,7 @@ def is_folder(path: Path) -> bool:
 
 
 def read_bytes(path: Path) -> bytes:
-    """A file's content.
+    """Reads a file.
 
     Raises:
         InputError: if it is missing or cannot be read.
@@ -39,7 +39,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_large_text(path: Path) -> Iterator[str]:
-    """A UTF-8 file's lines one by one, for files larger than memory; what is not UTF-8 becomes U+FFFD.
+    """Yields the lines of a UTF-8 file, which may be larger than memory; bytes that are not UTF-8 become U+FFFD.
 
     Raises:
         InputError: if it is missing or cannot be read.
@@ -51,8 +51,8 @@ def read_large_text(path: Path) -> Iterator[str]:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def digest(path: Path) -> str:
-    """SHA-256 of a file's content.
+def sha256(path: Path) -> str:
+    """Returns the SHA-256 hash of a file, in hexadecimal.
 
     Raises:
         InputError: if it is missing or cannot be read.
@@ -65,33 +65,33 @@ def digest(path: Path) -> str:
 
 
 def sync(path: Path) -> None:
-    """Returns when a file's content is on the disk."""
+    """Waits until the content of a file is on the disk."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
 
 
 def find(root: Path, names: list[str], what: str) -> Path:
-    """The first of `names` that lies in `root` or in a folder of it.
+    """Finds the first of `names` in `root` or in one of its folders.
 
     Args:
         root: folder to look in.
-        names: file or folder names, the likelier first.
-        what: what is looked for, for the error.
+        names: file or folder names, the most likely first.
+        what: description of what is searched for, used in the error.
 
     Raises:
-        InputError: if there is none; the message lists the names.
+        InputError: if none is found; the message lists the names.
     """
-    found = look_for(root, names)
+    found = find_or_none(root, names)
     if found is None:
         raise InputError(f"{root} holds no {what}; accepted, there or in a folder of it: {', '.join(names)}")
     return found
 
 
-def look_for(root: Path, names: list[str]) -> Path | None:
-    """As `find`, but None where there is nothing.
+def find_or_none(root: Path, names: list[str]) -> Path | None:
+    """Like `find`, but returns None if none is found.
 
     Raises:
-        InputError: if `root` is not a folder, or may not be looked into.
+        InputError: if `root` is not a folder, or cannot be read.
     """
     if not is_folder(root):
         raise InputError(f"{root} is not a folder")

@@ -1,4 +1,4 @@
-"""Which device to compute on, and in which precision."""
+"""Chooses the device and the precision to compute with, and how memory is reused."""
 
 import ctypes
 import os
@@ -14,12 +14,12 @@ _NEVER = 2**31 - 1
 
 
 def best_device() -> torch.device:
-    """The GPU this process was given, else the CPU."""
+    """The GPU visible to this process, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def cpu_capabilities() -> dict[str, object]:
-    """What torch knows of the processor: its `cpu_name` and instruction sets; empty where it cannot tell."""
+    """The `cpu_name` and the instruction sets of the processor, as torch reports them; empty if it cannot."""
     find = getattr(torch.cpu, "get_capabilities", None)  # absent from older torch
     return find() if find else {}
 
@@ -38,7 +38,7 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     """A context in which a network's products are computed in `precision`.
 
     Args:
-        device: where the network lives.
+        device: of the network.
         precision: `float32`, `bfloat16`, or `auto` for what is fastest on the device.
     """
     chosen = fastest_precision(device) if precision == "auto" else precision
@@ -46,8 +46,8 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 
 
 @contextmanager
-def gpu_memory_for(what: str) -> Iterator[None]:
-    """Where something that somebody wants to use does not fit on the GPU beside what runs there.
+def explain_out_of_memory(what: str) -> Iterator[None]:
+    """Replaces an out-of-memory error of the GPU by an error that says what did not fit.
 
     Raises:
         InputError: in place of torch's OutOfMemoryError.
@@ -61,10 +61,10 @@ def gpu_memory_for(what: str) -> Iterator[None]:
 
 
 def keep_freed_memory() -> None:
-    """Makes this process use freed memory again instead of giving it back; nothing where the C library is not glibc.
+    """Makes this process reuse freed memory instead of returning it to the system; does nothing without glibc.
 
-    A step's large tensors otherwise come fresh from the system each time, and filling in their pages takes
-    longer than computing them.
+    Otherwise the large tensors of each training step use new pages from the system, and getting those takes longer
+    than computing the tensors.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
     if mallopt is not None:

@@ -1,4 +1,4 @@
-"""How weights move: RMSprop, its learning rate over the epochs, clipped gradients."""
+"""RMSprop, the learning rate schedule, and gradient clipping."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -14,43 +14,43 @@ from san_core.models.san import SAN
 
 
 class RMSprop:
-    """RMSprop with momentum, in the arithmetic of `torch.optim.RMSprop`.
+    """RMSprop with momentum. Its steps are those of `torch.optim.RMSprop`, to the bit.
 
-    torch's class loads torch's compiler as soon as there is one: 100 MB and a second of every worker, for nothing.
+    An instance of torch's own class imports torch's compiler, which costs every worker 100 MB and a second.
 
     Args:
-        groups: weights (`params`) that share a `weight_decay`.
-        config: tells the learning rate, alpha, eps and momentum.
+        groups: parameters (`params`) that share a `weight_decay`.
+        config: gives the learning rate, alpha, eps and momentum.
 
     Attributes:
-        param_groups: the groups, with their learning rate (`lr`), which may be changed between steps.
+        param_groups: the groups with their learning rate (`lr`), which may be changed between steps.
     """
 
     def __init__(self, groups: Iterable[dict[str, Any]], config: TrainingConfig) -> None:
         self.param_groups = [{"lr": config.learning_rate, **group} for group in groups]
         self._alpha, self._eps, self._momentum = config.alpha, config.eps, config.momentum
-        weights = [weight for group in self.param_groups for weight in group["params"]]
-        self._squares = {weight: torch.zeros_like(weight) for weight in weights}
-        self._moves = {weight: torch.zeros_like(weight) for weight in weights}
-        self._steps = torch.zeros(())  # which torch counts and does not use
+        params = [param for group in self.param_groups for param in group["params"]]
+        self._square_avg = {param: torch.zeros_like(param) for param in params}
+        self._momentum_buffer = {param: torch.zeros_like(param) for param in params}
+        self._step = torch.zeros(())  # torch increments it and does not use it
 
     def zero_grad(self) -> None:
-        """Forgets the gradients."""
-        for weight in self._squares:
-            weight.grad = None
+        """Sets all gradients to None."""
+        for param in self._square_avg:
+            param.grad = None
 
     @torch.no_grad()
     def step(self) -> None:
-        """Moves the weights that have a gradient."""
+        """Updates the parameters that have a gradient."""
         for group in self.param_groups:
-            weights = [weight for weight in group["params"] if weight.grad is not None]
+            params = [param for param in group["params"] if param.grad is not None]
             rmsprop(
-                weights,
-                [weight.grad for weight in weights],
-                [self._squares[weight] for weight in weights],
-                [],  # means of the gradients, of the centred kind
-                [self._moves[weight] for weight in weights],
-                [self._steps] * len(weights),
+                params,
+                [param.grad for param in params],
+                [self._square_avg[param] for param in params],
+                [],  # grad_avgs, which only centered RMSprop has
+                [self._momentum_buffer[param] for param in params],
+                [self._step] * len(params),
                 lr=group["lr"],
                 alpha=self._alpha,
                 eps=self._eps,
@@ -60,29 +60,32 @@ class RMSprop:
             )
 
     def state_dict(self) -> dict[str, list[Tensor]]:
-        """What `load_state_dict` needs; learning rates follow from the epoch."""
-        return {"squares": list(self._squares.values()), "moves": list(self._moves.values())}
+        """The state for `load_state_dict`; it has no learning rates, since they follow from the epoch."""
+        return {
+            "square_avg": list(self._square_avg.values()),
+            "momentum_buffer": list(self._momentum_buffer.values()),
+        }
 
     def load_state_dict(self, state: dict[str, Sequence[Tensor]]) -> None:
-        """Goes back to where `state_dict` was called."""
-        for own, kept in ((self._squares, state["squares"]), (self._moves, state["moves"])):
-            for tensor, value in zip(own.values(), kept, strict=True):
+        """Restores a state that `state_dict` returned."""
+        for name, own in (("square_avg", self._square_avg), ("momentum_buffer", self._momentum_buffer)):
+            for tensor, value in zip(own.values(), state[name], strict=True):
                 tensor.copy_(value)
 
 
 def build_optimizer(model: SAN, config: TrainingConfig) -> RMSprop:
-    """RMSprop over all of the model's weights; the word embedding has no weight decay (the authors' code)."""
+    """RMSprop over all parameters of the model; the word embedding has no weight decay, as in the authors' code."""
     embedding = model.question_encoder.embedding.weight
-    others = [weight for weight in model.parameters() if weight is not embedding]
+    others = [param for param in model.parameters() if param is not embedding]
     groups = [{"params": others, "weight_decay": config.weight_decay}, {"params": [embedding], "weight_decay": 0.0}]
     return RMSprop(groups, config)
 
 
 def learning_rate_factor(config: TrainingConfig, epoch: int) -> float:
-    """What the schedule multiplies the learning rate by in an epoch (1 to `epochs`), in (0, 1]; 1 in the first.
+    """The factor of the learning rate in an epoch (1 to `epochs`), in (0, 1]; it is 1 in the first epoch.
 
-    It follows from the configuration and the epoch's number alone, so training that was put aside goes on as if
-    it had not been.
+    It depends on the configuration and the epoch's number alone, so interrupted training continues as if it had not
+    been interrupted.
     """
     done = epoch - 1
     if config.schedule == "step":
@@ -93,15 +96,15 @@ def learning_rate_factor(config: TrainingConfig, epoch: int) -> float:
 
 
 def set_learning_rate(optimizer: RMSprop | torch.optim.Optimizer, config: TrainingConfig, epoch: int) -> None:
-    """Gives the optimizer the learning rate of an epoch (1 to `epochs`)."""
+    """Sets the learning rate of the optimizer to that of an epoch (1 to `epochs`)."""
     for group in optimizer.param_groups:
         group["lr"] = config.learning_rate * learning_rate_factor(config, epoch)
 
 
 def clip_gradients(model: nn.Module, config: TrainingConfig) -> None:
-    """Shortens gradients longer than `clip_norm`, all as one vector or each parameter's on its own."""
+    """Clips gradients to the norm `clip_norm`: all together as one vector, or those of each parameter on their own."""
     if config.clip_norm == 0:
         return
-    weights = list(model.parameters())
-    for clipped in [weights] if config.clip_by == "global" else [[weight] for weight in weights]:
-        clip_grad_norm_(clipped, config.clip_norm)
+    params = list(model.parameters())
+    for group in [params] if config.clip_by == "global" else [[param] for param in params]:
+        clip_grad_norm_(group, config.clip_norm)

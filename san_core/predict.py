@@ -1,10 +1,10 @@
-"""`python -m san_core.predict MODEL IMAGE "question"`: a trained network's answers, and where it looked."""
+"""`python -m san_core.predict MODEL IMAGE "question"`: the command that answers questions with a trained model."""
 
 import argparse
 from pathlib import Path
 
 import san_core
-from san_core.command_line import CommandLine, run_command, say
+from san_core.command_line import CommandLine, print_message, run_command
 from san_core.data.images import open_picture
 from san_core.errors import InputError
 from san_core.files import is_file
@@ -14,24 +14,24 @@ from san_core.prediction.answer_list import ListTask, answer_list
 def _parse() -> argparse.Namespace:
     parser = CommandLine(
         "san_core.predict",
-        "Answers a question about a picture with the five likeliest answers, or every question of a list with "
-        "the likeliest.",
+        "Answers a question about an image with the five most probable answers, or every question of a list with "
+        "the most probable one.",
     )
     add = parser.add_argument
     add("model", type=Path, metavar="MODEL", help="model folder written by tuning.retrain")
-    add("image", type=Path, nargs="?", metavar="IMAGE", help="any picture file")
+    add("image", type=Path, nargs="?", metavar="IMAGE", help="any image file")
     add("question", nargs="?", metavar="QUESTION", help="the question, in quotes")
     add(
         "--attention",
         type=Path,
         metavar="OUT",
-        help="draw where the network looked: a .png, .pdf or .svg file, or for a list a folder, one .png per question",
+        help="draw the attention: a .png, .pdf or .svg file, or for a list a folder with a .png per question",
     )
     add = parser.add_argument_group("a list of questions").add_argument
     add("--questions", type=Path, metavar="FILE", help="JSON in the layout of the VQA questions, or a list of such")
-    add("--images", type=Path, metavar="FOLDER", help="where the pictures of the list are")
-    add("--image-name", metavar="PATTERN", help="picture of an image_id, such as COCO_val2014_{image_id:012d}.jpg")
-    add("--out", type=Path, metavar="FILE", help="where to write the answers (default: answers.json)")
+    add("--images", type=Path, metavar="FOLDER", help="folder of the images of the list")
+    add("--image-name", metavar="PATTERN", help="file name of an image_id, such as COCO_val2014_{image_id:012d}.jpg")
+    add("--out", type=Path, metavar="FILE", help="file for the answers (default: answers.json)")
     add("--strict", action="store_true", help="stop at the first question that cannot be answered")
     arguments = parser.parse_intermixed_args()
     problem = _find_contradiction(arguments)
@@ -43,18 +43,18 @@ def _parse() -> argparse.Namespace:
 def _find_contradiction(arguments: argparse.Namespace) -> str | None:
     list_only = [name for name in ("images", "image_name", "out", "strict") if getattr(arguments, name)]
     if arguments.questions and arguments.image:
-        return "IMAGE and QUESTION, or --questions: one or the other, not both"
+        return "IMAGE and QUESTION, or --questions: give one or the other, not both"
     if arguments.questions:
-        return None if arguments.images else "--questions needs --images, the folder of the pictures"
+        return None if arguments.images else "--questions needs --images, the folder of the images"
     if arguments.question is None:
-        return "IMAGE, QUESTION missing; or give --questions for a list"
+        return "IMAGE or QUESTION is missing; or give --questions for a list"
     if list_only:
-        return f"--{list_only[0].replace('_', '-')} goes with --questions only"
+        return f"--{list_only[0].replace('_', '-')} needs --questions"
     return None
 
 
 def main() -> None:
-    """Prints the answers to a question, one a line, with their probabilities; or answers a list."""
+    """Prints the answers to a question with their probabilities, one per line; or answers a list of questions."""
     arguments = _parse()
     if arguments.questions:
         _answer_list(arguments)
@@ -72,16 +72,16 @@ def _answer_list(arguments: argparse.Namespace) -> None:
         strict=arguments.strict,
     )
     answered, left_out = answer_list(arguments.model, task)
-    say(f"{answered} answered, {left_out} left out: {task.out}")
+    print_message(f"{answered} answered, {left_out} left out: {task.out}")
 
 
 def _answer_one(model_folder: Path, image: Path, question: str, attention: Path | None) -> None:
     if attention is not None:
-        from san_core.prediction.attention_map import check_format, draw_attention  # matplotlib takes its time
+        from san_core.prediction.attention_map import check_format, draw_attention  # importing matplotlib is slow
 
         check_format(attention)
         if is_file(attention) and is_file(image) and attention.samefile(image):
-            raise InputError(f"--attention {attention} would overwrite the picture")
+            raise InputError(f"--attention {attention} would overwrite the image")
     model = san_core.load(model_folder)
     picture = open_picture(image).image
     reply = model.ask(picture, question)

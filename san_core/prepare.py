@@ -1,4 +1,4 @@
-"""`python -m san_core.prepare NAME`: prepares a data set for training."""
+"""`python -m san_core.prepare NAME`: the command that prepares a data set for training."""
 
 import argparse
 import sys
@@ -8,29 +8,38 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from san_core.command_line import CommandLine, number, run_command, say
-from san_core.data.prepare import READERS, Options, prepare
+from san_core.command_line import CommandLine, number, print_message, run_command
+from san_core.data.preparation import Options, prepare
 from san_core.data.prepared import PROBLEMS, PreparedData
-from san_core.data.source import Location, VQAFiles
+from san_core.data.raw_dataset import Location, VQAFiles
+from san_core.data.readers import READERS
 from san_core.errors import InputError
-from san_core.models.image_encoder import ARCHITECTURES
+from san_core.models.architectures import ARCHITECTURES
 
 _OWN = ("questions", "annotations", "images")
 _OWN_TEST = ("test_questions", "test_annotations", "test_images", "test_image_name")
 
 
 def _parse() -> argparse.Namespace:
-    parser = CommandLine("san_core.prepare", "Encodes a data set's images once, for all trials to train from.")
+    parser = CommandLine("san_core.prepare", "Prepares a data set: encodes its images once, for all trials.")
     add = parser.add_argument
-    add("name", metavar="NAME", help=f"data set: {', '.join(READERS)}; vqa is your own in the official VQA layout")
+    add("name", metavar="NAME", help=f"data set: {', '.join(READERS)}; vqa is your own data in the official VQA layout")
     add("--root", type=Path, metavar="FOLDER", help="folder with the data set's files (not for easy-vqa and vqa)")
     add("--encoder", default="efficientnet-lite0", help=f"image encoder: {', '.join(ARCHITECTURES)}")
-    add("--layer", help="the encoder's layer to take regions from (default: its last)")
+    add("--layer", help="the encoder's layer whose output is the regions (default: its last)")
     add("--grid", type=number(int, at_least=1), metavar="N", help="pool the regions to N x N; 1 is the whole image")
-    add("--image-size", type=number(int, at_least=1), metavar="PIXELS", help="edge (default: what suits the data set)")
+    add(
+        "--image-size",
+        type=number(int, at_least=1),
+        metavar="PIXELS",
+        help="edge that images are resized to (default: that of the data set)",
+    )
     add("--fine-tune", action="store_true", help="keep pixels, so that training trains the encoder too")
     add(
-        "--top-answers", type=number(int, at_least=1), metavar="N", help="answers to choose among (vqa: 1000, else all)"
+        "--top-answers",
+        type=number(int, at_least=1),
+        metavar="N",
+        help="size of the answer vocabulary (default for vqa: 1000, else all answers)",
     )
     add("--single-answers", action="store_true", help="DAQUAR: leave out questions whose answer is several things")
     add(
@@ -39,8 +48,8 @@ def _parse() -> argparse.Namespace:
         metavar="FILE",
         help="pretrained word vectors, in word2vec's or GloVe's text format",
     )
-    add("--seed", type=number(int, at_least=0), default=0, help="of the cut of validation out of train")
-    add("--strict", action="store_true", help="make every flaw of the data an error")
+    add("--seed", type=number(int, at_least=0), default=0, help="of the random choice of validation images")
+    add("--strict", action="store_true", help="make every problem of the data an error")
     add("--out", type=Path, metavar="FOLDER", help="folder to write (default: data/NAME)")
     own = parser.add_argument_group("your own files (NAME vqa)")
     own.add_argument("--questions", type=Path, metavar="JSON", help="training questions")
@@ -51,22 +60,25 @@ def _parse() -> argparse.Namespace:
     )
     own.add_argument("--test-questions", type=Path, metavar="JSON", help="test questions")
     own.add_argument(
-        "--test-annotations", type=Path, metavar="JSON", help="their answers; without, they are only asked"
+        "--test-annotations",
+        type=Path,
+        metavar="JSON",
+        help="their answers; without them the questions are only answered",
     )
     own.add_argument("--test-images", type=Path, metavar="FOLDER", help="their images (default: --images)")
-    own.add_argument("--test-image-name", metavar="PATTERN", help="their names (default: --image-name)")
+    own.add_argument("--test-image-name", metavar="PATTERN", help="their file names (default: --image-name)")
     own.add_argument(
         "--test-share",
         type=number(float, at_least=0, below=1),
         default=0.0,
         metavar="SHARE",
-        help="share of the images to keep for testing, where there are no test questions",
+        help="share of the images to use for testing, if there are no test questions",
     )
     return parser.parse_args()
 
 
 def main() -> None:
-    """Prepares, or finds prepared, and prints what there is."""
+    """Prepares the data set, or opens it if it is prepared already, and prints what is in it."""
     arguments = _parse()
     options = Options(
         encoder=arguments.encoder,
@@ -83,16 +95,16 @@ def main() -> None:
     try:
         data = prepare(arguments.name, arguments.out or Path("data") / arguments.name, options, _location(arguments))
     except KeyboardInterrupt:
-        say("the same command goes on where this one stopped")
+        print_message("run the same command again to continue")
         raise
     _print(data)
 
 
 def _location(arguments: argparse.Namespace) -> Location:
-    """Where the files are.
+    """Where the files are, from the options.
 
     Raises:
-        InputError: for options that do not go with the data set.
+        InputError: for options that are not for this data set.
     """
     name = arguments.name
     if arguments.single_answers and not name.startswith("daquar"):
@@ -108,19 +120,19 @@ def _location(arguments: argparse.Namespace) -> Location:
 
 
 def _own_files(arguments: argparse.Namespace) -> Location:
-    """Where one's own files are.
+    """Where the user's own files are, from the options.
 
     Raises:
-        InputError: for options that are missing, or that would be of no use.
+        InputError: for options that are missing, or that need another one.
     """
     missing = [option for option in _OWN if getattr(arguments, option) is None]
     if missing:
         raise InputError(f"the data set vqa needs --{missing[0]}")
     train = VQAFiles(arguments.questions, arguments.annotations, arguments.images, arguments.image_name)
     if arguments.test_questions is None:
-        useless = [option for option in _OWN_TEST if getattr(arguments, option)]
-        if useless:
-            raise InputError(f"--{useless[0].replace('_', '-')} needs --test-questions")
+        unused = [option for option in _OWN_TEST if getattr(arguments, option)]
+        if unused:
+            raise InputError(f"--{unused[0].replace('_', '-')} needs --test-questions")
         return Location(train=train)
     images, image_name = arguments.test_images or train.images, arguments.test_image_name or train.image_name
     return Location(
@@ -148,7 +160,7 @@ def _print(data: PreparedData) -> None:
         table.add_row(name, *(f"{count:,}" for count in counts), f"{outside:,}" if row["answered"] else "–", unknown)
     console.print(table)
     if manifest["problems"]:
-        console.print(f"\nflaws ({data.folder / PROBLEMS} has them all):", soft_wrap=True)
+        console.print(f"\nproblems ({data.folder / PROBLEMS} lists them all):", soft_wrap=True)
         for line in manifest["problems"]:
             console.print(f"  {line}", soft_wrap=True)
     console.print(f"\nsearch on it: python -m tuning.search --data {data.folder}", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Training: `train_fn`, and the object it loops over."""
+"""Trains a network: `train_fn`, and `Training`, which does it epoch by epoch."""
 
 import math
 import time
@@ -14,29 +14,28 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from san_core.chance import clueless_loss, commonest_answer, constant_score
 from san_core.cohort.batches import shuffled_order
 from san_core.config import TrainingConfig
 from san_core.data.prepared import Batch, PreparedData, Split
-from san_core.evaluation import objective, predict_split
+from san_core.data.targets import answerable, draw_targets
+from san_core.divergence import constant_answer_score, most_frequent_answer, untrained_loss
+from san_core.evaluation import objective_metric, predict_split
 from san_core.hardware import autocast, best_device, keep_freed_memory
 from san_core.models.image_encoder import build_image_encoder, layer_of
 from san_core.models.san import SAN, build_san
 from san_core.optimizer import RMSprop, build_optimizer, clip_gradients, set_learning_rate
-from san_core.targets import answerable, draw_targets
 
 
 @dataclass(frozen=True)
 class EpochResult:
-    """What one pass over the training questions gave.
+    """The result of one epoch.
 
     Attributes:
-        epoch: number of passes so far, >= 1.
-        loss: mean cross entropy of the pass, in nats.
-        score: by the objective's metric, on the scored split after the pass, in [0, 1]; None where no split
-            is scored.
-        seconds: the pass and its scoring took.
-        diverged: why going on is useless; empty where it is not.
+        epoch: number of the epoch, >= 1.
+        loss: mean cross entropy over the epoch, in nats.
+        score: mean score on the scored split after the epoch, in [0, 1]; None if no split is scored.
+        seconds: duration of training and scoring.
+        diverged: why training has diverged; empty if it has not.
     """
 
     epoch: int
@@ -46,12 +45,12 @@ class EpochResult:
     diverged: str = ""
 
     def per_second(self, examples: int) -> float:
-        """Speed of a pass over so many questions, scoring included."""
+        """Examples per second, including the scoring, given the number of examples in an epoch."""
         return examples / max(self.seconds, 1e-9)
 
 
 Report = Callable[[EpochResult], bool]
-"""Told every epoch's result; returns whether to go on."""
+"""Called with the result of each epoch; returns whether to continue."""
 
 
 def train_fn(
@@ -65,18 +64,19 @@ def train_fn(
 ) -> SAN:
     """Trains a network and returns it.
 
-    The same configuration, data and hardware give the same losses and scores, whoever calls.
+    The same configuration, data and hardware give the same losses and scores, in a search, in retraining and alone.
 
     Args:
         config: sizes and hyperparameters.
         data: a prepared data set.
-        report: called after each epoch; training ends early when it returns False.
+        report: called after each epoch; training stops early when it returns False.
         train_on: splits to train on.
-        score_on: split that every epoch is scored on, or None.
-        metric: name of the score's metric; None takes the one the data set's literature leads with.
+        score_on: split to score after each epoch, or None.
+        metric: name of the metric to score with; None takes the data set's main metric.
 
     Raises:
-        InputError: for a metric that does not fit the data, or pretrained word vectors the data lack.
+        InputError: for a metric that does not fit the data, or if the configuration asks for pretrained word vectors
+            and the data have none.
     """
     training = Training(config, data, train_on=train_on, score_on=score_on, metric=metric)
     while not training.finished:
@@ -87,15 +87,19 @@ def train_fn(
 
 
 class Training:
-    """A training run that advances epoch by epoch and can be put aside between two.
+    """A training run that advances epoch by epoch, and can be saved and restored between two epochs.
 
-    Every epoch's order and dropout follow from the seed and the epoch's number alone, so a run that
-    was put aside goes on exactly as if it had not been.
+    The order of the questions and the dropout of an epoch depend on the seed and the epoch's number alone. So a
+    restored run continues exactly as if it had not been interrupted.
 
     Attributes:
-        epoch: passes done.
-        seconds: they took.
+        config: sizes and hyperparameters.
+        data: the prepared data set.
+        epoch: number of finished epochs.
+        seconds: their duration.
+        device: where the network is.
         model: the network.
+        optimizer: of the network's parameters.
     """
 
     def __init__(
@@ -116,42 +120,45 @@ class Training:
         questions = reduce(add, (data.split(name) for name in train_on))
         self._train = answerable(questions, config.answer_target)
         self._score_on = score_on
-        self._metric = objective(data, metric)
+        self._metric = objective_metric(data, metric)
         torch.manual_seed(config.seed)
         self.model = build_model(config, data).to(self.device)
         self.optimizer = build_optimizer(self.model, config)
 
     @property
     def finished(self) -> bool:
-        """Whether all epochs are done."""
+        """Whether all epochs are finished."""
         return self.epoch >= self.config.epochs
 
     @property
     def examples(self) -> int:
-        """Questions an epoch trains on."""
+        """Number of questions in an epoch."""
         return len(self._train)
 
     def run_epoch(self) -> EpochResult:
-        """Trains on every question once and scores the result."""
+        """Trains for one epoch and scores the network."""
         started = time.perf_counter()
         self.epoch += 1
-        loss = self._train_once()
+        loss = self._train_epoch()
         score = self._score()
         seconds = time.perf_counter() - started
         self.seconds += seconds
-        return EpochResult(self.epoch, loss, score, seconds, self._why_useless(loss, score))
+        return EpochResult(self.epoch, loss, score, seconds, self._why_diverged(loss, score))
 
     def peak_memory(self, steps: int = 3) -> int:
-        """Bytes of GPU memory that a few steps and a batch of scoring take at most. The training is spent after it."""
+        """Measures the peak GPU memory in bytes of a few steps and a batch of scoring.
+
+        The training cannot be continued afterwards.
+        """
         torch.cuda.reset_peak_memory_stats()
-        self._train_once(steps)
+        self._train_epoch(steps)
         if self._score_on is not None:
             split = self.data.split(self._score_on)
             predict_split(self.model, self.data, split.where(np.arange(len(split)) < 256), self.config.precision)
         return torch.cuda.max_memory_reserved()
 
     def state_dict(self) -> dict[str, Any]:
-        """All that `load_state_dict` needs to go on from here."""
+        """The state for `load_state_dict`, with which training continues from here."""
         return {
             "epoch": self.epoch,
             "seconds": self.seconds,
@@ -160,59 +167,61 @@ class Training:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes back to where `state_dict` was called."""
+        """Restores a state that `state_dict` returned."""
         self.epoch, self.seconds = state["epoch"], state["seconds"]
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
 
-    def _why_useless(self, loss: float, score: float | None) -> str:
-        """Says so if the loss is no number, or if the network is worse than an untrained one.
+    def _why_diverged(self, loss: float, score: float | None) -> str:
+        """Why training has diverged; empty if it has not.
 
-        The first epoch is let off, since its loss counts the first steps.
+        It has diverged if the loss is not finite. From the second epoch on it has also diverged if the loss is above
+        that of an untrained network and the score is no better than that of always giving the same answer. The loss of
+        the first epoch includes the steps of an untrained network, so it is not compared.
         """
         if not math.isfinite(loss):
             return f"the loss is {loss}"
-        if self.epoch == 1 or score is None or self._score_on is None or loss < clueless_loss(self.data):
+        if self.epoch == 1 or score is None or self._score_on is None or loss < untrained_loss(self.data):
             return ""
-        commonest = commonest_answer(self._train.answers, self.data)
-        if score > constant_score(commonest, self.data, self._metric, self._score_on):
+        answer = most_frequent_answer(self._train.answers, self.data)
+        if score > constant_answer_score(answer, self.data, self._metric, self._score_on):
             return ""
-        return f"no better than always answering {commonest!r}"
+        return f"no better than always answering {answer!r}"
 
     def _score(self) -> float | None:
-        """Mean score over the scored split."""
+        """The mean score on the scored split; None if no split is scored."""
         if self._score_on is None:
             return None
-        split, questions = self.data.split(self._score_on), self.data.asked(self._score_on)
+        split, questions = self.data.split(self._score_on), self.data.questions_of(self._score_on)
         answers = predict_split(self.model, self.data, split, self.config.precision).answers
         return float(self._metric.score(answers, questions).mean())
 
-    def _train_once(self, steps: int | None = None) -> float:
-        """One pass over the training questions, or its first steps; returns the mean loss."""
+    def _train_epoch(self, steps: int | None = None) -> float:
+        """Trains for one epoch, or for its first steps; returns the mean loss."""
         config = self.config
         self.model.train()
         set_learning_rate(self.optimizer, config, self.epoch)
-        order = np.random.default_rng([config.seed, self.epoch])
-        torch.manual_seed(int(order.integers(2**63)))  # of dropout
+        order_rng = np.random.default_rng([config.seed, self.epoch])
+        torch.manual_seed(int(order_rng.integers(2**63)))  # for dropout
         total = torch.zeros((), device=self.device)
-        draws = np.random.default_rng([config.seed, self.epoch, 1])  # of sampled answers
-        for rows in islice(_shuffled_batches(self._train, config, order), steps):
+        target_rng = np.random.default_rng([config.seed, self.epoch, 1])
+        for rows in islice(_shuffled_batches(self._train, config, order_rng), steps):
             batch = self.data.batch(self._train, rows).to(self.device)
-            targets = draw_targets(self._train, rows, config.answer_target, len(self.data.answers), draws)
+            targets = draw_targets(self._train, rows, config.answer_target, len(self.data.answers), target_rng)
             loss = train_step(self.model, self.optimizer, batch, targets.to(self.device), config)
             total += loss * len(rows)
         return float(total) / len(self._train)
 
 
 def train_step(model: SAN, optimizer: RMSprop, batch: Batch, targets: Tensor, config: TrainingConfig) -> Tensor:
-    """Moves the weights once, and returns the mean loss before it, in nats.
+    """Does one training step, and returns the mean loss before it, in nats.
 
     Args:
         model: a network in training mode.
-        optimizer: of its weights.
-        batch: B rows, on the network's device.
+        optimizer: of its parameters.
+        batch: B questions, on the network's device.
         targets: right answers [B], or shares of all answers [B, A], on the same device.
-        config: tells the precision and the clipping.
+        config: gives the precision and the clipping.
     """
     with autocast(targets.device, config.precision):
         logits = model(*batch.inputs)
@@ -225,12 +234,13 @@ def train_step(model: SAN, optimizer: RMSprop, batch: Batch, targets: Tensor, co
 
 
 def build_model(config: TrainingConfig, data: PreparedData) -> SAN:
-    """A network of the configuration's sizes for the data's words, answers and images, not yet trained.
+    """Builds an untrained network with the configuration's sizes for the data's words, answers and images.
 
-    Where the data hold pixels, its image encoder starts from ImageNet weights, if it has any, and is trained too.
+    If the data contain pixels, the network has an image encoder that is trained too. It starts from ImageNet weights
+    if there are any for it.
 
     Raises:
-        InputError: if the configuration wants pretrained word vectors and the data were prepared without.
+        InputError: if the configuration asks for pretrained word vectors and the data have none.
     """
     encoder = build_image_encoder(data.encoder, layer=data.layer, grid=data.grid) if data.fine_tune else None
     return build_san(
@@ -243,10 +253,8 @@ def build_model(config: TrainingConfig, data: PreparedData) -> SAN:
     )
 
 
-def _shuffled_batches(
-    split: Split, config: TrainingConfig, order: np.random.Generator
-) -> Iterator[NDArray[np.integer]]:
-    """The rows of `shuffled_order`, batch by batch."""
-    rows = shuffled_order(split, config, order)
+def _shuffled_batches(split: Split, config: TrainingConfig, rng: np.random.Generator) -> Iterator[NDArray[np.integer]]:
+    """Yields batches of row numbers; every row of the split is in one batch."""
+    rows = shuffled_order(split, config, rng)
     for start in range(0, len(rows), config.batch_size):
         yield rows[start : start + config.batch_size]

@@ -1,4 +1,4 @@
-"""What to search: one space per file, each with its baseline."""
+"""The search spaces: one per file, each with its baseline."""
 
 from search_spaces.space import SearchSpace, SearchSpaceError, load, misfits
 

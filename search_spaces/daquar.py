@@ -1,7 +1,6 @@
-"""Small networks with much dropout, for a few thousand questions.
+"""Small networks with much dropout, for data sets of a few thousand questions.
 
-The authors of the paper advise people whose results on DAQUAR stay behind theirs to make the model smaller and the
-dropout larger.
+For results on DAQUAR below those of the paper, its authors advise a smaller model and more dropout.
 """
 
 from optuna.distributions import FloatDistribution, IntDistribution

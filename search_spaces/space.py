@@ -1,4 +1,4 @@
-"""A search space, and finding one by name."""
+"""The type of a search space, and loading one by name or from a file."""
 
 import pkgutil
 import runpy
@@ -15,26 +15,26 @@ import search_spaces
 
 
 class SearchSpaceError(ValueError):
-    """A search space cannot be used; the message is one line."""
+    """A search space that cannot be used; the message is one line."""
 
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """Ranges of hyperparameters, and the configuration every result is compared with.
+    """Ranges of hyperparameters, and the configuration that all results are compared with.
 
     Attributes:
-        parameters: range of each hyperparameter, named as in the training configuration.
-        baseline: the value of each in the first trial of every search.
+        parameters: range of each hyperparameter, by its name in the training configuration.
+        baseline: their values in the first trial of every search.
 
     Raises:
-        SearchSpaceError: if the baseline lacks a parameter, has one too many, or leaves a range.
+        SearchSpaceError: if the baseline has not exactly these parameters, or a value outside its range.
     """
 
     parameters: Mapping[str, BaseDistribution]
     baseline: Mapping[str, float | int | str]
 
     def only(self, names: Collection[str]) -> Self:
-        """The space of those of its parameters that are named."""
+        """Returns the space of the named parameters only."""
         return replace(
             self,
             parameters={name: value for name, value in self.parameters.items() if name in names},
@@ -60,7 +60,7 @@ class SearchSpace:
 
 
 def misfits(parameters: Mapping[str, BaseDistribution], configuration: Mapping[str, object]) -> list[str]:
-    """The values of a configuration that lie outside their parameter's range, in words."""
+    """Returns one text for each value of a configuration that is outside the range of its parameter."""
     return [
         f"{name}={configuration[name]} outside {distribution}"
         for name, distribution in parameters.items()
@@ -76,21 +76,25 @@ def _inside(distribution: BaseDistribution, value: object) -> bool:
         return False
     try:
         return distribution._contains(distribution.to_internal_repr(value))
-    except (ValueError, TypeError, OverflowError):  # not among the choices of a categorical, or beyond any float
+    except (
+        ValueError,
+        TypeError,
+        OverflowError,
+    ):  # not one of the choices of a categorical parameter, or too large for a float
         return False
 
 
 def names() -> list[str]:
-    """The spaces that ship with the project."""
+    """Names of the search spaces of this project."""
     modules = (module.name for module in pkgutil.iter_modules(search_spaces.__path__))
     return [name for name in modules if name != "space"]
 
 
 def load(name: str) -> SearchSpace:
-    """The space called `name`, or the `SPACE` of the Python file at that path.
+    """Loads the search space called `name`, or the `SPACE` of the Python file at that path.
 
     Raises:
-        SearchSpaceError: if there is none; the message lists those there are. For a file: what is wrong with it.
+        SearchSpaceError: if there is none of that name, or the file is not a search space.
     """
     if name.endswith(".py"):
         return _load_file(Path(name))
@@ -103,7 +107,7 @@ def load(name: str) -> SearchSpace:
 
 
 def _line(error: BaseException, path: Path) -> int | None:
-    """The line of a file where an error arose."""
+    """The line of a file at which an error was raised."""
     if isinstance(error, SyntaxError):
         return error.lineno
     frames = traceback.extract_tb(error.__traceback__)

@@ -14,10 +14,11 @@ from selenium.webdriver.chrome.service import Service
 
 from san_core.checkpoint import save_model
 from san_core.config import TrainingConfig
-from san_core.data import prepare as preparing
-from san_core.data.prepare import Options, prepare
+from san_core.data.preparation import Options, prepare
 from san_core.data.prepared import PreparedData
-from san_core.data.source import Question, Source
+from san_core.data.questions import Question
+from san_core.data.raw_dataset import RawDataset
+from san_core.data.readers import READERS
 from san_core.models.san import SAN
 from san_core.training import train_fn
 
@@ -55,7 +56,7 @@ def _ask(key: str, colour: str) -> list[Question]:
 
 
 @pytest.fixture(scope="session")
-def tiny_source(tmp_path_factory: pytest.TempPathFactory) -> Source:
+def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> RawDataset:
     """40 images to learn from and 10 to test with, 4 questions each, plus 2 test images with an unheard-of answer."""
     folder = tmp_path_factory.mktemp("squares")
     rng = np.random.default_rng(7)
@@ -69,22 +70,24 @@ def tiny_source(tmp_path_factory: pytest.TempPathFactory) -> Source:
         images[key] = folder / f"{i}.png"
         _draw(images[key], rgb, rng)
         splits[split] += _ask(key, colour)
-    return Source(
+    return RawDataset(
         "tiny", splits["train"], splits["test"], images, image_size=SIZE, training_defaults={"hidden_size": 32}
     )
 
 
 @pytest.fixture
-def register(monkeypatch: pytest.MonkeyPatch) -> Callable[[Source], None]:
+def register(monkeypatch: pytest.MonkeyPatch) -> Callable[[RawDataset], None]:
     """Makes a source a data set that `prepare` knows by name, for one test."""
-    return lambda source: monkeypatch.setitem(preparing.READERS, source.name, lambda *_: source)
+    return lambda source: monkeypatch.setitem(READERS, source.name, lambda *_: source)
 
 
 @pytest.fixture(scope="session")
-def _prepared_tiny(tiny_source: Source, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Options], PreparedData]:
+def _prepared_tiny(
+    tiny_dataset: RawDataset, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[Options], PreparedData]:
     def prepare_tiny(options: Options) -> PreparedData:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setitem(preparing.READERS, "tiny", lambda *_: tiny_source)
+            patch.setitem(READERS, "tiny", lambda *_: tiny_dataset)
             return prepare("tiny", tmp_path_factory.mktemp("prepared") / "tiny", options)
 
     return prepare_tiny

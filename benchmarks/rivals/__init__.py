@@ -1,5 +1,6 @@
-"""Other programs that search, each as its documentation shows it, around one plain training.
+"""Searches with other programs, each as its documentation shows it, around the same plain training.
 
 `python -m benchmarks.rivals NAME TASK.json` runs one; NAME is a module here with a `search(task)`. All halve at 1, 2,
-4, ... epochs and keep one trial in two, start with the space's baseline, and run two trials at once, a thread each.
+4, ... epochs and keep one trial in two, start with the space's baseline, and run two trials at once, with one
+thread each.
 """

@@ -7,21 +7,22 @@ import psutil
 
 from benchmarks.rivals.task import SLOTS, Task
 from tuning.search import search as run_search
-from tuning.study.study import Epoch, Study
+from tuning.study.live_trial import Epoch
+from tuning.study.study import Study
 
 SAMPLED_EVERY = 1.0
-"""Seconds between two looks at the workers' CPU time."""
+"""Seconds between two measurements of the workers' CPU time."""
 
 
 def search(task: Task) -> None:
-    """Runs the search; every epoch is noted when the study hears of it."""
+    """Runs the search; notes every epoch when it is reported to the study."""
     report = Study.report
 
-    def noted(self: Study, number: int, epoch: Epoch) -> bool:
+    def noted_report(self: Study, number: int, epoch: Epoch) -> bool:
         task.note(trial=number, epoch=epoch.number, score=epoch.score, seconds=epoch.seconds)
         return report(self, number, epoch)
 
-    Study.report = noted  # type: ignore[method-assign]  # a search from outside has no other ear
+    Study.report = noted_report  # type: ignore[method-assign]  # `tuning.search` has no callback for it
     threading.Thread(target=_note_cpu_time, args=[task], daemon=True).start()
     run_search(
         data=task.data,
@@ -37,7 +38,7 @@ def search(task: Task) -> None:
 
 
 def _note_cpu_time(task: Task) -> None:
-    """Notes now and then the CPU seconds that the trials' workers have had."""
+    """Notes the CPU seconds of the trials' workers again and again."""
     seconds: dict[int, float] = {}
     pause = threading.Event()
     while not pause.wait(SAMPLED_EVERY):
@@ -58,7 +59,7 @@ def workers() -> list[psutil.Process]:
 
 
 def cpu_seconds(process: psutil.Process) -> float:
-    """CPU time that a process has had; 0 if it has ended."""
+    """CPU time of a process so far, in seconds; 0 if it has ended."""
     try:
         times = process.cpu_times()
     except psutil.Error:

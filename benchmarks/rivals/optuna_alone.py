@@ -30,7 +30,7 @@ def search(task: Task) -> None:
 
 
 def optimize(task: Task, process: int) -> None:
-    """One process's share of the trials."""
+    """Runs trials in one process until the study has enough."""
     study = optuna.load_study(
         study_name=NAME,
         storage=_storage(task),

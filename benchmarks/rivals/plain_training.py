@@ -1,4 +1,4 @@
-"""Training as one would first write it, for every program but ours."""
+"""A plain training loop, which all programs but ours use."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -14,10 +14,10 @@ from benchmarks.rivals.task import Task
 from benchmarks.shapes import Shape
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData, Split
-from san_core.evaluation import objective
+from san_core.data.targets import answerable
+from san_core.evaluation import objective_metric
 from san_core.models.image_encoder import layer_of
 from san_core.optimizer import set_learning_rate
-from san_core.targets import answerable
 
 
 def epochs(task: Task, trial: int | str, params: Mapping[str, object]) -> Iterator[tuple[int, float]]:
@@ -47,7 +47,7 @@ class PlainTraining:
         self.config, self.data = config, data
         self._step = PlainStep(shape_of(config, data))
         self._train, self._validation = answerable(data.split("train"), config.answer_target), data.split("validation")
-        self._asked, self._metric = data.asked("validation"), objective(data)
+        self._asked, self._metric = data.questions_of("validation"), objective_metric(data)
         self._order = np.random.default_rng(config.seed)
 
     def run_epoch(self, epoch: int) -> float:

@@ -1,4 +1,4 @@
-"""Ray Tune as it comes: a function, `OptunaSearch`, ASHA."""
+"""Stock Ray Tune: a function, `OptunaSearch`, ASHA."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ def search(task: Task) -> None:
     """Runs the search."""
     ray.init(address="local", num_cpus=SLOTS)
     space = task.searched
-    chooser = OptunaSearch(
+    searcher = OptunaSearch(
         dict(space.parameters),
         metric="score",
         mode="max",
@@ -33,7 +33,7 @@ def search(task: Task) -> None:
         tune_config=tune.TuneConfig(
             metric="score",
             mode="max",
-            search_alg=chooser,
+            search_alg=searcher,
             scheduler=ASHAScheduler(max_t=task.epochs, grace_period=1, reduction_factor=FACTOR),
             num_samples=task.trials,
             max_concurrent_trials=SLOTS,

@@ -1,4 +1,4 @@
-"""What every search is given, and where it notes its epochs."""
+"""The task that every program gets, and the log where it notes its epochs."""
 
 import json
 import time
@@ -12,7 +12,7 @@ SLOTS = 2
 """Trials at once."""
 
 FACTOR = 2
-"""Halving lets one trial in so many go on."""
+"""Reduction factor of halving: of so many trials one goes on."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Task:
         seed: of the sampler and of training.
         trials: the search ends after.
         epochs: of a trial that is not stopped.
-        log: file that every epoch is noted in, a JSON object a line.
-        folder: for what else the search writes.
+        log: file where every epoch is noted, one JSON object per line.
+        folder: for other files of the search.
     """
 
     data: str
@@ -52,7 +52,7 @@ class Task:
         return load(self.space)
 
     def note(self, **what: object) -> None:
-        """Adds a line to the log, with the time; processes may do so at once."""
+        """Adds a line with the time to the log; several processes may do so at once."""
         line = json.dumps({"at": time.time(), **what}) + "\n"
         with Path(self.log).open("ab", buffering=0) as log:
             log.write(line.encode())

@@ -1,1 +1,1 @@
-"""The plots of the report: what each shows as a table, and how it is drawn."""
+"""The plots of the report, a file each: `*_table` returns what a plot shows, `*_plot` draws it with plotly."""

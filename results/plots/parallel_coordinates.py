@@ -1,63 +1,88 @@
-"""The axes of the parallel coordinates: score first, then a hyperparameter each."""
+"""Parallel coordinates: a line for each trial, across an axis for the score and one for each hyperparameter."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
+import plotly.graph_objects as go
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from results.snapshot import Record
+from results.plots.plot import Plot
+from results.plots.points import points_table
+from results.plots.style import SCORE_SCALE, style_layout
+from results.snapshot import RunSnapshot
+from results.tables.columns import SCORE, TRIAL
 from results.tables.formatting import show_value
-from results.tables.trials import SCORE, TRIAL
+
+HEIGHT = 420
+"""Of the plot, in pixels."""
 
 TICKS = 5
-"""Ticks of a numeric axis."""
+"""Ticks of a logarithmic axis."""
 
 
-def axes(record: Record, table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Plotly's dimensions: label, values, range and ticks, each with a value for every row of the table.
+def parallel_axes(snapshot: RunSnapshot) -> list[dict[str, Any]]:
+    """Plotly's dimensions: label, values, range and ticks of each axis; the score comes first.
 
-    A logarithmic axis holds logarithms, one of choices their numbers; the ticks say what they stand for. A
-    hyperparameter that only some trials have is left out, since its lines would have gaps.
-
-    Args:
-        record: of the search.
-        table: trials with a score.
+    `values` has an item for each trial that has a score. The axis of a logarithmic hyperparameter holds logarithms and
+    that of a categorical one the choices' indices; the ticks name the values. A hyperparameter that only some trials
+    have is left out, because their lines would have gaps.
     """
-    score = {"label": record.metric_title, "values": table[SCORE].tolist(), "tickformat": ".0%"}
-    kinds = {name: kind for trial in record.search for name, kind in trial.distributions.items()}
-    params = {trial.number: trial.params for trial in record.search}
-    rows = [params[number] for number in table[TRIAL]]
-    shared = {name: kind for name, kind in kinds.items() if all(name in row for row in rows)}
-    return [score, *(_axis(name, kind, [row[name] for row in rows]) for name, kind in shared.items())]
+    points = points_table(snapshot)
+    params = {trial.number: trial.params for trial in snapshot.search}
+    rows = [params[number] for number in points[TRIAL]]
+    score = {"label": snapshot.metric_title, "values": points[SCORE].tolist(), "tickformat": ".0%"}
+    return [
+        score,
+        *(
+            _axis(name, distribution, [row[name] for row in rows])
+            for name, distribution in snapshot.distributions.items()
+            if all(name in row for row in rows)
+        ),
+    ]
 
 
-def _axis(name: str, kind: BaseDistribution, values: list[Any]) -> dict[str, Any]:
-    if isinstance(kind, CategoricalDistribution):
-        numbers = [kind.choices.index(value) for value in values]
-        ticks = list(range(len(kind.choices)))
-        texts = [str(choice) for choice in kind.choices]
+def parallel_coordinates_plot(snapshot: RunSnapshot) -> Plot | None:
+    """A line for each trial, coloured by score; None if no hyperparameter is common to all trials."""
+    score, *axes = parallel_axes(snapshot)
+    if not axes:
+        return None
+    colors = {
+        "color": score["values"],
+        "colorscale": SCORE_SCALE,
+        "showscale": True,
+        "colorbar": {"tickformat": ".0%", "thickness": 12},
+    }
+    figure = style_layout(go.Figure(go.Parcoords(line=colors, dimensions=[score, *axes])), HEIGHT)
+    figure.update_layout(margin={"l": 60, "r": 10, "t": 50, "b": 20})
+    note = "A line for each trial. Drag along an axis to keep the trials in that range; click the axis to let go."
+    return Plot("parallel", "Parallel coordinates", note, figure, wide=True)
+
+
+def _axis(name: str, distribution: BaseDistribution, values: Sequence[Any]) -> dict[str, Any]:
+    if isinstance(distribution, CategoricalDistribution):
+        last = len(distribution.choices) - 1
         return {
             "label": name,
-            "values": numbers,
-            "tickvals": ticks,
-            "ticktext": texts,
-            "range": [0, max(1, len(ticks) - 1)],
+            "values": [distribution.choices.index(value) for value in values],
+            "tickvals": list(range(last + 1)),
+            "ticktext": [str(choice) for choice in distribution.choices],
+            "range": [0, max(1, last)],
         }
-    if isinstance(kind, FloatDistribution | IntDistribution) and kind.log:
-        ends = math.log10(kind.low), math.log10(kind.high)
-        ticks = np.linspace(*ends, TICKS).tolist()
-        texts = [show_value(name, _whole(kind, 10**tick)) for tick in ticks]
+    if isinstance(distribution, FloatDistribution | IntDistribution) and distribution.log:
+        low, high = math.log10(distribution.low), math.log10(distribution.high)
+        ticks = np.linspace(low, high, TICKS).tolist()
         return {
             "label": name,
             "values": [math.log10(value) for value in values],
             "tickvals": ticks,
-            "ticktext": texts,
-            "range": list(ends),
+            "ticktext": [show_value(name, _in_range(distribution, 10**tick)) for tick in ticks],
+            "range": [low, high],
         }
     return {"label": name, "values": values}
 
 
-def _whole(kind: BaseDistribution, value: float) -> float | int:
-    return round(value) if isinstance(kind, IntDistribution) else value
+def _in_range(distribution: BaseDistribution, value: float) -> float | int:
+    """The value, rounded for a hyperparameter of whole numbers."""
+    return round(value) if isinstance(distribution, IntDistribution) else value

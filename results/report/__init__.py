@@ -1,1 +1,1 @@
-"""The report of a run folder, as HTML and as Markdown."""
+"""The report of a run, as HTML and as Markdown, and the comparison of several runs."""

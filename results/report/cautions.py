@@ -1,32 +1,37 @@
-"""What a reader must not conclude from a search's numbers."""
+"""Cautions: what a reader must not conclude from a search's numbers."""
 
 import math
 
 import pandas as pd
 
-from results.snapshot import COMPLETE, FAILED, Record, state_of
-from results.tables.fresh_seeds import seed_samples
+from results.snapshot import COMPLETE, FAILED, RunSnapshot, state_of
+from results.tables.columns import SCORE, STATE, TRIAL
+from results.tables.fresh_seeds import chance_difference, seed_samples
 from results.tables.intervals import ENOUGH_SEEDS, Sample, difference_interval
-from results.tables.noise import noise
-from results.tables.trials import SCORE, STATE, TRIAL, best_trial, trial_table
+from results.tables.trials import trial_table
 
 
-def cautions(record: Record) -> list[str]:
+def cautions(snapshot: RunSnapshot) -> list[str]:
     """One sentence for each reason to doubt that the best configuration is the best."""
-    best = best_trial(record)
+    best = snapshot.best_number
     if best is None:
         return []
-    samples = seed_samples(record)
-    sentences = (_next(record, samples), _baseline(record, best, samples), _surpassed(best, samples), _failed(record))
+    samples = seed_samples(snapshot)
+    sentences = (
+        _rivals(snapshot, samples),
+        _baseline(snapshot, best, samples),
+        _surpassed(best, samples),
+        _failed(snapshot),
+    )
     return [sentence for sentence in sentences if sentence]
 
 
-def _next(record: Record, samples: dict[int, Sample]) -> str:
-    """On the complete trials, other than the baseline, that may be as good as the best."""
-    table = trial_table(record)
+def _rivals(snapshot: RunSnapshot, samples: dict[int, Sample]) -> str:
+    """Says which complete trials, other than the baseline, may be as good as the best."""
+    table = trial_table(snapshot)
     complete = table[(table[STATE] == COMPLETE) & table[SCORE].notna()]
-    best, bound = complete.iloc[0], noise(record)
-    others = [row for _, row in complete.iloc[1:].iterrows() if row[TRIAL] != record.baseline_trial]
+    best, bound = complete.iloc[0], chance_difference(snapshot)
+    others = [row for _, row in complete.iloc[1:].iterrows() if row[TRIAL] != snapshot.baseline_number]
     rivals = [row for row in others if _is_rival(best, row, samples, bound)]
     if not rivals:
         return ""
@@ -36,36 +41,40 @@ def _next(record: Record, samples: dict[int, Sample]) -> str:
 
 
 def _is_rival(best: pd.Series, other: pd.Series, samples: dict[int, Sample], bound: float) -> bool:
-    """Whether fresh seeds, or without them the scores in the search, leave open which is better."""
-    mine, yours = samples.get(best[TRIAL]), samples.get(other[TRIAL])
-    if mine and yours and min(mine.count, yours.count) >= ENOUGH_SEEDS:
-        return difference_interval(mine, yours).low <= 0
+    """Whether it is open which of two trials is better: by fresh seeds of both, else by their scores in the search."""
+    of_best, of_other = samples.get(best[TRIAL]), samples.get(other[TRIAL])
+    if of_best and of_other and min(of_best.count, of_other.count) >= ENOUGH_SEEDS:
+        return difference_interval(of_best, of_other).low <= 0
     return bool(best[SCORE] - other[SCORE] <= bound)
 
 
-def _baseline(record: Record, best: int, samples: dict[int, Sample]) -> str:
-    if record.baseline_trial in {None, best}:
+def _baseline(snapshot: RunSnapshot, best: int, samples: dict[int, Sample]) -> str:
+    """Says that the best may be no better than the baseline, or that fresh seeds are missing to know."""
+    if snapshot.baseline_number in {None, best}:
         return ""
-    mine, yours = samples.get(best), samples.get(record.baseline_trial or 0)
-    if not mine or not yours or min(mine.count, yours.count) < ENOUGH_SEEDS:
+    of_best, of_baseline = samples.get(best), samples.get(snapshot.baseline_number or 0)
+    if not of_best or not of_baseline or min(of_best.count, of_baseline.count) < ENOUGH_SEEDS:
         return "Best and baseline were not both repeated under two or more fresh seeds: the difference is partly luck."
-    low = difference_interval(mine, yours).low
+    low = difference_interval(of_best, of_baseline).low
     return "The best lies within noise of the baseline, or below it." if low <= 0 else ""
 
 
 def _surpassed(best: int, samples: dict[int, Sample]) -> str:
-    mine = samples.get(best)
-    if mine is None or math.isnan(mine.mean):
+    """Says that another trial did better under fresh seeds."""
+    of_best = samples.get(best)
+    if of_best is None or math.isnan(of_best.mean):
         return ""
-    number, leader = max(samples.items(), key=lambda item: item[1].mean)
-    if leader.mean <= mine.mean:
+    number, leader = max(samples.items(), key=lambda item: (item[1].mean, -item[0]))
+    if leader.mean <= of_best.mean:
         return ""
     return (
         f"Under fresh seeds trial {number} did better ({100 * leader.mean:.2f} %) than trial {best} "
-        f"({100 * mine.mean:.2f} %), which was the best of the search."
+        f"({100 * of_best.mean:.2f} %), which was the best of the search."
     )
 
 
-def _failed(record: Record) -> str:
-    count = sum(state_of(trial) == FAILED for trial in record.search)
-    return f"{count} of {len(record.search)} trials failed: what they would have scored is not known." if count else ""
+def _failed(snapshot: RunSnapshot) -> str:
+    count = sum(state_of(trial) == FAILED for trial in snapshot.search)
+    return (
+        f"{count} of {len(snapshot.search)} trials failed: what they would have scored is not known." if count else ""
+    )

@@ -1,23 +1,24 @@
-"""What a report says of a search besides its scores: what was searched on what, what ran, what failed."""
+"""Facts of a search besides its scores: what was searched on which data, what ran, what failed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial
 
-from results.snapshot import COMPLETE, DIVERGED, FAILED, PRUNED, RUNNING, WAITING, Record, reason, state_of
+from results.snapshot import COMPLETE, DIVERGED, FAILED, PRUNED, RUNNING, WAITING, RunSnapshot, reason, state_of
 from results.tables.costs import busy_seconds, training_seconds
 from results.tables.formatting import show_duration, show_value
 
-CAUTION = (
+SCORE_NOTE = (
     "The {metric} in the search is that of the best epoch on the validation questions, and the best configuration was "
-    "chosen by it among all trials, so it flatters; runs under fresh seeds were not chosen. The test questions were "
-    "not used."
+    "chosen by it among all trials, so it is too high on average; nothing was chosen among the runs under fresh "
+    "seeds. The test questions were not used."
 )
-"""What a reader has to know of the numbers above it."""
+"""Printed below the comparison of best and baseline, with the metric's title filled in."""
 
-SETTINGS = {
+SETTING_TITLES = {
     "data_name": "data set",
     "data": "read from",
     "metric_title": "metric",
@@ -34,36 +35,41 @@ SETTINGS = {
     "gpus_per_trial": "GPUs for each trial",
     "started": "started",
 }
-"""The settings that the report lists, and what it calls them; fixed, baseline and command have their own places."""
+"""The settings that the report lists, in its order: the key in settings.json and what the report calls it.
+
+`fixed`, `baseline` and `command` have sections of their own.
+"""
 
 
-def headline(record: Record) -> str:
-    """What a report is of."""
-    data = record.settings.get("data_name")
-    return f"Search {record.name}" + (f" on {data}" if data else "")
+def report_title(snapshot: RunSnapshot) -> str:
+    """The report's title: the run's name and its data set."""
+    data = snapshot.settings.get("data_name")
+    return f"Search {snapshot.name}" + (f" on {data}" if data else "")
 
 
-def searched(record: Record) -> str:
+def searched(snapshot: RunSnapshot) -> str:
     """What was searched on which data, in one sentence."""
-    names = dict.fromkeys(name for trial in record.search for name in trial.distributions)
-    data, questions = record.settings.get("data_name"), record.settings.get("validation_questions")
+    names = dict.fromkeys(name for trial in snapshot.search for name in trial.distributions)
+    data, questions = snapshot.settings.get("data_name"), snapshot.settings.get("validation_questions")
     on = f" on {data}" if data else ""
     by = f", scored on {questions:,} validation questions" if questions else ""
-    how = ", ".join(f"{name} {record.settings[name]}" for name in ("sampler", "pruner") if record.settings.get(name))
+    how = ", ".join(
+        f"{name} {snapshot.settings[name]}" for name in ("sampler", "pruner") if snapshot.settings.get(name)
+    )
     return f"Searched: {', '.join(names) or 'nothing yet'}{on}{by}" + (f" ({how})." if how else ".")
 
 
-def count_lines(record: Record) -> list[str]:
+def count_lines(snapshot: RunSnapshot) -> list[str]:
     """How many trials ran and how they ended, a line for each study."""
-    lines = [_count_line("Search", record.search)]
-    if record.confirmations:
-        lines.append(_count_line("Fresh seeds", record.confirmations))
-    if record.left_out:
+    lines = [_count_line("Search", snapshot.search)]
+    if snapshot.confirmations:
+        lines.append(_count_line("Fresh seeds", snapshot.confirmations))
+    if snapshot.left_out:
         lines.append(
-            f"Left out: {record.left_out} trials not trained here: copied from an earlier run, or chosen twice."
+            f"Left out: {snapshot.left_out} trials not trained here: copied from an earlier run, or chosen twice."
         )
-    if record.stopped_by:
-        lines.append(f"The search ended: {record.stopped_by}.")
+    if snapshot.stopped_by:
+        lines.append(f"The search ended: {snapshot.stopped_by}.")
     return lines
 
 
@@ -76,25 +82,27 @@ def _count_line(name: str, trials: Sequence[FrozenTrial]) -> str:
     return f"{name}: {len(trials) - states.count(WAITING)} trials run ({counts}), {times}."
 
 
-def setting_lines(record: Record) -> list[tuple[str, str]]:
-    """What the search was told: name and value of each setting that it has."""
-    lines = [(name, str(record.settings[key])) for key, name in SETTINGS.items() if key in record.settings]
-    fixed = record.settings.get("fixed") or {}
+def setting_lines(snapshot: RunSnapshot) -> list[tuple[str, str]]:
+    """Name and value of each setting of the search that SETTING_TITLES names, and of those that were held fixed."""
+    lines = [(name, str(snapshot.settings[key])) for key, name in SETTING_TITLES.items() if key in snapshot.settings]
+    fixed = snapshot.settings.get("fixed") or {}
     if fixed:
         lines.append(("held fixed", ", ".join(f"{name} {value}" for name, value in fixed.items())))
     return lines
 
 
-def range_table(record: Record) -> pd.DataFrame:
-    """The range of each parameter, as the latest trial that has it drew it, beside the baseline's value."""
-    ranges = {name: found for trial in record.search for name, found in trial.distributions.items()}
-    baseline = record.settings.get("baseline") or {}
-    rows = [(name, show_range(name, found), show_value(name, baseline.get(name, ""))) for name, found in ranges.items()]
+def range_table(snapshot: RunSnapshot) -> pd.DataFrame:
+    """The range of each parameter, beside the baseline's value: parameter, range, baseline."""
+    baseline = snapshot.settings.get("baseline") or {}
+    rows = [
+        (name, show_range(name, found), show_value(name, baseline.get(name, "")))
+        for name, found in snapshot.distributions.items()
+    ]
     return pd.DataFrame(rows, columns=["parameter", "range", "baseline"])
 
 
 def show_range(name: str, distribution: BaseDistribution) -> str:
-    """A parameter's range in words."""
+    """A parameter's range as text."""
     if isinstance(distribution, CategoricalDistribution):
         return "one of " + ", ".join(str(choice) for choice in distribution.choices)
     if not isinstance(distribution, FloatDistribution | IntDistribution):
@@ -104,9 +112,9 @@ def show_range(name: str, distribution: BaseDistribution) -> str:
     return f"{low} to {high}{', logarithmic' if distribution.log else ''}{step}"
 
 
-def failures(record: Record) -> list[tuple[str, int, str]]:
+def failures(snapshot: RunSnapshot) -> list[tuple[str, int, str]]:
     """Study, trial and reason of each failed trial."""
-    studies = (("search", record.search), ("fresh seeds", record.confirmations))
+    studies = (("search", snapshot.search), ("fresh seeds", snapshot.confirmations))
     return [
         (study, trial.number, reason(trial))
         for study, trials in studies
@@ -115,10 +123,10 @@ def failures(record: Record) -> list[tuple[str, int, str]]:
     ]
 
 
-def failures_by_reason(record: Record) -> dict[str, str]:
-    """Which trials failed for each reason."""
+def failures_by_reason(snapshot: RunSnapshot) -> dict[str, str]:
+    """The trials that failed for each reason, as text, by reason."""
     found: dict[str, dict[str, list[str]]] = {}
-    for study, number, why in failures(record):
+    for study, number, why in failures(snapshot):
         found.setdefault(why, {}).setdefault(study, []).append(str(number))
     return {
         why: "; ".join(f"{study}, trial {', '.join(numbers)}" for study, numbers in studies.items())
@@ -126,9 +134,9 @@ def failures_by_reason(record: Record) -> dict[str, str]:
     }
 
 
-def environment_lines(record: Record) -> list[tuple[str, str]]:
+def environment_lines(environment: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Versions and hardware: name and value of each."""
-    return [(name, _listed(value)) for name, value in record.environment.items()]
+    return [(name, _listed(value)) for name, value in environment.items()]
 
 
 def _listed(value: object) -> str:

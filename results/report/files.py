@@ -1,35 +1,34 @@
-"""The files that are made from a run folder."""
+"""Writes tables and reports into the run folder."""
 
 from collections.abc import Callable
 from pathlib import Path
 
-from results.report.html import page
-from results.report.markdown import markdown
-from results.run_folder import write_whole
-from results.snapshot import Source, read
+from results.report.html import html_report
+from results.report.markdown import markdown_report
+from results.run_folder import write_atomically
+from results.snapshot import RunSnapshot
 from results.tables.trials import comparison, trial_table
 from san_core.errors import InputError
 
 
-def write(run: Source) -> None:
+def write_report(snapshot: RunSnapshot) -> None:
     """Writes trial table (CSV and Parquet), comparison (CSV) and report (Markdown and HTML) into the run folder.
 
-    Each file appears only when it is whole.
+    Each file is written atomically.
 
     Raises:
-        InputError: if the folder cannot be read or written.
+        InputError: if a file cannot be written.
     """
-    record = read(run)
-    folder, trials = record.folder, trial_table(record)
+    folder, trials = snapshot.folder, trial_table(snapshot)
     _replace(folder.trials_csv, lambda path: trials.to_csv(path, index=False))
     _replace(folder.trials_parquet, lambda path: trials.to_parquet(path, index=False))
-    _replace(folder.comparison_csv, lambda path: comparison(record).to_csv(path, index=False))
-    write_text(folder.report, markdown(record))
-    write_text(folder.report_page, page(record))
+    _replace(folder.comparison_csv, lambda path: comparison(snapshot).to_csv(path, index=False))
+    write_text(folder.report, markdown_report(snapshot))
+    write_text(folder.report_page, html_report(snapshot))
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file, which appears only when it is whole.
+    """Writes a text file, atomically.
 
     Raises:
         InputError: if it cannot be written.
@@ -39,6 +38,6 @@ def write_text(path: Path, text: str) -> None:
 
 def _replace(path: Path, write_to: Callable[[Path], object]) -> None:
     try:
-        write_whole(path, write_to)
+        write_atomically(path, write_to)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error}; accepted: a folder that can be written") from error

@@ -1,4 +1,4 @@
-"""What a search taught, in plain sentences."""
+"""Findings: what a search showed, a sentence each."""
 
 import math
 from collections.abc import Mapping
@@ -8,34 +8,33 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 from optuna.trial import FrozenTrial
 
 from results.report.facts import show_range
-from results.snapshot import COMPLETE, PRUNED, Record, best_score, state_of
+from results.snapshot import COMPLETE, PRUNED, RunSnapshot, best_score, in_order_of_end, state_of
 from results.tables.costs import seconds_saved, training_seconds
 from results.tables.formatting import show_duration, show_value
-from results.tables.importance import FEWEST
-from results.tables.noise import noise
-from results.tables.trials import best_trial
+from results.tables.fresh_seeds import chance_difference
+from results.tables.importance import MIN_TRIALS
 from san_core.config import TrainingConfig
 
 EDGE = 0.05
-"""A value this close to an end of its range, as a share of the range, lies at its edge."""
+"""Share of a range, at either end, that counts as its edge."""
 
-FEWEST_ENDED = 10
-"""Trials that have to have ended before their trend says anything."""
+MIN_ENDED = 10
+"""Fewest complete and pruned trials that a trend is read from."""
 
 
-def findings(record: Record, shares: Mapping[str, float]) -> list[str]:
-    """What mattered most, whether a range was too narrow, whether to go on, what stopping early saved.
+def findings(snapshot: RunSnapshot, shares: Mapping[str, float]) -> list[str]:
+    """What mattered most, whether a range was too narrow, whether more trials would help, what pruning saved.
 
     Args:
-        record: of the search.
+        snapshot: of the search.
         shares: importance of each hyperparameter.
     """
-    sentences = (_what_mattered(shares), _edges(record), _more_trials(record), _saved(record))
+    sentences = (_what_mattered(shares), _edges(snapshot), _more_trials(snapshot), _saved(snapshot))
     return [sentence for sentence in sentences if sentence]
 
 
 def edge(name: str, value: object, distribution: BaseDistribution) -> str:
-    """Which edge of its range a value lies at: `lower`, `upper`, or empty; empty too where it cannot be widened."""
+    """Which edge of its range a value lies at, `lower` or `upper`; empty for none, or if it cannot be widened."""
     if not isinstance(distribution, FloatDistribution | IntDistribution) or not isinstance(value, int | float):
         return ""
     low, high, value = float(distribution.low), float(distribution.high), float(value)
@@ -51,7 +50,7 @@ def edge(name: str, value: object, distribution: BaseDistribution) -> str:
 
 
 def _limits(name: str) -> tuple[float, float]:
-    """The least and the largest value that training accepts."""
+    """The lowest and the highest value of a setting that training accepts."""
     rules: Mapping[str, float] = next((field.metadata for field in fields(TrainingConfig) if field.name == name), {})
     return rules.get("at_least", rules.get("above", -math.inf)), rules.get("at_most", rules.get("below", math.inf))
 
@@ -59,15 +58,16 @@ def _limits(name: str) -> tuple[float, float]:
 def _what_mattered(shares: Mapping[str, float]) -> str:
     if not shares:
         return (
-            f"Which hyperparameter mattered most cannot be told: that takes {FEWEST} scored trials that differ in some."
+            "Which hyperparameter mattered most is not known: "
+            f"that takes at least {MIN_TRIALS} scored trials with different values."
         )
     first, *others = shares.items()
     second = f", followed by {others[0][0]} ({100 * others[0][1]:.0f} %)" if others else ""
     return f"The hyperparameter that mattered most is {first[0]} (importance {100 * first[1]:.0f} %){second}."
 
 
-def _edges(record: Record) -> str:
-    best = _best(record)
+def _edges(snapshot: RunSnapshot) -> str:
+    best = snapshot.best
     if best is None:
         return ""
     advice = []
@@ -85,20 +85,19 @@ def _edges(record: Record) -> str:
     return f"{text[0].upper()}{text[1:]}."
 
 
-def _more_trials(record: Record) -> str:
-    """Holds what the later half of the trials added against what chance explains."""
-    ended = [trial for trial in record.search if state_of(trial) in {COMPLETE, PRUNED}]
-    if len(ended) < FEWEST_ENDED:
+def _more_trials(snapshot: RunSnapshot) -> str:
+    """Compares what the later half of the trials added with what chance explains."""
+    ended = [trial for trial in in_order_of_end(snapshot.search) if state_of(trial) in {COMPLETE, PRUNED}]
+    if len(ended) < MIN_ENDED:
         return f"More trials would likely help: the {len(ended)} scored so far are too few to show a trend."
-    ended.sort(key=lambda trial: (trial.datetime_complete is None, trial.datetime_complete, trial.number))
     half = len(ended) // 2
     before, after = _best_of(ended[:half]), _best_of(ended)
     if math.isnan(after):
         return ""
     if math.isnan(before):
         return "The earlier half of the trials completed none: more trials would likely help."
-    gain, bound = after - before, noise(record)
-    added = f"The later half of the trials raised the best {record.metric_title} by {100 * gain:.2f} points"
+    gain, bound = after - before, chance_difference(snapshot)
+    added = f"The later half of the trials raised the best {snapshot.metric_title} by {100 * gain:.2f} points"
     if math.isnan(bound):
         return f"{added}: more trials would {'likely help' if gain > 0 else 'hardly help in this space'}."
     if gain > bound:
@@ -106,22 +105,17 @@ def _more_trials(record: Record) -> str:
     return f"{added}, within what chance explains ({100 * bound:.2f}): more trials would hardly help in this space."
 
 
-def _saved(record: Record) -> str:
-    stopped = sum(state_of(trial) == PRUNED for trial in record.search)
-    if not stopped:
+def _saved(snapshot: RunSnapshot) -> str:
+    pruned = sum(state_of(trial) == PRUNED for trial in snapshot.search)
+    if not pruned:
         return "No trial was stopped early, so pruning saved nothing."
-    saved, spent = seconds_saved(record), training_seconds(record.search)
+    saved, spent = seconds_saved(snapshot), training_seconds(snapshot.search)
     if saved + spent == 0:
         return ""
     return (
-        f"Stopping {stopped} trials early saved about {show_duration(saved)} of training, "
+        f"Stopping {pruned} trials early saved about {show_duration(saved)} of training, "
         f"{100 * saved / (saved + spent):.0f} % of what all trials would have taken to their end."
     )
-
-
-def _best(record: Record) -> FrozenTrial | None:
-    number = best_trial(record)
-    return next((trial for trial in record.search if trial.number == number), None)
 
 
 def _best_of(trials: list[FrozenTrial]) -> float:

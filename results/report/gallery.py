@@ -1,4 +1,4 @@
-"""The gallery that `tuning.gallery` wrote, with its pictures inside."""
+"""The gallery that `tuning.attention_examples` wrote: questions, answers and pictures, the pictures as data URLs."""
 
 import base64
 from dataclasses import dataclass
@@ -9,33 +9,31 @@ from results.run_folder import RunFolder, read_json
 from san_core.errors import InputError
 from san_core.files import is_file
 
-INDEX = "gallery.json"
-
-_TYPES = {".jpg": "image/jpeg", ".png": "image/png"}
+_MEDIA_TYPES = {".jpg": "image/jpeg", ".png": "image/png"}
 
 
 @dataclass(frozen=True)
-class Pictures:
+class Gallery:
     """A gallery.
 
     Attributes:
         items: questions with answers and pictures, those answered right first.
-        note: what the gallery is of, or why there is none; empty where none was made.
+        note: which trial's answers it shows, or why there is none; empty if no gallery was made.
     """
 
     items: list[dict[str, Any]]
     note: str
 
 
-def pictures(folder: RunFolder) -> Pictures:
-    """A run's gallery; a damaged one is told of, since the rest of a report does not need it."""
-    if not is_file(folder.gallery / INDEX):
-        return Pictures([], "")
+def load_gallery(folder: RunFolder) -> Gallery:
+    """Reads a run's gallery. If it is damaged, `note` says so: the rest of the report does not need it."""
+    if not is_file(folder.gallery_file):
+        return Gallery([], "")
     try:
-        index = read_json(folder.gallery / INDEX)
-        return Pictures([_item(folder.gallery, item) for item in index["items"]], str(index["note"]))
+        index = read_json(folder.gallery_file)
+        return Gallery([_item(folder.gallery, item) for item in index["items"]], str(index["note"]))
     except (InputError, OSError, KeyError, TypeError) as error:
-        return Pictures([], f"The gallery cannot be read: {error}")
+        return Gallery([], f"The gallery cannot be read: {error}")
 
 
 def _item(folder: Path, item: dict[str, Any]) -> dict[str, Any]:
@@ -47,4 +45,4 @@ def _embed(folder: Path, name: str) -> str:
     """A picture as a data URL."""
     path = folder / Path(name).name
     content = base64.b64encode(path.read_bytes()).decode()
-    return f"data:{_TYPES[path.suffix]};base64,{content}"
+    return f"data:{_MEDIA_TYPES[path.suffix]};base64,{content}"

@@ -6,76 +6,72 @@ import pandas as pd
 
 from results.report.cautions import cautions
 from results.report.facts import (
-    CAUTION,
+    SCORE_NOTE,
     count_lines,
     environment_lines,
     failures,
-    headline,
     range_table,
+    report_title,
     setting_lines,
 )
 from results.report.verdict import verdict
-from results.snapshot import Record, Source, read
+from results.snapshot import RunSnapshot
+from results.tables.columns import BEST_EPOCH, CONFIG, DIFFERENCE, REASON, SCORE, SECONDS, STATE
 from results.tables.formatting import show_comparison, show_seeds, show_trials
 from results.tables.fresh_seeds import seed_table
-from results.tables.trials import BEST_EPOCH, CONFIG, DIFFERENCE, END, SCORE, STATE, TIME, comparison, trial_table
+from results.tables.trials import comparison, trial_table
 
-HEADINGS = {DIFFERENCE: "difference (points)", BEST_EPOCH: "best epoch", TIME: "time"}
-"""Columns of the trial table whose heading in a report is not their name; the score's is the metric's title."""
+HEADINGS = {DIFFERENCE: "difference (points)", BEST_EPOCH: "best epoch", SECONDS: "time"}
+"""Headings of the trial table in a report that differ from the column's name; the score's is the metric's title."""
 
 REASON_WIDTH = 60
-"""Characters of a reason that the table of trials shows; failures have theirs in full further down."""
+"""Characters of a reason that the table of trials shows; the list of failures has them in full."""
 
 
-def markdown(run: Source) -> str:
-    """The report: verdict, best against baseline, what ran, what was searched, every trial, failures, environment.
-
-    Raises:
-        InputError: if the folder cannot be read.
-    """
-    record = read(run)
+def markdown_report(snapshot: RunSnapshot) -> str:
+    """The report: verdict, best and baseline, what ran, what was searched, every trial, failures, environment."""
     sections = {
-        "Best configuration and baseline": _best_and_baseline(record),
-        "Fresh seeds": _fresh_seeds(record),
-        "Trials": "\n".join(f"- {line}" for line in count_lines(record)),
-        "What was searched": _searched(record),
-        "Every trial": _every_trial(record),
-        "Failures": "\n".join(f"- {study}, trial {number}: {inline(why)}" for study, number, why in failures(record)),
-        "Environment": _pairs(environment_lines(record)) or "It was not recorded.",
-        "Command": f"```sh\n{record.settings['command']}\n```" if record.settings.get("command") else "",
+        "Best configuration and baseline": _best_and_baseline(snapshot),
+        "Fresh seeds": _fresh_seeds(snapshot),
+        "Trials": "\n".join(f"- {line}" for line in count_lines(snapshot)),
+        "What was searched": _searched(snapshot),
+        "Every trial": _every_trial(snapshot),
+        "Failures": "\n".join(f"- {study}, trial {number}: {inline(why)}" for study, number, why in failures(snapshot)),
+        "Environment": _pairs(environment_lines(snapshot.environment)) or "It was not recorded.",
+        "Command": f"```sh\n{snapshot.settings['command']}\n```" if snapshot.settings.get("command") else "",
     }
     bodies = [f"## {heading}\n\n{body}" for heading, body in sections.items() if body]
-    return "\n\n".join([f"# {headline(record)}", f"**{inline(verdict(record))}**", *bodies]) + "\n"
+    return "\n\n".join([f"# {report_title(snapshot)}", f"**{inline(verdict(snapshot))}**", *bodies]) + "\n"
 
 
-def _best_and_baseline(record: Record) -> str:
-    table = comparison(record)
+def _best_and_baseline(snapshot: RunSnapshot) -> str:
+    table = comparison(snapshot)
     if table.empty:
         return ""
-    shown = show_comparison(table, record.metric_title).reset_index(names="")
-    notes = "".join(f"- {inline(line)}\n" for line in cautions(record))
-    caution = CAUTION.format(metric=inline(record.metric_title))
-    return f"{markdown_table(shown, left={''})}\n\n{caution}\n\n{notes}".rstrip()
+    shown = show_comparison(table, snapshot.metric_title).reset_index(names="")
+    notes = "".join(f"- {inline(line)}\n" for line in cautions(snapshot))
+    score_note = SCORE_NOTE.format(metric=inline(snapshot.metric_title))
+    return f"{markdown_table(shown, left={''})}\n\n{score_note}\n\n{notes}".rstrip()
 
 
-def _fresh_seeds(record: Record) -> str:
-    table = seed_table(record)
-    return "" if table.empty else markdown_table(show_seeds(table, record.metric_title), left={CONFIG})
+def _fresh_seeds(snapshot: RunSnapshot) -> str:
+    table = seed_table(snapshot)
+    return "" if table.empty else markdown_table(show_seeds(table, snapshot.metric_title), left={CONFIG})
 
 
-def _searched(record: Record) -> str:
-    ranges = range_table(record)
+def _searched(snapshot: RunSnapshot) -> str:
+    ranges = range_table(snapshot)
     table = "" if ranges.empty else markdown_table(ranges, left={"parameter", "range"})
-    return "\n\n".join(part for part in (table, _pairs(setting_lines(record))) if part)
+    return "\n\n".join(part for part in (table, _pairs(setting_lines(snapshot))) if part)
 
 
-def _every_trial(record: Record) -> str:
-    table = trial_table(record)
+def _every_trial(snapshot: RunSnapshot) -> str:
+    table = trial_table(snapshot)
     if table.empty:
         return "No trial was started."
     shown = show_trials(table)
-    shown[END] = [shorten(text, REASON_WIDTH, placeholder=" ...") for text in shown[END]]
-    return markdown_table(shown.rename(columns=HEADINGS | {SCORE: record.metric_title}), left={STATE, END})
+    shown[REASON] = [shorten(text, REASON_WIDTH, placeholder=" ...") for text in shown[REASON]]
+    return markdown_table(shown.rename(columns=HEADINGS | {SCORE: snapshot.metric_title}), left={STATE, REASON})
 
 
 def _pairs(lines: list[tuple[str, str]]) -> str:
@@ -83,7 +79,7 @@ def _pairs(lines: list[tuple[str, str]]) -> str:
 
 
 def inline(value: object) -> str:
-    """Any text on one line of Markdown, as it reads."""
+    """Text on one line of Markdown, escaped so that it is printed as it is."""
     text = " ".join(str(value).split())
     for mark in "\\`*<|":
         text = text.replace(mark, f"\\{mark}")
@@ -91,7 +87,7 @@ def inline(value: object) -> str:
 
 
 def markdown_table(table: pd.DataFrame, left: set[str]) -> str:
-    """A table of text in Markdown; columns but those named are set right, as numbers are."""
+    """A table of text in Markdown; the columns in `left` are aligned left, the others right."""
     sides = ["left" if name in left else "right" for name in table.columns]
     escaped = table.rename(columns=inline).map(inline)
     return str(escaped.to_markdown(index=False, disable_numparse=True, colalign=sides))

@@ -1,38 +1,37 @@
-"""Whether the best configuration is better than the baseline, or was only lucky: one plain sentence."""
+"""The verdict: whether the best configuration is better than the baseline, or may only be lucky, in one sentence."""
 
 import math
 
 import pandas as pd
 
-from results import snapshot as reading
-from results.snapshot import ACCURACY, COMPLETE, Record, Source, read, state_of
+from results.snapshot import ACCURACY, COMPLETE, RunSnapshot, reason, state_of
+from results.tables.columns import BASELINE, BEST, CONFIG, DEVIATION, MEAN, SCORE, SEEDS, TRIAL
 from results.tables.intervals import ENOUGH_SEEDS, Sample, binomial_error, difference_interval
-from results.tables.trials import BASELINE, BEST, CONFIG, DEVIATION, MEAN, SCORE, SEEDS, TRIAL, comparison
+from results.tables.trials import comparison
 
 
-def verdict(run: Source) -> str:
+def verdict(snapshot: RunSnapshot) -> str:
     """One sentence on the best configuration and the baseline.
 
     With two or more fresh seeds for each, the 95 % interval of the difference of their means decides. Otherwise the
-    difference of the two trials is held against two standard errors of the difference of two binomial proportions on
-    the validation questions, which leaves out what a seed does; the sentence says so.
+    difference of the two trials is compared with two standard errors of the difference of two binomial proportions on
+    the validation questions. That leaves out the effect of the seed, and the sentence says so.
     """
-    record = read(run)
-    rows = {str(row[CONFIG]): row for _, row in comparison(record).iterrows()}
+    rows = {str(row[CONFIG]): row for _, row in comparison(snapshot).iterrows()}
     if BEST not in rows:
-        return _nothing_complete(record)
+        return _nothing_complete(snapshot)
     best = rows[BEST]
-    if best[TRIAL] == record.baseline_trial:
-        return _baseline_is_best(record, best)
+    if best[TRIAL] == snapshot.baseline_number:
+        return _baseline_is_best(snapshot, best)
     baseline = rows.get(BASELINE)
     if baseline is not None and min(best[SEEDS], baseline[SEEDS]) >= ENOUGH_SEEDS:
-        return _by_seeds(record, best, baseline)
+        return _by_seeds(snapshot, best, baseline)
     if baseline is None or math.isnan(baseline[SCORE]):
-        return _no_baseline(record, best)
-    return _by_questions(record, best, baseline)
+        return _no_baseline(snapshot, best)
+    return _by_questions(snapshot, best, baseline)
 
 
-def _by_seeds(record: Record, best: pd.Series, baseline: pd.Series) -> str:
+def _by_seeds(snapshot: RunSnapshot, best: pd.Series, baseline: pd.Series) -> str:
     difference = difference_interval(_sample(best), _sample(baseline))
     counts = best[SEEDS], baseline[SEEDS]
     basis = (
@@ -41,7 +40,7 @@ def _by_seeds(record: Record, best: pd.Series, baseline: pd.Series) -> str:
         else f"means of {counts[0]} and {counts[1]} fresh seeds"
     )
     low, high = f"{100 * difference.low:+.2f}", f"{100 * difference.high:+.2f}"
-    start = f"{_beats(difference.middle)}{_in_metric(record)} ({basis}); the 95 % interval, {low} to {high} points,"
+    start = f"{_beats(difference.middle)}{_in_metric(snapshot)} ({basis}); the 95 % interval, {low} to {high} points,"
     if difference.low > 0:
         return f"{start} lies above 0: a reliable improvement."
     if difference.high < 0:
@@ -53,13 +52,13 @@ def _sample(row: pd.Series) -> Sample:
     return Sample(row[SEEDS], row[MEAN], row[DEVIATION])
 
 
-def _by_questions(record: Record, best: pd.Series, baseline: pd.Series) -> str:
-    questions = record.settings.get("validation_questions")
+def _by_questions(snapshot: RunSnapshot, best: pd.Series, baseline: pd.Series) -> str:
+    questions = snapshot.settings.get("validation_questions")
     difference = best[SCORE] - baseline[SCORE]
     repeated = (
         "seeds were not repeated" if best[SEEDS] == baseline[SEEDS] == 0 else "too few seeds were repeated to tell more"
     )
-    start = f"{_beats(difference)}{_in_metric(record)} (one run each)"
+    start = f"{_beats(difference)}{_in_metric(snapshot)} (one run each)"
     if not questions:
         return f"{start}, but {repeated}."
     error = 2 * binomial_error(best[SCORE], baseline[SCORE], questions)
@@ -69,15 +68,15 @@ def _by_questions(record: Record, best: pd.Series, baseline: pd.Series) -> str:
     return f"{start}, more than {bound}, but {repeated}."
 
 
-def _nothing_complete(record: Record) -> str:
-    if not record.search:
+def _nothing_complete(snapshot: RunSnapshot) -> str:
+    if not snapshot.search:
         return "No trial was started, so there is no best configuration."
-    return f"None of the {len(record.search)} trials is complete, so there is no best configuration."
+    return f"None of the {len(snapshot.search)} trials is complete, so there is no best configuration."
 
 
-def _baseline_is_best(record: Record, best: pd.Series) -> str:
-    reached = f"{100 * best[SCORE]:.2f} %{_in_metric(record)}"
-    others = sum(state_of(trial) == COMPLETE for trial in record.search) - 1
+def _baseline_is_best(snapshot: RunSnapshot, best: pd.Series) -> str:
+    reached = f"{100 * best[SCORE]:.2f} %{_in_metric(snapshot)}"
+    others = sum(state_of(trial) == COMPLETE for trial in snapshot.search) - 1
     if not others:
         return f"Only the baseline is complete ({reached}), so there is nothing to compare it with."
     return (
@@ -86,15 +85,15 @@ def _baseline_is_best(record: Record, best: pd.Series) -> str:
     )
 
 
-def _no_baseline(record: Record, best: pd.Series) -> str:
-    if record.baseline_trial is None:
-        reached = f"{100 * best[SCORE]:.2f} %{_in_metric(record)}"
+def _no_baseline(snapshot: RunSnapshot, best: pd.Series) -> str:
+    if snapshot.baseline_number is None:
+        reached = f"{100 * best[SCORE]:.2f} %{_in_metric(snapshot)}"
         return f"This search ran no baseline: its best is trial {best[TRIAL]}, {reached}."
-    baseline = next((trial for trial in record.search if trial.number == record.baseline_trial), None)
-    why = "missing" if baseline is None else reading.reason(baseline) or state_of(baseline)
+    baseline = snapshot.baseline
+    why = "missing" if baseline is None else reason(baseline) or state_of(baseline)
     return (
         f"The baseline did not finish ({why}), so the best configuration (trial {best[TRIAL]}, "
-        f"{100 * best[SCORE]:.2f} %{_in_metric(record)}) has nothing to be compared with."
+        f"{100 * best[SCORE]:.2f} %{_in_metric(snapshot)}) has nothing to be compared with."
     )
 
 
@@ -106,9 +105,9 @@ def _beats(difference: float) -> str:
     return f"The best configuration beats the baseline by {_points(difference)}"
 
 
-def _in_metric(record: Record) -> str:
-    """Names the metric; accuracy goes without saying."""
-    return "" if record.metric_title == ACCURACY else f" in {record.metric_title}"
+def _in_metric(snapshot: RunSnapshot) -> str:
+    """The metric as part of a sentence; empty for accuracy."""
+    return "" if snapshot.metric_title == ACCURACY else f" in {snapshot.metric_title}"
 
 
 def _points(difference: float) -> str:

@@ -1,4 +1,4 @@
-"""What a search cost: time of its devices, well spent or not, and room on the disk."""
+"""What a search cost: the time of its devices, useful or wasted, and space on the disk."""
 
 import os
 from collections.abc import Iterable
@@ -8,18 +8,20 @@ from pathlib import Path
 
 from optuna.trial import FrozenTrial
 
-from results.run_folder import SECONDS, RunFolder
-from results.snapshot import COMPLETE, DIVERGED, FAILED, PRUNED, Record, epochs, started, state_of
-from results.tables.lanes import lanes
+from results.run_folder import SECONDS, WORKER, RunFolder
+from results.snapshot import COMPLETE, DIVERGED, FAILED, PRUNED, RunSnapshot, epochs, started, state_of
+
+Lane = tuple[str, int]
+"""A place where trials run one after another: the worker's name (empty if not recorded), and a number from 0 on."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """A share of the time that the search's places for trials were there.
+    """One use of the search's time.
 
     Attributes:
-        name: what it went into.
-        seconds: of one place.
+        name: what the time was used for.
+        seconds: summed over all lanes.
         useful: whether anything was learned from it.
     """
 
@@ -28,29 +30,58 @@ class Cost:
     useful: bool
 
 
-def time_spent(record: Record) -> list[Cost]:
-    """Where the time of all places for trials went, while at least one of them was at work.
+def time_spent(snapshot: RunSnapshot) -> list[Cost]:
+    """What the time of all lanes was used for, while at least one trial ran.
 
-    There are as many places as trials ever ran at once.
+    There are as many lanes as trials ever ran at once on each worker.
     """
-    trials = [*record.search, *record.confirmations]
-    ended = [trial for trial in trials if started(trial) and trial.datetime_complete]
-    places = len({lane for _, lane in lanes(ended)})
+    ended = [trial for trial in snapshot.all_trials if started(trial) and trial.datetime_complete]
+    lanes = len({lane for _, lane in assign_lanes(ended)})
     states = {
-        state: [t for t in record.search if state_of(t) == state] for state in (COMPLETE, PRUNED, DIVERGED, FAILED)
+        state: [t for t in snapshot.search if state_of(t) == state] for state in (COMPLETE, PRUNED, DIVERGED, FAILED)
     }
-    lost = [trial for trial in record.confirmations if state_of(trial) == FAILED]
-    repeated = [trial for trial in record.confirmations if state_of(trial) != FAILED]
-    trained, held = training_seconds(ended), sum((end - start).total_seconds() for start, end in _spans(ended))
+    fresh_failed = [trial for trial in snapshot.confirmations if state_of(trial) == FAILED]
+    fresh = [trial for trial in snapshot.confirmations if state_of(trial) != FAILED]
+    training, running = training_seconds(ended), sum((end - start).total_seconds() for start, end in _spans(ended))
     return [
         Cost("trained to the end", training_seconds(states[COMPLETE]), useful=True),
         Cost("stopped early", training_seconds(states[PRUNED]), useful=True),
         Cost("diverged", training_seconds(states[DIVERGED]), useful=True),
-        Cost("fresh seeds", training_seconds(repeated), useful=True),
-        Cost("failed", training_seconds([*states[FAILED], *lost]), useful=False),
-        Cost("starting, saving, waiting", max(0.0, held - trained), useful=False),
-        Cost("idle", max(0.0, places * busy_seconds(ended) - held), useful=False),
+        Cost("fresh seeds", training_seconds(fresh), useful=True),
+        Cost("failed", training_seconds([*states[FAILED], *fresh_failed]), useful=False),
+        Cost("starting, saving, waiting", max(0.0, running - training), useful=False),
+        Cost("idle", max(0.0, lanes * busy_seconds(ended) - running), useful=False),
     ]
+
+
+def assign_lanes(trials: Iterable[FrozenTrial], until: datetime | None = None) -> list[tuple[FrozenTrial, Lane]]:
+    """Gives each trial that was started a lane in which no other trial ran at the same time.
+
+    A trial gets a lane of its worker; a worker that runs several trials at once has several. Of the free lanes it gets
+    the one that was free the longest.
+
+    Args:
+        trials: of one search, or of several studies of it.
+        until: when trials that have not ended are taken to end; None leaves them out.
+
+    Returns:
+        The trials with their lanes, by start.
+    """
+    ran = [
+        (start, end, trial)
+        for trial in trials
+        if (start := started(trial)) and (end := trial.datetime_complete or until)
+    ]
+    ends_by_worker: dict[str, list[datetime]] = {}
+    placed = []
+    for start, end, trial in sorted(ran, key=lambda each: (each[0], each[2].number)):
+        worker = str(trial.user_attrs.get(WORKER, ""))
+        ends = ends_by_worker.setdefault(worker, [])
+        free = [lane for lane, lane_end in enumerate(ends) if lane_end <= start]
+        lane = min(free, key=lambda lane: ends[lane], default=len(ends))
+        ends[lane : lane + 1] = [end]
+        placed.append((trial, (worker, lane)))
+    return placed
 
 
 def training_seconds(trials: Iterable[FrozenTrial]) -> float:
@@ -58,18 +89,18 @@ def training_seconds(trials: Iterable[FrozenTrial]) -> float:
     return sum(float(trial.user_attrs.get(SECONDS, 0)) for trial in trials)
 
 
-def seconds_saved(record: Record) -> float:
-    """What the trials that were stopped early would have needed to run to their end, each at its own pace."""
-    stopped = [trial for trial in record.search if state_of(trial) == PRUNED and epochs(trial)]
-    full = record.settings.get("fixed", {}).get("epochs", max(map(epochs, record.search), default=0))
-    rests = [(training_seconds([trial]) / epochs(trial), max(0, full - epochs(trial))) for trial in stopped]
-    return sum(pace * float(rest) for pace, rest in rests)
+def seconds_saved(snapshot: RunSnapshot) -> float:
+    """Training time that the pruned trials would still have needed to run all epochs, each at its own speed."""
+    pruned = [trial for trial in snapshot.search if state_of(trial) == PRUNED and epochs(trial)]
+    full = snapshot.settings.get("fixed", {}).get("epochs", max(map(epochs, snapshot.search), default=0))
+    remaining = [(training_seconds([trial]) / epochs(trial), max(0, full - epochs(trial))) for trial in pruned]
+    return sum(per_epoch * float(rest) for per_epoch, rest in remaining)
 
 
-def device_hours(record: Record) -> str:
-    """Training time in hours of the devices it was held on."""
-    hours = training_seconds([*record.search, *record.confirmations]) / 3600
-    gpus, cores = (record.settings.get(f"{kind}_per_trial") or 0 for kind in ("gpus", "cpus"))
+def device_hours(snapshot: RunSnapshot) -> str:
+    """Training time of all trials as text: GPU hours, or core hours on a CPU, by what each trial was given."""
+    hours = training_seconds(snapshot.all_trials) / 3600
+    gpus, cores = (snapshot.settings.get(f"{kind}_per_trial") or 0 for kind in ("gpus", "cpus"))
     return f"{hours * gpus:.3g} GPU hours" if gpus else f"{hours * (cores or 1):.3g} core hours"
 
 
@@ -88,12 +119,12 @@ def _size(path: Path) -> int:
 def _file_size(path: Path) -> int:
     try:
         return path.lstat().st_size
-    except FileNotFoundError:  # a search that runs has files come and go
+    except FileNotFoundError:  # a running search creates and deletes files
         return 0
 
 
 def _spans(trials: Iterable[FrozenTrial]) -> list[tuple[datetime, datetime]]:
-    """From when to when each trial that has ended ran, the first to begin first."""
+    """Start and end of each trial that has ended, by start."""
     times = ((started(trial), trial.datetime_complete) for trial in trials)
     return sorted((start, end) for start, end in times if start is not None and end is not None)
 

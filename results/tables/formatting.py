@@ -1,28 +1,29 @@
-"""Tables and numbers as people read them: text, rounded, with units."""
+"""Tables and numbers as text for people: rounded, with units."""
 
 import pandas as pd
 
-from results.tables.fresh_seeds import HIGH, LOW
-from results.tables.trials import (
+from results.tables.columns import (
     BEST_EPOCH,
     CONFIG,
     DEVIATION,
     DIFFERENCE,
-    END,
     EPOCHS,
+    HIGH,
+    LOW,
     MEAN,
     RANK,
+    REASON,
     SCORE,
+    SECONDS,
+    SEED,
     SEEDS,
     STATE,
-    TIME,
     TRIAL,
-    TRIAL_SEED,
-    parameter_columns,
 )
+from results.tables.trials import parameter_columns
 
-LARGE = 1e3
-"""Three significant digits would cut whole numbers above this."""
+NO_DECIMALS_FROM = 1e3
+"""From here on numbers are shown without decimals; three significant digits would drop whole ones."""
 
 
 def show_trials(table: pd.DataFrame) -> pd.DataFrame:
@@ -36,17 +37,17 @@ def show_trials(table: pd.DataFrame) -> pd.DataFrame:
             DIFFERENCE: ["" if pd.isna(value) else f"{100 * value:+.2f}" for value in table[DIFFERENCE]],
             BEST_EPOCH: [show_count(value) for value in table[BEST_EPOCH]],
             EPOCHS: [show_count(value) for value in table[EPOCHS]],
-            TIME: ["" if pd.isna(value) else show_duration(value) for value in table[TIME]],
-            TRIAL_SEED: [show_count(value) for value in table[TRIAL_SEED]],
+            SECONDS: ["" if pd.isna(value) else show_duration(value) for value in table[SECONDS]],
+            SEED: [show_count(value) for value in table[SEED]],
             STATE: list(table[STATE]),
-            END: list(table[END]),
+            REASON: list(table[REASON]),
         },
         dtype="str",
     )
 
 
 def show_comparison(table: pd.DataFrame, metric_title: str) -> pd.DataFrame:
-    """A comparison as text, turned round: a row for each parameter and figure, a column for each configuration."""
+    """A comparison as text, transposed: a row for each parameter and number, a column for each configuration."""
     rows = {
         "trial": [show_count(value) for value in table[TRIAL]],
         **{name: show_parameter(name, table[name]) for name in parameter_columns(table)},
@@ -75,17 +76,17 @@ def show_seeds(table: pd.DataFrame, metric_title: str) -> pd.DataFrame:
 
 
 def show_parameter(name: str, values: pd.Series) -> list[str]:
-    """A column of a parameter's values; empty where a trial has none."""
+    """A column of a parameter's values as text; empty where a trial lacks the parameter."""
     return ["" if pd.isna(value) else show_value(name, value) for value in values]
 
 
 def show_value(name: str, value: object) -> str:
-    """A learning rate as 4.0e-04, other fractions to three significant digits, anything else as it is."""
+    """A parameter's value as text: learning rates as 4.0e-04, other floats to three significant digits."""
     if not isinstance(value, float):
         return str(value)
     if name.endswith("learning_rate"):
         return f"{value:.1e}"
-    return f"{value:.0f}" if abs(value) >= LARGE else f"{value:.3g}"
+    return f"{value:.0f}" if abs(value) >= NO_DECIMALS_FROM else f"{value:.3g}"
 
 
 def show_percent(score: float) -> str:
@@ -94,12 +95,12 @@ def show_percent(score: float) -> str:
 
 
 def show_count(value: int | None) -> str:
-    """A whole number; empty where it is missing."""
+    """A whole number as text; empty if it is missing."""
     return "" if pd.isna(value) else str(value)
 
 
 def show_duration(seconds: float) -> str:
-    """A length of time by its two largest units, tenths below ten seconds."""
+    """A duration in its two largest units; below ten seconds, in seconds with one decimal."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -110,7 +111,7 @@ def show_duration(seconds: float) -> str:
 
 
 def show_bytes(size: int) -> str:
-    """A size in the unit that suits it."""
+    """A size in bytes, KB (1000 bytes), MB, GB or TB."""
     units = ["bytes", "KB", "MB", "GB", "TB"]
-    place = min(len(units) - 1, max(0, (len(str(size)) - 1) // 3))
-    return f"{size} bytes" if place == 0 else f"{size / 1000**place:.3g} {units[place]}"
+    power = min(len(units) - 1, max(0, (len(str(size)) - 1) // 3))
+    return f"{size} bytes" if power == 0 else f"{size / 1000**power:.3g} {units[power]}"

@@ -1,52 +1,50 @@
-"""What fresh seeds say of every configuration that was repeated."""
+"""What fresh seeds say: the scores of every configuration that was repeated, and how far scores vary by chance."""
+
+import math
 
 import pandas as pd
 
-from results.snapshot import COMPLETE, Source, read
-from results.tables.intervals import Sample, score_bounds
-from results.tables.trials import (
+from results.snapshot import COMPLETE, RunSnapshot, best_score
+from results.tables.columns import (
     CONFIG,
-    CONFIRMED,
+    CONFIRMS,
     DEVIATION,
+    HIGH,
+    LOW,
     MEAN,
     OTHER,
     SCORE,
     SEEDS,
     STATE,
     TRIAL,
-    config_names,
-    confirmation_table,
-    trial_table,
 )
+from results.tables.intervals import Sample, binomial_error, pooled_deviation, score_bounds
+from results.tables.trials import config_names, confirmation_table, trial_table
 
-LOW, HIGH = "low", "high"
-"""Ends of the 95 % interval of the mean (Student's), as scores; missing for fewer than two seeds."""
 
-
-def seed_scores(run: Source) -> dict[int, list[float]]:
+def seed_scores(snapshot: RunSnapshot) -> dict[int, list[float]]:
     """Scores of the complete runs under fresh seeds, by the number of the trial they repeat."""
-    table = confirmation_table(run)
-    finished = table[(table[STATE] == COMPLETE) & table[CONFIRMED].notna() & table[SCORE].notna()]
+    table = confirmation_table(snapshot)
+    finished = table[(table[STATE] == COMPLETE) & table[CONFIRMS].notna() & table[SCORE].notna()]
     scores: dict[int, list[float]] = {}
-    for number, score in zip(finished[CONFIRMED].tolist(), finished[SCORE].tolist(), strict=True):
+    for number, score in zip(finished[CONFIRMS].tolist(), finished[SCORE].tolist(), strict=True):
         scores.setdefault(number, []).append(score)
     return scores
 
 
-def seed_samples(run: Source) -> dict[int, Sample]:
-    """As `seed_scores`, in three numbers each."""
-    return {number: Sample.of(scores) for number, scores in seed_scores(run).items()}
+def seed_samples(snapshot: RunSnapshot) -> dict[int, Sample]:
+    """Count, mean and deviation of `seed_scores`, by the number of the trial."""
+    return {number: Sample.of(scores) for number, scores in seed_scores(snapshot).items()}
 
 
-def seed_table(run: Source) -> pd.DataFrame:
-    """Every configuration that ran to the end under fresh seeds, the best mean first.
+def seed_table(snapshot: RunSnapshot) -> pd.DataFrame:
+    """Every configuration that ran to the end under fresh seeds, the best mean first; of equal means, by number.
 
     Returns:
         config, trial, score (in the search), seeds, mean, deviation, low, high.
     """
-    record = read(run)
-    names, samples = config_names(record), seed_samples(record)
-    searched = trial_table(record).set_index(TRIAL)[SCORE]
+    names, samples = config_names(snapshot), seed_samples(snapshot)
+    searched = trial_table(snapshot).set_index(TRIAL)[SCORE]
     rows = [
         {
             CONFIG: names.get(number, OTHER),
@@ -61,3 +59,19 @@ def seed_table(run: Source) -> pd.DataFrame:
     ]
     columns = [CONFIG, TRIAL, SCORE, SEEDS, MEAN, DEVIATION, LOW, HIGH]
     return pd.DataFrame(rows, columns=columns).sort_values([MEAN, TRIAL], ascending=[False, True], ignore_index=True)
+
+
+def chance_difference(snapshot: RunSnapshot) -> float:
+    """How far the scores of two single runs may differ by chance: two standard errors of their difference.
+
+    From the spread between fresh seeds where a configuration was repeated. Otherwise from the number of validation
+    questions alone, which leaves out the effect of the seed. NaN where neither is known.
+    """
+    spread = pooled_deviation(*seed_samples(snapshot).values())
+    if not math.isnan(spread):
+        return 2 * math.sqrt(2) * spread
+    best, questions = snapshot.best, snapshot.settings.get("validation_questions")
+    if best is None or not questions:
+        return math.nan
+    score = best_score(best)
+    return 2 * binomial_error(score, score, questions)

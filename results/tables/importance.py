@@ -1,4 +1,4 @@
-"""Which hyperparameter mattered: PED-ANOVA over the trials' ranks."""
+"""Which hyperparameter mattered most: PED-ANOVA over the ranks of the trials."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,46 +7,48 @@ import optuna
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import create_trial
 
-from results.snapshot import Source, read
-from results.tables.trials import RANK, TRIAL, trial_table
+from results.snapshot import RunSnapshot
+from results.tables.columns import RANK, TRIAL
+from results.tables.trials import trial_table
 
-FEWEST = 10
-"""Ranked trials from which importance is computed; with fewer it would be noise."""
+MIN_TRIALS = 10
+"""Fewest ranked trials that importance is computed from; with fewer it would be noise."""
 
-TOP = 5
-"""Trials that the best are at least to be, as Optuna advises; a tenth of all trials where that is more."""
+MIN_BEST_TRIALS = 5
+"""Fewest trials that count as the best, as Optuna advises; a tenth of all trials if that is more."""
 
 
 def top_share(ranked: int) -> float:
-    """The share of that many ranked trials that counts as the best, in (0, 0.5]."""
-    return min(0.5, max(0.1, TOP / ranked))
+    """The share of the ranked trials that counts as the best, in (0, 0.5]."""
+    return min(0.5, max(0.1, MIN_BEST_TRIALS / ranked))
 
 
-def importance(run: Source) -> dict[str, float]:
-    """Share of each hyperparameter in what sets the best trials apart from the rest, largest first; they sum to 1.
+def importance(snapshot: RunSnapshot) -> dict[str, float]:
+    """Share of each hyperparameter in what distinguishes the best trials from the rest; sum 1.
 
-    PED-ANOVA looks at nothing but which trials are the best, so trials that were stopped early can take part with
-    their rank, below all complete ones. Empty where there are too few trials or nothing varies.
+    PED-ANOVA only uses which trials are the best. So pruned trials can take part, with their rank below all complete
+    ones. Empty if there are too few trials or nothing varies; otherwise by share, the largest first, then by name.
     """
-    record = read(run)
-    table = trial_table(record)
+    table = trial_table(snapshot)
     ranks = table.set_index(TRIAL)[RANK].dropna()
-    if len(ranks) < FEWEST:
+    if len(ranks) < MIN_TRIALS:
         return {}
-    ranked = [trial for trial in record.search if trial.number in ranks.index]
-    with _quietly():
+    ranked = [trial for trial in snapshot.search if trial.number in ranks.index]
+    with _no_log_output():
         study = optuna.create_study(direction="minimize")
         study.add_trials(
             create_trial(params=t.params, distributions=t.distributions, value=float(ranks[t.number])) for t in ranked
         )
         evaluator = PedAnovaImportanceEvaluator(target_quantile=top_share(len(ranked)))
         shares = get_param_importances(study, evaluator=evaluator)
-    return shares if sum(shares.values()) > 0 else {}
+    if sum(shares.values()) == 0:
+        return {}
+    return dict(sorted(shares.items(), key=lambda share: (-share[1], share[0])))  # equal shares in no random order
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
-    """Keeps Optuna from telling of the study that is only for computing."""
+def _no_log_output() -> Iterator[None]:
+    """Silences Optuna's message about the temporary study."""
     level = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:

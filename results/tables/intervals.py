@@ -1,4 +1,4 @@
-"""How sure a number is: standard errors and intervals."""
+"""How certain a mean or a difference of scores is: standard errors and 95 % intervals (Student's t)."""
 
 import math
 from collections.abc import Sequence
@@ -8,18 +8,18 @@ from statistics import fmean, stdev
 from scipy.special import stdtrit
 
 CONFIDENCE = 0.95
-"""Of every interval."""
+"""Confidence level of every interval."""
 
 ENOUGH_SEEDS = 2
-"""Fresh seeds that a configuration needs before the spread between seeds is known."""
+"""Fresh seeds that a configuration needs before its standard deviation between seeds is defined."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A number and how far off it may be, to either side.
+    """A symmetric confidence interval.
 
     Attributes:
-        middle: the number.
+        middle: the estimate.
         half: half the interval's width; NaN where it is not known.
     """
 
@@ -28,23 +28,23 @@ class Interval:
 
     @property
     def low(self) -> float:
-        """Where the interval begins."""
+        """Lower bound."""
         return self.middle - self.half
 
     @property
     def high(self) -> float:
-        """Where the interval ends."""
+        """Upper bound."""
         return self.middle + self.half
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What is known of some scores.
+    """Count, mean and spread of some scores.
 
     Attributes:
-        count: how many there are.
-        mean: of them; NaN for none.
-        deviation: sample standard deviation (n - 1); NaN for fewer than two.
+        count: how many scores there are.
+        mean: their mean; NaN for none.
+        deviation: their sample standard deviation (n - 1); NaN for fewer than two.
     """
 
     count: int
@@ -53,7 +53,7 @@ class Sample:
 
     @classmethod
     def of(cls, scores: Sequence[float]) -> "Sample":
-        """A sample's three numbers."""
+        """The sample of these scores."""
         return cls(
             len(scores),
             fmean(scores) if scores else math.nan,
@@ -62,14 +62,14 @@ class Sample:
 
 
 def mean_interval(sample: Sample) -> Interval:
-    """Student's interval of a mean."""
+    """Student's t interval of a sample's mean."""
     if sample.count < ENOUGH_SEEDS:
         return Interval(sample.mean, math.nan)
     return Interval(sample.mean, _quantile(sample.count - 1) * sample.deviation / math.sqrt(sample.count))
 
 
 def score_bounds(sample: Sample) -> tuple[float, float]:
-    """Both ends of `mean_interval`, cut to what a mean of scores can be, [0, 1]; NaN where they are not known."""
+    """Lower and upper bound of `mean_interval`, clipped to [0, 1]; NaN where they are not known."""
     interval = mean_interval(sample)
     if math.isnan(interval.half):
         return math.nan, math.nan
@@ -77,9 +77,9 @@ def score_bounds(sample: Sample) -> tuple[float, float]:
 
 
 def difference_interval(first: Sample, second: Sample) -> Interval:
-    """Student's interval of the first mean less the second, with the pooled deviation of both.
+    """Student's t interval of the first mean minus the second, with the pooled deviation of both.
 
-    Two seeds are too few to know each configuration's own spread, which Welch's interval would need.
+    Not Welch's interval: it would estimate each configuration's spread alone, for which two seeds are too few.
     """
     difference = first.mean - second.mean
     if min(first.count, second.count) < ENOUGH_SEEDS:
@@ -89,11 +89,11 @@ def difference_interval(first: Sample, second: Sample) -> Interval:
 
 
 def pooled_deviation(*samples: Sample) -> float:
-    """Sample standard deviation around each sample's own mean, of all samples with two or more; NaN for none."""
+    """Pooled standard deviation of the samples with two or more scores; NaN if there are none."""
     known = [sample for sample in samples if sample.count >= ENOUGH_SEEDS]
-    freedom = sum(sample.count - 1 for sample in known)
-    squares = sum((sample.count - 1) * sample.deviation**2 for sample in known)
-    return math.sqrt(squares / freedom) if known else math.nan
+    degrees_of_freedom = sum(sample.count - 1 for sample in known)
+    sum_of_squares = sum((sample.count - 1) * sample.deviation**2 for sample in known)
+    return math.sqrt(sum_of_squares / degrees_of_freedom) if known else math.nan
 
 
 def binomial_error(first: float, second: float, questions: int) -> float:
@@ -105,6 +105,6 @@ def binomial_error(first: float, second: float, questions: int) -> float:
     return math.sqrt((first * (1 - first) + second * (1 - second)) / questions)
 
 
-def _quantile(freedom: int) -> float:
-    """How many standard errors an interval reaches to either side."""
-    return float(stdtrit(freedom, (1 + CONFIDENCE) / 2))
+def _quantile(degrees_of_freedom: int) -> float:
+    """Quantile of Student's t distribution: half the width of an interval, in standard errors."""
+    return float(stdtrit(degrees_of_freedom, (1 + CONFIDENCE) / 2))

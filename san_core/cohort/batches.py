@@ -58,7 +58,10 @@ class EpochPlan:
 
 
 def shuffled_order(split: Split, config: TrainingConfig, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Every row of the split once, in random groups of questions about one image; batches follow each other in it."""
+    """Every row number of the split once, in random order; batches are taken from it one after the other.
+
+    Up to `questions_per_image` questions about the same image form a group; the groups are in random order.
+    """
     shuffled = rng.permutation(len(split))
     by_image = shuffled[np.argsort(split.images[shuffled], kind="stable")]
     images = split.images[by_image]

@@ -13,11 +13,11 @@ from san_core.cohort.batches import Batch, Features, Plan
 from san_core.cohort.data import Questions
 from san_core.cohort.network import Network
 from san_core.cohort.optimizer import CohortRMSprop
-from san_core.targets import SOFT
+from san_core.data.targets import SOFT
 
 
 def answer_shares(people: Tensor, answers: int) -> Tensor:
-    """Soft targets [S, A] of people's answers [S, P]: shares by VQA accuracy, see `san_core.targets.draw_targets`."""
+    """Soft targets [S, A] of people's answers [S, P]: shares by VQA accuracy, see `san_core.data.targets`."""
     counts = (people.unsqueeze(2) == torch.arange(answers, device=people.device)).sum(dim=1)
     scores = torch.where(counts > 3, 1.0, counts * 0.3).double()
     return scores / scores.sum(dim=1, keepdim=True)

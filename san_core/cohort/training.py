@@ -32,10 +32,10 @@ from san_core.cohort.optimizer import CohortRMSprop, Hyperparameters
 from san_core.cohort.step import PredictStep, TrainStep
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData, Split
+from san_core.data.targets import SAMPLED, SOFT, answerable, draw_targets
 from san_core.hardware import fastest_precision
 from san_core.models.san import SAN
 from san_core.optimizer import learning_rate_factor
-from san_core.targets import SAMPLED, SOFT, answerable, draw_targets
 
 SLOTS_OF_EVALUATION = 512
 """Questions of a batch of evaluation."""

@@ -1,4 +1,4 @@
-"""Image files as pixels, whatever a camera or a program made of them."""
+"""Reads image files of any kind as upright RGB pixels."""
 
 import io
 import struct
@@ -15,11 +15,12 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from san_core.errors import InputError
 from san_core.files import read_bytes
 
-# A picture of more pixels than Pillow's limit is more likely an attack or a mistake than a photograph.
+# An image with more pixels than Pillow's limit is more likely an attack or a mistake than a photograph.
 warnings.simplefilter("error", Image.DecompressionBombWarning)
 
-# What undoes each EXIF orientation. Pillow's own exif_transpose rewrites the EXIF data, which fails on damaged ones.
-_TURNS = {
+# The operation that undoes each EXIF orientation. Pillow's exif_transpose also rewrites the EXIF data, which fails if
+# they are damaged.
+_UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -30,16 +31,16 @@ _TURNS = {
 }
 
 _REDUCING_GAP = 2
-"""How much larger than what it is resized to a JPEG is decoded at least; Pillow's own `thumbnail` takes the same."""
+"""A JPEG is decoded at least this many times as large as it will be; the value of Pillow's `thumbnail`."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture as a person sees it.
+    """An image as a person sees it.
 
     Attributes:
         image: upright, RGB.
-        remarks: what had to be done to make it so.
+        remarks: how it was changed to be upright and RGB.
     """
 
     image: Image.Image
@@ -47,18 +48,18 @@ class Picture:
 
 
 def open_picture(path: Path, at_least: int | None = None) -> Picture:
-    """Reads a picture: turned as its EXIF data say, grey, palette, CMYK and 16-bit pictures as RGB.
+    """Reads an image, turns it upright by its EXIF data, and converts it to RGB.
 
-    Where it is transparent it becomes white.
+    Grey, palette, CMYK and 16-bit images are converted; transparent pixels become white.
 
     Args:
         path: of the file.
-        at_least: pixels that either edge has to keep; JPEG may then be decoded at 1/2, 1/4 or 1/8 of its size, which
-            takes a fraction of the time. None keeps all pixels.
+        at_least: smallest size in pixels of either edge. A JPEG may then be decoded at 1/2, 1/4 or 1/8 of its size,
+            which takes a fraction of the time. None keeps all pixels.
 
     Raises:
-        InputError: if the file is missing, is not a picture Pillow can read, is cut short, or has more
-            pixels than Pillow's limit against decompression bombs.
+        InputError: if the file is missing, incomplete, not an image that Pillow can read, or has more pixels than
+            Pillow's limit against decompression bombs.
     """
     try:
         content = read_bytes(path)
@@ -71,7 +72,7 @@ def open_picture(path: Path, at_least: int | None = None) -> Picture:
 
 
 def as_picture(image: str | Path | Image.Image) -> Picture:
-    """A picture file as `open_picture` reads it, or the same of an image that Pillow has opened.
+    """Reads an image file, or converts an image that Pillow has opened, as `open_picture` does.
 
     Raises:
         InputError: as `open_picture`.
@@ -84,7 +85,7 @@ def as_picture(image: str | Path | Image.Image) -> Picture:
 
 @contextmanager
 def _reading(what: str) -> Iterator[None]:
-    """Turns whatever Pillow raises for a picture into an InputError."""
+    """Replaces any error that Pillow raises for an image by an InputError."""
     try:
         yield
     except UnidentifiedImageError as error:
@@ -96,21 +97,21 @@ def _reading(what: str) -> Iterator[None]:
 
 
 def _upright(image: Image.Image, at_least: int | None = None) -> Picture:
-    exif = image.getexif()  # before the pixels: decoding a TIFF closes its file, and turns it
-    to_be_turned = exif.get(ExifTags.Base.Orientation) in _TURNS
+    exif = image.getexif()  # before decoding: that closes the file of a TIFF, and turns its pixels
+    needs_turning = exif.get(ExifTags.Base.Orientation) in _UPRIGHT
     if at_least is not None:
         image.draft(None, (at_least, at_least))
     image.load()
-    turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    turn = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     upright = image if turn is None else image.transpose(turn)
-    remarks = (["turned as its EXIF data say"] if to_be_turned else []) + (
+    remarks = (["turned as its EXIF data say"] if needs_turning else []) + (
         [f"mode {image.mode} converted to RGB"] if image.mode != "RGB" else []
     )
     return Picture(_to_rgb(upright), tuple(remarks))
 
 
 def load_pixels(path: Path, size: int) -> NDArray[np.uint8]:
-    """The picture brought to `size` x `size` pixels: RGB, uint8 [size, size, 3].
+    """Reads an image resized to `size` x `size` pixels: RGB, uint8 [size, size, 3].
 
     Raises:
         InputError: as `open_picture`.
@@ -119,7 +120,7 @@ def load_pixels(path: Path, size: int) -> NDArray[np.uint8]:
 
 
 def open_to_resize(path: Path, size: int) -> Picture:
-    """The picture with as many pixels as `to_pixels` needs: twice the edge, so that resizing still averages over them.
+    """Reads an image with as many pixels as `to_pixels` needs: twice `size` along an edge, so that resizing averages.
 
     Raises:
         InputError: as `open_picture`.
@@ -128,17 +129,17 @@ def open_to_resize(path: Path, size: int) -> Picture:
 
 
 def to_pixels(picture: Picture, size: int) -> NDArray[np.uint8]:
-    """The picture brought to `size` x `size` pixels: RGB, uint8 [size, size, 3]."""
+    """Resizes an image to `size` x `size` pixels: RGB, uint8 [size, size, 3]."""
     return np.asarray(picture.image.resize((size, size), Image.Resampling.BICUBIC))
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB" and "transparency" not in image.info:
         return image.copy()
-    if image.mode.startswith("I"):  # 16 bits; Pillow's own conversion would cut them off at 255
+    if image.mode.startswith("I"):  # 16 bits; Pillow's own conversion would clip them at 255
         return Image.fromarray((np.asarray(image).astype(np.int64) // 257).clip(0, 255).astype(np.uint8)).convert("RGB")
     if image.mode in {"RGBA", "LA", "PA", "La", "RGBa"} or "transparency" in image.info:
         opaque = image.convert("RGBA")
-        paper = Image.new("RGBA", opaque.size, "white")
-        return Image.alpha_composite(paper, opaque).convert("RGB")
+        background = Image.new("RGBA", opaque.size, "white")
+        return Image.alpha_composite(background, opaque).convert("RGB")
     return image.convert("RGB")

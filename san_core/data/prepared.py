@@ -1,4 +1,4 @@
-"""The prepared data set on disk: the one form every trial trains from."""
+"""The prepared data set on disk, which all training reads."""
 
 import json
 import mmap
@@ -14,8 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from san_core.data.question_table import read_questions
-from san_core.data.source import Question
+from san_core.data.questions import Question, read_questions
 from san_core.data.vocabulary import Vocabulary
 from san_core.errors import InputError
 from san_core.files import is_file
@@ -30,22 +29,22 @@ PROBLEMS = "problems.txt"
 IMAGE_FILES = "image_files.json"
 
 SPLITS = ("train", "validation", "test", "unanswered")
-"""Every split there may be; `unanswered` questions have no right answers."""
+"""All possible splits; `unanswered` questions have no right answers."""
 
 
-# Python names it only since 3.13; 0x4000 on Linux.
+# In Python's mmap since 3.13; its value on Linux is 0x4000.
 _MAP_NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" else 0)
 
 
 @dataclass(frozen=True)
 class Split:
-    """Questions of one split, as numbers.
+    """The questions of one split, as numbers.
 
     Attributes:
-        images: row of each question's image in the features [Q].
-        questions: row of each question's words among the distinct questions [Q].
-        answers: number of each right answer, -1 where the answer vocabulary lacks it [Q].
-        people: number of each person's answer [Q, P], -1 where the vocabulary lacks it or fewer answered.
+        images: row of each question's image in `PreparedData.images` [Q].
+        questions: row of each question's words in `PreparedData.questions` [Q].
+        answers: number of each right answer, -1 if it is not in the answer vocabulary [Q].
+        people: number of each person's answer [Q, P], -1 if it is not in the vocabulary or fewer people answered.
     """
 
     images: NDArray[np.int32]
@@ -61,11 +60,11 @@ class Split:
         return Split(*(np.concatenate(pair) for pair in zip(self._columns(), other._columns(), strict=True)))
 
     def where(self, kept: NDArray[np.bool_]) -> "Split":
-        """The questions for which `kept` [Q] holds."""
+        """The questions for which `kept` [Q] is true."""
         return Split(*(column[kept] for column in self._columns()))
 
     def save(self, folder: Path, name: str) -> None:
-        """Writes the split."""
+        """Writes the split to a file in the folder."""
         np.savez(folder / f"{name}.npz", **{f.name: getattr(self, f.name) for f in fields(self)})
 
     @classmethod
@@ -89,7 +88,7 @@ class Batch:
 
     @property
     def inputs(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """What the network is given."""
+        """The arguments in order."""
         return self.images, self.image_rows, self.tokens, self.question_rows
 
     def to(self, device: torch.device) -> "Batch":
@@ -98,9 +97,15 @@ class Batch:
 
 
 class PreparedData:
-    """A prepared data set, its images mapped read-only from disk.
+    """A prepared data set, with its images memory-mapped from disk.
 
-    However many processes open the same folder, the machine holds its images in memory once.
+    All processes on a machine that open the same folder share one copy of the images in memory.
+
+    Attributes:
+        folder: where it is.
+        manifest: content of its `manifest.json`.
+        words: vocabulary of the questions.
+        answers: answer vocabulary, most frequent answer first.
     """
 
     def __init__(self, folder: Path, manifest: Mapping[str, Any]) -> None:
@@ -108,7 +113,7 @@ class PreparedData:
         self.manifest = manifest
         self.words = Vocabulary(manifest["words"])
         self.answers: list[str] = manifest["answers"]
-        self._asked: dict[str, list[Question]] = {}
+        self._questions_of: dict[str, list[Question]] = {}
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -147,7 +152,7 @@ class PreparedData:
 
     @property
     def fingerprint(self) -> str:
-        """Of everything the prepared data follow from."""
+        """Hash of everything that the prepared data depend on."""
         return str(self.manifest["fingerprint"])
 
     @property
@@ -157,7 +162,7 @@ class PreparedData:
 
     @property
     def layer(self) -> str:
-        """The image encoder's layer that the regions come from."""
+        """The image encoder's layer whose output is the regions."""
         return str(self.manifest["inputs"]["layer"])
 
     @property
@@ -167,22 +172,22 @@ class PreparedData:
 
     @property
     def metrics(self) -> list[str]:
-        """Names of the metrics the data set's literature reports, the one it leads with first."""
+        """Names of the metrics reported in the literature on the data set, the main one first."""
         return list(self.manifest["metrics"])
 
     @property
     def splits(self) -> list[str]:
-        """The splits there are."""
+        """Names of the splits."""
         return list(self.manifest["counts"])
 
     @property
     def fine_tune(self) -> bool:
-        """Whether the images are kept as pixels, to train the image encoder with the rest."""
+        """Whether the images are kept as pixels, so that the image encoder is trained as well."""
         return bool(self.manifest["inputs"]["fine_tune"])
 
     @property
     def image_size(self) -> int:
-        """Edge of the square every image was brought to, in pixels."""
+        """Edge in pixels of the square that every image was resized to."""
         return int(self.manifest["inputs"]["image_size"])
 
     @property
@@ -191,24 +196,24 @@ class PreparedData:
         return dict(self.manifest["training_defaults"])
 
     def split(self, name: str) -> Split:
-        """A split by name.
+        """Returns a split by name.
 
         Raises:
-            InputError: if the data set has none of that name.
+            InputError: if the data set has no split of that name.
         """
         self._check(name)
         return Split.load(self.folder, name)
 
-    def asked(self, name: str) -> list[Question]:
-        """A split's questions in words, in the order of `split`.
+    def questions_of(self, name: str) -> list[Question]:
+        """Returns the questions of a split with their texts and answers, in the order of `split`.
 
         Raises:
-            InputError: if the data set has none of that name.
+            InputError: if the data set has no split of that name.
         """
-        if name not in self._asked:
+        if name not in self._questions_of:
             self._check(name)
-            self._asked[name] = read_questions(self.folder / f"{name}.parquet")
-        return self._asked[name]
+            self._questions_of[name] = read_questions(self.folder / f"{name}.parquet")
+        return self._questions_of[name]
 
     def _check(self, name: str) -> None:
         if name not in self.splits:
@@ -216,30 +221,30 @@ class PreparedData:
 
     @cached_property
     def images(self) -> Tensor:
-        """Region features [N, R, C] (bfloat16), or pixels [N, S, S, 3] (uint8) for fine-tuning."""
+        """Region features [I, R, C] (bfloat16), or pixels [I, S, S, 3] (uint8) for fine-tuning."""
         images = torch.from_numpy(_map(self.folder / (PIXELS if self.fine_tune else FEATURES)))
         return images if self.fine_tune else images.view(torch.bfloat16)
 
     @cached_property
     def image_files(self) -> dict[str, Path]:
-        """Where each image's file was when the data were prepared, by its key; it may be gone."""
+        """The file of each image key when the data were prepared; it may no longer exist."""
         path = self.folder / IMAGE_FILES
         files = json.loads(path.read_text(encoding="utf-8")) if is_file(path) else {}
         return {key: Path(file) for key, file in files.items()}
 
     @cached_property
     def questions(self) -> Tensor:
-        """Word numbers of the distinct questions [U, L], padded behind with 0."""
+        """Word numbers of the distinct questions [U, L], padded with 0 at the end."""
         return torch.from_numpy(np.load(self.folder / QUESTIONS)).long()
 
     @cached_property
     def word_vectors(self) -> Tensor | None:
-        """Pretrained vectors of the words [V, D], padding and unknown included; None if prepared without."""
+        """Pretrained word vectors [V, D], including padding and unknown; None if prepared without."""
         path = self.folder / WORD_VECTORS
         return torch.from_numpy(np.load(path)) if is_file(path) else None
 
     def batch(self, split: Split, rows: NDArray[np.integer]) -> Batch:
-        """The split's rows [B], each distinct image and question once."""
+        """Returns the questions at `rows` [B] of a split as a batch with each distinct image and question once."""
         images, image_rows = np.unique(split.images[rows], return_inverse=True)
         questions, question_rows = np.unique(split.questions[rows], return_inverse=True)
         return Batch(
@@ -251,10 +256,10 @@ class PreparedData:
 
 
 def _map(path: Path) -> NDArray[Any]:
-    """A .npy file as memory: read from disk where it is used, and whatever is written to it stays in this process.
+    """Memory-maps a .npy file: pages are read when they are used, and changes stay in this process.
 
-    NumPy's own mmap_mode="c" does the same, but reserves memory for a copy of the whole file, which Linux refuses
-    for one that is larger than memory.
+    NumPy's mmap_mode="c" does the same, but reserves memory for a copy of the whole file. Linux refuses that for a
+    file larger than memory.
     """
     found = np.load(path, mmap_mode="r")
     flags, protection = mmap.MAP_PRIVATE | _MAP_NORESERVE, mmap.PROT_READ | mmap.PROT_WRITE

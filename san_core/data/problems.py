@@ -1,21 +1,21 @@
-"""What is wrong with a data set: counted and told, fatal only where the user wants it so."""
+"""Collects the problems of a data set: they are counted and reported, and are errors only with --strict."""
 
 from collections import Counter
 from dataclasses import dataclass
 
 from san_core.errors import InputError
 
-_SHOWN = 3
+_EXAMPLES = 3
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One flaw.
+    """One problem.
 
     Attributes:
-        kind: what is wrong, in the same words for all of its kind, and what is done about it.
+        kind: what is wrong and what is done about it; the same text for all problems of a kind.
         where: file and line, or id.
-        detail: more, if there is more to say.
+        detail: further details, or empty.
     """
 
     kind: str
@@ -27,11 +27,14 @@ class Problem:
 
 
 class Problems:
-    """Collects the flaws of a data set while it is read.
+    """The problems found in a data set so far.
 
     Args:
-        strict: make the first flaw an error.
-        otherwise: what happens to flaws where not strict, for that error.
+        strict: raise an error at the first problem.
+        otherwise: what happens to problems without strict; part of that error.
+
+    Attributes:
+        found: the problems in the order in which they were found.
     """
 
     def __init__(self, *, strict: bool = False, otherwise: str = "this is only reported") -> None:
@@ -40,31 +43,31 @@ class Problems:
         self._otherwise = otherwise
 
     def add(self, kind: str, where: object, detail: str = "") -> None:
-        """Notes a flaw.
+        """Adds a problem. Arguments as for `Problem`.
 
         Raises:
-            InputError: where strict.
+            InputError: if strict.
         """
-        self.take(Problem(kind, str(where), " ".join(detail.split())))
+        self.append(Problem(kind, str(where), " ".join(detail.split())))
 
-    def take(self, problem: Problem) -> None:
-        """Notes a flaw that was found before.
+    def append(self, problem: Problem) -> None:
+        """Adds a problem that was found earlier.
 
         Raises:
-            InputError: where strict.
+            InputError: if strict.
         """
         if self._strict:
             raise InputError(f"{problem}; without --strict {self._otherwise}")
         self.found.append(problem)
 
     def summary(self) -> list[str]:
-        """A line for each kind, the most frequent first, with its count and first examples."""
+        """One line for each kind, most frequent first, with its count and first examples."""
         counts = Counter(problem.kind for problem in self.found)
         return [
-            f"{count:,} x {kind}: {'; '.join(self._examples(kind))}{'; ...' if count > _SHOWN else ''}"
+            f"{count:,} x {kind}: {'; '.join(self._examples(kind))}{'; ...' if count > _EXAMPLES else ''}"
             for kind, count in counts.most_common()
         ]
 
     def _examples(self, kind: str) -> list[str]:
-        alike = [problem for problem in self.found if problem.kind == kind][:_SHOWN]
+        alike = [problem for problem in self.found if problem.kind == kind][:_EXAMPLES]
         return [f"{problem.where}{f' ({problem.detail})' if problem.detail else ''}" for problem in alike]

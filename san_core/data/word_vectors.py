@@ -1,4 +1,4 @@
-"""Pretrained word vectors from a local text file (word2vec's or GloVe's)."""
+"""Reads pretrained word vectors from a text file (word2vec or GloVe format)."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,16 +13,16 @@ from san_core.files import read_large_text
 
 
 def read_word_vectors(path: Path, words: Sequence[str], problems: Problems) -> NDArray[np.float32]:
-    """The vectors of the words, in the order of a `Vocabulary` of them.
+    """Reads the vectors of the words, in the order of a `Vocabulary` of them.
 
-    A line of the file is a word and its D numbers; word2vec's first line (count and D) is passed over. Case does
-    not matter, but a word in lower case goes before the same one with capitals. Words the file lacks, and the
-    unknown word, get random vectors of the spread of those found (seed 0); padding is 0.
+    A line of the file is a word and its D numbers; the first line of word2vec (count and D) is skipped. Case is
+    ignored, but a word in lower case has priority over the same word with capitals. Words that are not in the file, and
+    the unknown word, get random vectors with the standard deviation of those found (seed 0). Padding gets zeros.
 
     Args:
         path: the text file, in UTF-8.
         words: without padding and unknown.
-        problems: told of lines that are not vectors, and of how many words have none.
+        problems: receives lines that are not vectors, and the number of words without a vector.
 
     Returns:
         Vectors [len(words) + 2, D].
@@ -48,15 +48,15 @@ def read_word_vectors(path: Path, words: Sequence[str], problems: Problems) -> N
 
 
 def _read(path: Path, wanted: dict[str, int], problems: Problems) -> dict[int, NDArray[np.float32]]:
-    """Vectors by row, of the wanted words alone: such a file may be larger than memory."""
+    """Reads vectors by row, of the wanted words only, since the file may be larger than memory."""
     found: dict[int, NDArray[np.float32]] = {}
     exact: set[int] = set()
     size = 0
     for line, text in enumerate(read_large_text(path), start=1):
         word, *numbers = text.split() or [""]
         row = wanted.get(word.lower())
-        passed_over = row in exact or (row in found and word not in wanted) or (line == 1 and len(numbers) == 1)
-        if row is None or passed_over:
+        skipped = row in exact or (row in found and word not in wanted) or (line == 1 and len(numbers) == 1)
+        if row is None or skipped:
             continue
         vector = _parse(numbers)
         size = size or len(vector)
@@ -70,7 +70,7 @@ def _read(path: Path, wanted: dict[str, int], problems: Problems) -> dict[int, N
 
 
 def _parse(numbers: Sequence[str]) -> NDArray[np.float32]:
-    """The numbers; none if one of them is not a finite number."""
+    """Parses the numbers; the result is empty if one of them is not a finite number."""
     try:
         vector = np.array([float(number) for number in numbers], dtype=np.float32)
     except ValueError:

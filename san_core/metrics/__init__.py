@@ -1,6 +1,6 @@
-"""How good answers are, as the literature measures it."""
+"""The metrics reported in the literature, by name, and scores grouped by type of question."""
 
-from san_core.metrics.catalogue import METRICS, Metric, metric_called
-from san_core.metrics.groups import Group, breakdown
+from san_core.metrics.catalogue import METRICS, Metric, get_metric
+from san_core.metrics.groups import Group, group_scores
 
-__all__ = ["METRICS", "Group", "Metric", "breakdown", "metric_called"]
+__all__ = ["METRICS", "Group", "Metric", "get_metric", "group_scores"]

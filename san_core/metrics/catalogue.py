@@ -7,20 +7,20 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from san_core.data.source import Question
+from san_core.data.questions import Question
 from san_core.errors import InputError
-from san_core.metrics.exact import is_right
-from san_core.metrics.vqa import vqa_accuracy
+from san_core.metrics.accuracy import accuracy
+from san_core.metrics.vqa_accuracy import vqa_accuracy
 from san_core.metrics.wups import wups
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A way to score answers.
+    """A way to score predicted answers.
 
     Attributes:
-        name: the word for it on command lines and in files.
-        title: its name in tables.
+        name: on command lines and in files.
+        title: in tables.
         score_one: the score in [0, 1] of one predicted answer.
     """
 
@@ -29,13 +29,13 @@ class Metric:
     score_one: Callable[[str, Question], float]
 
     def score(self, predicted: Sequence[str], questions: Sequence[Question]) -> NDArray[np.float64]:
-        """The score of each predicted answer; their mean is the data set's score.
+        """Scores each predicted answer; the mean of the scores is the score of the data set.
 
-        No question is left out: one whose right answer the model cannot give scores what its answer is worth.
+        Every question counts, also one whose right answer is not in the model's vocabulary.
 
         Args:
             predicted: an answer to each question [Q].
-            questions: what was asked, with its right answers [Q].
+            questions: with their right answers [Q].
 
         Returns:
             Scores in [0, 1] [Q].
@@ -46,7 +46,7 @@ class Metric:
         """
         if len(predicted) != len(questions) or not len(questions):
             raise ValueError(
-                f"there must be one predicted answer to each of one or more questions, "
+                f"there must be one predicted answer for each question, and at least one question, "
                 f"but got {len(predicted)} answers and {len(questions)} questions"
             )
         pairs = zip(predicted, questions, strict=True)
@@ -56,7 +56,7 @@ class Metric:
 METRICS = {
     metric.name: metric
     for metric in (
-        Metric("accuracy", "accuracy", is_right),
+        Metric("accuracy", "accuracy", accuracy),
         Metric("vqa", "VQA accuracy", vqa_accuracy),
         Metric("wups@0.9", "WUPS@0.9", partial(wups, threshold=0.9)),
         Metric("wups@0.0", "WUPS@0.0", partial(wups, threshold=0.0)),
@@ -64,8 +64,8 @@ METRICS = {
 }
 
 
-def metric_called(name: str) -> Metric:
-    """The metric of that name.
+def get_metric(name: str) -> Metric:
+    """Returns the metric called `name`.
 
     Raises:
         InputError: if there is none.

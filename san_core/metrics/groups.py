@@ -1,4 +1,4 @@
-"""Scores broken down by kind of answer and kind of question."""
+"""Mean scores by type of answer and type of question."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,18 +6,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from san_core.data.source import Question
+from san_core.data.questions import Question
 from san_core.data.vocabulary import most_common
 
 
 @dataclass(frozen=True)
 class Group:
-    """What some of a data set's questions score.
+    """The mean score of some questions of a data set.
 
     Attributes:
         kind: `all`, `answer type` or `question type`.
-        name: the type; `all` where the kind is.
-        questions: how many there are.
+        name: the type; `all` if the kind is `all`.
+        questions: number of questions in the group.
         mean: of their scores.
     """
 
@@ -27,21 +27,21 @@ class Group:
     mean: float
 
 
-def breakdown(scores: NDArray[np.float64], questions: Sequence[Question]) -> list[Group]:
+def group_scores(scores: NDArray[np.float64], questions: Sequence[Question]) -> list[Group]:
     """The mean score of all questions, of each answer type, and of each question type.
 
-    Types come most frequent first, ties in alphabetical order; a question without a type is in no type's group.
+    The most frequent types come first, ties in alphabetical order. A question without a type is in no such group.
 
     Args:
         scores: one for each question [Q].
-        questions: what was scored [Q].
+        questions: those that were scored [Q].
 
     Raises:
         ValueError: if there are not as many scores as questions, or none.
     """
     if scores.shape != (len(questions),) or not len(questions):
         raise ValueError(
-            f"there must be one score for each of one or more questions, "
+            f"there must be one score for each question, and at least one question, "
             f"but got scores of shape {scores.shape} and {len(questions)} questions"
         )
     return [
@@ -52,7 +52,7 @@ def breakdown(scores: NDArray[np.float64], questions: Sequence[Question]) -> lis
 
 
 def _groups(kind: str, types: Sequence[str], scores: NDArray[np.float64]) -> list[Group]:
-    """A group for each of the types [Q] that is not empty."""
-    of_type = np.array(types)
-    members = {name: scores[of_type == name] for name in most_common(filter(None, types))}
-    return [Group(kind, name, len(theirs), float(theirs.mean())) for name, theirs in members.items()]
+    """One group for each type; `types` [Q] holds the type of each question, empty for none."""
+    type_of = np.array(types)
+    by_type = {name: scores[type_of == name] for name in most_common(filter(None, types))}
+    return [Group(kind, name, len(part), float(part.mean())) for name, part in by_type.items()]

@@ -1,8 +1,8 @@
-"""WordNet's nouns: the senses of a word, and how alike two senses are.
+"""WordNet's nouns: the senses of a word, and the similarity of two senses.
 
-Reads the three files it needs, in the format of wndb(5WN), which WordNet 3.0 and 3.1 share. nltk could do it,
-but its reader opens only nltk's own copy and takes milliseconds for a pair of words, of which a data set's
-answers make thousands.
+Reads the three files it needs, in the format of wndb(5WN), which is the same for WordNet 3.0 and 3.1. nltk also has a
+reader, but it opens only nltk's own copy, and takes milliseconds for each of the thousands of pairs of words that the
+answers of a data set make.
 """
 
 import os
@@ -34,16 +34,16 @@ _PLURALS = {
 
 
 def find_wordnet() -> Folder:
-    """The folder of WordNet's files.
+    """Finds the folder of WordNet's files.
 
-    The one in the environment variable SAN_WORDNET counts alone where it is set. Otherwise it is Debian's, or
-    the corpus that nltk downloaded, unpacked or not.
+    If the environment variable SAN_WORDNET is set, only that folder is searched. Otherwise Debian's folder and the
+    corpus downloaded by nltk, unpacked or as a zip file, are searched.
 
     Raises:
-        InputError: if WordNet is not there; names the places and how to install it.
+        InputError: if WordNet is not found; it lists the folders searched and how to install WordNet.
     """
     searched = []
-    for folder in _places():
+    for folder in _candidates():
         if all((folder / name).is_file() for name in _FILES):
             return folder
         searched.append(str(folder))
@@ -54,8 +54,8 @@ def find_wordnet() -> Folder:
     )
 
 
-def _places() -> Iterator[Folder]:
-    """Where to look, best first."""
+def _candidates() -> Iterator[Folder]:
+    """Folders to search, in this order."""
     if chosen := os.environ.get(FOLDER_VARIABLE):
         yield Path(chosen)
         return
@@ -67,7 +67,7 @@ def _places() -> Iterator[Folder]:
 
 
 def _nltk_roots() -> list[Path]:
-    """Where nltk keeps what it downloads; none where it is not installed."""
+    """Folders of nltk's downloads; none if nltk is not installed."""
     try:
         from nltk import data  # optional, and slow to import
     except ImportError:
@@ -80,9 +80,9 @@ class Sense:
     """One meaning of a noun.
 
     Attributes:
-        name: its first word, and which of that word's senses it is, such as chair.n.01.
-        steps: the offset of itself and of everything it is a kind of, with the fewest steps up to there.
-        min_depth, max_depth: the fewest and the most steps up to the root.
+        name: its first word and the number of the sense among those of the word, such as chair.n.01.
+        steps: for the sense itself and all its hypernyms, by offset: the fewest steps up to there.
+        min_depth, max_depth: smallest and largest number of steps up to the root.
     """
 
     name: str
@@ -95,7 +95,7 @@ class Nouns:
     """The nouns of one WordNet.
 
     Args:
-        folder: holds index.noun, data.noun and noun.exc.
+        folder: with index.noun, data.noun and noun.exc.
     """
 
     def __init__(self, folder: Folder) -> None:
@@ -107,7 +107,7 @@ class Nouns:
         self._senses: dict[int, Sense] = {}  # by offset
 
     def senses(self, word: str) -> list[Sense]:
-        """The meanings of a word, singular or plural, with `_` or a space within; none if WordNet lacks it."""
+        """The senses of a word, singular or plural, with `_` or spaces inside; none if it is not in WordNet."""
         word = word.lower().replace(" ", "_")
         forms = self._irregular.get(word) or [
             word.removesuffix(plural) + singular for plural, singular in _PLURALS.items() if word.endswith(plural)
@@ -115,13 +115,13 @@ class Nouns:
         return [self._sense(offset) for form in dict.fromkeys([word, *forms]) for offset in self._offsets(form)]
 
     def similarity(self, one: Sense, other: Sense) -> float:
-        """The Wu-Palmer similarity of two meanings, in (0, 1].
+        """The Wu-Palmer similarity of two senses, in [0, 1].
 
-        2 d / (2 d + steps from one to c + steps from the other to c), where c is the deepest of all they both
-        are kinds of, and d how many there are from c to the root, both included (Wu and Palmer, Verbs Semantics
-        and Lexical Selection, ACL 1994). Where paths differ in length, c is the one with the longest of
-        shortest paths to the root, `one` itself if it is among several, else the first by name; d counts c's
-        longest path. That is how nltk does it, by which WUPS is published.
+        2 d / (2 d + steps from one to c + steps from the other to c), where c is the deepest common hypernym and d the
+        number of senses from c to the root, both included (Wu and Palmer, Verbs Semantics and Lexical Selection, ACL
+        1994). 0 if there is no common hypernym. Where there are several paths, the rules are those of nltk, with which
+        published WUPS scores were computed: c is the common hypernym with the largest `min_depth`; of several, `one`
+        if it is among them, otherwise the first by name; d counts the longest path of c.
         """
         shared = [self._senses[offset] for offset in one.steps.keys() & other.steps.keys()]
         if not shared:
@@ -133,41 +133,41 @@ class Nouns:
         return 2 * d / (2 * d + _steps_between(one, common) + _steps_between(other, common))
 
     def _offsets(self, word: str) -> list[int]:
-        """Where the word's senses are in data.noun, most frequent first."""
+        """Offsets of the word's senses in data.noun, most frequent sense first."""
         if (entry := self._entries.get(word)) is None:
             return []
         fields = entry.split()  # part of speech, number of senses, ..., an offset for each sense
         return [int(offset) for offset in fields[-int(fields[1]) :]]
 
     def _sense(self, offset: int) -> Sense:
-        """The sense at an offset of data.noun."""
+        """The sense at an offset of data.noun; it is read once."""
         if offset not in self._senses:
             self._senses[offset] = self._read(offset)
         return self._senses[offset]
 
     def _read(self, offset: int) -> Sense:
-        """Reads a sense, and all above it."""
+        """Reads a sense and all its hypernyms."""
         fields = self._data[offset : self._data.index(b"\n", offset)].decode().split()
         word = fields[4].lower()
-        end_of_words = 4 + 2 * int(fields[3], 16)  # each with a number that tells homographs apart
+        end_of_words = 4 + 2 * int(fields[3], 16)  # each followed by its lexical id
         pointers = fields[end_of_words + 1 : end_of_words + 1 + 4 * int(fields[end_of_words])]
-        above = [
+        hypernyms = [
             self._sense(int(target))
             for kind, target in zip(pointers[::4], pointers[1::4], strict=True)
             if kind in _IS_A
         ]
         steps = {offset: 0}
-        for parent in above:
+        for parent in hypernyms:
             for ancestor, count in parent.steps.items():
                 steps[ancestor] = min(count + 1, steps.get(ancestor, count + 1))
         return Sense(
             name=f"{word}.n.{self._offsets(word).index(offset) + 1:02}",
             steps=steps,
-            min_depth=min((parent.min_depth + 1 for parent in above), default=0),
-            max_depth=max((parent.max_depth + 1 for parent in above), default=0),
+            min_depth=min((parent.min_depth + 1 for parent in hypernyms), default=0),
+            max_depth=max((parent.max_depth + 1 for parent in hypernyms), default=0),
         )
 
 
 def _steps_between(one: Sense, other: Sense) -> int:
-    """The fewest steps from one up to something shared, and down to the other."""
+    """The fewest steps from one up to a common hypernym and down to the other."""
     return min(one.steps[offset] + other.steps[offset] for offset in one.steps.keys() & other.steps.keys())

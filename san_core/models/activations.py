@@ -1,4 +1,4 @@
-"""Tanh whose cost on a CPU is that of reading and writing."""
+"""Tanh written over its input, so that on a CPU it costs little more than reading and writing the tensor."""
 
 from typing import Any
 
@@ -7,22 +7,26 @@ from torch import Tensor
 from torch.autograd import Function
 
 _BLOCK = 2**17
-"""Elements at a time: half a megabyte of float32 stays in a core's cache."""
+"""Elements per block: half a megabyte of float32, which stays in a core's cache."""
 
 
-def tanh_(x: Tensor, kept: Tensor | None = None) -> Tensor:
-    """Tanh in place, of a contiguous tensor, times `kept` (of the same shape and type) where given; no gradient.
+def tanh_(x: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Writes tanh(x) over a contiguous tensor and returns it; no gradient is recorded.
 
-    torch works out bfloat16's tanh at a quarter of float32's speed on a CPU, so it is done in float32, block by
-    block. The result is as exact.
+    On a CPU torch computes tanh of bfloat16 at a quarter of the speed of float32. So it is computed in float32, block
+    by block, and rounded once.
+
+    Args:
+        x: a contiguous tensor.
+        mask: of the same shape and type; the result is multiplied by it.
     """
     if x.dtype != torch.bfloat16 or x.device.type != "cpu":
-        return x.tanh_() if kept is None else x.tanh_().mul_(kept)
+        return x.tanh_() if mask is None else x.tanh_().mul_(mask)
     for start in range(0, x.numel(), _BLOCK):
         block = x.view(-1)[start : start + _BLOCK]
         block.copy_(block.float().tanh_())
-        if kept is not None:
-            block.mul_(kept.view(-1)[start : start + _BLOCK])
+        if mask is not None:
+            block.mul_(mask.view(-1)[start : start + _BLOCK])
     return x
 
 
@@ -34,11 +38,14 @@ class _Tanh(Function):
         return x
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:  # noqa: ANN401 - as above
-        (result,) = ctx.saved_tensors
-        return torch.ops.aten.tanh_backward(gradients[0], result)  # type: ignore[no-any-return]
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:  # noqa: ANN401 - as above
+        (output,) = ctx.saved_tensors
+        return torch.ops.aten.tanh_backward(grads[0], output)  # type: ignore[no-any-return]
 
 
 def tanh(x: Tensor) -> Tensor:
-    """Tanh, written over `x`: for a contiguous result nobody else needs, such as a linear layer's."""
+    """Tanh with a gradient, written over `x`: for a contiguous tensor that nothing else needs.
+
+    The output of a linear layer is such a tensor.
+    """
     return _Tanh.apply(x)  # type: ignore[no-any-return]

@@ -1,7 +1,7 @@
-"""The image encoders by name: their layers, and where their weights come from.
+"""The image encoders by name: their layers, and the source of their weights.
 
-torchvision and the EfficientNet packages are imported where an encoder is built: a trial on prepared
-features builds none and should start at once.
+torchvision and the EfficientNet packages are imported only when an encoder is built: a trial on prepared features
+builds none, and starts faster without them.
 """
 
 import pickle
@@ -23,10 +23,10 @@ Weights = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer whose output can be the regions.
+    """A layer of an image encoder whose output can be the regions.
 
     Attributes:
-        name: as its network calls it.
+        name: in its network.
         channels: C, the length of a region vector.
         stride: pixels per region along an edge.
     """
@@ -38,50 +38,50 @@ class Layer:
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """An image encoder by name: its layers and how to make it.
+    """An image encoder: its layers, how to build it and how to load its weights.
 
     Attributes:
-        layers: those to choose from, the default last.
-        weights: name of its ImageNet weights, with the part of their hash that their file name bears. None where
-            there are none: it must be trained with the rest.
-        build: the network with random weights, up to the layer of a name.
-        load_weights: its ImageNet weights, of all layers.
-        mean, std: what its training subtracted from and divided by, for pixels in [0, 1].
-        rounds_up: whether pixels left over, where the image size is no multiple of the stride, make a region more.
+        layers: the layers to choose from, the default last.
+        weights: name of its ImageNet weights, with the part of their hash that is in their file name. None if there
+            are none: then it must be trained with the rest of the network.
+        build: builds the network with random weights, up to the layer of the given name.
+        load_weights: loads its ImageNet weights, of all layers; None if there are none.
+        mean, std: of the images it was trained on, for pixels in [0, 1].
+        rounds_up: whether, if the image size is not a multiple of the stride, the remaining pixels make another region.
     """
 
     layers: tuple[Layer, ...]
     weights: str | None
     build: Callable[[str], nn.Module]
-    load_weights: Callable[[], Weights] = dict
+    load_weights: Callable[[], Weights] | None = None
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     rounds_up: bool = False
 
     @property
     def channels(self) -> int:
-        """Of the default layer."""
+        """Length of a region vector of the default layer."""
         return self.layers[-1].channels
 
     @property
     def stride(self) -> int:
-        """Of the default layer."""
+        """Pixels per region along an edge, of the default layer."""
         return self.layers[-1].stride
 
 
 class _EfficientNetLayers(nn.Module):
-    """EfficientNet-Lite up to the feature map before pooling, or to the last block of a resolution."""
+    """EfficientNet-Lite up to the feature map before pooling, or up to the last block of a resolution."""
 
     def __init__(self, name: str, layer: str) -> None:
         super().__init__()
         from efficientnet_lite_pytorch import EfficientNet
 
-        # The package pads for one size of image. 224 pads rightly for every multiple of 32, as TensorFlow does;
-        # the sizes Lite1 and Lite2 come with, 240 and 260, do not.
+        # The package computes the padding for one image size. With 224 it is right for every multiple of 32, as in
+        # TensorFlow; with 240 and 260, the package's sizes for Lite1 and Lite2, it is not.
         self.net = EfficientNet.from_name(name, image_size=224)
         del self.net._fc  # the ImageNet classifier
         _pad_within_convolutions(self.net)
-        halving = [place for place, block in enumerate(self.net._blocks) if block._depthwise_conv.stride[0] == 2]
+        halving = [index for index, block in enumerate(self.net._blocks) if block._depthwise_conv.stride[0] == 2]
         end = {"reduction_3": halving[2], "reduction_4": halving[3]}.get(layer)
         self.net._blocks = self.net._blocks[:end]
         self.has_head = layer == "features"
@@ -97,7 +97,7 @@ class _EfficientNetLayers(nn.Module):
 
 
 def _pad_within_convolutions(network: nn.Module) -> None:
-    """Lets convolutions that are padded alike on all sides do it themselves: the package copies the picture for it."""
+    """Moves symmetric padding into the convolutions; the package pads with a copy of the image instead."""
     for module in network.modules():
         padding = getattr(module, "static_padding", None)
         if isinstance(module, nn.Conv2d) and isinstance(padding, nn.ZeroPad2d) and len(set(padding.padding)) == 1:
@@ -112,7 +112,7 @@ def _load_efficientnet_lite(number: int) -> Weights:
 
 
 def _efficientnet_lite(number: int, *, file_hash: str, channels: tuple[int, int, int]) -> Architecture:
-    """EfficientNet-Lite; `channels` of the last blocks at strides 8, 16 and 32."""
+    """EfficientNet-Lite with the `channels` of the last blocks at strides 8, 16 and 32."""
     return Architecture(
         layers=(
             *(Layer(f"reduction_{n}", c, 2**n) for n, c in enumerate(channels, start=3)),
@@ -130,7 +130,7 @@ def _build_vgg(name: str, layer: str) -> nn.Module:
     from torchvision.models import get_model
 
     features: nn.Sequential = get_model(name).features
-    pools = [place for place, part in enumerate(features) if isinstance(part, nn.MaxPool2d)]
+    pools = [index for index, part in enumerate(features) if isinstance(part, nn.MaxPool2d)]
     return features[: {"pool4": pools[3] + 1, "conv5": pools[4], "pool5": pools[4] + 1}[layer]]
 
 
@@ -140,7 +140,7 @@ def _load_vgg(name: str) -> Weights:
 
 
 def _vgg(name: str, *, file_hash: str) -> Architecture:
-    """VGG; the paper's regions are those of pool5 at 448 pixels."""
+    """VGG; the paper uses the regions of pool5 at 448 pixels."""
     return Architecture(
         layers=(Layer("pool4", 512, 16), Layer("conv5", 512, 16), Layer("pool5", 512, 32)),
         weights=f"{name}-{file_hash}",
@@ -158,7 +158,7 @@ def _build_resnet50(layer: str) -> nn.Module:
 
 
 def _load_torchvision(name: str, version: str) -> Weights:
-    """A network's weights: from torch's folder, else downloaded into it."""
+    """Loads the weights of a network from torch's folder, or downloads them to it."""
     from torchvision.models import get_model_weights
 
     weights = get_model_weights(name)[version]

@@ -1,45 +1,46 @@
-"""Dropout whose mask costs little."""
+"""Dropout with a mask that is cheap to draw on a CPU."""
 
 import torch
 from torch import Tensor, nn
 
-_LEVELS = 256
+_BYTE_VALUES = 256
 
 
 class Dropout(nn.Module):
     """Zeroes a share of the activations in training and scales up the others, as `nn.Dropout` does.
 
-    On a CPU `nn.Dropout` draws one number per activation on a single thread, which takes a large
-    part of a SAN step. Here every 64 random bits serve eight activations, one byte each. The share
-    is therefore a multiple of 1/256; the scale belongs to the share really kept, so the expected
-    activation is exact.
+    On a CPU `nn.Dropout` draws one random number per activation on a single thread, which takes a large part of a
+    SAN training step. This class draws one random byte per activation, eight with each 64-bit number. An activation
+    is dropped if its byte is below a threshold, so the share is rounded to a multiple of 1/256. The scale belongs to
+    the rounded share, so the expected value of an activation stays the same.
 
     Args:
         share: of activations zeroed, in [0, 1).
 
     Attributes:
-        scale: what the activations kept are multiplied by.
+        threshold: number of byte values, of 256, for which an activation is dropped.
+        scale: what the kept activations are multiplied by.
     """
 
     def __init__(self, share: float) -> None:
         super().__init__()
-        self.dropped_levels = min(round(share * _LEVELS), _LEVELS - 1)
-        self.scale = _LEVELS / (_LEVELS - self.dropped_levels)
+        self.threshold = min(round(share * _BYTE_VALUES), _BYTE_VALUES - 1)
+        self.scale = _BYTE_VALUES / (_BYTE_VALUES - self.threshold)
 
     @property
     def active(self) -> bool:
-        """Whether anything is dropped now."""
-        return self.training and self.dropped_levels > 0
+        """Whether activations are dropped: in training, if the share is not 0."""
+        return self.training and self.threshold > 0
 
-    def draw(self, activations: Tensor) -> Tensor:
-        """A mask of the activations' shape and type: 1 where one is kept, 0 where it is dropped."""
+    def draw_mask(self, activations: Tensor) -> Tensor:
+        """Draws a mask of the activations' shape and type: 1 where an activation is kept, 0 where it is dropped."""
         count = activations.numel()
-        words = torch.empty(-(-count // 8), dtype=torch.int64, device=activations.device)
-        words.random_(-(2**63), None)  # all 64 bits; the default range leaves the sign bit 0
-        levels = words.view(torch.uint8)[:count].view(activations.shape)
-        kept = torch.empty(activations.shape, dtype=activations.dtype, device=activations.device)
-        return torch.ge(levels, self.dropped_levels, out=kept)
+        random_words = torch.empty(-(-count // 8), dtype=torch.int64, device=activations.device)
+        random_words.random_(-(2**63), None)  # all 64 bits; the default range leaves the sign bit 0
+        random_bytes = random_words.view(torch.uint8)[:count].view(activations.shape)
+        mask = torch.empty(activations.shape, dtype=activations.dtype, device=activations.device)
+        return torch.ge(random_bytes, self.threshold, out=mask)
 
     def forward(self, activations: Tensor) -> Tensor:
-        """Activations of any shape; unchanged in evaluation."""
-        return activations * self.draw(activations) * self.scale if self.active else activations
+        """Applies dropout to activations of any shape; returns them unchanged in evaluation."""
+        return activations * self.draw_mask(activations) * self.scale if self.active else activations

@@ -1,4 +1,4 @@
-"""Images as regions: the part of a convolutional network that keeps the picture's grid."""
+"""Encodes images as regions: the part of a convolutional network whose output is a grid of vectors."""
 
 import torch
 from torch import Tensor, nn
@@ -6,24 +6,22 @@ from torch import Tensor, nn
 from san_core.errors import InputError
 from san_core.models.architectures import ARCHITECTURES, Architecture, Layer
 
-__all__ = ["ARCHITECTURES", "ImageEncoder", "architecture_of", "build_image_encoder", "layer_of", "regions"]
-
 
 class ImageEncoder(nn.Module):
     """A convolutional network that turns pixels into region vectors.
 
-    It stays in evaluation mode, also while it is fine-tuned, unless its batch normalisation is to be
-    trained: those statistics belong to ImageNet, and a few thousand images may spoil them.
+    It stays in evaluation mode also while it is fine-tuned, unless its batch normalisation is to be trained: the
+    statistics are those of ImageNet, and a few thousand images may make them worse.
 
     Shapes: B batch, S image size in pixels, R regions (row by row from the top left), C channels.
 
     Args:
-        layers: pixels [B, 3, S, S] to a feature map [B, C, edge, edge].
-        mean, std: subtracted from and divided by, for pixels in [0, 1].
-        grid: edge that the feature map is brought to by averaging; None keeps its own.
+        layers: from pixels [B, 3, S, S] to a feature map [B, C, edge, edge].
+        mean, std: for the normalisation of pixels in [0, 1].
+        grid: edge that the feature map is average-pooled to; None keeps it as it is.
 
     Attributes:
-        train_batch_norm: whether `train()` puts the layers into training mode. It acts at the next `train()`.
+        train_batch_norm: whether the next `train()` puts the layers into training mode.
     """
 
     mean: Tensor
@@ -41,11 +39,11 @@ class ImageEncoder(nn.Module):
         self.eval()
 
     def train(self, mode: bool = True) -> "ImageEncoder":
-        """Keeps evaluation mode whatever is asked, unless batch normalisation is to be trained."""
+        """Keeps evaluation mode for any `mode`, unless batch normalisation is to be trained."""
         return super().train(mode and self.train_batch_norm)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Pixels [B, S, S, 3] (uint8, RGB) to regions [B, R, C]."""
+        """Encodes pixels [B, S, S, 3] (uint8, RGB) as regions [B, R, C]."""
         normalised = (pixels.float() / 255 - self.mean) / self.std
         feature_map: Tensor = self.layers(normalised.permute(0, 3, 1, 2))
         if self.grid not in (None, feature_map.shape[-1]):
@@ -56,31 +54,31 @@ class ImageEncoder(nn.Module):
 def build_image_encoder(
     name: str, *, layer: str | None = None, grid: int | None = None, pretrained: bool = True
 ) -> ImageEncoder:
-    """The encoder called `name` up to one of its layers, with ImageNet weights unless told otherwise.
+    """Builds the encoder called `name` up to one of its layers, by default with ImageNet weights.
 
     Args:
-        name: see `ARCHITECTURES`.
-        layer: whose output the regions are; None takes the last.
-        grid: edge of the grid of regions; see `regions`, which also tells whether the images are large enough.
-        pretrained: whether it gets ImageNet weights, where there are any for it.
+        name: see `architectures.ARCHITECTURES`.
+        layer: the layer whose output is the regions; None takes the last.
+        grid: edge of the grid of regions; `regions` checks whether the images are large enough for it.
+        pretrained: whether to load ImageNet weights, if there are any for it.
 
     Raises:
-        InputError: for an unknown name or layer, or where weights can be neither found nor downloaded.
+        InputError: for an unknown name or layer, or if the weights can be neither found nor downloaded.
     """
     architecture = architecture_of(name)
     layers = architecture.build(layer_of(name, layer).name)
-    if pretrained and architecture.weights:
+    if pretrained and architecture.load_weights:
         weights = architecture.load_weights()
-        kept = layers.state_dict().keys()
-        layers.load_state_dict({key: value for key, value in weights.items() if key in kept})
+        names = layers.state_dict().keys()  # without the layers behind the chosen one
+        layers.load_state_dict({name: value for name, value in weights.items() if name in names})
     return ImageEncoder(layers, mean=architecture.mean, std=architecture.std, grid=grid)
 
 
 def architecture_of(name: str) -> Architecture:
-    """The architecture called `name`.
+    """Returns the architecture called `name`.
 
     Raises:
-        InputError: if there is none.
+        InputError: if there is none of that name.
     """
     if name not in ARCHITECTURES:
         raise InputError(f"unknown image encoder {name!r}; accepted: {', '.join(ARCHITECTURES)}")
@@ -88,10 +86,10 @@ def architecture_of(name: str) -> Architecture:
 
 
 def layer_of(name: str, layer: str | None = None) -> Layer:
-    """An encoder's layer by name, the last if None.
+    """Returns a layer of an encoder by name; None takes the last.
 
     Raises:
-        InputError: for an unknown encoder, or a layer it does not offer.
+        InputError: for an unknown encoder or layer.
     """
     layers = {known.name: known for known in architecture_of(name).layers}
     if layer is None:
@@ -102,16 +100,16 @@ def layer_of(name: str, layer: str | None = None) -> Layer:
 
 
 def regions(name: str, layer: str | None, grid: int | None, image_size: int) -> int:
-    """Edge N of the N x N regions that an encoder gives.
+    """Returns the edge N of the N x N regions that an encoder gives.
 
     Args:
-        name: see `ARCHITECTURES`.
+        name: see `architectures.ARCHITECTURES`.
         layer: as for `layer_of`.
-        grid: the edge asked for, 1 (the whole image as one region) to the layer's own; None for its own.
-        image_size: edge of the images, in pixels, >= the layer's stride.
+        grid: the edge to pool to, from 1 (the whole image as one region) to that of the layer; None for the latter.
+        image_size: edge of the images in pixels, at least the stride of the layer.
 
     Raises:
-        InputError: for an unknown encoder or layer, an image too small or a grid too fine.
+        InputError: for an unknown encoder or layer, a too small image or a too fine grid.
     """
     chosen = layer_of(name, layer)
     if image_size < chosen.stride:
@@ -119,11 +117,11 @@ def regions(name: str, layer: str | None, grid: int | None, image_size: int) -> 
             f"image size {image_size} is too small for layer {chosen.name} of {name}; "
             f"accepted: >= {chosen.stride} pixels"
         )
-    partly = 1 if architecture_of(name).rounds_up and image_size % chosen.stride else 0
-    own = image_size // chosen.stride + partly
-    if grid is not None and not 1 <= grid <= own:
+    partial = 1 if architecture_of(name).rounds_up and image_size % chosen.stride else 0
+    edge = image_size // chosen.stride + partial
+    if grid is not None and not 1 <= grid <= edge:
         raise InputError(
             f"grid {grid} is not one that layer {chosen.name} of {name} can give at image size {image_size}; "
-            f"accepted: 1 to {own}"
+            f"accepted: 1 to {edge}"
         )
-    return own if grid is None else grid
+    return edge if grid is None else grid

@@ -1,4 +1,4 @@
-"""An LSTM along the branches of a tree, with one product for each weight's gradient.
+"""An LSTM that runs along the branches of a tree: questions that begin alike share the steps of their beginning.
 
 Shapes: N nodes, level by level; H hidden. Gates are in the order of `nn.LSTM`: input, forget, cell, output.
 """
@@ -10,78 +10,106 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-aten = torch.ops.aten
+# torch has no public function for the gradient of a sigmoid or tanh, given its output.
+_sigmoid_backward = torch.ops.aten.sigmoid_backward
+_tanh_backward = torch.ops.aten.tanh_backward
 
 
-class _States(Function):
+def reference_tree_lstm(gates: Tensor, w_hidden: Tensor, parents: Sequence[Tensor]) -> Tensor:
+    """Computes the hidden state of each node by the plain equations (paper, equations (3) to (7)).
+
+    Training uses `tree_lstm`, which computes the same faster.
+
+    Args:
+        gates: W_x x + b of each node's word, for all four gates [N, 4H].
+        w_hidden: W_h, weights from the parent's hidden state to the gates [4H, H].
+        parents: for each level, the index of each node's parent within the previous level. Nodes of the first level
+            start from a hidden and a cell state of zeros.
+
+    Returns:
+        Hidden states [N, H].
+    """
+    hidden = cell = gates.new_zeros(len(gates), w_hidden.shape[1])
+    levels = []
+    for parent, from_word in zip(parents, torch.split(gates, [len(level) for level in parents]), strict=True):
+        previous_hidden, previous_cell = hidden[parent], cell[parent]
+        input_gate, forget_gate, cell_gate, output_gate = (from_word + previous_hidden @ w_hidden.T).chunk(4, dim=1)
+        input_gate = torch.sigmoid(input_gate)  # (3)
+        forget_gate = torch.sigmoid(forget_gate)  # (4)
+        output_gate = torch.sigmoid(output_gate)  # (5)
+        cell = forget_gate * previous_cell + input_gate * torch.tanh(cell_gate)  # (6)
+        hidden = output_gate * torch.tanh(cell)  # (7)
+        levels.append(hidden)
+    return torch.cat(levels)
+
+
+def tree_lstm(gates: Tensor, w_hidden: Tensor, parents: Sequence[Tensor]) -> Tensor:
+    """The same as `reference_tree_lstm`, but faster: with a hand-written backward pass.
+
+    Each step writes into memory that is there, and the gradient of `w_hidden` is one matrix product for all levels.
+    Arguments as for `reference_tree_lstm`; `w_hidden` must have the type of `gates`.
+    """
+    return _TreeLSTM.apply(gates, w_hidden, parents)  # type: ignore[no-any-return]
+
+
+class _TreeLSTM(Function):
     @staticmethod
-    def forward(ctx: Any, inputs: Tensor, weight: Tensor, parents: Sequence[Tensor]) -> Tensor:  # noqa: ANN401 - torch's own
-        levels = [len(level) for level in parents]
-        shape = len(inputs), weight.shape[1]
-        gates = inputs.clone()  # [N, 4H]
-        hidden, cells, bent = (inputs.new_empty(shape) for _ in range(3))  # `bent` is the cells' tanh
-        before, cells_before = (inputs.new_empty(shape) for _ in range(2))  # what each node starts from
-        above: tuple[Tensor, Tensor] | None = None
-        parts = _by_level(levels, gates, hidden, cells, bent, before, cells_before)
-        for parent, (now, h, c, tanh_c, h_before, c_before) in zip(parents, parts, strict=True):
-            if above is None:
-                h_before.zero_()
-                c_before.zero_()
-            else:
-                torch.index_select(above[0], 0, parent, out=h_before)
-                torch.index_select(above[1], 0, parent, out=c_before)
-                now.addmm_(h_before, weight.t())
-            write, forget, candidate, output = now.chunk(4, dim=1)
-            now[:, : 2 * shape[1]].sigmoid_()
-            candidate.tanh_()
-            output.sigmoid_()
-            torch.mul(c_before, forget, out=c).addcmul_(write, candidate)
-            torch.mul(output, torch.tanh(c, out=tanh_c), out=h)
-            above = h, c
-        ctx.levels, ctx.parents = levels, parents
-        ctx.save_for_backward(gates, before, cells_before, bent, weight)
+    def forward(ctx: Any, inputs: Tensor, w_hidden: Tensor, parents: Sequence[Tensor]) -> Tensor:  # noqa: ANN401 - torch gives it no public type
+        level_sizes = [len(parent) for parent in parents]
+        shape = len(inputs), w_hidden.shape[1]
+        gates = inputs.clone()  # [N, 4H], after their sigmoid or tanh
+        hidden, cell, tanh_cell = (inputs.new_empty(shape) for _ in range(3))
+        previous_hidden, previous_cell = (inputs.new_zeros(shape) for _ in range(2))  # of the parents
+        previous_level: tuple[Tensor, Tensor] | None = None
+        levels = _by_level(level_sizes, gates, hidden, cell, tanh_cell, previous_hidden, previous_cell)
+        for parent, (gates_now, h, c, tanh_c, previous_h, previous_c) in zip(parents, levels, strict=True):
+            if previous_level is not None:
+                torch.index_select(previous_level[0], 0, parent, out=previous_h)
+                torch.index_select(previous_level[1], 0, parent, out=previous_c)
+                gates_now.addmm_(previous_h, w_hidden.t())
+            input_gate, forget_gate, cell_gate, output_gate = gates_now.chunk(4, dim=1)
+            gates_now[:, : 2 * shape[1]].sigmoid_()  # the input and the forget gate
+            cell_gate.tanh_()
+            output_gate.sigmoid_()
+            torch.mul(previous_c, forget_gate, out=c).addcmul_(input_gate, cell_gate)
+            torch.mul(output_gate, torch.tanh(c, out=tanh_c), out=h)
+            previous_level = h, c
+        ctx.level_sizes, ctx.parents = level_sizes, parents
+        ctx.save_for_backward(gates, previous_hidden, previous_cell, tanh_cell, w_hidden)
         return hidden
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:  # noqa: ANN401 - as above
-        gates, before, cells_before, bent, weight = ctx.saved_tensors
-        write, forget, candidate, output = gates.chunk(4, dim=1)
-        # First, for all nodes at once, how much each gate changes its cell, and the output gate the state.
-        of_gates = torch.empty_like(gates)
-        of_write, of_forget, of_candidate, of_output = of_gates.chunk(4, dim=1)
-        aten.sigmoid_backward.grad_input(candidate, write, grad_input=of_write)
-        aten.sigmoid_backward.grad_input(cells_before, forget, grad_input=of_forget)
-        aten.tanh_backward.grad_input(write, candidate, grad_input=of_candidate)
-        aten.sigmoid_backward.grad_input(bent, output, grad_input=of_output)
-        slope = aten.tanh_backward(output, bent)  # of the state, as the cell changes
-        of_hidden = gradients[0].clone()
-        of_cells = torch.zeros_like(of_hidden)
-        parts = list(_by_level(ctx.levels, of_gates, of_hidden, of_cells, slope, forget))
-        for level in reversed(range(len(parts))):
-            of_now, h, c, slope_here, forget_here = parts[level]
-            c.addcmul_(h, slope_here)
-            by_gate = of_now.view(len(of_now), 4, -1)
-            by_gate[:, :3].mul_(c.unsqueeze(1))
-            by_gate[:, 3].mul_(h)
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:  # noqa: ANN401 - as above
+        gates, previous_hidden, previous_cell, tanh_cell, w_hidden = ctx.saved_tensors
+        input_gate, forget_gate, cell_gate, output_gate = gates.chunk(4, dim=1)
+        # First, for all nodes at once, the derivatives that need no gradient of another node.
+        grad_gates = torch.empty_like(gates)
+        grad_input_gate, grad_forget_gate, grad_cell_gate, grad_output_gate = grad_gates.chunk(4, dim=1)
+        # cell = forget_gate * previous_cell + input_gate * cell_gate, equation (6): derivatives of the cell
+        _sigmoid_backward.grad_input(cell_gate, input_gate, grad_input=grad_input_gate)
+        _sigmoid_backward.grad_input(previous_cell, forget_gate, grad_input=grad_forget_gate)
+        _tanh_backward.grad_input(input_gate, cell_gate, grad_input=grad_cell_gate)
+        # hidden = output_gate * tanh(cell), equation (7): derivatives of the hidden state
+        _sigmoid_backward.grad_input(tanh_cell, output_gate, grad_input=grad_output_gate)
+        hidden_by_cell = _tanh_backward(output_gate, tanh_cell)
+        # Then, from the last level to the first, each is multiplied by the gradient of the node's cell or hidden state.
+        grad_hidden = grads[0].clone()
+        grad_cell = torch.zeros_like(grad_hidden)
+        levels = list(_by_level(ctx.level_sizes, grad_gates, grad_hidden, grad_cell, hidden_by_cell, forget_gate))
+        for level in reversed(range(len(levels))):
+            grad_gates_now, grad_h, grad_c, h_by_c, forget_now = levels[level]
+            grad_c.addcmul_(grad_h, h_by_c)
+            by_gate = grad_gates_now.view(len(grad_gates_now), 4, -1)
+            by_gate[:, :3].mul_(grad_c.unsqueeze(1))
+            by_gate[:, 3].mul_(grad_h)
             if level:
-                parent, (_, h_above, c_above, *_) = ctx.parents[level], parts[level - 1]
-                h_above.index_add_(0, parent, torch.mm(of_now, weight))
-                c_above.index_add_(0, parent, c.mul_(forget_here))
-        first = ctx.levels[0]  # starts from zeros, so its states say nothing of the weight
-        return of_gates, of_gates[first:].t() @ before[first:], None
+                parent, (_, grad_previous_h, grad_previous_c, *_) = ctx.parents[level], levels[level - 1]
+                grad_previous_h.index_add_(0, parent, torch.mm(grad_gates_now, w_hidden))
+                grad_previous_c.index_add_(0, parent, grad_c.mul_(forget_now))
+        first = ctx.level_sizes[0]  # nodes that start from zeros: they add nothing to the gradient of w_hidden
+        return grad_gates, grad_gates[first:].t() @ previous_hidden[first:], None
 
 
-def states(inputs: Tensor, weight: Tensor, parents: Sequence[Tensor]) -> Tensor:
-    """The state [N, H] of an LSTM at each node of a tree, which it enters with its parent's state and cell.
-
-    Args:
-        inputs: what the input and the biases add to the gates [N, 4H].
-        weight: of the state [4H, H], of the inputs' type.
-        parents: for each level, where in the level above each node's parent is; the first starts from zeros.
-    """
-    return _States.apply(inputs, weight, parents)  # type: ignore[no-any-return]
-
-
-def _by_level(levels: list[int], *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """The tensors' parts [N of the level, ...] of each level."""
-    return zip(*(torch.split(tensor, levels) for tensor in tensors), strict=True)
+def _by_level(level_sizes: list[int], *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Cuts each tensor [N, ...] into its levels, and yields the parts of all tensors level by level."""
+    return zip(*(torch.split(tensor, level_sizes) for tensor in tensors), strict=True)

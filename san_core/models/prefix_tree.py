@@ -1,4 +1,4 @@
-"""The distinct beginnings of questions: many start alike, and an LSTM's state follows from the words so far."""
+"""The tree of the distinct prefixes of questions: many questions begin alike, and so do their LSTM states."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -9,21 +9,25 @@ from torch import Tensor
 
 from san_core.data.vocabulary import PADDING
 
-SIZES = 16
-"""Products of many different sizes are slow, since oneDNN prepares each anew: sizes are filled up to multiples."""
+SIZE_MULTIPLE = 16
+"""Matrices are filled up to multiples of this many rows.
+
+oneDNN prepares a product anew for each new size, so products of many different sizes are slow.
+"""
 
 
 @dataclass(frozen=True)
 class PrefixTree:
-    """A node for each distinct beginning, level by level: those of one word, those of two, and so on.
+    """A node for each distinct prefix, level by level: prefixes of one word, of two words, and so on.
 
-    Every level is filled up to a multiple of `SIZES` with nodes that no question ends at.
+    Every level is filled up to a multiple of `SIZE_MULTIPLE` with nodes at which no question ends.
 
     Shapes: U questions, L words, N nodes.
 
     Attributes:
-        words: number of the last word of each beginning [N].
-        parents: for each level, where in the level above each beginning without its last word is; 0 in the first.
+        words: number of the last word of each prefix [N].
+        parents: for each level, the index within the previous level of each prefix without its last word; 0 in the
+            first level.
         ends: the node of each whole question [U].
     """
 
@@ -33,23 +37,27 @@ class PrefixTree:
 
     @classmethod
     def of(cls, tokens: Tensor) -> Self:
-        """The tree of questions' word numbers [U, L], padded behind with 0; an empty one is a word of padding."""
-        given = tokens.cpu().numpy()
-        alphabetical = np.lexsort(given.T[::-1])
-        asked = given[alphabetical]
-        lengths = (asked != PADDING).sum(axis=1).clip(min=1)
-        # A beginning is new where it is not that of the question before.
-        new = np.arange(lengths.max()) < lengths[:, None]
-        asked = asked[:, : lengths.max()]
-        new[1:] &= np.logical_or.accumulate(asked[1:] != asked[:-1], axis=1)
-        places = new.cumsum(axis=0) - 1  # of each question's beginnings within their level [U, L]
-        levels = -(-new.sum(axis=0) // SIZES) * SIZES
-        starts = levels.cumsum() - levels
-        words, parents = np.full(levels.sum(), PADDING), np.zeros(levels.sum(), dtype=np.int64)
-        nodes = places + starts
-        words[nodes[new]] = asked[new]
-        parents[nodes[:, 1:][new[:, 1:]]] = places[:, :-1][new[:, 1:]]
-        ends = np.empty(len(asked), dtype=np.int64)
-        ends[alphabetical] = np.take_along_axis(nodes, lengths[:, None] - 1, axis=1)[:, 0]
+        """Builds the tree of questions.
+
+        Args:
+            tokens: word numbers [U, L], padded with 0 at the end. An empty question counts as one word of padding.
+        """
+        numbers = tokens.cpu().numpy()
+        order = np.lexsort(numbers.T[::-1])
+        numbers = numbers[order]
+        lengths = (numbers != PADDING).sum(axis=1).clip(min=1)
+        numbers = numbers[:, : lengths.max()]
+        # In this order, a prefix is new where it differs from that of the question before.
+        is_new = np.arange(lengths.max()) < lengths[:, None]
+        is_new[1:] &= np.logical_or.accumulate(numbers[1:] != numbers[:-1], axis=1)
+        index_in_level = is_new.cumsum(axis=0) - 1  # of each question's prefixes [U, L]
+        level_sizes = -(-is_new.sum(axis=0) // SIZE_MULTIPLE) * SIZE_MULTIPLE
+        level_starts = level_sizes.cumsum() - level_sizes
+        nodes = index_in_level + level_starts
+        words, parents = np.full(level_sizes.sum(), PADDING), np.zeros(level_sizes.sum(), dtype=np.int64)
+        words[nodes[is_new]] = numbers[is_new]
+        parents[nodes[:, 1:][is_new[:, 1:]]] = index_in_level[:, :-1][is_new[:, 1:]]
+        ends = np.empty(len(numbers), dtype=np.int64)
+        ends[order] = np.take_along_axis(nodes, lengths[:, None] - 1, axis=1)[:, 0]
         on_device = [torch.from_numpy(each).to(tokens.device) for each in (words, parents, ends)]
-        return cls(on_device[0], list(torch.split(on_device[1], levels.tolist())), on_device[2])
+        return cls(on_device[0], list(torch.split(on_device[1], level_sizes.tolist())), on_device[2])

@@ -1,8 +1,8 @@
-"""Questions as vectors (paper, section 3.2).
+"""Encodes questions as vectors (paper, section 3.2).
 
-A batch of questions has few distinct words, so both encoders work out what follows from a word alone
-once for each distinct word, instead of once per question and place. The LSTM likewise goes through each distinct
-beginning of a question once.
+A batch of questions has few distinct words. So both encoders compute what depends on a word alone once for each
+distinct word, and not at each position of each question. In the same way the LSTM computes each distinct prefix of the
+questions once.
 
 Shapes: U questions, L words, V vocabulary, D pretrained word vector, E embedding, H hidden, W distinct
 words of the batch.
@@ -15,21 +15,21 @@ import torch
 from torch import Tensor, nn
 
 from san_core.data.vocabulary import PADDING
-from san_core.models.lstm import states
-from san_core.models.prefix_tree import SIZES, PrefixTree
+from san_core.models.lstm import tree_lstm
+from san_core.models.prefix_tree import SIZE_MULTIPLE, PrefixTree
 
 
 class WordEmbedding(nn.Module):
-    """A vector for each word, random or pretrained, trained with the rest.
+    """A trained vector for each word, initialised at random or from pretrained vectors.
 
     Args:
-        vocabulary_size: V, word numbers, padding and unknown included.
+        vocabulary_size: V, number of word numbers, including padding and unknown.
         embedding_size: E.
-        vectors: pretrained word vectors [V, D] to start from, copied; where D is not E, a linear map
-            without bias takes them to E. To load trained weights, zeros of that shape do.
+        vectors: pretrained word vectors [V, D] to start from; they are copied. Where D is not E, a linear layer
+            without bias projects them to E. To load trained weights, pass zeros of that shape.
 
     Raises:
-        ValueError: if there is not one vector per word number.
+        ValueError: if there is not one vector for each word number.
     """
 
     def __init__(self, *, vocabulary_size: int, embedding_size: int, vectors: Tensor | None = None) -> None:
@@ -45,22 +45,22 @@ class WordEmbedding(nn.Module):
         self.project = nn.Identity() if same else nn.Linear(vector_size, embedding_size, bias=False)
 
     def forward(self, words: Tensor) -> Tensor:
-        """Word numbers of any shape to vectors [..., E]; padding learns nothing."""
+        """Embeds word numbers of any shape as vectors [..., E]; the vector of padding gets no gradient."""
         vectors: Tensor = self.project(nn.functional.embedding(words, self.weight, padding_idx=PADDING))
         return vectors
 
 
 def _copy(vectors: Tensor) -> Tensor:
-    """Vectors that training may change; padding's is 0."""
+    """Copies the vectors, so that training does not change the caller's, and sets that of padding to 0."""
     copied = vectors.to(torch.float32, copy=True)
     copied[PADDING] = 0
     return copied
 
 
 class LSTMQuestionEncoder(nn.Module):
-    """Word embedding and LSTM; the question's vector is the state after its last word.
+    """Word embedding and LSTM; the question vector is the hidden state after the last word.
 
-    The weights are those of an `nn.LSTM`, and so is the result, worked out in another order.
+    The weights and the results are those of an `nn.LSTM`; only the order of the computation differs.
 
     Args:
         vocabulary_size, embedding_size, vectors: see `WordEmbedding`.
@@ -75,22 +75,22 @@ class LSTMQuestionEncoder(nn.Module):
         self.lstm = nn.LSTM(embedding_size, hidden_size, batch_first=True)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Word numbers [U, L], padded behind with 0, to question vectors [U, H]."""
+        """Encodes word numbers [U, L], padded with 0 at the end, as question vectors [U, H]."""
         tree = PrefixTree.of(tokens)
-        words, places = torch.unique(tree.words, return_inverse=True)
-        words = nn.functional.pad(words, (0, -len(words) % SIZES), value=PADDING)
-        input_weight, state_weight, input_bias, state_bias = self.lstm.all_weights[0]
-        word_gates = nn.functional.linear(self.embedding(words), input_weight, input_bias + state_bias)
-        gates = word_gates.index_select(0, places)
-        return states(gates, state_weight.to(gates.dtype), tree.parents).index_select(0, tree.ends)
+        words, word_rows = torch.unique(tree.words, return_inverse=True)
+        words = nn.functional.pad(words, (0, -len(words) % SIZE_MULTIPLE), value=PADDING)
+        w_input, w_hidden, b_input, b_hidden = self.lstm.all_weights[0]
+        gates_of_words = nn.functional.linear(self.embedding(words), w_input, b_input + b_hidden)
+        gates = gates_of_words.index_select(0, word_rows)
+        return tree_lstm(gates, w_hidden.to(gates.dtype), tree.parents).index_select(0, tree.ends)
 
 
 class CNNQuestionEncoder(nn.Module):
-    """Word embedding and filters over one, two and three words, each at its strongest place in the question.
+    """Word embedding and filters over one, two and three words, with max pooling over the question.
 
-    The filters are those of `nn.Conv1d`, and so is the result: x_t = tanh(W x_{t:t+n-1} + b) for n = 1, 2, 3,
-    the maximum over the places t, the three concatenated. A question shorter than a filter is filled up
-    with zero vectors; padding has no other part in it.
+    For n = 1, 2, 3: x_t = tanh(W x_{t:t+n-1} + b), and the maximum over the positions t; the three results are
+    concatenated. The weights and the results are those of `nn.Conv1d`. A question shorter than a filter is filled up
+    with zero vectors; otherwise padding has no influence.
 
     Args:
         vocabulary_size, embedding_size, vectors: see `WordEmbedding`.
@@ -110,29 +110,29 @@ class CNNQuestionEncoder(nn.Module):
         self.bias = nn.Parameter(torch.zeros(hidden_size))
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Word numbers [U, L], padded behind with 0, to question vectors [U, H]."""
+        """Encodes word numbers [U, L], padded with 0 at the end, as question vectors [U, H]."""
         lengths = _lengths(tokens)
         longest = int(lengths.max())
         filters = (self.unigram, self.bigram, self.trigram)
         tokens = nn.functional.pad(tokens[:, :longest], (0, len(filters) - 1), value=PADDING)
-        words, places = torch.unique(tokens, return_inverse=True)
+        words, word_rows = torch.unique(tokens, return_inverse=True)
         embedded = self.embedding(words) * (words != PADDING).unsqueeze(1)
-        # Row by row, each filter's weights for its first word, its second, its third: a word meets all at once.
+        # One product of each distinct word with all filters' weights, for each of the filters' positions.
         weights = [conv.weight.permute(2, 0, 1).flatten(0, 1) for conv in filters]
-        responses = nn.functional.linear(embedded, torch.cat(weights)).index_select(0, places.flatten())
-        by_filter = torch.split(responses.view(*places.shape, -1), [len(weight) for weight in weights], dim=2)
+        responses = nn.functional.linear(embedded, torch.cat(weights)).index_select(0, word_rows.flatten())
+        by_filter = torch.split(responses.view(*word_rows.shape, -1), [len(weight) for weight in weights], dim=2)
         starts = torch.arange(longest, device=tokens.device)
-        strongest = []
-        for count, response in enumerate(by_filter, start=1):
-            by_word = response.chunk(count, dim=2)
-            summed = reduce(add, (part[:, place : place + longest] for place, part in enumerate(by_word)))
-            into_padding = starts > (lengths - count).clamp(min=0).unsqueeze(1)
-            strongest.append(summed.masked_fill(into_padding.unsqueeze(2), -torch.inf).amax(dim=1))
-        return torch.tanh(torch.cat(strongest, dim=1) + self.bias)  # tanh rises, so it may follow the maximum
+        pooled = []
+        for size, response in enumerate(by_filter, start=1):
+            by_position = response.chunk(size, dim=2)
+            convolved = reduce(add, (part[:, offset : offset + longest] for offset, part in enumerate(by_position)))
+            into_padding = starts > (lengths - size).clamp(min=0).unsqueeze(1)
+            pooled.append(convolved.masked_fill(into_padding.unsqueeze(2), -torch.inf).amax(dim=1))
+        return torch.tanh(torch.cat(pooled, dim=1) + self.bias)  # tanh is increasing, so it may follow the maximum
 
 
 def _lengths(tokens: Tensor) -> Tensor:
-    """Words of each question [U]; one for an empty question."""
+    """Number of words of each question [U]; 1 for an empty question."""
     return (tokens != PADDING).sum(dim=1).clamp(min=1)
 
 

@@ -19,14 +19,14 @@ class SAN(nn.Module):
     A answers.
 
     Args:
-        channels: C, length of a region vector as the image encoder gives it.
-        vocabulary_size: word numbers, padding and unknown included.
+        channels: C, length of a region vector from the image encoder.
+        vocabulary_size: number of word numbers, including padding and unknown.
         answers: A, size of the answer vocabulary.
         embedding_size, hidden_size, attention_size, hops, dropout, question_encoder, attention: see
             `TrainingConfig`.
         vectors: pretrained word vectors, see `WordEmbedding`.
-        image_encoder: given, the network takes pixels and trains the encoder with the rest
-            (fine-tuning); without one it takes prepared region features.
+        image_encoder: if given, the network takes pixels and the encoder is trained with the rest (fine-tuning);
+            if None, the network takes prepared region features.
     """
 
     def __init__(
@@ -58,41 +58,42 @@ class SAN(nn.Module):
         self.classify = nn.Linear(hidden_size, answers)
 
     def forward(self, images: Tensor, image_rows: Tensor, tokens: Tensor, question_rows: Tensor) -> Tensor:
-        """Logits [B, A] of the answers to B questions about images. Arguments as for `attend`."""
+        """Returns the logits [B, A] of the answers to B questions about images. Arguments as for `attend`."""
         return self.attend(images, image_rows, tokens, question_rows)[0]
 
     def attend(
         self, images: Tensor, image_rows: Tensor, tokens: Tensor, question_rows: Tensor
     ) -> tuple[Tensor, list[Tensor]]:
-        """Logits [B, A] of the answers to B questions about images, and each hop's attention [B, R].
+        """Returns the logits [B, A] of the answers to B questions about images, and the attention of each hop [B, R].
 
-        Rows are picked with `index_select`: on a CPU its gradient adds up in a fixed order, that of
-        indexing does not, and the same seed would not give the same weights.
+        Several rows of a batch may be about the same image, or ask the same question. Each distinct image and question
+        is encoded once.
 
-        Several rows may ask about one image, and several ask the same words: each distinct image and
-        question is worked on once.
+        Rows are selected with `index_select`: on a CPU its gradient is summed in a fixed order. With indexing it would
+        not be, and the same seed would not give the same weights.
 
         Args:
             images: distinct images: region features [I, R, C], or pixels [I, S, S, 3] (uint8) if the
                 network has an image encoder.
-            image_rows: which image each row is about [B].
-            tokens: distinct questions' word numbers [U, L], padded behind with 0.
-            question_rows: which question each row asks [B].
+            image_rows: the image of each row [B].
+            tokens: word numbers of the distinct questions [U, L], padded with 0 at the end.
+            question_rows: the question of each row [B].
         """
         features = images if self.image_encoder is None else self.image_encoder(images)
         if not torch.is_autocast_enabled(features.device.type):
             features = features.to(self.project.weight.dtype)  # prepared features are bfloat16
-        flat = tanh(self.project(features.flatten(0, 1)))  # v = tanh(W f + b), paper, section 3.1
+        flat = tanh(self.project(features.flatten(0, 1)))  # v = tanh(W f + b), paper, equation (2)
         regions = flat.view(*features.shape[:2], -1)
         question = self.question_encoder(tokens)
         by_image = image_rows.argsort()
         if torch.equal(image_rows[by_image], torch.arange(len(images), device=images.device)):
-            # An image for each row: the questions are put in the images' order, being smaller.
-            query, maps = self.attention(regions, question.index_select(0, question_rows[by_image]))
-            query, maps = query.index_select(0, image_rows), [each.index_select(0, image_rows) for each in maps]
+            # One row per image: reorder the questions, which are smaller than the images.
+            query, attention = self.attention(regions, question.index_select(0, question_rows[by_image]))
+            query = query.index_select(0, image_rows)
+            attention = [of_hop.index_select(0, image_rows) for of_hop in attention]
         else:
-            query, maps = self.attention(regions, question.index_select(0, question_rows), image_rows)
-        return self.classify(self.dropout(query)), maps
+            query, attention = self.attention(regions, question.index_select(0, question_rows), image_rows)
+        return self.classify(self.dropout(query)), attention
 
 
 def build_san(
@@ -104,10 +105,9 @@ def build_san(
     vectors: Tensor | None = None,
     image_encoder: ImageEncoder | None = None,
 ) -> SAN:
-    """A network of the configuration's choices and sizes, not yet trained. Arguments as for `SAN`.
+    """Builds an untrained network of the configuration's choices and sizes. Arguments as for `SAN`.
 
-    The vectors are used where the configuration asks for pretrained ones. An image encoder given is
-    told whether to train its batch normalisation.
+    The vectors are used only if the configuration asks for pretrained ones.
 
     Raises:
         InputError: if the configuration asks for word vectors and none are given.

@@ -1,4 +1,7 @@
-"""Stacked attention: where to look, refined hop by hop (paper, section 3.3)."""
+"""Stacked attention (paper, section 3.3): each hop attends to the regions of the image with a query refined so far.
+
+Shapes: I images, B questions, R regions, H hidden, K attention, N hops.
+"""
 
 from collections.abc import Sequence
 
@@ -6,45 +9,70 @@ import torch
 from torch import Tensor, nn
 
 from san_core.models.dropout import Dropout
-from san_core.models.hops import Plan, look
+from san_core.models.hops import HopOptions, apply_hops
+
+
+def reference_hops(options: HopOptions, images: Tensor, query: Tensor, *weights: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """Applies all hops by the plain equations of the paper. Training uses `apply_hops`, which computes the same faster.
+
+    Args:
+        options: of the hops.
+        images: regions v [I, R, H].
+        query: question vectors, the first u [B, H].
+        weights: of all hops: w_image (W_I) [N K, H], w_query (W_Q) [N, K, H] and its b_query [N, K], w_score (W_P)
+            [N, K] and its b_score [N]. Where there are dropout masks, w_score includes the scale of dropout.
+
+    Returns:
+        The last query [B, H], and the attention p of each hop [B, R].
+    """
+    w_image, w_query, b_query, w_score, b_score = weights
+    v = images if options.image_rows is None else images[options.image_rows]
+    u, attention = query, []
+    for hop, (w_image_of_hop, mask) in enumerate(zip(w_image.chunk(len(w_score)), options.masks, strict=True)):
+        h = torch.tanh(v @ w_image_of_hop.T + (u @ w_query[hop].T + b_query[hop]).unsqueeze(1))  # (15)
+        h = h if mask is None else h * mask
+        scores = h @ w_score[hop] + b_score[hop]
+        p = torch.softmax(scores.tanh() if options.bounded else scores, dim=1)  # (16)
+        context = (p.unsqueeze(2) * v).sum(dim=1)  # (17)
+        u = context + u  # (18)
+        attention.append(p)
+    return u, attention
 
 
 class AttentionHop(nn.Module):
-    """One look at the image with the current query in mind.
-
-    Shapes: B batch, R regions, H hidden, K attention.
+    """One attention layer over the regions of an image.
 
     Args:
         hidden_size: H.
         attention_size: K.
         dropout: share of h zeroed, in [0, 1).
-        bounded: whether the scores of the regions pass a tanh, as in the authors' code: no region then
-            gets more than e^2 = 7.4 times the attention of another.
+        bounded: whether the scores of the regions go through a tanh, as in the authors' code. No region then gets
+            more than e^2 = 7.4 times the attention of another.
     """
 
     def __init__(self, *, hidden_size: int, attention_size: int, dropout: float, bounded: bool = False) -> None:
         super().__init__()
         self.bounded = bounded
-        self.region = nn.Linear(hidden_size, attention_size, bias=False)  # W_I
-        self.query = nn.Linear(hidden_size, attention_size)  # W_Q, b
-        self.score = nn.Linear(attention_size, 1)  # w, b
+        self.region = nn.Linear(hidden_size, attention_size, bias=False)  # w_image
+        self.query = nn.Linear(hidden_size, attention_size)  # w_query, b_query
+        self.score = nn.Linear(attention_size, 1)  # w_score, b_score
         self.dropout = Dropout(dropout)
 
     def forward(self, regions: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
-        """Regions v [B, R, H] and query u [B, H] to the next query [B, H] and the attention [B, R].
+        """Returns the next query [B, H] and the attention [B, R], given regions v [B, R, H] and a query u [B, H].
 
         h = tanh(W_I v (+) (W_Q u + b)); p = softmax(w h + b) over regions; next u = sum_i p_i v_i + u
-        (paper, section 3.3). Bounded: p = softmax(tanh(w h + b)).
+        (paper, equations (15) to (18)). Bounded: p = softmax(tanh(w h + b)).
         """
-        query, maps = _attend(regions, query, [self])
-        return query, maps[0]
+        query, attention = _apply([self], regions, query)
+        return query, attention[0]
 
 
 class StackedAttention(nn.Module):
-    """Hops one after the other, each with weights of its own.
+    """Attention hops one after the other, each with its own weights.
 
     Args:
-        hops: how many.
+        hops: N, how many.
         attention: `paper` or `bounded`, see `TrainingConfig`.
         hidden_size, attention_size, dropout: see `AttentionHop`.
     """
@@ -63,25 +91,25 @@ class StackedAttention(nn.Module):
             for _ in range(hops)
         )
 
-    def forward(self, images: Tensor, query: Tensor, rows: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
-        """Regions and question [B, H] to the last query [B, H] and each hop's attention [B, R].
+    def forward(self, images: Tensor, query: Tensor, image_rows: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
+        """Returns the last query [B, H] and the attention of each hop [B, R].
 
         Args:
             images: regions of the images [I, R, H].
-            query: the question.
-            rows: which image each question is about [B]; without, they are about one each, in order.
+            query: question vectors [B, H].
+            image_rows: which image each question is about [B]; None if question b is about image b.
         """
-        return _attend(images, query, [hop for hop in self.hops if isinstance(hop, AttentionHop)], rows)
+        return _apply([hop for hop in self.hops if isinstance(hop, AttentionHop)], images, query, image_rows)
 
 
-def _attend(
-    images: Tensor, query: Tensor, hops: Sequence[AttentionHop], rows: Tensor | None = None
+def _apply(
+    hops: Sequence[AttentionHop], images: Tensor, query: Tensor, image_rows: Tensor | None = None
 ) -> tuple[Tensor, list[Tensor]]:
-    """Hops one after the other: the last query and each hop's attention. Arguments as for `StackedAttention`."""
+    """Draws the dropout masks, stacks the weights of the hops and applies them."""
     first = hops[0]
     shape = len(query), images.shape[1], len(first.score.weight[0])
-    kept = [hop.dropout.draw(images.new_empty(shape)) if hop.dropout.active else None for hop in hops]
-    scale = first.dropout.scale if first.dropout.active else 1.0  # dropout's, moved from h to the smaller w
+    masks = [hop.dropout.draw_mask(images.new_empty(shape)) if hop.dropout.active else None for hop in hops]
+    scale = first.dropout.scale if first.dropout.active else 1.0  # w (scale h) = (scale w) h, and w is smaller than h
     weights = (
         torch.cat([hop.region.weight for hop in hops]),
         torch.stack([hop.query.weight for hop in hops]),
@@ -90,4 +118,4 @@ def _attend(
         torch.cat([hop.score.bias for hop in hops]),
     )
     operands = [operand.to(images.dtype) for operand in (query, *weights)]
-    return look(Plan(rows, kept, first.bounded), images, *operands)
+    return apply_hops(HopOptions(image_rows, masks, first.bounded), images, *operands)

@@ -1,1 +1,1 @@
-"""A trained model's answers to questions about pictures, and where it looked."""
+"""Answers questions about images with a trained model, and shows its attention."""

@@ -1,7 +1,6 @@
-"""Answers to a whole list of questions, in the layout of the official VQA results."""
+"""Answers a list of questions, and writes the answers in the official format of VQA results."""
 
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,22 +9,12 @@ from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
 
 from san_core.checkpoint import load_model
-from san_core.command_line import say
+from san_core.command_line import print_message
 from san_core.data.images import load_pixels, open_picture
 from san_core.data.problems import Problems
+from san_core.data.progress_bar import progress_bar
 from san_core.errors import InputError
 from san_core.files import is_folder
 from san_core.prediction.question_list import ListedQuestion, read_questions
@@ -38,15 +27,15 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class ListTask:
-    """What to answer, and where to write it.
+    """The questions to answer, and where to write the answers.
 
     Attributes:
-        questions: JSON file of the questions, see `read_questions`.
-        images: folder of their pictures.
-        image_name: Python format that makes a picture's file name of an `image_id`.
-        out: file for the answers; there must be none yet.
-        attention: folder for one figure per question, named by its id; new or empty.
-        strict: make the first question that cannot be answered an error.
+        questions: JSON file with the questions, see `read_questions`.
+        images: folder of their images.
+        image_name: Python format that makes a file name of an `image_id`.
+        out: file for the answers; it must not exist yet.
+        attention: new or empty folder for one figure per question, named by its id.
+        strict: raise an error at the first question that cannot be answered.
     """
 
     questions: Path
@@ -58,25 +47,24 @@ class ListTask:
 
 
 def answer_list(model_folder: Path, task: ListTask) -> tuple[int, int]:
-    """Answers the questions of a list, tells of those it cannot answer, and writes `[{question_id, answer}]`.
+    """Answers the questions of a list, prints those it cannot answer, and writes `[{question_id, answer}]`.
 
-    Pictures are decoded while the network works on those before them; no more than two batches of them
-    are in memory.
+    Images are decoded while the network works on the previous ones; at most two batches of images are in memory.
 
     Returns:
-        How many questions were answered, and how many left out.
+        The number of questions answered, and the number left out.
 
     Raises:
-        InputError: if no question can be answered, a file or folder cannot be used, or, where strict, for
-            the first question that cannot be answered.
+        InputError: if no question can be answered, a file or folder cannot be used, or, if strict, for the first
+            question that cannot be answered.
     """
     if not is_folder(task.images):
         raise InputError(f"{task.images} is not a folder")
     problems = Problems(strict=task.strict)
     questions, left_out = read_questions(task.questions, task.images, task.image_name, problems)
-    _tell(problems, 0)
+    _print_problems(problems, 0)
     if questions:
-        _reserve(task)
+        _check_output(task)
         model = load_model(model_folder)
         answers = _answer_all(model, questions, task.attention, problems)
     if not questions or not answers:
@@ -86,8 +74,8 @@ def answer_list(model_folder: Path, task: ListTask) -> tuple[int, int]:
     return len(results), left_out + len(questions) - len(results)
 
 
-def _reserve(task: ListTask) -> None:
-    """Makes sure that the answers can be written, before hours of work on them."""
+def _check_output(task: ListTask) -> None:
+    """Checks that the answers can be written, before they are computed."""
     try:
         if task.out.exists():
             raise InputError(f"{task.out} exists already; choose another file with --out, or delete it")
@@ -106,7 +94,7 @@ def _reserve(task: ListTask) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    """Writes a file that appears only when it is whole."""
+    """Writes a file that gets its name only when it is complete."""
     partial = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -119,62 +107,62 @@ def _write(path: Path, text: str) -> None:
 def _answer_all(
     model: TrainedModel, questions: Sequence[ListedQuestion], attention: Path | None, problems: Problems
 ) -> dict[ListedQuestion, str]:
-    about: dict[Path, list[ListedQuestion]] = {}
+    by_image: dict[Path, list[ListedQuestion]] = {}
     for question in questions:
-        about.setdefault(question.image, []).append(question)
+        by_image.setdefault(question.image, []).append(question)
     answers: dict[ListedQuestion, str] = {}
-    with _progress() as progress:
+    with progress_bar("questions", terminal_only=True) as progress:
         bar = progress.add_task("answering", total=len(questions))
-        for batch in _load_batches(list(about), model.image_size):
-            told = len(problems.found)
-            asked = _match(batch, about, problems)
-            progress.advance(bar, len(problems.found) - told)
-            replies = model.replies([(pixels, question.text) for question, pixels in asked])
-            for (question, _), reply in zip(asked, replies, strict=True):
+        for batch in _load_batches(list(by_image), model.image_size):
+            printed = len(problems.found)
+            matched = _match(batch, by_image, problems)
+            progress.advance(bar, len(problems.found) - printed)
+            replies = model.replies([(pixels, question.text) for question, pixels in matched])
+            for (question, _), reply in zip(matched, replies, strict=True):
                 answers[question] = reply.answers[0].text
                 if attention is not None:
                     _draw(question, reply, attention, problems)
                 progress.advance(bar)
-            _tell(problems, told)
+            _print_problems(problems, printed)
     return answers
 
 
 def _load_batches(images: Sequence[Path], size: int) -> Iterator[dict[Path, Future[Pixels]]]:
-    """Yields the pixels of a batch of pictures; the next is decoded while this one is used."""
+    """Yields the pixels of each batch of images; the next batch is decoded in the meantime."""
     with ThreadPoolExecutor() as pool:
 
         def submit(start: int) -> dict[Path, Future[Pixels]]:
             return {path: pool.submit(load_pixels, path, size) for path in images[start : start + _IMAGES_PER_BATCH]}
 
-        ahead = submit(0)
+        next_batch = submit(0)
         try:
             for start in range(0, len(images), _IMAGES_PER_BATCH):
-                batch, ahead = ahead, submit(start + _IMAGES_PER_BATCH)
+                batch, next_batch = next_batch, submit(start + _IMAGES_PER_BATCH)
                 yield batch
         finally:
-            for future in ahead.values():
+            for future in next_batch.values():
                 future.cancel()
 
 
 def _match(
-    batch: Mapping[Path, Future[Pixels]], about: Mapping[Path, Sequence[ListedQuestion]], problems: Problems
+    batch: Mapping[Path, Future[Pixels]], by_image: Mapping[Path, Sequence[ListedQuestion]], problems: Problems
 ) -> list[tuple[ListedQuestion, Pixels]]:
-    """Every question about a picture of the batch, with its pixels."""
-    asked = []
+    """The questions about the images of a batch, each with its pixels."""
+    matched = []
     for path, future in batch.items():
         try:
             pixels = future.result()
-            asked += [(question, pixels) for question in about[path]]
+            matched += [(question, pixels) for question in by_image[path]]
         except InputError as error:
-            for question in about[path]:
+            for question in by_image[path]:
                 problems.add("left out", question, str(error))
-    return asked
+    return matched
 
 
 def _draw(question: ListedQuestion, reply: Reply, folder: Path, problems: Problems) -> None:
-    from san_core.prediction.attention_map import draw_attention  # matplotlib takes its time
+    from san_core.prediction.attention_map import draw_attention  # importing matplotlib is slow
 
-    name = quote(str(question.id), safe=" ", errors="backslashreplace")  # an id with a slash, say
+    name = quote(str(question.id), safe=" ", errors="backslashreplace")  # an id may contain a slash
     try:
         picture = open_picture(question.image).image
         draw_attention(picture, question.text, reply, folder / f"{name}.png")
@@ -182,27 +170,6 @@ def _draw(question: ListedQuestion, reply: Reply, folder: Path, problems: Proble
         problems.add("answered, but not drawn", question, str(error))
 
 
-def _tell(problems: Problems, told: int) -> None:
-    for problem in problems.found[told:]:
-        say(str(problem))
-
-
-class _Speed(ProgressColumn):
-    """Questions per second."""
-
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:.1f} questions/s")
-
-
-def _progress() -> Progress:
-    console = Console(file=sys.stderr)
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        _Speed(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal or console.is_dumb_terminal,
-    )
+def _print_problems(problems: Problems, printed: int) -> None:
+    for problem in problems.found[printed:]:
+        print_message(str(problem))

@@ -1,4 +1,4 @@
-"""A figure of where a network looked: the picture, and every hop's attention as a heat map over it."""
+"""Draws the attention of a network: the image, and the attention of each hop as a heat map over it."""
 
 import io
 import textwrap
@@ -23,9 +23,9 @@ FORMATS = (".png", ".pdf", ".svg")
 
 # Lengths are inches.
 _MARGIN, _GAP = 0.35, 0.3
-_AREA = 11.0  # of a panel: pictures of any shape get the same room
+_AREA = 11.0  # of a panel, the same for images of any shape
 _LONGEST, _SHORTEST = 5.0, 0.3
-_NARROWEST_COLUMN = 2.4  # an answer and its probability fit in
+_NARROWEST_COLUMN = 2.4  # wide enough for an answer and its probability
 _TITLE_LINE, _ANSWER_LINE = 0.26, 0.27
 _TITLE_LINES = 4
 _DPI = 150
@@ -34,18 +34,18 @@ _TITLE, _NOTE = FontProperties(size=15, weight="bold"), FontProperties(size=9)
 _BEST, _OTHER = FontProperties(size=10, weight="bold"), FontProperties(size=10)
 _INK, _FAINT = "#222222", "#6b6b6b"
 _BEST_BAR, _BAR, _TRACK = "#b3bbe0", "#d9dcea", "#f4f4f6"
-_HEAT = "inferno"  # perceptually uniform, and its lightness alone tells the order
+_HEAT = "inferno"  # perceptually uniform; its lightness increases with the value
 _HEAT_OPACITY = 0.58
-_BLACK = -80  # black of the picture under a heat map becomes grey
+_BLACK = -80  # so that black pixels under a heat map become grey
 
 
 def draw_attention(picture: Image.Image, question: str, reply: Reply, path: Path) -> None:
-    """Writes the figure of a reply; the file appears only when it is whole, in folders made as needed.
+    """Writes the figure of a reply; missing folders are created, and the file gets its name only when it is complete.
 
     Args:
-        picture: the picture, upright, RGB, of any size.
-        question: what was asked about it.
-        reply: what the network said.
+        picture: the image, upright, RGB, of any size.
+        question: the question about it.
+        reply: the reply of the network.
         path: file to write; its suffix is one of `FORMATS`.
 
     Raises:
@@ -53,10 +53,10 @@ def draw_attention(picture: Image.Image, question: str, reply: Reply, path: Path
     """
     check_format(path)
     content, suffix = io.BytesIO(), path.suffix.lower()
-    # Packed less tightly, a PNG takes half the time and 5 % more bytes.
+    # With less compression, writing a PNG takes half the time and 5 % more bytes.
     packing: dict[str, Any] = {"pil_kwargs": {"compress_level": 3}} if suffix == ".png" else {}
-    with style.context("default"), warnings.catch_warnings():  # not what somebody's matplotlibrc says
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # such a character is drawn as a box
+    with style.context("default"), warnings.catch_warnings():  # independent of the user's matplotlibrc
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # a character that the font lacks is drawn as a box
         attention_figure(picture, question, reply).savefig(content, format=suffix[1:], dpi=_DPI, **packing)
     partial = path.with_name(f".{path.name}.partial")
     try:
@@ -68,21 +68,21 @@ def draw_attention(picture: Image.Image, question: str, reply: Reply, path: Path
 
 
 def check_format(path: Path) -> None:
-    """Refuses a file name whose suffix tells no format that can be written.
+    """Checks that the suffix of a file name is one of `FORMATS`.
 
     Raises:
-        InputError: naming those that can.
+        InputError: if it is not.
     """
     if path.suffix.lower() not in FORMATS:
         raise InputError(f"cannot draw {path}: accepted are names that end in {', '.join(FORMATS)}")
 
 
 def attention_figure(picture: Image.Image, question: str, reply: Reply) -> Figure:
-    """The figure of a reply.
+    """Draws the figure of a reply. Arguments as for `draw_attention`.
 
-    Left the picture with the answers beneath, right of it one panel per hop. A heat map covers the whole
-    picture, since the network saw the whole, squeezed to a square; its colours go from 0 to the hop's
-    largest share. Arguments as for `draw_attention`.
+    On the left is the image with the answers below it, and to the right one panel per hop. A heat map covers the whole
+    image, since the network sees the whole image, resized to a square. Its colours go from 0 to the largest attention
+    of the hop.
     """
     width, height = _panel_size(picture.width / picture.height)
     column = max(width, _NARROWEST_COLUMN)
@@ -130,7 +130,7 @@ class _Sheet:
 
 
 def _panel_size(aspect: float) -> tuple[float, float]:
-    """Width and height of a panel of a picture that is `aspect` times as wide as high."""
+    """Width and height of the panel of an image that is `aspect` times as wide as high."""
     height = min((_AREA / aspect) ** 0.5, _LONGEST, _LONGEST / aspect)
     return max(height * aspect, _SHORTEST), max(height, _SHORTEST)
 
@@ -147,7 +147,7 @@ def _show_picture(axes: Axes, pixels: NDArray[np.uint8]) -> None:
 
 
 def _show_heat(axes: Axes, pixels: NDArray[np.uint8], shares: NDArray[np.float32], title: str) -> None:
-    """Shares [rows, columns] over the grey picture [height, width, 3]."""
+    """Draws shares [rows, columns] over the image [height, width, 3] in grey."""
     grey = np.asarray(ImageOps.autocontrast(Image.fromarray(pixels).convert("L"), cutoff=0.5))
     axes.imshow(grey, cmap="gray", vmin=_BLACK, vmax=255, aspect="auto", interpolation="bicubic")
     axes.imshow(
@@ -158,7 +158,7 @@ def _show_heat(axes: Axes, pixels: NDArray[np.uint8], shares: NDArray[np.float32
         vmax=float(shares.max()),
         extent=(*axes.get_xlim(), *axes.get_ylim()),
         aspect="auto",
-        interpolation="catrom",  # smooth, and a region's centre keeps its own colour
+        interpolation="catrom",  # smooth, and the centre of each region has its own colour
     )
     _frame(axes, title)
 
@@ -182,7 +182,7 @@ def _explain_colours(axes: Axes, panel: Axes, shares: NDArray[np.float32]) -> No
 
 
 def _list_answers(axes: Axes, answers: Sequence[Answer], width: float) -> None:
-    """A bar per answer on a track that stands for certainty; the words lie over it."""
+    """Draws one bar per answer, on a track of length 1, with the text of the answer over it."""
     places = range(len(answers))
     axes.barh(places, 1, height=0.82, color=_TRACK)
     axes.barh(places, [a.probability for a in answers], height=0.82, color=[_BEST_BAR, *[_BAR] * (len(answers) - 1)])
@@ -197,7 +197,7 @@ def _list_answers(axes: Axes, answers: Sequence[Answer], width: float) -> None:
 
 
 def _wrap(text: str, room: float, font: FontProperties) -> list[str]:
-    """The text in a few lines no wider than `room`; where it is too long it ends in an ellipsis."""
+    """Wraps the text into a few lines no wider than `room`; a text that is too long ends in an ellipsis."""
     characters = int(room / 0.04)
     while True:
         lines = textwrap.wrap(_printable(text), characters, max_lines=_TITLE_LINES, placeholder=" …")
@@ -208,7 +208,7 @@ def _wrap(text: str, room: float, font: FontProperties) -> list[str]:
 
 
 def _trim(text: str, room: float, font: FontProperties) -> str:
-    """The text, cut where it is wider than `room`."""
+    """Cuts the text if it is wider than `room`."""
     whole = _printable(text)
     cuts = (f"{whole[:end]}…" for end in range(60, 0, -1))
     return next((shown for shown in (whole, *cuts) if _width(shown, font) <= room), "…")

@@ -1,11 +1,11 @@
-"""Lists of questions to answer: the official VQA questions layout, or a plain list that names picture files."""
+"""Reads lists of questions to answer: in the official VQA layout, or with the names of image files."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from string import Formatter
 
 from san_core.data.problems import Problems
-from san_core.data.text_files import read_id, read_records
+from san_core.data.readers.text_files import read_id, read_records
 from san_core.errors import InputError
 
 
@@ -14,9 +14,9 @@ class ListedQuestion:
     """A question of a list.
 
     Attributes:
-        id: what the list calls it.
+        id: its question_id in the list.
         text: the question.
-        image: file of the picture it is about.
+        image: file of the image it is about.
     """
 
     id: int | str
@@ -30,23 +30,23 @@ class ListedQuestion:
 def read_questions(
     path: Path, images: Path, image_name: str | None, problems: Problems
 ) -> tuple[list[ListedQuestion], int]:
-    """The questions of a list, and how many entries had to be left out.
+    """Reads the questions of a list; also returns the number of entries that were left out.
 
     Args:
-        path: JSON file: `{"questions": [...]}` or the bare list. An entry has `question_id`, `question`, and
+        path: JSON file: `{"questions": [...]}` or the list alone. An entry has `question_id`, `question`, and
             `image`, a file name, or else `image_id`.
         images: folder the file names are relative to.
         image_name: Python format that makes a file name of an `image_id`.
-        problems: told of every entry that is left out, and why.
+        problems: receives every entry that is left out, with the reason.
 
     Raises:
-        InputError: if the file is not such a list, or `image_name` is no such format.
+        InputError: if the file is not such a list, or `image_name` not such a format.
     """
     if image_name is not None:
         _check(image_name)
     entries = read_records(path, "questions", problems)
     questions: dict[str, ListedQuestion] = {}
-    for place, entry in enumerate(entries):
+    for index, entry in enumerate(entries):
         try:
             question = _read_entry(entry, images, image_name)
             if str(question.id) in questions:
@@ -55,7 +55,7 @@ def read_questions(
         except InputError as error:
             number = entry.get("question_id") if isinstance(entry, dict) else None
             problems.add(
-                "left out", f"{path} questions[{place}]" if number is None else f"question_id {number!r}", str(error)
+                "left out", f"{path} questions[{index}]" if number is None else f"question_id {number!r}", str(error)
             )
     return list(questions.values()), len(entries) - len(questions)
 

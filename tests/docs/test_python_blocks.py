@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from san_core.data.source import Source
+from san_core.data.raw_dataset import RawDataset
 
 REPOSITORY = Path(__file__).parents[2]
 
 PREAMBLE = """
 import pickle
-from san_core.data import prepare as preparing
+from san_core.data.readers import READERS
 with open("squares.pickle", "rb") as file:
     squares = pickle.load(file)
-preparing.READERS["easy-vqa"] = lambda *_: squares
+READERS["easy-vqa"] = lambda *_: squares
 """
 
 
@@ -34,7 +34,7 @@ def _script(page: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _run(page: Path, folder: Path, source: Source) -> str:
+def _run(page: Path, folder: Path, source: RawDataset) -> str:
     """What the page's blocks print, run in a folder that holds a picture and nothing else."""
     squares = replace(source, name="easy-vqa", training_defaults={"hidden_size": 32, "attention_size": 16})
     (folder / "squares.pickle").write_bytes(pickle.dumps(squares))
@@ -55,14 +55,14 @@ def _run(page: Path, folder: Path, source: Source) -> str:
     return done.stdout
 
 
-def test_the_block_of_the_readme_trains(tmp_path: Path, tiny_source: Source) -> None:
-    printed = _run(REPOSITORY / "README.md", tmp_path, tiny_source)
+def test_the_block_of_the_readme_trains(tmp_path: Path, tiny_dataset: RawDataset) -> None:
+    printed = _run(REPOSITORY / "README.md", tmp_path, tiny_dataset)
     assert [int(epoch) for epoch in re.findall(r"EpochResult\(epoch=(\d)", printed)] == [1, 2]
 
 
 @pytest.mark.slow
-def test_the_page_for_python_users_goes_from_data_to_answers(tmp_path: Path, tiny_source: Source) -> None:
-    printed = _run(REPOSITORY / "docs" / "python.md", tmp_path, tiny_source)
+def test_the_page_for_python_users_goes_from_data_to_answers(tmp_path: Path, tiny_dataset: RawDataset) -> None:
+    printed = _run(REPOSITORY / "docs" / "python.md", tmp_path, tiny_dataset)
     run = tmp_path / "runs" / "mine"
     assert {path.name for path in run.iterdir()} >= {"journal.log", "report.html", "best.json", "tested.json"}
     assert (run / "retrained" / "best" / "README.md").is_file()

@@ -8,7 +8,8 @@ import pytest
 from optuna.trial import FrozenTrial
 
 from results.run_folder import CONFIRMATION, SEARCH, RunFolder
-from tests.results.journals import ENVIRONMENT, SETTINGS, MakeRun
+from results.snapshot import RunSnapshot, load_snapshot
+from tests.results.journals import ENVIRONMENT, SETTINGS, MakeRun, MakeSnapshot
 
 
 @pytest.fixture
@@ -22,5 +23,15 @@ def make_run(tmp_path: Path) -> MakeRun:
             study = optuna.create_study(study_name=name, storage=run.storage(), direction="maximize")
             study.add_trials(trials)
         return run
+
+    return make
+
+
+@pytest.fixture
+def make_snapshot(make_run: MakeRun) -> MakeSnapshot:
+    def make(
+        search: Sequence[FrozenTrial], confirmations: Sequence[FrozenTrial] | None = None, **settings: object
+    ) -> RunSnapshot:
+        return load_snapshot(make_run(search, confirmations, **settings))
 
     return make

@@ -8,6 +8,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from results.run_folder import CONFIRMS, DIVERGED, REASON, SECONDS, SEED, RunFolder
+from results.snapshot import RunSnapshot
 
 BASELINE = {"learning_rate": 4e-4, "momentum": 0.9, "dropout": 0.5, "embedding_size": 500}
 
@@ -57,6 +58,9 @@ WUPS = {"metric": "wups@0.9", "metric_title": "WUPS@0.9"}
 
 MakeRun = Callable[..., RunFolder]
 """make_run(search's trials, confirmations or None, **other settings)"""
+
+MakeSnapshot = Callable[..., RunSnapshot]
+"""make_snapshot(...), with the arguments of make_run: the snapshot of such a run"""
 
 
 def trial(

@@ -9,7 +9,8 @@ import pytest
 from rich.console import Console
 
 from results.run_folder import RunFolder
-from results.summary import fit
+from results.snapshot import load_snapshot
+from results.summary import fit_screen
 from results.tables.formatting import show_trials
 from results.tables.trials import parameter_columns, trial_table
 from tests.results.journals import WUPS, MakeRun, complete, failed, fresh
@@ -77,7 +78,7 @@ def test_a_long_title_of_a_metric_takes_two_lines() -> None:
     shown = pd.DataFrame([["1", "0", "75.00 %", "+0.00", "1", "1", "1.0 s", "complete"]], dtype="str")
     shown.columns = pd.Index(["rank", "trial", "score", "difference", "best_epoch", "epochs", "seconds", "state"])
 
-    table = fit(shown, [], Console(width=80), "VQA accuracy")
+    table = fit_screen(shown, [], Console(width=80), "VQA accuracy")
 
     assert table.columns[2].header == "VQA\naccuracy"
 
@@ -168,10 +169,10 @@ def test_reading_results_loads_neither_ray_nor_torch() -> None:
     ],
 )
 def test_the_trials_fit_the_screen(run: RunFolder, width: int, headings: str) -> None:
-    trials = trial_table(run)
+    trials = trial_table(load_snapshot(run))
     console = Console(width=width)
 
-    table = fit(show_trials(trials), parameter_columns(trials), console, "accuracy")
+    table = fit_screen(show_trials(trials), parameter_columns(trials), console, "accuracy")
 
     assert [str(column.header).replace("\n", " ") for column in table.columns] == headings.split(", ")
     with console.capture() as capture:
@@ -186,6 +187,6 @@ def test_parameters_that_a_trial_lacks_are_left_out_where_they_share_a_column() 
         ["rank", "trial", "size", "hops", "score", "difference", "best_epoch", "epochs", "seconds", "state"]
     )
 
-    table = fit(shown, ["size", "hops"], Console(width=45), "accuracy")
+    table = fit_screen(shown, ["size", "hops"], Console(width=45), "accuracy")
 
     assert list(table.columns[-1].cells) == ["hops=2"]

@@ -7,9 +7,19 @@ from san_core.errors import InputError
 
 
 def test_a_name_lies_under_runs_and_a_path_where_it_says() -> None:
-    assert RunFolder.locate("mine", "easy-vqa") == RUNS / "mine"
-    assert RunFolder.locate("elsewhere/mine", "easy-vqa") == Path("elsewhere/mine")
-    assert RunFolder.locate(None, "easy-vqa").name.startswith("easy-vqa-20")
+    assert RunFolder.locate("mine") == RUNS / "mine"
+    assert RunFolder.locate("elsewhere/mine") == Path("elsewhere/mine")
+
+
+def test_a_run_without_a_name_is_named_after_the_data_and_the_time() -> None:
+    assert RunFolder.default_path("data/easy-vqa").parent == RUNS
+    assert RunFolder.default_path("data/easy-vqa/").name.startswith("easy-vqa-20")
+
+
+@pytest.mark.parametrize("name", ["", "runs/..", "/"])
+def test_a_name_that_is_none_is_refused(name: str) -> None:
+    with pytest.raises(InputError, match=r"is not a run's name; accepted: a name under runs/, or a path with a slash"):
+        RunFolder.locate(name)
 
 
 def test_settings_and_environment_are_kept(tmp_path: Path) -> None:
@@ -17,6 +27,28 @@ def test_settings_and_environment_are_kept(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     assert run.settings == {"trials": 3}
     assert run.environment == {"cores": 2}
+
+
+def test_settings_change_only_by_being_written(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "run", {"trials": 3}, {})
+    settings = run.settings
+    settings["trials"] = 4
+    assert run.setting("trials") == 3
+    run.change_settings(settings)
+    assert run.setting("trials") == RunFolder(run.path).setting("trials") == 4
+
+
+def test_what_a_kill_left_of_the_journal_is_removed(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "run", {}, {})
+    run.repair_journal()  # there is none yet
+    lock = run.path / "journal.log.lock"
+    run.journal.write_text('{"op_code": 0}\n{"op_code": 4, "wor')
+    lock.touch()
+
+    run.repair_journal()
+
+    assert run.journal.read_text() == '{"op_code": 0}\n'
+    assert not lock.exists()
 
 
 def test_an_existing_folder_is_refused(tmp_path: Path) -> None:

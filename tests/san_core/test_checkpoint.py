@@ -14,7 +14,7 @@ from san_core.checkpoint import load_model, save_model
 from san_core.config import TrainingConfig
 from san_core.data.images import load_pixels
 from san_core.data.prepared import PreparedData
-from san_core.data.source import Source
+from san_core.data.raw_dataset import RawDataset
 from san_core.errors import InputError
 from san_core.hardware import autocast
 from san_core.models.image_encoder import build_image_encoder
@@ -36,11 +36,11 @@ def _probabilities(logits: torch.Tensor) -> NDArray[np.float64]:
 
 @pytest.mark.parametrize("row", range(0, 48, 7))
 def test_loaded_model_answers_as_encoder_and_network_did(
-    row: int, tiny_model: Path, tiny_network: SAN, tiny_data: PreparedData, tiny_source: Source
+    row: int, tiny_model: Path, tiny_network: SAN, tiny_data: PreparedData, tiny_dataset: RawDataset
 ) -> None:
-    network, question = tiny_network.eval(), tiny_source.test[row]
+    network, question = tiny_network.eval(), tiny_dataset.test[row]
     encoder, device = build_image_encoder("efficientnet-lite0"), next(network.parameters()).device
-    pixels = load_pixels(tiny_source.images[question.image], 64)
+    pixels = load_pixels(tiny_dataset.images[question.image], 64)
     answers = load_model(tiny_model).answer(pixels, question.text, top=6)
     assert [a.probability for a in answers] == sorted((a.probability for a in answers), reverse=True)
 
@@ -53,15 +53,15 @@ def test_loaded_model_answers_as_encoder_and_network_did(
 
 
 def test_loaded_model_answers_as_the_network_on_prepared_features(
-    tiny_network: SAN, tiny_data: PreparedData, tiny_config: TrainingConfig, tiny_source: Source, tmp_path: Path
+    tiny_network: SAN, tiny_data: PreparedData, tiny_config: TrainingConfig, tiny_dataset: RawDataset, tmp_path: Path
 ) -> None:
     """Features are prepared in the fastest precision; a model of precision `auto` sees pictures in the same one."""
     config = TrainingConfig.from_dict(tiny_config.to_dict() | {"precision": "auto"})
     save_model(tmp_path / "model", tiny_network, config, tiny_data, {})
     model, network, test = load_model(tmp_path / "model"), tiny_network.eval(), tiny_data.split("test")
     device = next(network.parameters()).device
-    for row, question in enumerate(tiny_source.test):
-        answers = model.answer(load_pixels(tiny_source.images[question.image], 64), question.text, top=6)
+    for row, question in enumerate(tiny_dataset.test):
+        answers = model.answer(load_pixels(tiny_dataset.images[question.image], 64), question.text, top=6)
         with torch.no_grad(), autocast(device, "auto"):
             logits = network(*tiny_data.batch(test, np.array([row])).to(device).inputs)[0]
         expected = dict(zip(tiny_data.answers, _probabilities(logits), strict=True))
@@ -69,7 +69,7 @@ def test_loaded_model_answers_as_the_network_on_prepared_features(
 
 
 def test_fine_tuned_network_answers_the_same_after_loading(
-    tiny_pixels: PreparedData, tiny_config: TrainingConfig, tiny_source: Source, tmp_path: Path
+    tiny_pixels: PreparedData, tiny_config: TrainingConfig, tiny_dataset: RawDataset, tmp_path: Path
 ) -> None:
     network = build_model(tiny_config, tiny_pixels).eval()
     assert network.image_encoder is not None
@@ -78,12 +78,12 @@ def test_fine_tuned_network_answers_the_same_after_loading(
             weight.mul_(1.01)  # as if tuned: no longer ImageNet's
     save_model(tmp_path / "tuned", network, tiny_config, tiny_pixels, {})
     model = load_model(tmp_path / "tuned")
-    path = tiny_source.images["test/41"]
+    path = tiny_dataset.images["test/41"]
     with torch.no_grad():
         batch = tiny_pixels.batch(tiny_pixels.split("test"), np.array([4]))
         expected = dict(zip(tiny_pixels.answers, _probabilities(network(*batch.inputs)[0]), strict=True))
-    answers = model.answer(load_pixels(path, 64), tiny_source.test[4].text, top=6)
-    assert tiny_source.test[4].image == "test/41"
+    answers = model.answer(load_pixels(path, 64), tiny_dataset.test[4].text, top=6)
+    assert tiny_dataset.test[4].image == "test/41"
     assert {a.text: a.probability for a in answers} == pytest.approx(expected, abs=1e-3)
 
 

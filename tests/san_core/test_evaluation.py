@@ -7,20 +7,21 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from san_core.data.prepare import Options, prepare
+from san_core.data.preparation import Options, prepare
 from san_core.data.prepared import PreparedData
-from san_core.data.source import Location, Question, VQAFiles
+from san_core.data.questions import Question
+from san_core.data.raw_dataset import Location, VQAFiles
 from san_core.errors import InputError
 from san_core.evaluation import (
     Predictions,
     evaluate,
-    objective,
+    objective_metric,
     predict_split,
     usable_metrics,
     write_official_results,
     write_predictions,
 )
-from san_core.metrics import metric_called
+from san_core.metrics import get_metric
 from san_core.models.san import SAN
 from tests.san_core.data_sets import answered, asked, paint, write_json
 
@@ -31,7 +32,7 @@ QUESTIONS = [
     Question("who?", "", "c", id=14),
 ]
 PREDICTED = Predictions(["cup", "yes", "yes", "cup"], np.array([0.5, 0.9, 0.25, 0.125], dtype=np.float32))
-ACCURACY = metric_called("accuracy")
+ACCURACY = get_metric("accuracy")
 
 
 @pytest.fixture(scope="module")
@@ -72,15 +73,15 @@ def test_network_gives_its_likeliest_answer_and_its_probability(tiny_data: Prepa
         assert found.probabilities[row] == pytest.approx(float(shares.max()), abs=1e-4)
 
 
-def test_objective_is_the_metric_the_data_lead_with(tiny_data: PreparedData, several_people: PreparedData) -> None:
-    assert objective(tiny_data).name == "accuracy"
-    assert objective(several_people).name == "vqa"
-    assert objective(several_people, "accuracy").name == "accuracy"
+def test_objective_metric_is_the_main_metric_of_the_data(tiny_data: PreparedData, several_people: PreparedData) -> None:
+    assert objective_metric(tiny_data).name == "accuracy"
+    assert objective_metric(several_people).name == "vqa"
+    assert objective_metric(several_people, "accuracy").name == "accuracy"
 
 
 def test_vqa_accuracy_is_refused_where_one_person_answered(tiny_data: PreparedData) -> None:
-    with pytest.raises(InputError, match="metric vqa needs several people's answers to a question, which tiny lacks"):
-        objective(tiny_data, "vqa")
+    with pytest.raises(InputError, match="metric vqa needs several people's answers to a question, but tiny has none"):
+        objective_metric(tiny_data, "vqa")
 
 
 @pytest.mark.parametrize(
@@ -91,17 +92,17 @@ def test_vqa_accuracy_fits_where_several_people_answered_any_question(
     answers: list[tuple[str, ...]], fits: bool, tiny_data: PreparedData
 ) -> None:
     data = PreparedData(tiny_data.folder, {**tiny_data.manifest, "metrics": ["vqa", "accuracy"]})
-    data._asked["validation"] = [Question("what?", "cup", "a", answers=each) for each in answers]
+    data._questions_of["validation"] = [Question("what?", "cup", "a", answers=each) for each in answers]
     if fits:
-        assert objective(data).name == "vqa"
+        assert objective_metric(data).name == "vqa"
         return
     with pytest.raises(InputError, match="metric vqa needs several people's answers"):
-        objective(data)
+        objective_metric(data)
 
 
 def test_unknown_metric_names_the_known_ones(tiny_data: PreparedData) -> None:
     with pytest.raises(InputError, match="'bleu'.*accuracy, vqa, wups@0.9, wups@0.0"):
-        objective(tiny_data, "bleu")
+        objective_metric(tiny_data, "bleu")
 
 
 def test_metric_that_cannot_be_computed_is_left_out_with_its_reason(
@@ -139,7 +140,7 @@ def test_predictions_file_has_a_row_for_each_question(tmp_path: Path) -> None:
 
 
 def test_official_results_are_what_the_evaluation_server_takes(several_people: PreparedData, tmp_path: Path) -> None:
-    questions = several_people.asked("unanswered")
+    questions = several_people.questions_of("unanswered")
     predictions = Predictions(["yes", "où"], np.ones(2, dtype=np.float32))
     path = tmp_path / "results.json"
     write_official_results(path, predictions, questions)

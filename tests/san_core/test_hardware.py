@@ -2,10 +2,10 @@ import pytest
 import torch
 
 from san_core.errors import InputError
-from san_core.hardware import gpu_memory_for
+from san_core.hardware import explain_out_of_memory
 
 
 def test_a_full_gpu_is_said_in_one_line() -> None:
     message = "^the GPU has too little free memory for the model; CUDA_VISIBLE_DEVICES= runs on the CPU$"
-    with pytest.raises(InputError, match=message), gpu_memory_for("the model"):
+    with pytest.raises(InputError, match=message), explain_out_of_memory("the model"):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")

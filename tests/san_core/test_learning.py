@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from san_core.config import TrainingConfig
-from san_core.data import daquar
-from san_core.data.prepare import Options, prepare
+from san_core.data.preparation import Options, prepare
 from san_core.data.problems import Problems
-from san_core.data.source import Source
+from san_core.data.raw_dataset import RawDataset
+from san_core.data.readers import daquar
 from san_core.training import EpochResult, train_fn
 
 DAQUAR = Path(__file__).parents[3] / "shared" / "daquar"
@@ -21,7 +21,7 @@ QUESTIONS = 200
 @pytest.mark.skipif(not DAQUAR.is_dir(), reason="needs DAQUAR in ../shared/daquar")
 @pytest.mark.parametrize("question_encoder", ["lstm", "cnn"])
 def test_200_questions_of_daquar_are_learned_by_heart(
-    question_encoder: str, register: Callable[[Source], None], tmp_path: Path
+    question_encoder: str, register: Callable[[RawDataset], None], tmp_path: Path
 ) -> None:
     source = daquar.read("reduced", DAQUAR, Problems(), single_answers=False)
     # A fifth of the images goes to validation, which nobody looks at here.

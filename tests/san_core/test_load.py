@@ -11,13 +11,13 @@ from PIL import Image
 
 import san_core
 from san_core.data.images import load_pixels
-from san_core.data.source import Source
+from san_core.data.raw_dataset import RawDataset
 from san_core.errors import InputError
 
 
 @pytest.fixture
-def picture(tiny_source: Source) -> Path:
-    return tiny_source.images["test/40"]
+def picture(tiny_dataset: RawDataset) -> Path:
+    return tiny_dataset.images["test/40"]
 
 
 def test_a_loaded_model_answers_as_its_network_does(tiny_model: Path, picture: Path) -> None:

@@ -40,21 +40,21 @@ def test_steps_are_those_of_rmsprop_with_weight_decay_except_of_the_word_embeddi
     expected = {name: weight.detach().double().numpy().copy() for name, weight in network.named_parameters()}
     gradients = {name: gradient.double().numpy() for name, gradient in _gradients(network).items()}
     optimizer = build_optimizer(network, config)
-    squares = {name: np.zeros_like(weight) for name, weight in expected.items()}
-    moves = {name: np.zeros_like(weight) for name, weight in expected.items()}
+    square_avg = {name: np.zeros_like(weight) for name, weight in expected.items()}
+    momentum_buffer = {name: np.zeros_like(weight) for name, weight in expected.items()}
     for _ in range(3):
         optimizer.step()
         for name, weight in expected.items():
             decayed = gradients[name] + (0 if name == EMBEDDING else weight_decay) * weight
-            squares[name] = 0.9 * squares[name] + 0.1 * decayed**2
-            moves[name] = 0.8 * moves[name] + decayed / (np.sqrt(squares[name]) + 1e-3)
-            expected[name] = weight - 0.01 * moves[name]
+            square_avg[name] = 0.9 * square_avg[name] + 0.1 * decayed**2
+            momentum_buffer[name] = 0.8 * momentum_buffer[name] + decayed / (np.sqrt(square_avg[name]) + 1e-3)
+            expected[name] = weight - 0.01 * momentum_buffer[name]
     for name, weight in network.named_parameters():
         np.testing.assert_allclose(weight.detach().numpy(), expected[name], rtol=1e-4, atol=1e-5, err_msg=name)
 
 
 @pytest.mark.parametrize(("momentum", "weight_decay"), [(0.0, 0.0), (0.9, 0.0), (0.9, 0.1)])
-def test_steps_are_those_of_torch_to_the_bit_before_and_after_being_put_aside(
+def test_steps_are_those_of_torch_to_the_bit_before_and_after_an_interruption(
     momentum: float, weight_decay: float
 ) -> None:
     config = _config(learning_rate=0.01, momentum=momentum, alpha=0.9, weight_decay=weight_decay)

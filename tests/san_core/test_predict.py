@@ -11,7 +11,7 @@ from PIL import Image
 import san_core
 from san_core import predict
 from san_core.command_line import run_command
-from san_core.data.source import Source
+from san_core.data.raw_dataset import RawDataset
 from san_core.prediction import attention_map
 from san_core.prediction.trained_model import Reply
 
@@ -19,8 +19,8 @@ REPOSITORY = Path(san_core.__file__).parents[1]
 
 
 @pytest.fixture
-def picture(tiny_source: Source) -> Path:
-    return tiny_source.images["test/40"]
+def picture(tiny_dataset: RawDataset) -> Path:
+    return tiny_dataset.images["test/40"]
 
 
 def _run(*arguments: object) -> "subprocess.CompletedProcess[str]":
@@ -94,16 +94,16 @@ LIST = ["--questions", "list.json", "--images", "."]
     ("arguments", "problem"),
     [
         ([], "the following arguments are required: MODEL"),
-        (["model"], "IMAGE, QUESTION missing"),
-        (["model", "image.png"], "IMAGE, QUESTION missing"),
+        (["model"], "IMAGE or QUESTION is missing"),
+        (["model", "image.png"], "IMAGE or QUESTION is missing"),
         (["model", "image.png", "is it red?", *LIST], "one or the other, not both"),
         (["model", "image.png", *LIST], "one or the other, not both"),
         (["model", "--questions", "list.json"], "--questions needs --images"),
-        (["model", "--images", "."], "IMAGE, QUESTION missing"),
-        (["model", "image.png", "is it red?", "--images", "."], "--images goes with --questions only"),
-        (["model", "image.png", "is it red?", "--image-name", "x"], "--image-name goes with --questions only"),
-        (["model", "image.png", "is it red?", "--out", "x.json"], "--out goes with --questions only"),
-        (["model", "image.png", "is it red?", "--strict"], "--strict goes with --questions only"),
+        (["model", "--images", "."], "IMAGE or QUESTION is missing"),
+        (["model", "image.png", "is it red?", "--images", "."], "--images needs --questions"),
+        (["model", "image.png", "is it red?", "--image-name", "x"], "--image-name needs --questions"),
+        (["model", "image.png", "is it red?", "--out", "x.json"], "--out needs --questions"),
+        (["model", "image.png", "is it red?", "--strict"], "--strict needs --questions"),
         (["model", "image.png", "is it red?", "--attention"], "--attention: expected one argument"),
     ],
 )
@@ -173,7 +173,7 @@ def test_attention_never_overwrites_the_picture(
     (tmp_path / "link.png").symlink_to(copy)
     for path in (copy, tmp_path / "link.png"):
         found = _run_here(monkeypatch, capsys, tiny_model, copy, "is it red?", "--attention", path)
-        assert found == (2, "", f"error: --attention {path} would overwrite the picture\n")
+        assert found == (2, "", f"error: --attention {path} would overwrite the image\n")
     assert copy.read_bytes() == picture.read_bytes()
 
 

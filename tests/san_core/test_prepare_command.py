@@ -14,10 +14,10 @@ from PIL import Image
 
 from san_core import prepare as command
 from san_core.command_line import run_command
-from san_core.data import image_table
-from san_core.data.prepare import Options, prepare
+from san_core.data import feature_extraction
+from san_core.data.preparation import Options, prepare
 from san_core.data.prepared import PreparedData
-from san_core.data.source import Location, Source, VQAFiles
+from san_core.data.raw_dataset import Location, RawDataset, VQAFiles
 from tests.san_core.data_sets import SHARED, answered, asked, needs_daquar, paint, write_daquar, write_json
 
 OWN = ["vqa", "--questions", "q.json", "--annotations", "a.json", "--images", "."]
@@ -34,13 +34,13 @@ def _run(
 
 
 def test_command_prepares_what_its_options_say(
-    tiny_source: Source,
-    register: Callable[[Source], None],
+    tiny_dataset: RawDataset,
+    register: Callable[[RawDataset], None],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    register(tiny_source)
+    register(tiny_dataset)
     options = ["--image-size", "96", "--fine-tune", "--seed", "3", "--grid", "2", "--top-answers", "4", "--out"]
     code, out, _ = _run(monkeypatch, capsys, "tiny", *options, tmp_path / "out")
     assert code == 0
@@ -77,12 +77,12 @@ def test_table_counts_questions_images_types_and_what_the_vocabularies_lack(
     assert int(rows["validation"][1]) == 1
     assert int(rows["train"][0]) + int(rows["validation"][0]) == 6
     file = tmp_path / "set" / "qa.894.raw.test.txt"
-    assert f"flaws ({tmp_path / 'out' / 'problems.txt'} has them all):" in out
+    assert f"problems ({tmp_path / 'out' / 'problems.txt'} lists them all):" in out
     assert f"  1 x question names no image, left out: {file} line 5 ('nothing')\n" in out
     code, _, err = _run(monkeypatch, capsys, "daquar-all", *options[:-1], tmp_path / "other", "--strict")
     assert code == 2
     expected = f"error: {file} line 5: question names no image, left out ('nothing'); without --strict "
-    assert err == f"{expected}problems.txt of the prepared folder lists all flaws\n"
+    assert err == f"{expected}problems.txt of the prepared folder lists all problems\n"
 
 
 @needs_daquar
@@ -101,7 +101,7 @@ def test_counts_of_daquar_are_those_published(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(image_table, "_load", lambda _, size: (np.zeros((size, size, 3), np.uint8), []))  # quick
+    monkeypatch.setattr(feature_extraction, "_load", lambda _, size: (np.zeros((size, size, 3), np.uint8), []))  # quick
     options = ["--root", SHARED / "daquar", "--encoder", "small-cnn", "--image-size", "16", "--out", tmp_path / "out"]
     code, out, _ = _run(monkeypatch, capsys, *arguments, *options)
     assert code == 0
@@ -139,7 +139,7 @@ def test_own_files_are_prepared(
     assert rows["unanswered"] == ["1", "1", "0", "–", "0 of 3"]
     assert rows["train as shipped"] == ["6", "6", "6", "0", "0 of 18"]
     data = PreparedData.open(tmp_path / "out")
-    assert [question.id for question in data.asked("unanswered")] == [99]
+    assert [question.id for question in data.questions_of("unanswered")] == [99]
     assert data.metrics[0] == "vqa"
 
 
@@ -208,9 +208,9 @@ def _heed_ctrl_c() -> None:
 _WITHOUT_PAUSES = """
 from san_core import prepare
 from san_core.command_line import run_command
-from san_core.data import image_table
+from san_core.data import feature_extraction
 
-image_table._SECONDS_BETWEEN_NOTES = 0
+feature_extraction._SECONDS_BETWEEN_NOTES = 0
 run_command(prepare.main)
 """
 
@@ -253,7 +253,7 @@ def test_stopped_command_goes_on_where_it_stopped(
     (folder / "5.jpg").write_bytes(b"no picture")
     more = ["--encoder", "small-cnn", "--image-size", str(SIZE), "--out", str(out)]
     code, err = _stop_halfway([sys.executable, *how, "vqa", *own, *more], partial, stop)
-    assert (code, "the same command goes on where this one stopped" in err) == expected
+    assert (code, "run the same command again to continue" in err) == expected
     assert not out.exists()
     done = json.loads((partial / "progress.json").read_text())["done"]
     assert 30 <= done < COUNT
@@ -262,8 +262,8 @@ def test_stopped_command_goes_on_where_it_stopped(
     options = Options(encoder="small-cnn", image_size=SIZE)
     prepare("vqa", tmp_path / "whole", options, location)
     opened = []
-    load = image_table._load
-    monkeypatch.setattr(image_table, "_load", lambda path, size: (opened.append(path), load(path, size))[1])
+    load = feature_extraction._load
+    monkeypatch.setattr(feature_extraction, "_load", lambda path, size: (opened.append(path), load(path, size))[1])
     prepare("vqa", out, options, location)
     assert len(opened) == COUNT - done
     assert not partial.exists()

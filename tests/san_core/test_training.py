@@ -172,7 +172,7 @@ def test_training_that_knows_less_than_an_untrained_network_has_diverged(
     _, results = _train(_change(tiny_config, learning_rate=9.0, momentum=0.0, epochs=5, seed=1), tiny_data)
     assert [r.diverged for r in results] == ["", "no better than always answering 'yes'"]
     score = results[-1].score
-    answers = [question.answer for question in tiny_data.asked("validation")]
+    answers = [question.answer for question in tiny_data.questions_of("validation")]
     assert score is not None
     assert score <= answers.count("yes") / len(answers)
     assert results[-1].loss > math.log(6)  # four colours, yes and no
@@ -193,7 +193,7 @@ def test_huge_step_size_is_survived(tiny_data: PreparedData, tiny_config: Traini
 def test_network_can_learn_the_squares(tiny_data: PreparedData, tiny_config: TrainingConfig) -> None:
     model, results = _train(_change(tiny_config, epochs=20), tiny_data)
     answers = predict_split(model, tiny_data, tiny_data.split("train"), "float32").answers
-    right = [given == question.answer for given, question in zip(answers, tiny_data.asked("train"), strict=True)]
+    right = [given == question.answer for given, question in zip(answers, tiny_data.questions_of("train"), strict=True)]
     assert sum(right) / len(right) > 0.95
     last = results[-1].score
     assert last is not None
@@ -221,7 +221,7 @@ def test_accuracy_is_that_of_the_scored_split(tiny_data: PreparedData, tiny_conf
     model, results = _train(tiny_config, tiny_data, score_on="test")
     test = tiny_data.split("test")
     predicted = predict_split(model, tiny_data, test, tiny_config.precision)
-    right = [p == q.answer for p, q in zip(predicted.answers, tiny_data.asked("test"), strict=True)]
+    right = [p == q.answer for p, q in zip(predicted.answers, tiny_data.questions_of("test"), strict=True)]
     assert results[-1].score == pytest.approx(sum(right) / len(right))
 
 
@@ -242,7 +242,7 @@ def test_questions_whose_answer_is_unknown_teach_nothing_but_count_as_wrong(
     _, expected = _train(tiny_config, without, train_on=("train", "test"), score_on="train")
     assert [r.loss for r in found] == [r.loss for r in expected]
     answers = predict_split(model, tiny_data, test, tiny_config.precision).answers
-    right = [given == question.answer for given, question in zip(answers, tiny_data.asked("test"), strict=True)]
+    right = [given == question.answer for given, question in zip(answers, tiny_data.questions_of("test"), strict=True)]
     assert not any(np.array(right)[~known])
     assert found[-1].score == pytest.approx(sum(right) / 48)
 

@@ -35,7 +35,7 @@ class Project:
         place, home = folder / "project", folder / "home"
         place.mkdir()
         home.mkdir()
-        own = {"HOME": str(home), "COLUMNS": "120", "SAN_SIGN_AFTER": "1"}
+        own = {"HOME": str(home), "COLUMNS": "120", "SAN_DASHBOARD_DELAY": "1"}
         return cls(place, {**os.environ, **own, **environment})
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:

@@ -4,9 +4,11 @@ from typing import Any
 
 from results.run_folder import RunFolder
 from search_spaces import SearchSpace, load
-from tuning.study.open_study import first_trials, open_search
+from tuning.study.first_trials import first_trials
+from tuning.study.live_trial import LiveTrial
+from tuning.study.open_study import open_search
 from tuning.study.stop_rules import StopRules
-from tuning.study.study import LiveTrial, Study
+from tuning.study.study import Study
 
 EPOCHS = 4
 
@@ -27,5 +29,5 @@ def searching(
     """The search of a run, as a new or a resumed search opens it."""
     space = space or load("san")
     return open_search(
-        run, space, StopRules(trials=trials, **rules), beforehand=lambda: first_trials(space.baseline, [])
+        run, space, StopRules(trials=trials, **rules), first_trials=lambda: first_trials(space.baseline, [])
     )

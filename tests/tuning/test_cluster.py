@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
-from benchmarks.kills import Place, trials_of
+from benchmarks.kills import Sandbox, trials_of
 from results.run_folder import WORKER, RunFolder
 from san_core.data.prepared import PreparedData
 
@@ -49,28 +49,28 @@ class TwoNodes:
     address: str
 
     def kill_second(self) -> None:
-        self.say()
+        self.print_message()
         assert self.process.stdout is not None
         assert self.process.stdout.readline() == "killed\n"
 
-    def say(self) -> None:
+    def print_message(self) -> None:
         assert self.process.stdin is not None
         self.process.stdin.write("\n")
         self.process.stdin.flush()
 
 
 @pytest.fixture
-def place(tiny_data: PreparedData, tmp_path: Path) -> Place:
+def place(tiny_data: PreparedData, tmp_path: Path) -> Sandbox:
     for name in ("folder", "home"):
         (tmp_path / name).mkdir()
     sizes = ("hidden_size=1024", "attention_size=512", "batch_size=16", "epochs=6")
     fixed = tuple(part for size in sizes for part in ("--set", size))
     search = ("--data", str(tiny_data.folder), "--trials", str(TRIALS), "--confirm", "0", "--pruner", "none", *fixed)
-    return Place(tmp_path / "folder", tmp_path / "home", search)
+    return Sandbox(tmp_path / "folder", tmp_path / "home", search)
 
 
 @pytest.fixture
-def two_nodes(place: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[TwoNodes]:
+def two_nodes(place: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[TwoNodes]:
     # As a cluster should be: who joins needs its token. A Ray started in this process earlier asks for one too.
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     environment = {**os.environ, "HOME": str(place.home)}
@@ -94,7 +94,7 @@ def two_nodes(place: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[TwoNode
         process.terminate()
 
 
-def test_a_search_over_two_nodes_outlives_one_of_them(place: Place, two_nodes: TwoNodes, tmp_path: Path) -> None:
+def test_a_search_over_two_nodes_outlives_one_of_them(place: Sandbox, two_nodes: TwoNodes, tmp_path: Path) -> None:
     storage = tmp_path / "storage"
     search = place.start("--run", "spread", "--address", two_nodes.address, "--storage", str(storage), *place.arguments)
     log = place.folder / "output.log"
@@ -113,6 +113,6 @@ def test_a_search_over_two_nodes_outlives_one_of_them(place: Place, two_nodes: T
     assert not RunFolder(place.folder / "runs" / "spread").checkpoints.exists()
 
 
-def _workers(place: Place) -> set[str]:
+def _workers(place: Sandbox) -> set[str]:
     """Who has ended a trial so far."""
     return {trial.user_attrs[WORKER] for trial in trials_of(place, "spread") if trial.state.is_finished()}

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
-from benchmarks.kills import Place, differences, killed, trials_of, undisturbed
+from benchmarks.kills import Sandbox, differences, killed, trials_of, undisturbed
 from results.run_folder import REASON, RunFolder
 from san_core.data.prepared import PreparedData
 
@@ -23,16 +23,16 @@ TRIALS = 8
 
 
 @pytest.fixture(scope="module")
-def place(tiny_data: PreparedData, tmp_path_factory: pytest.TempPathFactory) -> Place:
+def place(tiny_data: PreparedData, tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
     folder, home = tmp_path_factory.mktemp("faults"), tmp_path_factory.mktemp("home")
     sizes = ("hidden_size=256", "attention_size=128", "batch_size=16", "epochs=6")
     fixed = tuple(part for size in sizes for part in ("--set", size))
     search = ("--data", str(tiny_data.folder), "--trials", str(TRIALS), "--confirm", "0", "--concurrent", "1", *fixed)
-    return Place(folder, home, search, longest=8.0)
+    return Sandbox(folder, home, search, longest=8.0)
 
 
 @pytest.fixture(scope="module")
-def expected(place: Place) -> list[FrozenTrial]:
+def expected(place: Sandbox) -> list[FrozenTrial]:
     """The trials of a search that was left alone."""
     return undisturbed(place)
 
@@ -48,11 +48,11 @@ def finish(process: subprocess.Popen[bytes]) -> int:
     return process.wait(timeout=180)
 
 
-def output(place: Place) -> str:
+def output(place: Sandbox) -> str:
     return (place.folder / "output.log").read_text(errors="replace")
 
 
-def wait_for_trials(place: Place, name: str, count: int) -> None:
+def wait_for_trials(place: Sandbox, name: str, count: int) -> None:
     """Until so many trials of a run have ended."""
     run, deadline = RunFolder(place.folder / "runs" / name), time.monotonic() + 90
     while time.monotonic() < deadline:
@@ -64,7 +64,7 @@ def wait_for_trials(place: Place, name: str, count: int) -> None:
 
 
 def test_a_search_that_is_killed_and_resumed_ends_as_one_that_was_left_alone(
-    place: Place, expected: list[FrozenTrial], rng: random.Random
+    place: Sandbox, expected: list[FrozenTrial], rng: random.Random
 ) -> None:
     targets = ["search", "node", "search"]
     rng.shuffle(targets)
@@ -75,14 +75,14 @@ def test_a_search_that_is_killed_and_resumed_ends_as_one_that_was_left_alone(
 
 
 def test_a_killed_workers_trial_goes_on_from_its_checkpoint_by_itself(
-    place: Place, expected: list[FrozenTrial], rng: random.Random
+    place: Sandbox, expected: list[FrozenTrial], rng: random.Random
 ) -> None:
     outcome = killed(place, "worker-killed", ["worker", "worker"], rng)
     assert outcome.starts == 1
     assert differences(expected, trials_of(place, "worker-killed")) == []
 
 
-def test_a_worker_that_dies_too_often_fails_its_trial_and_the_search_goes_on(place: Place) -> None:
+def test_a_worker_that_dies_too_often_fails_its_trial_and_the_search_goes_on(place: Sandbox) -> None:
     process = place.start("--run", "wounded", *place.arguments, "--max-failures", "0")
     wait_for_trials(place, "wounded", 1)
     victim = place.process("ray::SANWorker")
@@ -96,7 +96,7 @@ def test_a_worker_that_dies_too_often_fails_its_trial_and_the_search_goes_on(pla
     assert all(trial.state.is_finished() for trial in trials)
 
 
-def test_a_second_search_in_the_same_folder_is_refused(place: Place) -> None:
+def test_a_second_search_in_the_same_folder_is_refused(place: Sandbox) -> None:
     first = place.start("--run", "shared", *place.arguments)
     wait_for_trials(place, "shared", 1)
     second = subprocess.run(
@@ -115,7 +115,7 @@ def test_a_second_search_in_the_same_folder_is_refused(place: Place) -> None:
     assert len(trials_of(place, "shared")) == TRIALS
 
 
-def test_a_damaged_checkpoint_fails_its_trial_and_the_search_goes_on(place: Place) -> None:
+def test_a_damaged_checkpoint_fails_its_trial_and_the_search_goes_on(place: Sandbox) -> None:
     first = place.start("--run", "damaged", *place.arguments, "--concurrent", "2")
     wait_for_trials(place, "damaged", 1)
     first.kill()
@@ -135,7 +135,7 @@ def test_a_damaged_checkpoint_fails_its_trial_and_the_search_goes_on(place: Plac
 
 
 def test_a_finished_search_is_extended_from_a_torn_journal_and_keeps_the_best_checkpoints(
-    place: Place, expected: list[FrozenTrial]
+    place: Sandbox, expected: list[FrozenTrial]
 ) -> None:
     runs = place.folder / "runs"
     shutil.copytree(runs / "undisturbed", runs / "extended")
@@ -166,7 +166,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk_stops_the_search_and_loses_nothing(
-    place: Place, expected: list[FrozenTrial], small_disk: Path
+    place: Sandbox, expected: list[FrozenTrial], small_disk: Path
 ) -> None:
     run = small_disk / "run"
     process = place.start("--run", str(run), *place.arguments)

@@ -11,7 +11,7 @@ from optuna.distributions import IntDistribution
 
 from san_core.config import TrainingConfig
 from san_core.errors import InputError
-from tuning.execution.gpu_share import CONTEXT, largest, share_of
+from tuning.execution.gpu_share import CUDA_CONTEXT, gpu_share, largest_configuration
 
 SCRIPT = """
 import json, os, sys, time
@@ -20,24 +20,27 @@ import ray, torch
 from optuna.distributions import FloatDistribution
 from ray import tune
 from search_spaces import SearchSpace
-from tuning.execution.ray_session import Limits, run_trials
+import tuning.execution.ray_session  # sets Ray's options
+from tuning.execution.placement import Placement
+from tuning.execution.run_trials import run_trials
+from tuning.execution.trial_setup import Limits, TrialSetup
 from tuning.study.open_study import open_search
 from results.run_folder import RunFolder
 from tuning.study.stop_rules import StopRules
-from tuning.study.study import Epoch
-from tuning.execution.worker import Shared
-from tuning.execution.tune_adapters import EPOCH, GPUS, NUMBER, SHARED
+from tuning.study.live_trial import Epoch
+from tuning.study.tune_interface import EPOCH, GPU_SHARE, TRIAL_NUMBER, TRIAL_SETUP
 
 def main(gpus, share, slots, trials, folder, hungry):
     class Probe(tune.Trainable):
         @classmethod
         def default_resource_request(cls, config):
-            return tune.PlacementGroupFactory([{"CPU": 1, "GPU": config[SHARED].gpus}])
+            return tune.PlacementGroupFactory([{"CPU": 1, "GPU": config[TRIAL_SETUP].placement.gpus}])
         def setup(self, config):
             Path(folder, f"started-{os.getpid()}").touch()
             self.reset_config(config)
         def reset_config(self, new_config):
-            self.number, self.share = new_config[NUMBER], new_config.get(GPUS, new_config[SHARED].gpus)
+            self.number = new_config[TRIAL_NUMBER]
+            self.share = new_config.get(GPU_SHARE, new_config[TRIAL_SETUP].placement.gpus)
             return True
         def step(self):
             began = time.time()
@@ -57,8 +60,8 @@ def main(gpus, share, slots, trials, folder, hungry):
     run = RunFolder.create(Path(folder) / "run", settings, {})
     space = SearchSpace({"dropout": FloatDistribution(0, 0.9)}, {"dropout": 0.5})
     study = open_search(run, space, StopRules(trials=trials))
-    shared = Shared(data="", metric="", fixed={}, cpus=1, gpus=share, signs=False)
-    run_trials(study, shared, Limits(slots), run, worker=Probe)
+    setup = TrialSetup("", "", fixed={}, placement=Placement(1, share, slots), show_in_dashboard=False)
+    run_trials(study, setup, Limits(), run, worker=Probe)
     print(json.dumps([[t.state.name, json.loads(t.user_attrs.get("worker", "null"))] for t in run.study().trials]))
     ray.shutdown()
 
@@ -120,13 +123,13 @@ def test_the_largest_configuration_has_every_searched_size_at_its_upper_end() ->
         "hops": IntDistribution(1, 3),
         "step_epochs": IntDistribution(1, 9),
     }
-    found = largest(config, space)
+    found = largest_configuration(config, space)
     assert (found.hidden_size, found.hops, found.embedding_size, found.step_epochs) == (640, 3, 50, 5)
 
 
 def test_as_many_trials_share_a_gpu_as_fit_with_a_margin() -> None:
     gib = 2**30
-    assert share_of(2 * gib, 80 * gib) == 1 / int(80 * gib / (1.15 * 2 * gib + CONTEXT)) == 1 / 27
-    assert share_of(20 * gib, 24 * gib) == 1
+    assert gpu_share(2 * gib, 80 * gib) == 1 / int(80 * gib / (1.15 * 2 * gib + CUDA_CONTEXT)) == 1 / 27
+    assert gpu_share(20 * gib, 24 * gib) == 1
     with pytest.raises(InputError, match=r"needs 23.6 GiB, but the GPU has 16.0 GiB"):
-        share_of(20 * gib, 16 * gib)
+        gpu_share(20 * gib, 16 * gib)

@@ -17,20 +17,22 @@ from optuna.trial import TrialState
 import san_core
 from results.run_folder import RETRAINING, RunFolder
 from san_core.config import TrainingConfig
-from san_core.data import prepare as preparing
+from san_core.data.preparation import Options, prepare
 from san_core.data.prepared import PreparedData
-from san_core.data.source import Question, Source
+from san_core.data.questions import Question
+from san_core.data.raw_dataset import RawDataset
+from san_core.data.readers import READERS
 from san_core.errors import InputError
 from san_core.training import EpochResult, build_model, train_fn
 from tests.tuning.finished import BASELINE, BEST, BEST_EPOCH, finished_search
 from tuning import retrain as command
 from tuning.retrain import retrain
-from tuning.retraining.test_split_guard import models_tested, note_tested
+from tuning.retraining.test_split_guard import models_tested, record_test
 from tuning.retraining.training import _write_results
-from tuning.study.open_study import RETRAINING_SEEDS, training_seed
+from tuning.study.seeds import RETRAINING_SEEDS, derive_seed
 
 REPOSITORY = Path(san_core.__file__).parents[1]
-SEEDS = [training_seed(3, RETRAINING_SEEDS, repeat) for repeat in range(2)]
+SEEDS = [derive_seed(3, RETRAINING_SEEDS, repeat) for repeat in range(2)]
 
 Environment = Mapping[str, str]
 
@@ -209,8 +211,8 @@ def test_killed_while_training_it_does_not(
 
 
 def test_a_model_noted_is_refused_a_second_time_until_told_again(run: RunFolder, tmp_path: Path) -> None:
-    note_tested(run, tmp_path)
-    note_tested(run, Path("gone"))
+    record_test(run, tmp_path)
+    record_test(run, Path("gone"))
     assert models_tested(run) == [str(tmp_path), "gone"]
     with pytest.raises(InputError, match=rf"\({re.escape(str(tmp_path))}, gone, interrupted or gone\): who chooses"):
         retrain(run, out=tmp_path / "other")
@@ -222,7 +224,7 @@ def test_what_cannot_be_noted_is_not_tested(run: RunFolder, monkeypatch: pytest.
 
     monkeypatch.setattr("tuning.retraining.test_split_guard.write_json", full)
     with pytest.raises(InputError, match=r"tested.json, so nothing was tested: No space left on device"):
-        note_tested(run, Path("model"))
+        record_test(run, Path("model"))
 
 
 def test_a_damaged_record_of_tests_is_no_free_test(run: RunFolder) -> None:
@@ -283,15 +285,15 @@ def test_data_without_a_test_split_are_never_noted_as_tested(
 
 
 def test_questions_that_nobody_answered_are_answered_where_one_person_answered_the_others(
-    tiny_source: Source,
+    tiny_dataset: RawDataset,
     tiny_config: TrainingConfig,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked = [Question("is it red?", "", "test/45", id=7), Question("is it a square?", "", "test/46", id=8)]
-    source = replace(tiny_source, unanswered=asked)
-    monkeypatch.setitem(preparing.READERS, "tiny", lambda *_: source)
-    data = preparing.prepare("tiny", tmp_path / "data", preparing.Options(image_size=64, fine_tune=True))
+    source = replace(tiny_dataset, unanswered=asked)
+    monkeypatch.setitem(READERS, "tiny", lambda *_: source)
+    data = prepare("tiny", tmp_path / "data", Options(image_size=64, fine_tune=True))
     model = build_model(tiny_config, data)
     _write_results(model, tiny_config, data, tmp_path)
     found = json.loads((tmp_path / "vqa-results-unanswered.json").read_text())

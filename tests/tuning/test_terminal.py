@@ -18,23 +18,23 @@ pytestmark = [
 SEARCH = """
 import time
 from pathlib import Path
-from san_core.command_line import say
+from san_core.command_line import print_message
 from tests.tuning.studies import ask, searching
 from tuning.monitoring.progress import show_progress
 from results.run_folder import RunFolder
-from tuning.study.study import Epoch
+from tuning.study.live_trial import Epoch
 
 folder = Path({folder!r})
 settings = {{"seed": 3, "sampler": "random", "pruner": "none", "fixed": {{"epochs": 1}}}}
 study = searching(RunFolder.create(folder / "run", settings, {{}}), trials=30)
-say("before the search")
+print_message("before the search")
 with show_progress(study, "searching a space on a data set of a rather long name for narrow windows"):
     for _ in range(30):
         number = ask(study).trial.number
         study.report(number, Epoch(1, 0.5 + number / 100, 1.0))
         study.finish(number)
         if number == 9:
-            say("warning: something is out of reach")
+            print_message("warning: something is out of reach")
             while not (folder / "go on").exists():
                 time.sleep(0.1)
 print("the final table")

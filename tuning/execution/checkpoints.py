@@ -1,4 +1,4 @@
-"""What a trial puts aside to go on after an interruption."""
+"""Checkpoints of trials: what a trial saves to go on after an interruption, and which are deleted when it has ended."""
 
 import hashlib
 import io
@@ -11,31 +11,37 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from optuna.trial import FrozenTrial
 from pyarrow import fs
 
+from results.ranking import rank_trials
 from results.run_folder import RunFolder
 from san_core.errors import InputError
 from san_core.training import EpochResult, Training
+from tuning.study.study import Study
 
 SECONDS_BETWEEN = float(os.environ.get("SAN_CHECKPOINT_SECONDS", "10"))
-"""Training time an interruption may cost; putting aside more often would slow small trials down."""
+"""Seconds between two checkpoints of a trial, and so the training time that an interruption may cost.
+
+Saving more often would slow small trials down.
+"""
 
 
 class Checkpoints:
-    """Where the trials of a study put their newest state aside: weights, optimizer, epoch and its result.
+    """The newest checkpoint of each trial of a study: weights, optimizer state, epoch and the epoch's result.
 
     Args:
-        place: a folder's path, or the URI of one on any file system pyarrow knows (`s3://`, `gs://`, `hdfs://`).
+        folder: a path, or a URI of any file system that pyarrow knows (`s3://`, `gs://`, `hdfs://`).
 
     Raises:
         InputError: if there is no such file system.
     """
 
-    def __init__(self, place: str) -> None:
-        self._system, self._folder = _system_of(place)
+    def __init__(self, folder: str) -> None:
+        self._system, self._folder = _file_system(folder)
 
     def save(self, number: int, training: Training, result: EpochResult) -> None:
-        """Puts a trial's state aside; the file appears only when it is whole."""
+        """Saves a trial's checkpoint; the file appears only when it is complete."""
         state = io.BytesIO()
         torch.save({"training": training.state_dict(), "result": asdict(result)}, state)
         self._system.create_dir(self._folder)
@@ -44,12 +50,12 @@ class Checkpoints:
             with self._system.open_output_stream(partial) as file:
                 file.write(state.getbuffer())
         except OSError:
-            self._system.delete_file(partial)  # a full disk needs the room
+            self._system.delete_file(partial)  # the disk may be full
             raise
         self._system.move(partial, self._path(number))
 
     def load(self, number: int, training: Training) -> EpochResult | None:
-        """Takes training back to where it was put aside; returns that epoch's result, None if it never was."""
+        """Restores training from the trial's checkpoint; returns its last epoch's result, None without a checkpoint."""
         state = self.read(number, training.device)
         if state is None:
             return None
@@ -57,7 +63,7 @@ class Checkpoints:
         return EpochResult(**state["result"])
 
     def read(self, number: int, device: torch.device) -> dict[str, Any] | None:
-        """What `save` put aside; None if it never did."""
+        """The content of a trial's checkpoint; None if there is none."""
         try:
             with self._system.open_input_file(self._path(number)) as file:
                 content = io.BytesIO(file.read())
@@ -67,7 +73,7 @@ class Checkpoints:
         return state
 
     def delete(self, numbers: Iterable[int]) -> None:
-        """Deletes the states of trials, if there are any."""
+        """Deletes the checkpoints of trials, if there are any."""
         for number in numbers:
             for path in (self._path(number), f"{self._path(number)}.partial"):
                 if self._system.get_file_info(path).type != fs.FileType.NotFound:
@@ -77,8 +83,8 @@ class Checkpoints:
         return f"{self._folder}/trial-{number:04d}.pt"
 
 
-def checkpoint_place(run: RunFolder, study_name: str) -> str:
-    """Where a study's checkpoints are: in the run folder, or in a folder of its own in the search's storage."""
+def checkpoint_folder(run: RunFolder, study_name: str) -> str:
+    """Path or URI of a study's checkpoints: in the run folder, or in a folder of their own in the search's storage."""
     storage = run.settings.get("storage")
     if storage is None:
         return str((run.checkpoints / study_name).resolve())
@@ -88,8 +94,33 @@ def checkpoint_place(run: RunFolder, study_name: str) -> str:
     return f"{storage.rstrip('/')}/{readable}-{unique}/{study_name}"
 
 
-class Clock:
-    """Says when a trial's state is due to be put aside again."""
+class OldCheckpoints:
+    """The checkpoints of a study's ended trials that are no longer needed: all but those of the best trials.
+
+    Args:
+        checkpoints: of the study.
+        study: says which trials have ended.
+        keep: how many of the best trials keep their checkpoint, see `results.ranking`.
+    """
+
+    def __init__(self, checkpoints: Checkpoints, study: Study, keep: int) -> None:
+        self._checkpoints = checkpoints
+        self._study = study
+        self._keep = keep
+        self._seen = 0
+        self._best: list[FrozenTrial] = []
+
+    def delete(self) -> None:
+        """Deletes the old checkpoints; only trials that ended since the last call are looked at."""
+        new = self._study.ended[self._seen :]
+        candidates = [*self._best, *new]
+        self._best = rank_trials(candidates)[: self._keep]
+        self._checkpoints.delete({trial.number for trial in candidates} - {trial.number for trial in self._best})
+        self._seen += len(new)
+
+
+class CheckpointTimer:
+    """Says when it is time to save a trial's next checkpoint."""
 
     def __init__(self) -> None:
         self._last = time.monotonic()
@@ -102,29 +133,30 @@ class Clock:
         return True
 
 
-def check_storage(place: str | None) -> None:
-    """Refuses a place that checkpoints cannot be written to.
+def check_storage(folder: str | None) -> None:
+    """Checks that checkpoints can be written to a folder; None is accepted, since it means the run folder.
 
     Raises:
-        InputError: saying why.
+        InputError: saying why they cannot.
     """
-    if place is None:
+    if folder is None:
         return
-    if "://" not in place and not Path(place).is_absolute():
-        raise InputError(f"--storage must be an absolute path or a URI that all nodes reach, but got {place!r}")
-    system, folder = _system_of(place)
+    if "://" not in folder and not Path(folder).is_absolute():
+        raise InputError(f"--storage must be an absolute path or a URI that all nodes reach, but got {folder!r}")
+    system, path = _file_system(folder)
     try:
-        system.create_dir(folder)
-        with system.open_output_stream(f"{folder}/.writable") as file:
+        system.create_dir(path)
+        with system.open_output_stream(f"{path}/.writable") as file:
             file.write(b"")
-        system.delete_file(f"{folder}/.writable")
+        system.delete_file(f"{path}/.writable")
     except OSError as error:
-        raise InputError(f"--storage {place} cannot be written: {error}") from error
+        raise InputError(f"--storage {folder} cannot be written: {error}") from error
 
 
-def _system_of(place: str) -> tuple[fs.FileSystem, str]:
+def _file_system(folder: str) -> tuple[fs.FileSystem, str]:
+    """The file system of a path or URI, and the path in it."""
     try:
-        system, folder = fs.FileSystem.from_uri(place)
+        system, path = fs.FileSystem.from_uri(folder)
     except (OSError, ValueError) as error:
-        raise InputError(f"checkpoints cannot go to {place!r}: {error}; accepted: a folder, or a URI") from error
-    return system, folder
+        raise InputError(f"checkpoints cannot go to {folder!r}: {error}; accepted: a folder, or a URI") from error
+    return system, path

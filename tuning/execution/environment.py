@@ -1,4 +1,4 @@
-"""Versions and hardware, written into every run folder."""
+"""Versions and hardware, which are written into every run folder."""
 
 import platform
 from importlib.metadata import version
@@ -13,7 +13,7 @@ _PACKAGES = ("torch", "torchvision", "ray", "optuna", "pandas", "numpy", "pillow
 
 
 def describe_environment() -> dict[str, Any]:
-    """What a run's numbers may depend on besides its settings."""
+    """What a run's scores and times may depend on besides its settings."""
     return {
         "python": platform.python_version(),
         "packages": {name: version(name) for name in _PACKAGES},

@@ -1,4 +1,4 @@
-"""How many trials fit on a GPU, found out by training the largest one for a few steps."""
+"""The share of a GPU that a trial needs, measured by training the largest configuration for a few steps."""
 
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -10,58 +10,58 @@ from typing import Any
 import torch
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
-from san_core.command_line import say
+from san_core.command_line import print_message
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
 from san_core.training import Training
 
 MARGIN = 1.15
-"""Memory a trial may take beyond what was measured: longer questions, other batches."""
+"""Factor on the measured memory: other batches, with longer questions, may take more."""
 
-CONTEXT = 600 * 2**20
-"""Bytes every process takes of a GPU for itself, which PyTorch does not count."""
+CUDA_CONTEXT = 600 * 2**20
+"""Bytes of GPU memory that every process needs for its CUDA context, which PyTorch does not count."""
 
-SIZES = ("embedding_size", "hidden_size", "attention_size", "hops", "batch_size")
-"""Training settings that memory grows with."""
+MEMORY_SETTINGS = ("embedding_size", "hidden_size", "attention_size", "hops", "batch_size")
+"""Training settings with which a trial's memory grows."""
 
 
-def largest(config: TrainingConfig, parameters: Mapping[str, BaseDistribution]) -> TrainingConfig:
-    """The configuration with every size that is searched at the upper end of its range."""
+def largest_configuration(config: TrainingConfig, parameters: Mapping[str, BaseDistribution]) -> TrainingConfig:
+    """The configuration with each of `MEMORY_SETTINGS` that is searched at the upper end of its range."""
     highest: dict[str, Any] = {
         name: distribution.high
         for name, distribution in parameters.items()
-        if name in SIZES and isinstance(distribution, IntDistribution | FloatDistribution)
+        if name in MEMORY_SETTINGS and isinstance(distribution, IntDistribution | FloatDistribution)
     }
     return replace(config, **highest)
 
 
-def measured_share(config: TrainingConfig, data: PreparedData) -> float:
-    """The share of a GPU that a trial of this configuration needs: 1/n where n of them fit.
+def measure_gpu_share(config: TrainingConfig, data: PreparedData) -> float:
+    """The share of a GPU that a trial with this configuration needs: 1/n if n of them fit.
 
-    It is measured in a process of its own, so that no memory of the GPU stays taken.
+    It is measured in a process of its own, which frees all GPU memory when it ends.
 
     Raises:
         InputError: if this machine has no GPU, or not even one trial fits.
     """
     if not torch.cuda.is_available():
         raise InputError("--gpus-per-trial auto needs a GPU on this machine to measure on; accepted: a number")
-    say("measuring the memory of the largest trial")
+    print_message("measuring the memory of the largest trial")
     try:
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-            peak, total = pool.submit(_measure, config, data.folder).result()
+            peak, total = pool.submit(_measure_memory, config, data.folder).result()
     except torch.OutOfMemoryError as error:
         raise InputError(f"the largest trial of the space does not fit on the GPU: {error}") from error
-    return share_of(peak, total)
+    return gpu_share(peak, total)
 
 
-def share_of(peak: int, total: int) -> float:
-    """The share of a GPU of `total` bytes that a trial needs whose training takes `peak` bytes.
+def gpu_share(peak: int, total: int) -> float:
+    """The share of a GPU with `total` bytes of memory that a trial needs if its training takes `peak` bytes.
 
     Raises:
-        InputError: if it is more than all.
+        InputError: if one trial does not fit.
     """
-    needed = MARGIN * peak + CONTEXT
+    needed = MARGIN * peak + CUDA_CONTEXT
     fitting = int(total // needed)
     if not fitting:
         raise InputError(
@@ -70,7 +70,7 @@ def share_of(peak: int, total: int) -> float:
     return 1 / fitting
 
 
-def _measure(config: TrainingConfig, data: Path) -> tuple[int, int]:
-    """Peak memory of a training and the GPU's memory, in bytes."""
+def _measure_memory(config: TrainingConfig, data: Path) -> tuple[int, int]:
+    """Peak memory of training, and the memory of the GPU, in bytes."""
     peak = Training(config, PreparedData.open(data)).peak_memory()
     return peak, torch.cuda.get_device_properties(0).total_memory

@@ -1,4 +1,4 @@
-"""How many trials run at once, and on what."""
+"""How many trials run at once, and which cores and GPUs each of them gets."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ class Machine:
 
 @dataclass(frozen=True)
 class Placement:
-    """What each trial gets.
+    """The resources of a trial, the same for all, and how many trials run at once.
 
     Attributes:
         cpus: cores, and threads, of a trial.
-        gpus: 0, 1, or the fraction of a GPU that is a trial's share.
-        slots: trials that run at once.
+        gpus: GPUs of a trial: 0, 1, or a fraction of one.
+        slots: most trials that run at once.
     """
 
     cpus: int
@@ -35,32 +35,39 @@ class Placement:
         return f"{self.slots} trial{'s' if self.slots > 1 else ''} at once, {each} each"
 
 
-def place(
+def place_trials(
     machines: Sequence[Machine],
     *,
     cpus_per_trial: int | None = None,
     gpus_per_trial: float | None = None,
     concurrent: int | None = None,
 ) -> Placement:
-    """Shares a machine, or a cluster of them, out among trials.
+    """Divides a machine, or a cluster of them, among trials.
 
-    Without wishes: one trial per GPU, with a share of its machine's cores, the same for all trials; where there are
-    no GPUs one trial per core.
+    By default there is one trial per GPU with a part of its machine's cores, the same for all trials. Without GPUs
+    there is one trial per core.
+
+    Args:
+        machines: cores and GPUs of each.
+        cpus_per_trial: cores of a trial; None for the default.
+        gpus_per_trial: GPUs of a trial, in [0, 1]; None for the default.
+        concurrent: most trials at once; None for as many as fit.
 
     Raises:
-        InputError: for a wish the machine cannot meet.
+        InputError: if a trial is to have more than a machine has.
     """
-    there = sum(machine.gpus for machine in machines)
-    gpus = float(bool(there)) if gpus_per_trial is None else gpus_per_trial
-    if gpus > there:
-        raise InputError(f"--gpus-per-trial must be <= {there}, the GPUs there are, but got {gpus:g}")
+    available = sum(machine.gpus for machine in machines)
+    gpus = float(bool(available)) if gpus_per_trial is None else gpus_per_trial
+    if gpus > available:
+        raise InputError(f"--gpus-per-trial must be <= {available}, the GPUs there are, but got {gpus:g}")
     if gpus > 1:
         raise InputError(f"--gpus-per-trial must be <= 1, since a trial trains on one GPU, but got {gpus:g}")
-    # Of each machine that can train: its cores, and for how many trials it has a GPU's share, or else a core.
-    devices = [(each.cpus, each.gpus * int(1 / gpus + 1e-9) if gpus else each.cpus) for each in machines]
-    usable = [(cores, trials) for cores, trials in devices if trials]
+    # Of each machine: its cores, and the most trials it can hold by its GPUs, or by its cores if trials need no GPU.
+    capacities = [(each.cpus, each.gpus * int(1 / gpus + 1e-9) if gpus else each.cpus) for each in machines]
+    usable = [(cores, trials) for cores, trials in capacities if trials]
     cpus = cpus_per_trial or max(1, min((cores // trials for cores, trials in usable), default=1))
-    if cpus > (most := max((cores for cores, _ in usable), default=0)):
-        raise InputError(f"--cpus-per-trial must be <= {most}, the cores of a machine, but got {cpus}")
+    most_cores = max((cores for cores, _ in usable), default=0)
+    if cpus > most_cores:
+        raise InputError(f"--cpus-per-trial must be <= {most_cores}, the cores of a machine, but got {cpus}")
     fitting = sum(min(cores // cpus, trials) for cores, trials in usable)
     return Placement(cpus=cpus, gpus=gpus, slots=min(fitting, concurrent or fitting))

@@ -1,37 +1,21 @@
-"""Starts or joins Ray, and runs a study's trials on it with Ray Tune."""
+"""Starts Ray on this machine, or joins a Ray cluster."""
 
 import contextlib
-import io
 import logging
 import os
-import shutil
 import socket
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import ray
 import torch
-from optuna.trial import FrozenTrial, TrialState
-from ray import tune
 
-from results.run_folder import RunFolder
 from san_core.errors import InputError
-from tuning.execution.checkpoints import Checkpoints, checkpoint_place
 from tuning.execution.placement import Machine
-from tuning.execution.tune_adapters import CHECKPOINTS, NAMES, NUMBER, SHARED, Loan, StudyScheduler, StudySearcher
-from tuning.execution.watchdog import ray_watched
-from tuning.execution.worker import SANWorker, Shared
 from tuning.monitoring.dashboard import Dashboard, make_token
-from tuning.study.study import Study
 
-# Read by Ray when it is imported or started: nobody is asked for usage data; Tune neither writes logs of
-# its own per trial nor catches Ctrl-C, and keeps no snapshots, since nobody would read them; a trial without
-# a GPU sees none.
+# Ray reads these when it starts: it sends no usage data, and a worker without a GPU sees no GPU.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
-os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", str(10**9))
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
 
 
@@ -41,7 +25,7 @@ def machine_cpus() -> int:
 
 
 def machines(address: str | None) -> list[Machine]:
-    """What trials can be placed on: this machine, or the Ray cluster at an address.
+    """The machines that can run trials: this one, or those of the Ray cluster at an address.
 
     Raises:
         InputError: if no cluster can be joined there.
@@ -57,13 +41,13 @@ def machines(address: str | None) -> list[Machine]:
 def ray_session(
     log: Path, *, dashboard: Dashboard | None = None, address: str | None = None, cpus: int | None = None
 ) -> Iterator[str]:
-    """Ray for as long as the context lasts; its chatter goes to a log file.
+    """Ray for as long as the context lasts; its log output goes to a file.
 
     Args:
-        log: file for what Ray has to say.
-        dashboard: where Ray's dashboard is served; None for none. A cluster that is joined has its own.
+        log: file for Ray's log output.
+        dashboard: where Ray's dashboard is served; None for no dashboard. A cluster that is joined has its own.
         address: of a running cluster to join; None starts Ray on this machine.
-        cpus: cores Ray may hand out; None for all this process may use.
+        cpus: cores that Ray may use; None for all that this process may use.
 
     Yields:
         The dashboard's address; empty if there is none.
@@ -72,22 +56,22 @@ def ray_session(
         InputError: if Ray does not start, or the cluster cannot be joined.
     """
     started = _joined(address) if address else _started(cpus or machine_cpus(), log, dashboard)
-    with _chatter_to(log), started as url:
+    with _log_output_to(log), started as url:
         yield url
 
 
 @contextlib.contextmanager
 def _started(cpus: int, log: Path, dashboard: Dashboard | None) -> Iterator[str]:
     make_token()
-    place = dashboard or Dashboard()
+    served = dashboard or Dashboard()
     try:
         context = ray.init(
             address="local",
             num_cpus=cpus,
             num_gpus=torch.cuda.device_count(),
             include_dashboard=dashboard is not None,
-            dashboard_host=place.host,
-            dashboard_port=place.port,
+            dashboard_host=served.host,
+            dashboard_port=served.port,
             log_to_driver=False,
         )
     except (RuntimeError, ConnectionError, ValueError) as error:
@@ -117,7 +101,7 @@ def _joined(address: str) -> Iterator[str]:
 
 
 def _check_reachable(address: str) -> None:
-    """Refuses an address where nothing listens; Ray would try for minutes.
+    """Checks that a cluster listens at an address. Ray itself would try for minutes.
 
     Raises:
         InputError: if it is neither `auto` nor HOST:PORT, or there is no answer.
@@ -133,136 +117,11 @@ def _check_reachable(address: str) -> None:
         raise InputError(f"no Ray cluster can be joined at {address!r}: {error}") from error
 
 
-@dataclass(frozen=True)
-class Listeners:
-    """Who hears of trials besides the study, which hears first.
-
-    Attributes:
-        callbacks: told by Ray Tune.
-        on_death: told why, where the program ends on the spot because Ray died.
-    """
-
-    callbacks: Sequence[tune.Callback] = ()
-    on_death: Callable[[str], object] = str
-
-
-NOBODY = Listeners()
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What bounds the running of trials.
-
-    Attributes:
-        slots: trials that run at once.
-        max_failures: how often a trial whose worker fails goes on from its checkpoint before it counts as failed.
-        keep: how many of the best finished trials keep their checkpoint.
-    """
-
-    slots: int
-    max_failures: int = 2
-    keep: int = 3
-
-
-def run_trials(
-    study: Study,
-    shared: Shared,
-    limits: Limits,
-    run: RunFolder,
-    worker: type[tune.Trainable] = SANWorker,
-    listeners: Listeners = NOBODY,
-) -> None:
-    """Runs the study's trials to the end; every score and end is in the journal as soon as it is known.
-
-    Args:
-        study: asks for trials and remembers them.
-        shared: what all trials share.
-        limits: what bounds them.
-        run: where Tune may keep what it needs; what an earlier Tune left there is deleted.
-        worker: what trains.
-        listeners: who else hears of it.
-
-    Raises:
-        InputError: if the journal, or a checkpoint, can no longer be written. What was written is safe.
-    """
-    name = study.optuna.study_name
-    shutil.rmtree(run.ray / name, ignore_errors=True)
-    place = checkpoint_place(run, name)
-    tidy = _KeepBest(Checkpoints(place), study, limits.keep)
-    tidy()
-    # Else Tune would start one worker after the other. `Loan.slots` still bounds how many trials are asked for.
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(limits.slots)
-    loan = Loan(
-        study,
-        slots=limits.slots,
-        common={SHARED: shared, CHECKPOINTS: place, NAMES: (run.name, name)},
-        on_end=tidy,
-        max_failures=limits.max_failures,
-    )
-    searcher = StudySearcher(loan)
-    tuner = tune.Tuner(
-        worker,
-        tune_config=tune.TuneConfig(
-            search_alg=searcher,
-            scheduler=StudyScheduler(loan),
-            num_samples=-1,
-            reuse_actors=True,
-            trial_name_creator=_trial_name,
-            trial_dirname_creator=lambda trial: f"{_trial_name(trial)}-{trial.trial_id}",
-        ),
-        run_config=tune.RunConfig(
-            name=name,
-            failure_config=tune.FailureConfig(max_failures=limits.max_failures),
-            storage_path=str(run.ray.resolve()),
-            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-            callbacks=list(listeners.callbacks),
-            verbose=0,
-        ),
-    )
-    try:
-        advice = f"what was recorded is safe, and --resume {run.path} goes on"
-        with contextlib.redirect_stdout(io.StringIO()), ray_watched(advice, listeners.on_death):
-            tuner.fit()
-    finally:
-        if loan.broken is None:
-            study.interrupt()
-            tidy()
-    if loan.broken is not None:
-        raise InputError(
-            f"{run.path} cannot be written: {os.strerror(loan.broken.errno or 0)}; what had finished is safe, "
-            f"and --resume {run.path} goes on when it can be written again"
-        )
-
-
-class _KeepBest:
-    """Deletes the checkpoints of trials that ended, but of the best complete ones."""
-
-    def __init__(self, checkpoints: Checkpoints, study: Study, keep: int) -> None:
-        self._checkpoints = checkpoints
-        self._study = study
-        self._keep = keep
-        self._seen = 0
-        self._best: list[FrozenTrial] = []
-
-    def __call__(self) -> None:
-        new = self._study.ended[self._seen :]
-        complete = [trial for trial in new if trial.state == TrialState.COMPLETE]
-        ranked = sorted(self._best + complete, key=lambda trial: (-(trial.value or 0.0), trial.number))
-        best = ranked[: self._keep]
-        superseded = {trial.number for trial in [*new, *ranked]} - {trial.number for trial in best}
-        self._checkpoints.delete(superseded)
-        self._seen, self._best = self._seen + len(new), best
-
-
-def _trial_name(trial: tune.experiment.Trial) -> str:
-    return f"trial-{trial.config[NUMBER]:04d}"
-
-
-class _Log(logging.FileHandler):
-    """A log file that may come to the end of the disk without anybody being told in the middle of a search."""
+class _LogFile(logging.FileHandler):
+    """A log file. A record that cannot be written, for example because the disk is full, is left out silently."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
-        """Leaves the record out."""
+        """Does nothing: the record is left out."""
         del record
 
     def close(self) -> None:
@@ -272,10 +131,10 @@ class _Log(logging.FileHandler):
 
 
 @contextlib.contextmanager
-def _chatter_to(log: Path) -> Iterator[None]:
-    """Sends the log messages of Ray's modules to a file and nowhere else."""
+def _log_output_to(log: Path) -> Iterator[None]:
+    """Sends the log output of Ray's modules to a file and nowhere else."""
     try:
-        handler = _Log(log, encoding="utf-8")
+        handler = _LogFile(log, encoding="utf-8")
     except OSError as error:
         raise InputError(f"cannot write {log}: {error}") from error
     names = [name for name in logging.root.manager.loggerDict if name == "ray" or name.startswith("ray.")]

@@ -1,7 +1,7 @@
-"""Lends the study to Ray Tune, as its searcher and as its scheduler.
+"""Connects the study to Ray Tune, as its searcher and as its scheduler.
 
-Tune asks the searcher what to run and the scheduler whether to go on. Both only pass the question to
-the study, which alone remembers.
+Tune asks the searcher which trial to run, and the scheduler whether a trial goes on. Both pass the question to the
+study and keep no state of their own that matters: the study's journal has it.
 """
 
 import contextlib
@@ -18,191 +18,167 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from tuning.execution.placement import Placement
+from tuning.execution.trial_setup import Limits
 from tuning.study.study import Study
-
-NUMBER, SETTINGS = "number", "settings"
-"""Keys of a trial's configuration: its number, and what it trains with."""
-
-SHARED, CHECKPOINTS = "shared", "checkpoints"
-"""Keys of what all trials' configurations hold: what they share, and where they put aside what they need to go on."""
-
-NAMES = "names"
-"""Key of the run's and the study's name in what all trials' configurations hold."""
-
-EPOCH = "epoch"
-"""Key of what a trial reports."""
-
-LOSS, EXAMPLES_PER_SECOND = "loss", "examples_per_second"
-"""Keys of what it reports for trackers: mean training loss, in nats; training questions over the epoch's time."""
-
-GPUS = "gpus"
-"""Key of a trial's share of a GPU, where it is not the one of all."""
+from tuning.study.tune_interface import EPOCH, GPU_SHARE, TRAINING_SETTINGS, TRIAL_NUMBER, NotInSnapshots
 
 
-class Loan:
-    """What searcher and scheduler share: the study, and what became of it.
+class TuneLink:
+    """What the searcher and the scheduler of a study share.
 
     Args:
         study: the study.
-        slots: trials that may run at once; asking earlier would only mean knowing less.
+        placement: its slots bound the live trials. A trial that is sampled later is sampled from more results.
+        limits: say how often a trial is tried again whose worker died before the trial started.
         common: what every trial's configuration holds besides its number and settings.
         on_end: called after each trial's end.
-        max_failures: how often a trial is tried again whose worker died before it began.
 
     Attributes:
-        broken: why the search can no longer write down what happens; nothing is asked or told any more.
-        reasons: why trials failed, by number.
-        unbegun: how often each trial failed before it began, by number; 0 once it is not to be tried again.
+        write_error: the error of the first write to the journal that failed; after it the study is not called any more.
+        failure_reasons: why trials failed, by number.
+        failed_starts: how often each trial failed before it started, by number; 0 once it is not to be tried again.
     """
 
     def __init__(
         self,
         study: Study,
+        placement: Placement,
+        limits: Limits,
         *,
-        slots: int,
         common: Mapping[str, Any],
-        on_end: Callable[[], object] = lambda: None,
-        max_failures: int = 0,
+        on_end: Callable[[], object] | None = None,
     ) -> None:
         self.study = study
-        self.slots = slots
+        self.placement = placement
+        self.limits = limits
         self.common = dict(common)
         self.on_end = on_end
-        self.max_failures = max_failures
-        self.unbegun: Counter[int] = Counter()
-        self.broken: OSError | None = None
-        self.reasons: dict[int, str] = {}
+        self.write_error: OSError | None = None
+        self.failure_reasons: dict[int, str] = {}
+        self.failed_starts: Counter[int] = Counter()
 
     def is_tried_again(self, number: int) -> bool:
-        """Whether a trial that failed is to be handed out again.
+        """Whether a trial that failed is to be started again by the study.
 
-        Tune tries those again that were running. One whose worker dies while it is given the trial counts for it as
-        never started, and would be lost.
+        Tune itself tries a trial again that was running. A trial whose worker dies while Tune hands it the trial counts
+        for Tune as never started, and would be lost.
         """
-        return 0 < self.unbegun[number] <= self.max_failures
+        return 0 < self.failed_starts[number] <= self.limits.max_failures
 
     @contextlib.contextmanager
-    def writing(self) -> Iterator[None]:
-        """Notes if the journal can no longer be written. Tune would take it for the trial's failure, and go on."""
+    def record_write_errors(self) -> Iterator[None]:
+        """Records an error of writing the journal. If it were raised, Tune would count it as a failure of the trial."""
         try:
             yield
         except OSError as error:
-            self.broken = error
+            self.write_error = error
 
 
-class StudySearcher(Searcher):
-    """Asks the study for trials and tells it how they ended."""
+class StudySearcher(NotInSnapshots, Searcher):
+    """Asks the study for trials, and tells it when they have ended."""
 
-    def __init__(self, loan: Loan) -> None:
+    def __init__(self, link: TuneLink) -> None:
         super().__init__()
-        self._loan = loan
+        self._link = link
         self._numbers: dict[str, int] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
-        """The next trial's configuration, None while none is to start now, or Tune's word for no more.
+        """The configuration of the next trial; None if none is to start now; `FINISHED` if none will start any more.
 
-        As long as a trial is live there may be more: it may be taken back. Tune never asks again after its word.
+        While a trial is live the answer is never `FINISHED`, since the trial may have to be started again, and Tune
+        does not ask again after that answer.
         """
-        loan, live = self._loan, None
-        if loan.broken is None:
-            if len(loan.study.live) >= loan.slots:
+        link, live = self._link, None
+        if link.write_error is None:
+            if len(link.study.live) >= link.placement.slots:
                 return None
-            with loan.writing():
-                live = loan.study.ask()
-            if live is None and loan.broken is None and loan.study.live:
+            with link.record_write_errors():
+                live = link.study.ask()
+            if live is None and link.write_error is None and link.study.live:
                 return None
         if live is None:
-            return Searcher.FINISHED  # type: ignore[return-value]  # a word, whatever Tune's annotation says
+            return Searcher.FINISHED  # type: ignore[return-value]  # a string, although Tune declares a dict
         self._numbers[trial_id] = live.trial.number
-        return {**loan.common, NUMBER: live.trial.number, SETTINGS: live.settings}
+        return {**link.common, TRIAL_NUMBER: live.trial.number, TRAINING_SETTINGS: live.settings}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Tells the study that a trial ended."""
-        del result  # every epoch was told when it came
-        loan, number = self._loan, self._numbers[trial_id]
-        if number in loan.study.live and loan.broken is None:
-            if error and loan.is_tried_again(number):
-                loan.study.take_back(number)
+        """Tells the study that a trial ended, or that it is to be started again."""
+        del result  # the study was told of every epoch when it was reported
+        link, number = self._link, self._numbers[trial_id]
+        if number in link.study.live and link.write_error is None:
+            if error and link.is_tried_again(number):
+                link.study.requeue(number)
                 return
-            with loan.writing():
-                loan.study.finish(number, loan.reasons.get(number, "failed") if error else "")
-                loan.on_end()
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing for Tune's own snapshots: the journal holds it."""
-        return {}
+            with link.record_write_errors():
+                link.study.finish(number, link.failure_reasons.get(number, "failed") if error else "")
+                if link.on_end:
+                    link.on_end()
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing to save: the journal holds it."""
-
-    def restore(self, checkpoint_path: str) -> None:
-        """Nothing to restore: the journal holds it."""
+        """Saves nothing: the journal has it."""
 
 
-class StudyScheduler(FIFOScheduler):
-    """Passes every epoch to the study and stops the trials it gives up."""
+class StudyScheduler(NotInSnapshots, FIFOScheduler):
+    """Reports every epoch to the study, and stops the trials that the study stops."""
 
-    def __init__(self, loan: Loan) -> None:
+    def __init__(self, link: TuneLink) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._loan = loan
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing for Tune's own snapshots: the journal holds it."""
-        return {}
+        self._link = link
 
     def choose_trial_to_run(self, tune_controller: TuneController) -> Trial | None:
-        """The pending trial that was asked for first. Tune would look through all trials that ever ran."""
+        """The pending trial with the lowest number. Tune's own method goes through all trials that ever ran."""
         live: set[Trial] = tune_controller.get_live_trials()  # type: ignore[no-untyped-call]
         pending = [trial for trial in live if trial.status == Trial.PENDING]
-        return min(pending, key=lambda trial: int(trial.config[NUMBER]), default=None)
+        return min(pending, key=lambda trial: int(trial.config[TRIAL_NUMBER]), default=None)
 
     def on_trial_result(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> str:
-        """Records the epoch; tells Tune to go on or to stop."""
+        """Reports an epoch to the study; tells Tune whether the trial goes on."""
         del tune_controller
         go_on = False
-        if self._loan.broken is None:
-            with self._loan.writing():
-                go_on = self._loan.study.report(trial.config[NUMBER], result[EPOCH])
+        if self._link.write_error is None:
+            with self._link.record_write_errors():
+                go_on = self._link.study.report(trial.config[TRIAL_NUMBER], result[EPOCH])
         return str(TrialScheduler.CONTINUE if go_on else TrialScheduler.STOP)
 
     def on_trial_complete(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> None:
-        """Spares Tune the snapshot of all trials that it would write at the end, and nobody read."""
+        """Keeps Tune from collecting ended trials for a snapshot that nothing reads."""
         del trial, result
         tune_controller._trials_to_cache.clear()
 
     def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:
-        """Keeps the reason for when the searcher hears of the end; a trial that lacked memory gets more of a GPU."""
-        error = _error(trial)
-        reason = _reason(error)
-        number = trial.config[NUMBER]
-        self._loan.reasons[number] = reason
+        """Keeps the reason for `StudySearcher.on_trial_complete`; a trial that ran out of memory gets more of a GPU."""
+        error = _load_error(trial)
+        reason = _describe_error(error)
+        number = trial.config[TRIAL_NUMBER]
+        self._link.failure_reasons[number] = reason
         if trial.status == Trial.PENDING:
-            self._loan.unbegun[number] += 1
+            self._link.failed_starts[number] += 1
         elif trial.status == Trial.RUNNING:  # Tune has tried it again as often as it may
-            self._loan.unbegun[number] = 0
-        if no_room := _no_room(error):
-            self._loan.broken = no_room
+            self._link.failed_starts[number] = 0
+        if disk_full := _disk_full_error(error):
+            self._link.write_error = disk_full
             tune_controller.request_stop_experiment()  # type: ignore[no-untyped-call]
         elif "out of memory" in reason.lower() and trial.status != Trial.RUNNING:  # it will be tried again
-            _give_more_of_a_gpu(trial)
+            _double_gpu_share(trial)
 
 
-def _give_more_of_a_gpu(trial: Trial) -> None:
-    """Doubles a trial's share, so that it runs again with fewer neighbours."""
+def _double_gpu_share(trial: Trial) -> None:
+    """Doubles a trial's share of a GPU, so that it runs again beside fewer other trials."""
     factory = trial.placement_group_factory
     bundle: dict[str, float] = dict(factory.bundles[0]) if factory else {}
     if not 0 < bundle.get("GPU", 0.0) < 1:
         return
     bundle["GPU"] = min(1.0, 2 * bundle["GPU"])
     trial.update_resources(PlacementGroupFactory([bundle]))
-    trial.config[GPUS] = bundle["GPU"]
+    trial.config[GPU_SHARE] = bundle["GPU"]
 
 
-def _error(trial: Trial) -> BaseException | None:
-    """What went wrong.
+def _load_error(trial: Trial) -> BaseException | None:
+    """The error that ended a trial; None if there is no record of it.
 
-    When Tune calls the scheduler, the error lies in its local folder only: `trial.get_pickled_error`
-    would look for it in the storage, where it comes later.
+    When Tune calls the scheduler the error is only in the trial's local folder. `trial.get_pickled_error` looks for it
+    in the storage, where Tune copies it later.
     """
     if trial.pickled_error_file is None or not Path(trial.pickled_error_file).is_file():
         return None
@@ -211,16 +187,16 @@ def _error(trial: Trial) -> BaseException | None:
     return error
 
 
-def _reason(error: BaseException | None) -> str:
-    """What went wrong, in one line."""
+def _describe_error(error: BaseException | None) -> str:
+    """An error in one line."""
     if error is None:
         return "failed; search.log has the details"
     last_line = str(error).strip().splitlines()[-1]
     return "the worker process died" if "worker process has died" in last_line else last_line[:200]
 
 
-def _no_room(error: BaseException | None) -> OSError | None:
-    """The error of a full disk that another was raised for, if there is one."""
+def _disk_full_error(error: BaseException | None) -> OSError | None:
+    """The first error among the causes of an error that says a disk is full; None if there is none."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             return error

@@ -1,8 +1,6 @@
-"""A trial as Ray Tune runs it: one worker, one epoch per step."""
+"""A worker: the process in which Ray Tune runs trials. Each step is one epoch."""
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,107 +11,88 @@ from ray import tune
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
 from san_core.training import Training
-from tuning.execution.checkpoints import Checkpoints, Clock
-from tuning.execution.tune_adapters import (
-    CHECKPOINTS,
+from tuning.execution.checkpoints import Checkpoints, CheckpointTimer
+from tuning.execution.trial_setup import TrialSetup
+from tuning.monitoring.trial_monitor import TrialMonitor
+from tuning.study.live_trial import Epoch
+from tuning.study.tune_interface import (
+    CHECKPOINT_FOLDER,
     EPOCH,
     EXAMPLES_PER_SECOND,
-    GPUS,
+    GPU_SHARE,
     LOSS,
-    NAMES,
-    NUMBER,
-    SETTINGS,
-    SHARED,
+    RUN_AND_STUDY,
+    TRAINING_SETTINGS,
+    TRIAL_NUMBER,
+    TRIAL_SETUP,
 )
-from tuning.monitoring.trial_monitor import Monitor
-from tuning.study.study import Epoch
-
-
-@dataclass(frozen=True)
-class Shared:
-    """What all trials of a study share.
-
-    Attributes:
-        data: folder of the prepared data set.
-        metric: name of the objective.
-        fixed: training settings that are not searched.
-        cpus: cores, and threads, of a trial.
-        gpus: of a trial.
-        signs: whether running trials are to show in Ray's dashboard and metrics.
-    """
-
-    data: str
-    metric: str
-    fixed: Mapping[str, Any]
-    cpus: int
-    gpus: float
-    signs: bool
 
 
 class SANWorker(tune.Trainable):
-    """Trains trials, one after the other, without being started anew."""
+    """Trains trials, one after the other, in one process."""
 
     @classmethod
     def default_resource_request(cls, config: dict[str, Any]) -> tune.PlacementGroupFactory:
-        """What Ray is to set aside for a trial: a thread needs a core."""
-        return tune.PlacementGroupFactory([{"CPU": config[SHARED].cpus, "GPU": config[SHARED].gpus}])
+        """The cores and GPUs that Ray reserves for a trial."""
+        placement = config[TRIAL_SETUP].placement
+        return tune.PlacementGroupFactory([{"CPU": placement.cpus, "GPU": placement.gpus}])
 
     def setup(self, config: dict[str, Any]) -> None:
-        """Prepares for the first trial."""
-        shared: Shared = config[SHARED]
-        torch.set_num_threads(shared.cpus)
+        """Prepares the process and its first trial."""
+        setup: TrialSetup = config[TRIAL_SETUP]
+        torch.set_num_threads(setup.placement.cpus)
         if torch.cuda.is_available():
-            torch.cuda.set_per_process_memory_fraction(min(1.0, config.get(GPUS, shared.gpus)))
-        self._where = _where()
-        self._data = PreparedData.open(Path(shared.data))
-        self._checkpoints = Checkpoints(config[CHECKPOINTS])
-        self._trial_monitor = Monitor(*config[NAMES]) if shared.signs else None
+            torch.cuda.set_per_process_memory_fraction(min(1.0, config.get(GPU_SHARE, setup.placement.gpus)))
+        self._location = _describe_location()
+        self._data = PreparedData.open(Path(setup.data))
+        self._checkpoints = Checkpoints(config[CHECKPOINT_FOLDER])
+        self._trial_monitor = TrialMonitor(*config[RUN_AND_STUDY]) if setup.show_in_dashboard else None
         self._training: Training | None = None
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Prepares for the next trial."""
-        settings, shared = new_config[SETTINGS], new_config[SHARED]
+        """Prepares the next trial, from its checkpoint if it has one."""
+        settings, setup = new_config[TRAINING_SETTINGS], new_config[TRIAL_SETUP]
         self.cleanup()
         if self._trial_monitor:
-            self._trial_monitor.begin(new_config[NUMBER], settings)
-        config = TrainingConfig.from_dict({**shared.fixed, **settings})
-        self._number, self._clock = new_config[NUMBER], Clock()
-        self._training = Training(config, self._data, metric=shared.metric)
-        # An interrupted trial reports its last epoch again: the search may not have heard of it.
+            self._trial_monitor.start_trial(new_config[TRIAL_NUMBER], settings)
+        config = TrainingConfig.from_dict({**setup.fixed, **settings})
+        self._number, self._checkpoint_timer = new_config[TRIAL_NUMBER], CheckpointTimer()
+        self._training = Training(config, self._data, metric=setup.metric)
+        # The epoch of the checkpoint is reported again, since the study may not have received the first report.
         self._unreported = self._checkpoints.load(self._number, self._training)
         return True
 
     def step(self) -> dict[str, Any]:
-        """Trains one epoch; the study decides whether it was the last."""
+        """Trains one epoch and reports it; the study decides whether it was the last."""
         training = self._training
         if training is None:
             raise RuntimeError("step() was called before setup()")
         result, self._unreported = self._unreported, None
         if result is None:
             if self._trial_monitor:
-                self._trial_monitor.epoch_begins()
+                self._trial_monitor.start_epoch()
             result = training.run_epoch()
-            if training.finished or self._clock.is_due():
+            if training.finished or self._checkpoint_timer.is_due():
                 self._checkpoints.save(self._number, training, result)
         if self._trial_monitor:
-            self._trial_monitor.epoch_ended(result, training.examples)
-        epoch = Epoch(result.epoch, result.score or 0.0, training.seconds, result.diverged, self._where)
+            self._trial_monitor.end_epoch(result, training.examples)
+        epoch = Epoch(result.epoch, result.score or 0.0, training.seconds, result.diverged, self._location)
         return {EPOCH: epoch, LOSS: result.loss, EXAMPLES_PER_SECOND: result.per_second(training.examples)}
 
     def cleanup(self) -> None:
-        """Shows the last trial no more, and lets go of its memory before the next trial takes its own."""
+        """Ends the last trial, and frees its memory before the next trial needs it."""
         if self._trial_monitor:
-            self._trial_monitor.end()
+            self._trial_monitor.end_trial()
         self._training = None
 
     def __repr__(self) -> str:
         return "SAN worker"
 
 
-def _where() -> str:
-    """The node's address and the GPU, or this process where it has none."""
+def _describe_location() -> str:
+    """The node's address and the GPU, or this process if it has no GPU."""
     context = ray.get_runtime_context()
     gpus = context.get_accelerator_ids().get("GPU", [])
-    place = f"GPU {', '.join(gpus)}" if gpus else f"worker {os.getpid()}"
-    return f"{ray.util.get_node_ip_address()} {place}"  # type: ignore[no-untyped-call]
+    device = f"GPU {', '.join(gpus)}" if gpus else f"worker {os.getpid()}"
+    return f"{ray.util.get_node_ip_address()} {device}"  # type: ignore[no-untyped-call]

@@ -1,6 +1,5 @@
-"""Where Ray's dashboard is served, and who gets in."""
+"""Ray's dashboard: the address where it is served, and the token that it asks for."""
 
-import argparse
 import contextlib
 import ipaddress
 import os
@@ -8,6 +7,7 @@ import secrets
 import socket
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from san_core.errors import InputError
 
@@ -16,25 +16,45 @@ LOOPBACK = "127.0.0.1"
 
 @dataclass(frozen=True)
 class Dashboard:
-    """Where the dashboard is served.
+    """The address where the dashboard is served.
 
     Attributes:
-        host: the address it listens on.
-        port: None for the first free one from 8265.
+        host: host name or IP address it listens on.
+        port: None for the first free port from 8265.
     """
 
     host: str = LOOPBACK
     port: int | None = None
 
 
-def dashboard_of(options: argparse.Namespace) -> Dashboard | None:
-    """The dashboard a search is to have; None for none.
+class DashboardOptions(Protocol):
+    """The options of a search that say where its dashboard is served."""
+
+    @property
+    def no_dashboard(self) -> bool:
+        """Leaves the dashboard out."""
+
+    @property
+    def dashboard_host(self) -> str | None:
+        """The address it listens on."""
+
+    @property
+    def dashboard_port(self) -> int | None:
+        """Its port."""
+
+    @property
+    def address(self) -> str | None:
+        """Of a running Ray cluster to join, which has a dashboard of its own."""
+
+
+def dashboard_of(options: DashboardOptions) -> Dashboard | None:
+    """The dashboard that a search's options ask for; None for no dashboard.
 
     Raises:
-        InputError: if it cannot be served there, or if anybody who reaches it would get in.
+        InputError: if it cannot be served there, or if it would be open to other machines without a token.
     """
-    places = {"--dashboard-host": options.dashboard_host, "--dashboard-port": options.dashboard_port}
-    if given := [f"{option} {value}" for option, value in places.items() if value is not None]:
+    addresses = {"--dashboard-host": options.dashboard_host, "--dashboard-port": options.dashboard_port}
+    if given := [f"{option} {value}" for option, value in addresses.items() if value is not None]:
         if options.no_dashboard:
             raise InputError(f"{given[0]} places the dashboard that --no-dashboard leaves out: give one of the two")
         if options.address:
@@ -51,14 +71,14 @@ def dashboard_of(options: argparse.Namespace) -> Dashboard | None:
 
 
 def asks_for_token() -> bool:
-    """Whether a Ray that is started on this machine wants a token of whoever uses it (its default since 2.60)."""
+    """Whether a Ray that is started on this machine asks its users for a token (its default since 2.60)."""
     return os.environ.get("RAY_AUTH_MODE", "token").lower() == "token"
 
 
 def make_token() -> None:
-    """Makes the token that whoever uses this machine's Ray needs, unless there is one, and keeps it private.
+    """Creates the token that users of this machine's Ray need, unless there is one; only the user can read the file.
 
-    Ray would make it itself, but readable for everybody (2.60), and it is the key to running code.
+    Ray itself would create a file that everybody can read (2.60), and whoever has the token can run code.
 
     Raises:
         InputError: if it cannot be written.
@@ -81,7 +101,7 @@ def make_token() -> None:
 
 
 def _check(dashboard: Dashboard) -> None:
-    """Refuses an address where the dashboard cannot be served, or must not.
+    """Checks that the dashboard can be served at its address, and that a token protects it from other machines.
 
     Raises:
         InputError: saying why.
@@ -89,7 +109,7 @@ def _check(dashboard: Dashboard) -> None:
     host, port = dashboard.host, dashboard.port
     try:
         if not host:
-            raise UnicodeError  # as for other names that cannot be; Ray would take it for all addresses
+            raise UnicodeError  # as for other names that are not valid; Ray would listen on all addresses
         found = socket.getaddrinfo(host, port or 0, type=socket.SOCK_STREAM)
         for family, kind, _, _, address in found:
             with socket.socket(family, kind) as listener:

@@ -1,24 +1,23 @@
-"""What the Ray dashboard shows of a running trial.
+"""The Ray actor that shows a running trial in Ray's dashboard.
 
-Imports nothing that takes time, because every trial starts a process that imports this.
+Imports nothing that takes time, since each actor is a process of its own that imports this module.
 """
 
 import sys
 
 
-class Trial:
-    """An actor that stands for a running trial in the dashboard: its name in the actor list, its progress in its log.
+class TrialActor:
+    """Shows a running trial in the dashboard: its title in the list of actors, its progress in its log.
 
-    A worker outlives its trials, and Ray fixes how an actor is shown when it starts. So each trial
-    gets an actor of its own to be recognised by.
+    A worker cannot do this itself: it runs many trials, and Ray fixes an actor's name when the actor starts.
     """
 
     def __init__(self, title: str) -> None:
         self._title = title
 
     def log(self, text: str) -> None:
-        """Writes to the log that the actor's page in the dashboard opens with."""
-        print(text, file=sys.stderr, flush=True)  # noqa: T201 - what an actor prints is its log
+        """Writes to the log that the dashboard shows on the actor's page."""
+        print(text, file=sys.stderr, flush=True)  # noqa: T201 - an actor's log is what it prints
 
     def __repr__(self) -> str:
         return self._title

@@ -1,4 +1,4 @@
-"""What Ray's metrics say of running trials; docs/monitoring.md shows who reads it."""
+"""Ray metrics of running trials; docs/monitoring.md shows how to read them with Prometheus and Grafana."""
 
 import threading
 import time
@@ -12,55 +12,58 @@ GAUGES = {
     "san_trial_epoch": "epochs done",
     "san_trial_examples_per_second": "training questions of the last epoch over its time, scoring included",
 }
-"""Each gauge and what it says. Ray exports it with `ray_` before its name."""
+"""The description of each gauge, by name. Ray exports a gauge with `ray_` before its name."""
 
 TAGS = ("run", "study", "trial", "parameters")
-"""What tells trials apart: names of run and study, the trial's number and, following from it, its parameters."""
+"""Tags of each gauge: the names of run and study, the trial's number, and its parameters."""
 
 SECONDS_BETWEEN = 5.0
-"""Every 10 seconds Ray exports what was set since, and 20 seconds later it drops it. So values are set again while the
-next epoch runs; those of a trial that ended are gone half a minute later, also where its worker has nothing to do."""
+"""Seconds after which a value is set again while the next epoch runs.
+
+Every 10 seconds Ray exports the values that were set since, and it drops a value that was not set again for 20 seconds.
+So the values of a trial that has ended are gone after half a minute.
+"""
 
 
-class Gauges:
-    """Exports the newest values of the trial that a worker runs."""
+class TrialGauges:
+    """The gauges of the trial that a worker runs."""
 
     def __init__(self) -> None:
-        self._gauges = {name: Gauge(name, meaning, TAGS) for name, meaning in GAUGES.items()}
+        self._gauges = {name: Gauge(name, description, TAGS) for name, description in GAUGES.items()}
         self._tags: Mapping[str, str] = {}
         self._values: Mapping[str, float] = {}
-        self._held = False
+        self._repeats = False
         self._lock = threading.Lock()
-        threading.Thread(target=self._repeat, name="gauges", daemon=True).start()
+        threading.Thread(target=self._set_repeatedly, name="gauges", daemon=True).start()
 
     def set(self, tags: Mapping[str, str], values: Mapping[str, float]) -> None:
-        """Exports values once.
+        """Sets the gauges once.
 
         Args:
             tags: a value for each of `TAGS`.
             values: by gauge, see `GAUGES`.
         """
         with self._lock:
-            self._tags, self._values, self._held = tags, values, False
-            self._export()
+            self._tags, self._values, self._repeats = tags, values, False
+            self._set_gauges()
 
-    def hold(self) -> None:
-        """Exports the values again and again, until others are set."""
+    def repeat(self) -> None:
+        """Sets the gauges to the same values again and again, until `set` or `clear` is called."""
         with self._lock:
-            self._held = True
+            self._repeats = True
 
     def clear(self) -> None:
         """Forgets the values."""
         with self._lock:
-            self._values, self._held = {}, False
+            self._values, self._repeats = {}, False
 
-    def _repeat(self) -> None:
+    def _set_repeatedly(self) -> None:
         while True:
             time.sleep(SECONDS_BETWEEN)
             with self._lock:
-                if self._held:
-                    self._export()
+                if self._repeats:
+                    self._set_gauges()
 
-    def _export(self) -> None:
+    def _set_gauges(self) -> None:
         for name, value in self._values.items():
             self._gauges[name].set(value, dict(self._tags))

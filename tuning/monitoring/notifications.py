@@ -1,4 +1,4 @@
-"""Tells a URL how a search goes: `--notify`. docs/searching.md lists what is posted."""
+"""Posts to a URL how a search goes: `--notify`. docs/searching.md lists what is posted."""
 
 import base64
 import json
@@ -21,25 +21,26 @@ from setproctitle import setproctitle
 
 from results.run_folder import RunFolder
 from san_core import command_line
-from tuning.monitoring.background import Background
+from tuning.monitoring.background_thread import BackgroundThread
 from tuning.monitoring.progress import baseline_score
 from tuning.study.study import Study
+from tuning.study.tune_interface import NotInSnapshots
 
-BEST, END, FAILED, INTERRUPTED = "best", "end", "failed", "interrupted"
-"""What is told of: a new best trial, and how the search came to its end."""
+EVENT_BEST, EVENT_END, EVENT_FAILED, EVENT_INTERRUPTED = "best", "end", "failed", "interrupted"
+"""Events that are posted: a new best trial, and the three ways in which a search ends."""
 
-ENDS = {0: END, 1: FAILED, command_line.INTERRUPTED: INTERRUPTED}
-"""How a search ended, by exit code."""
+EVENTS = {0: EVENT_END, 1: EVENT_FAILED, command_line.INTERRUPTED: EVENT_INTERRUPTED}
+"""The event of a search's end, by exit code."""
 
-TIMEOUT = 5.0
-"""Seconds that the other side may take to answer."""
+REQUEST_TIMEOUT = 5.0
+"""Seconds that the server may take to answer."""
 
-PATIENCE = 10.0
-"""Seconds that the end of the search waits for what is not yet posted."""
+CLOSE_TIMEOUT = 10.0
+"""Seconds that the end of the search waits for what is not posted yet."""
 
 
 def web_address(text: str) -> str:
-    """An argument type: the URL, or an error that shows nothing of it that may be secret."""
+    """An argument type: the URL, or an error that does not show the text, since it may hold a password."""
     if re.fullmatch(r"[\x21-\x7e]+", text):
         try:
             parts = urlsplit(text)
@@ -52,7 +53,7 @@ def web_address(text: str) -> str:
 
 
 def without_url(arguments: Sequence[str]) -> list[str]:
-    """A command's arguments with the word URL in the place of the URL, which may hold a password."""
+    """A command's arguments with the word URL in place of the URL, since the URL may hold a password."""
     before = ["", *arguments]
     return [
         "URL" if earlier == "--notify" else "--notify=URL" if argument.startswith("--notify=") else argument
@@ -61,18 +62,19 @@ def without_url(arguments: Sequence[str]) -> list[str]:
 
 
 def conceal_url() -> None:
-    """Takes the URL out of this program's command line, which `ps` and Ray's dashboard show to others."""
+    """Removes the URL from this program's command line, which `ps` and Ray's dashboard show to others."""
     setproctitle(shlex.join([sys.executable, "-m", "tuning.search", *without_url(sys.argv[1:])]))
 
 
 class Notifier:
-    """Posts a JSON line for each new best trial and for the end of a search, in order, in a thread of its own.
+    """Posts a JSON line for each new best trial and for the end of a search, in order.
 
-    As a context it tells of a failure that leaves it. Nothing that goes wrong with posting reaches the search.
+    It posts in a thread of its own; a failure of posting is a warning and does not reach the search. Used as a context,
+    it also posts when an exception leaves the context.
 
     Args:
-        url: where to; None posts nothing.
-        run: the search's folder.
+        url: where to post; None posts nothing.
+        run: folder of the search.
     """
 
     def __init__(self, url: str | None, run: RunFolder) -> None:
@@ -80,54 +82,58 @@ class Notifier:
         self._study: Study | None = None
         self._baseline: float | None = None
         self._target = _target(url) if url else None
-        self._over = False
-        self._background = Background(f"notifying {urlsplit(url).hostname}") if url else None
+        self._ended = False
+        self._thread = BackgroundThread(f"notifying {urlsplit(url).hostname}") if url else None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         if kind is not None and issubclass(kind, KeyboardInterrupt):
-            self._tell_once(INTERRUPTED, "")
+            self._post_end(EVENT_INTERRUPTED, "")
         elif error is not None:
-            self._tell_once(FAILED, str(error) or type(error).__name__)
-        if self._background:
-            self._background.close(PATIENCE)
+            self._post_end(EVENT_FAILED, str(error) or type(error).__name__)
+        if self._thread:
+            self._thread.close(CLOSE_TIMEOUT)
 
-    def watch(self, study: Study) -> list[Callback]:
-        """What Ray Tune is to tell of the trials of the search whose events these are."""
+    def callbacks(self, study: Study) -> list[Callback]:
+        """Callbacks for Ray Tune while it runs the study of this search."""
         self._study = study
-        return [_News(study, self._note_baseline, lambda: self._tell(BEST))] if self._background else []
+        return (
+            [_BestTrialCallback(study, self._update_baseline, lambda: self._post(EVENT_BEST))] if self._thread else []
+        )
 
-    def tell_end(self, exit_code: int) -> None:
+    def notify_end(self, exit_code: int) -> None:
         """Posts how the search ended: 0 done, 1 without a complete trial, 130 interrupted."""
-        reasons = {END: self._study.over if self._study else "", FAILED: "no trial is complete"}
-        self._tell_once(ENDS[exit_code], reasons.get(ENDS[exit_code], ""))
+        event = EVENTS[exit_code]
+        reasons = {EVENT_END: self._study.stop_reason if self._study else "", EVENT_FAILED: "no trial is complete"}
+        self._post_end(event, reasons.get(event, ""))
 
-    def tell_death(self, reason: str) -> None:
-        """Posts that the search failed, before the program ends on the spot."""
-        self._tell_once(FAILED, reason)
-        if self._background:
-            self._background.close(PATIENCE)
+    def notify_ray_death(self, reason: str) -> None:
+        """Posts that the search failed because Ray died, before the program ends at once."""
+        self._post_end(EVENT_FAILED, reason)
+        if self._thread:
+            self._thread.close(CLOSE_TIMEOUT)
 
-    def _tell_once(self, event: str, reason: str) -> None:
-        if not self._over:
-            self._over = True
-            self._tell(event, reason)
+    def _post_end(self, event: str, reason: str) -> None:
+        """Posts how the search ended, the first time it is called."""
+        if not self._ended:
+            self._ended = True
+            self._post(event, reason)
 
-    def _tell(self, event: str, reason: str = "") -> None:
-        if self._background and self._target:
-            line = json.dumps(self._event(event, reason)) + "\n"
-            self._background.do(partial(_post, *self._target, line.encode()))
+    def _post(self, event: str, reason: str = "") -> None:
+        if self._thread and self._target:
+            line = json.dumps(self._describe(event, reason)) + "\n"
+            self._thread.submit(partial(_send, *self._target, line.encode()))
 
-    def _note_baseline(self) -> None:
-        """Notes the baseline's score, which the study forgets of a trial that is interrupted."""
+    def _update_baseline(self) -> None:
+        """Keeps the baseline's best score. The study does not know it any more when the trial was interrupted."""
         if self._study and (score := baseline_score(self._study)) is not None:
             self._baseline = score
 
-    def _event(self, event: str, reason: str) -> dict[str, Any]:
-        """What is posted."""
-        self._note_baseline()
+    def _describe(self, event: str, reason: str) -> dict[str, Any]:
+        """The object that is posted."""
+        self._update_baseline()
         study = self._study
         best = study.best if study else None
         return {
@@ -144,44 +150,40 @@ class Notifier:
         }
 
 
-class _News(Callback):
-    """Notices when an epoch is over, and when a trial that ends is the best so far."""
+class _BestTrialCallback(NotInSnapshots, Callback):
+    """Calls functions after each epoch, and when the study has a new best trial."""
 
-    def __init__(self, study: Study, note: Callable[[], object], tell: Callable[[], object]) -> None:
-        self._study, self._note, self._tell = study, note, tell
+    def __init__(self, study: Study, on_epoch: Callable[[], object], on_new_best: Callable[[], object]) -> None:
+        self._study, self._on_epoch, self._on_new_best = study, on_epoch, on_new_best
         self._best: FrozenTrial | None = study.best
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: object
     ) -> None:
-        """Has what may have changed noted."""
+        """Is called after each epoch."""
         del iteration, trials, trial, result, info
-        self._note()
+        self._on_epoch()
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
-        """Tells of a new best."""
+        """Is called when a trial has ended."""
         del iteration, trials, trial, info
         if self._study.best is not self._best:
             self._best = self._study.best
-            self._tell()
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing for Tune's own snapshots: the journal holds it."""
-        return {}
+            self._on_new_best()
 
 
-class _StayHere(urllib.request.HTTPRedirectHandler):
-    """Goes nowhere else, since the password would go there too."""
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows no redirection, because the password would be sent there too."""
 
     def redirect_request(self, *_: object) -> None:
-        """Takes a redirection for an error."""
+        """Makes urllib raise the redirection as an error."""
 
 
-_OPENER = urllib.request.build_opener(_StayHere)
+_OPENER = urllib.request.build_opener(_NoRedirects)
 
 
 def _target(url: str) -> tuple[str, dict[str, str]]:
-    """URL and headers of a request, with user and password of the URL where HTTP has them."""
+    """URL and headers of a request; user and password of the URL go into a header."""
     parts = urlsplit(url)
     secret, _, host = parts.netloc.rpartition("@")
     headers = {"Content-Type": "application/json", "User-Agent": "san-tuner"}
@@ -190,6 +192,6 @@ def _target(url: str) -> tuple[str, dict[str, str]]:
     return parts._replace(netloc=host, fragment="").geturl(), headers
 
 
-def _post(url: str, headers: Mapping[str, str], line: bytes) -> None:
+def _send(url: str, headers: Mapping[str, str], line: bytes) -> None:
     request = urllib.request.Request(url, line, dict(headers), method="POST")
-    _OPENER.open(request, timeout=TIMEOUT).close()
+    _OPENER.open(request, timeout=REQUEST_TIMEOUT).close()

@@ -1,4 +1,4 @@
-"""Progress a person can read: one live screen in a terminal, plain lines elsewhere."""
+"""Shows a study's progress: as a live screen in a terminal, as plain lines elsewhere."""
 
 import contextlib
 import io
@@ -20,21 +20,21 @@ from results.run_folder import CONFIRMS, REASON
 from results.snapshot import COMPLETE, DIVERGED, FAILED, PRUNED, state_of
 from tuning.study.study import Study
 
-LAST = 20
-"""Trials that ended which the live screen shows, if there is room."""
+MAX_ENDED_SHOWN = 20
+"""Ended trials that the live screen shows, if there is room."""
 
 
 @dataclass(frozen=True)
-class Standing:
-    """Where a study stands.
+class StudyProgress:
+    """How far a study is.
 
     Attributes:
-        ended: trials that ended, oldest first.
-        running: each running trial's name, epochs and last score (None before the first epoch).
-        total: trials in the end; None if their number is not bounded.
-        best: the complete trial with the best score.
-        baseline: the baseline's best score so far.
-        seconds_left: a rough guess; None while there is nothing to go by.
+        ended: trials that ended, in the order in which they did.
+        running: name, epochs and last score of each running trial; the score is None before the first epoch.
+        total: number of trials in the end; None if it is not bounded.
+        best: the best trial so far; None if there is none.
+        baseline: the baseline's best score so far, in [0, 1]; None before its first epoch.
+        seconds_left: a rough estimate; None if no trial has ended since the search was started.
     """
 
     ended: Sequence[FrozenTrial]
@@ -45,11 +45,11 @@ class Standing:
     seconds_left: float | None
 
 
-def standing(study: Study, elapsed: float) -> Standing:
-    """Where `study` stands after `elapsed` seconds."""
+def progress_of(study: Study, elapsed: float) -> StudyProgress:
+    """How far a study is, `elapsed` seconds after this start of the search."""
     total, ended = study.rules.trials, study.ended
-    lately = len(ended) - study.ended_before
-    return Standing(
+    ended_now = len(ended) - study.ended_before
+    return StudyProgress(
         ended=ended,
         running=[
             (_name(live.trial), len(live.scores), live.scores[max(live.scores)] if live.scores else None)
@@ -58,7 +58,7 @@ def standing(study: Study, elapsed: float) -> Standing:
         total=total,
         best=study.best,
         baseline=baseline_score(study),
-        seconds_left=elapsed / lately * (total - len(ended)) if lately and total else None,
+        seconds_left=elapsed / ended_now * (total - len(ended)) if ended_now and total else None,
     )
 
 
@@ -77,11 +77,18 @@ def _baseline_scores(study: Study) -> Mapping[int, float]:
 
 @contextmanager
 def show_progress(study: Study, title: str, console: Console | None = None, metric: str = "accuracy") -> Iterator[None]:
-    """Shows a study's progress on stderr for as long as the context lasts; `metric` is the title of its scores."""
+    """Shows a study's progress for as long as the context lasts.
+
+    Args:
+        study: whose `on_change` is set meanwhile.
+        title: what is searched.
+        console: where to; None for stderr.
+        metric: title of the scores.
+    """
     console = console or Console(file=sys.stderr)
-    redraws = console.is_terminal and not console.is_dumb_terminal
+    can_redraw = console.is_terminal and not console.is_dumb_terminal
     try:
-        with _live_screen(study, title, metric, console) if redraws else _lines(study, title, console):
+        with _live_screen(study, title, metric, console) if can_redraw else _print_lines(study, title, console):
             yield
     finally:
         study.on_change = lambda: None
@@ -89,21 +96,21 @@ def show_progress(study: Study, title: str, console: Console | None = None, metr
 
 @contextmanager
 def _live_screen(study: Study, title: str, metric: str, console: Console) -> Iterator[None]:
-    """A screen of its own, redrawn as a whole: whatever a change of the window's size does to it is gone at once.
+    """Shows a screen of its own, which is redrawn as a whole, so that resizing the window does no harm.
 
-    What is said meanwhile would be gone with it, so it follows after, below where the study stands then.
+    Messages to stderr are kept meanwhile. When the screen is gone they are printed, below the final progress.
     """
-    started, notes = time.monotonic(), io.StringIO()
-    latest = [standing(study, 0.0)]
+    started, messages = time.monotonic(), io.StringIO()
+    latest = [progress_of(study, 0.0)]
 
-    def look() -> Standing:
-        latest[0] = standing(study, time.monotonic() - started)
+    def update() -> StudyProgress:
+        latest[0] = progress_of(study, time.monotonic() - started)
         return latest[0]
 
     def screen() -> RenderableType:
-        return _screen(latest[0], _heading(latest[0], title, time.monotonic() - started, notes), metric, console)
+        return _screen(latest[0], _heading(latest[0], title, time.monotonic() - started, messages), metric, console)
 
-    study.on_change = look
+    study.on_change = update
     live = Live(
         console=console,
         get_renderable=screen,
@@ -113,24 +120,24 @@ def _live_screen(study: Study, title: str, metric: str, console: Console) -> Ite
         redirect_stderr=False,
     )
     try:
-        with live, contextlib.redirect_stderr(notes):
+        with live, contextlib.redirect_stderr(messages):
             live.refresh()
             yield
     finally:
-        console.print(_heading(look(), title, time.monotonic() - started))
-        console.print(notes.getvalue(), end="", markup=False, highlight=False, soft_wrap=True)
+        console.print(_heading(update(), title, time.monotonic() - started))
+        console.print(messages.getvalue(), end="", markup=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager
-def _lines(study: Study, title: str, console: Console) -> Iterator[None]:
-    """A line for each trial that ends."""
+def _print_lines(study: Study, title: str, console: Console) -> Iterator[None]:
+    """Prints a line for each trial that ends."""
     started, shown = time.monotonic(), len(study.ended)
 
     def print_ended() -> None:
         nonlocal shown
         elapsed = time.monotonic() - started
         for trial in study.ended[shown:]:
-            console.print(_line(trial, standing(study, elapsed), elapsed), highlight=False, soft_wrap=True)
+            console.print(_line(trial, progress_of(study, elapsed), elapsed), highlight=False, soft_wrap=True)
         shown = len(study.ended)
 
     console.print(title, highlight=False)
@@ -138,8 +145,8 @@ def _lines(study: Study, title: str, console: Console) -> Iterator[None]:
     yield
 
 
-def _line(trial: FrozenTrial, now: Standing, elapsed: float) -> str:
-    """One ended trial, and where the search stands."""
+def _line(trial: FrozenTrial, now: StudyProgress, elapsed: float) -> str:
+    """An ended trial, and how far the study is."""
     reason = trial.user_attrs.get(REASON) or "complete"
     best = f"best {_percent(now.best.value)} ({_name(now.best, width=0)})" if now.best else "no best yet"
     return (
@@ -148,8 +155,8 @@ def _line(trial: FrozenTrial, now: Standing, elapsed: float) -> str:
     )
 
 
-def _heading(now: Standing, title: str, elapsed: float, notes: io.StringIO | None = None) -> Text:
-    """What is searched, how far it is, the best against the baseline, and the last thing that was said."""
+def _heading(now: StudyProgress, title: str, elapsed: float, messages: io.StringIO | None = None) -> Text:
+    """What is searched, how far it is, the best score and the baseline's, and the last message."""
     states = Counter(map(state_of, now.ended))
     counts = ", ".join(f"{states[state]} {state}" for state in (COMPLETE, PRUNED, DIVERGED, FAILED) if states[state])
     best = f"best {_percent(now.best.value)} ({_name(now.best, width=0)})" if now.best else "no complete trial yet"
@@ -157,15 +164,15 @@ def _heading(now: Standing, title: str, elapsed: float, notes: io.StringIO | Non
         f"{_clock(elapsed)}  {_ended(now)}{': ' if counts else ''}{counts}"
         f"{f'; {len(now.running)} running' if now.running else ''}{_left(now.seconds_left)}",
         f"{best}, baseline {_percent(now.baseline)}",
-        *(notes.getvalue().splitlines()[-1:] if notes else []),
+        *(messages.getvalue().splitlines()[-1:] if messages else []),
     ]
     return Text("\n").join([Text(title, style="bold"), *map(Text, lines)])
 
 
-def _screen(now: Standing, heading: Text, metric: str, console: Console) -> RenderableType:
-    """The live screen: the heading, and as many as have room of the running trials and the last that ended."""
+def _screen(now: StudyProgress, heading: Text, metric: str, console: Console) -> RenderableType:
+    """The live screen: the heading, the running trials and the last ended trials, as many as fit."""
     rows = [(name, "[bold]running[/]", str(epochs), _percent(score)) for name, epochs, score in now.running]
-    for trial in reversed(now.ended[-LAST:]):
+    for trial in reversed(now.ended[-MAX_ENDED_SHOWN:]):
         reason = escape(trial.user_attrs.get(REASON) or COMPLETE)
         rows.append((_name(trial), reason, str(len(trial.intermediate_values)), _percent(_best_score(trial))))
     room = max(0, console.height - len(console.render_lines(heading)) - 1)
@@ -181,7 +188,7 @@ def _screen(now: Standing, heading: Text, metric: str, console: Console) -> Rend
     return Group(heading, table, Text(f"… {hidden} more running") if hidden > 0 else Text("", end=""))
 
 
-def _ended(now: Standing) -> str:
+def _ended(now: StudyProgress) -> str:
     return f"{len(now.ended)}{'' if now.total is None else f' of {now.total}'} ended"
 
 

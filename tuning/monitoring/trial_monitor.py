@@ -1,4 +1,4 @@
-"""Shows the trials that a worker runs, in Ray's dashboard and in its metrics."""
+"""Shows the trials that a worker runs, in Ray's dashboard and in Ray's metrics."""
 
 import os
 import threading
@@ -8,50 +8,50 @@ from typing import Any
 import ray
 
 from san_core.training import EpochResult
-from tuning.monitoring.dashboard_actor import Trial
-from tuning.monitoring.metrics import TAGS, Gauges
+from tuning.monitoring.dashboard_actor import TrialActor
+from tuning.monitoring.metrics import TAGS, TrialGauges
 
-SIGN_AFTER = float(os.environ.get("SAN_SIGN_AFTER", "20"))
-"""Seconds after which a trial gets its sign in the dashboard: starting one costs a core about two seconds."""
+DASHBOARD_DELAY = float(os.environ.get("SAN_DASHBOARD_DELAY", "20"))
+"""Seconds after which a trial gets an actor in the dashboard. Starting one costs about two seconds of a core."""
 
 
-class Monitor:
+class TrialMonitor:
     """Shows a worker's trials, one after the other.
 
     Args:
-        run: the run's name.
-        study: name of the study the trials belong to.
+        run: name of the run.
+        study: name of the study that the trials belong to.
     """
 
     def __init__(self, run: str, study: str) -> None:
         self._run, self._study = run, study
-        self._gauges = Gauges()
+        self._gauges = TrialGauges()
         self._lock = threading.Lock()
         self._tags: dict[str, str] = {}
-        self._lines: list[str] = []
-        self._sign: Any = None
+        self._log_lines: list[str] = []
+        self._actor: Any = None
         self._timer: threading.Timer | None = None
 
-    def begin(self, number: int, settings: Mapping[str, Any]) -> None:
-        """Shows a trial from now on."""
-        parameters = _short(settings)
+    def start_trial(self, number: int, settings: Mapping[str, Any]) -> None:
+        """Shows a trial from now on; the actor follows after `DASHBOARD_DELAY`."""
+        parameters = _describe_parameters(settings)
         self._tags = dict(zip(TAGS, (self._run, self._study, str(number), parameters), strict=True))
-        self._lines = [f"trial {number} of {self._run}, {self._study}"]
-        self._lines += [f"  {name} = {value}" for name, value in settings.items()]
-        self._timer = threading.Timer(SIGN_AFTER, self._put_up_sign, [f"trial {number}: {parameters}"])
+        self._log_lines = [f"trial {number} of {self._run}, {self._study}"]
+        self._log_lines += [f"  {name} = {value}" for name, value in settings.items()]
+        self._timer = threading.Timer(DASHBOARD_DELAY, self._start_actor, [f"trial {number}: {parameters}"])
         self._timer.daemon = True
         self._timer.start()
 
-    def epoch_begins(self) -> None:
-        """Goes on showing the last epoch while the next one runs."""
-        self._gauges.hold()
+    def start_epoch(self) -> None:
+        """Keeps the metrics of the last epoch visible while the next one runs."""
+        self._gauges.repeat()
 
-    def epoch_ended(self, result: EpochResult, examples: int) -> None:
-        """Shows an epoch.
+    def end_epoch(self, result: EpochResult, examples: int) -> None:
+        """Shows the result of an epoch.
 
         Args:
             result: of the epoch.
-            examples: questions it trained on.
+            examples: questions that the epoch trained on.
         """
         accuracy, rate = result.score or 0.0, result.per_second(examples)
         values = {
@@ -63,27 +63,27 @@ class Monitor:
         self._gauges.set(self._tags, values)
         line = f"epoch {result.epoch}: loss {result.loss:.4f}, accuracy {accuracy:.2%}, {rate:,.0f} examples/s"
         with self._lock:
-            self._lines.append(line)
-            if self._sign is not None:
-                self._sign.log.remote(line)
+            self._log_lines.append(line)
+            if self._actor is not None:
+                self._actor.log.remote(line)
 
-    def end(self) -> None:
-        """Shows the trial no more; its log stays in the dashboard."""
+    def end_trial(self) -> None:
+        """Stops showing the trial; its log stays in the dashboard."""
         self._gauges.clear()
         with self._lock:
             if self._timer is not None:
                 self._timer.cancel()
-            self._timer = self._sign = None
+            self._timer = self._actor = None
 
-    def _put_up_sign(self, title: str) -> None:
+    def _start_actor(self, title: str) -> None:
         with self._lock:
-            if threading.current_thread() is self._timer:  # else its trial ended meanwhile
-                self._sign = ray.remote(num_cpus=0)(Trial).remote(title)
-                self._sign.log.remote("\n".join(self._lines))
+            if threading.current_thread() is self._timer:  # otherwise the trial has ended meanwhile
+                self._actor = ray.remote(num_cpus=0)(TrialActor).remote(title)
+                self._actor.log.remote("\n".join(self._log_lines))
 
 
-def _short(settings: Mapping[str, Any]) -> str:
-    """Parameters in a line; the seed, which no user chose, is left out."""
+def _describe_parameters(settings: Mapping[str, Any]) -> str:
+    """The parameters in one line, without the seed."""
     values = (
         f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}"
         for name, value in settings.items()

@@ -1,4 +1,4 @@
-"""The loss of every epoch of a retraining: as a table, and as a picture."""
+"""Learning curves of a retraining, the loss after each epoch: as a table and as a picture."""
 
 import warnings
 from collections.abc import Sequence
@@ -10,12 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from results.plots.palette import BLUE, VERMILION
 from tuning.retraining.training import Outcome
 
-# Okabe and Ito's blue and vermilion, which colour-blind people can tell apart; the line's style tells them apart too.
-_BASELINE = ("#D55E00", (0, (5, 1.5)))
-_OTHER = ("#0072B2", "-")
-_INK, _FAINT, _GRID = "#222222", "#6b6b6b", "#e4e4e8"
+# Blue and vermilion of Okabe and Ito's palette for colour-blind readers; the lines differ in their dashes too.
+_BASELINE = (VERMILION, (0, (5, 1.5)))
+_OTHER = (BLUE, "-")
+_TEXT, _MUTED, _GRID = "#222222", "#6b6b6b", "#e4e4e8"
 
 
 def curve_table(outcomes: Sequence[Outcome]) -> pd.DataFrame:
@@ -42,14 +43,14 @@ def curve_table(outcomes: Sequence[Outcome]) -> pd.DataFrame:
 
 
 def draw_curves(table: pd.DataFrame, path: Path) -> None:
-    """Writes a picture of the curves: a thin line for each seed, a thick one for their mean."""
-    with style.context("default"), warnings.catch_warnings():  # not what somebody's matplotlibrc says
+    """Writes the figure of a table of curves to an image file."""
+    with style.context("default"), warnings.catch_warnings():  # whatever the user's matplotlibrc says
         warnings.filterwarnings("ignore", "Glyph .* missing")
         curve_figure(table).savefig(path, dpi=160)
 
 
 def curve_figure(table: pd.DataFrame) -> Figure:
-    """The figure of a table of curves, with a line's name at its end instead of a legend."""
+    """A thin line for each seed and a thick one for the mean of each configuration, with its name at the end."""
     figure = Figure(figsize=(7.2, 3.8), facecolor="white", layout="constrained")
     axes = figure.add_subplot()
     ends: dict[str, tuple[float, float, str]] = {}
@@ -63,21 +64,21 @@ def curve_figure(table: pd.DataFrame) -> Figure:
         axes.plot(mean.index, mean, color=colour, linewidth=2.2, linestyle=dashes, label=str(name))
         axes.plot(mean.index[-1:], mean.iloc[-1:], color=colour, marker="o", markersize=5, clip_on=False)
         ends[str(name)] = (mean.index[-1], mean.iloc[-1], colour)
-    _name_lines(axes, ends, close=0.07 * top)
-    _frame(axes, int(table["epoch"].max()), table["seed"].nunique())
+    _label_lines(axes, ends, min_gap=0.07 * top)
+    _style_axes(axes, int(table["epoch"].max()), table["seed"].nunique())
     axes.set_ylim(0, top)
     return figure
 
 
-def _name_lines(axes: Axes, ends: dict[str, tuple[float, float, str]], close: float) -> None:
-    """Names each line beside its end; where two end closely, the higher one's name is lifted off the other's."""
+def _label_lines(axes: Axes, ends: dict[str, tuple[float, float, str]], min_gap: float) -> None:
+    """Writes the name of each line beside its end, and moves the upper one up where two ends are close."""
     lowest = min(loss for _, loss, _ in ends.values())
     for name, (epoch, loss, colour) in ends.items():
-        lifted = lowest < loss < lowest + close
+        moved_up = lowest < loss < lowest + min_gap
         axes.annotate(
             f"{name} {loss:.3g}",
             (epoch, loss),
-            xytext=(8, 10 if lifted else -4),
+            xytext=(8, 10 if moved_up else -4),
             textcoords="offset points",
             va="bottom",
             color=colour,
@@ -87,15 +88,15 @@ def _name_lines(axes: Axes, ends: dict[str, tuple[float, float, str]], close: fl
         )
 
 
-def _frame(axes: Axes, epochs: int, seeds: int) -> None:
+def _style_axes(axes: Axes, epochs: int, seeds: int) -> None:
     thin = f"; thin lines are the {seeds} seeds, thick ones their means" if seeds > 1 else ""
-    axes.set_title(f"Training loss by epoch{thin}", size=10, color=_FAINT, loc="left", pad=10)
-    axes.set_xlabel("epoch", color=_FAINT)
-    axes.set_ylabel("mean cross entropy (nats)", color=_FAINT)
+    axes.set_title(f"Training loss by epoch{thin}", size=10, color=_MUTED, loc="left", pad=10)
+    axes.set_xlabel("epoch", color=_MUTED)
+    axes.set_ylabel("mean cross entropy (nats)", color=_MUTED)
     axes.set_xlim(1 - 0.02 * epochs, epochs + 0.25 * max(epochs, 2))  # room for the names
     axes.set_xticks([1, *(tick for tick in MaxNLocator(10, integer=True).tick_values(1, epochs) if 1 < tick <= epochs)])
     axes.grid(axis="y", color=_GRID)
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color(_GRID)
-    axes.tick_params(length=0, labelcolor=_INK)
+    axes.tick_params(length=0, labelcolor=_TEXT)

@@ -1,4 +1,4 @@
-"""The README of a model folder: what the network was trained on, how good it is, what it is for, how to load it."""
+"""Writes the README of a model folder: data, scores, intended use and how to load the network."""
 
 import json
 import shlex
@@ -16,13 +16,13 @@ from results.report.facts import environment_lines, searched
 from results.report.markdown import inline, markdown_table
 from results.report.verdict import verdict
 from results.run_folder import RunFolder
-from results.snapshot import Record, best_score, read
+from results.snapshot import best_epoch, best_score, load_snapshot
 from results.tables.formatting import show_percent, show_value
-from san_core.data.origins import origin_of
 from san_core.data.prepared import PreparedData
+from san_core.data.readers.dataset_cards import dataset_card
 from tuning.execution.environment import describe_environment
 from tuning.retraining.score_tables import DEVIATION_NOTE, WORDS, by_type, overall, show_points
-from tuning.retraining.training import Job, best_epoch, held_out, trained_on
+from tuning.retraining.training import Job, held_out, trained_on
 
 README = "README.md"
 
@@ -37,21 +37,21 @@ FILES = {
     "vqa-results-{split}.json": "the answers as VQA's evaluation server takes them",
     "vqa-results-unanswered.json": "the same to the questions that nobody answered",
 }
-"""What there may be in a model folder."""
+"""The files that a model folder can hold."""
 
 _SHOWN_ANSWERS = 20
 
 
 @dataclass(frozen=True)
 class Card:
-    """What a README tells of, besides the scores.
+    """What the README of a model folder says, besides the scores.
 
     Attributes:
         run: the search.
-        data: what it ran on.
-        folder: the model folder, by the name it will have.
-        jobs: every training; the first one's network is in the folder.
-        asked_for: whether the trial was asked for by its number, and not taken because it is the best.
+        data: the data set it ran on.
+        folder: the path that the model folder will have.
+        jobs: every training; the network of the first one is in the folder.
+        asked_for: whether the user named the trial; False if it was taken because it is the best.
         tested_before: models that the test split was used for before.
     """
 
@@ -74,11 +74,11 @@ class Card:
 
 
 def write_card(folder: Path, card: Card, scores: pd.DataFrame) -> None:
-    """Writes the README of a folder that has everything else.
+    """Writes the README of a model folder, after all its other files.
 
     Args:
         folder: the model folder.
-        card: what to tell.
+        card: what it says.
         scores: means and spreads, see `tuning.retraining.score_tables.spread`.
     """
     environment = Environment(
@@ -141,7 +141,7 @@ def _about_data(card: Card) -> dict[str, Any]:
     ]
     scored = coverage[split]
     return {
-        "origin": origin_of(card.data.name),
+        "origin": dataset_card(card.data.name),
         "splits": markdown_table(pd.DataFrame(rows), left={"split", "used for"}),
         "out_of_reach": scored["questions"] - scored["known_answers"],
         "questions": scored["questions"],
@@ -153,7 +153,7 @@ def _about_data(card: Card) -> dict[str, Any]:
 
 
 def _about_search(card: Card) -> dict[str, Any]:
-    record, trials = read(card.run), card.run.study().trials
+    record, trials = load_snapshot(card.run), card.run.study().trials
     return {
         "record": record,
         "trials": len(record.search),
@@ -164,14 +164,9 @@ def _about_search(card: Card) -> dict[str, Any]:
         **_about_configuration(
             card, list(dict.fromkeys(name for job in card.jobs for name in trials[job.trial].params))
         ),
-        "environment": environment_lines(_here(record)),
+        "environment": environment_lines(describe_environment()),
         "today": f"{datetime.now().astimezone():%Y-%m-%d}",
     }
-
-
-def _here(record: Record) -> Record:
-    """The record as if its search had run in this environment."""
-    return Record(record.folder, record.settings, describe_environment(), record.search, record.confirmations)
 
 
 def _in_the_search(trial: FrozenTrial) -> dict[str, str]:
@@ -179,7 +174,7 @@ def _in_the_search(trial: FrozenTrial) -> dict[str, str]:
 
 
 def _about_configuration(card: Card, searched_names: Collection[str]) -> dict[str, Any]:
-    """What the search chose, a row for each setting and a column for each configuration; and what was fixed."""
+    """The searched settings, a row each, with a column for each configuration; and the settings that were fixed."""
     configs = {job.name: job.config.to_dict() for job in card.jobs}
     rows = [
         {"setting": name, **{label: show_value(name, config[name]) for label, config in configs.items()}}
@@ -194,7 +189,7 @@ def _about_configuration(card: Card, searched_names: Collection[str]) -> dict[st
 
 
 def _about_use(card: Card) -> dict[str, Any]:
-    question = card.data.asked("validation")[0].text
+    question = card.data.questions_of("validation")[0].text
     seeds = len({job.config.seed for job in card.jobs})
     again = f"{shlex.quote(str(card.run.path))} --trial {card.jobs[0].trial} --seeds {seeds}"
     return {

@@ -1,4 +1,4 @@
-"""Model folders of retrained networks: what is in them besides the network."""
+"""Writes the model folder of a retrained network: scores, learning curves and README beside the network."""
 
 import shutil
 from collections.abc import Iterator, Sequence
@@ -17,11 +17,11 @@ from tuning.retraining.training import Outcome
 
 @contextmanager
 def folder_when_whole(out: Path, owner: str) -> Iterator[Path]:
-    """A hidden folder that gets its name when the context ends well, and goes when it does not.
+    """A hidden folder to write to; it gets its name when the context ends, and is deleted if the context fails.
 
     Args:
-        out: the name; nothing is there yet.
-        owner: what no two writers at a time share.
+        out: the path it gets at the end; nothing is there yet.
+        owner: name that no two writers use at a time.
 
     Raises:
         InputError: if the folder cannot be written.
@@ -44,7 +44,7 @@ def folder_when_whole(out: Path, owner: str) -> Iterator[Path]:
 
 
 def complete_folder(folder: Path, outcomes: Sequence[Outcome], card: Card) -> pd.DataFrame:
-    """Writes scores, learning curves and README beside the network that is there.
+    """Writes scores, learning curves and README into a folder that holds the network.
 
     Returns:
         The scores' means and spreads, see `spread`.

@@ -5,10 +5,9 @@ from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 
+from results.summary import screen_table
 from results.tables.formatting import show_percent
 from san_core.evaluation import Score
 
@@ -55,12 +54,12 @@ def as_records(table: pd.DataFrame) -> list[dict[str, Any]]:
 def print_scores(table: pd.DataFrame) -> None:
     """Prints the scores over all questions, and by the types of answers and questions if there are not too many."""
     console = Console(highlight=False)
-    console.print(_grid(overall(table)))
+    console.print(screen_table(overall(table), left=WORDS))
     console.print(DEVIATION_NOTE)
     for rows in by_type(table).values():
         if len(rows) <= _MOST_TYPES * rows["metric"].nunique():
             console.print()
-            console.print(_grid(rows))
+            console.print(screen_table(rows, left=WORDS))
 
 
 def overall(table: pd.DataFrame) -> pd.DataFrame:
@@ -105,13 +104,3 @@ def show_points(share: float) -> str:
 def _mean_and_spread(row: Mapping[Hashable, Any]) -> str:
     spread_of = "" if pd.isna(row["std"]) else f" ± {show_points(row['std'])}"
     return show_percent(row["mean"]).replace(" %", f"{spread_of} %")
-
-
-def _grid(table: pd.DataFrame) -> Table:
-    """A table for the screen: words left, numbers right."""
-    shown = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    for heading in table.columns:
-        shown.add_column(heading, justify="left" if heading in WORDS else "right")
-    for row in table.itertuples(index=False):
-        shown.add_row(*row)
-    return shown

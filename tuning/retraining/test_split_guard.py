@@ -1,4 +1,7 @@
-"""Which models a search's test split was used for. Once is enough: who chooses by test scores cannot trust them."""
+"""Records for which models the test split of a search was used, and refuses to use it for a second one.
+
+Whoever chooses among models by their test scores can no longer trust these scores.
+"""
 
 from pathlib import Path
 
@@ -9,7 +12,7 @@ _MODELS = "models"
 
 
 def models_tested(run: RunFolder) -> list[str]:
-    """The model folders that test scores were made for, those included that were never finished, or are gone.
+    """The model folders that test scores were computed for, including those that were never finished or are deleted.
 
     Raises:
         InputError: if the record cannot be read.
@@ -26,7 +29,7 @@ def refuse_second_test(run: RunFolder) -> None:
     """Refuses to test a second model of the same search.
 
     Raises:
-        InputError: if its test split was used before.
+        InputError: if the test split was used before; it names the models.
     """
     if models := models_tested(run):
         listed = ", ".join(model if Path(model).exists() else f"{model}, interrupted or gone" for model in models)
@@ -36,11 +39,11 @@ def refuse_second_test(run: RunFolder) -> None:
         )
 
 
-def note_tested(run: RunFolder, model: Path) -> None:
-    """Notes that the test split is used for a model. Called before it is, so that no interruption hides it.
+def record_test(run: RunFolder, model: Path) -> None:
+    """Records that the test split is used for a model. Called before it is used, so that no interruption can hide it.
 
     Raises:
-        InputError: if that cannot be written down.
+        InputError: if the record cannot be written.
     """
     try:
         write_json(run.tested_file, {_MODELS: [*models_tested(run), str(model)]})

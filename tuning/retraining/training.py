@@ -1,4 +1,4 @@
-"""Trains configurations of a search on all but the held-out split under several seeds, and then tests them, on Ray."""
+"""Trains configurations under several seeds on all but the held-out split, and then tests them, in tasks of Ray."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -11,9 +11,11 @@ import torch
 from optuna.trial import FrozenTrial
 from torch import Tensor
 
+from results.ranking import best_trial, can_be_best
 from results.run_folder import RunFolder
+from results.snapshot import best_epoch
 from san_core.checkpoint import save_model
-from san_core.command_line import say
+from san_core.command_line import print_message
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
@@ -29,17 +31,21 @@ from san_core.hardware import best_device
 from san_core.models.san import SAN
 from san_core.training import EpochResult, build_model, train_fn
 from tuning.execution.ray_session import machine_cpus, ray_session
-from tuning.study.open_study import RETRAINING_SEEDS, training_seed
-from tuning.study.study import best_trial, competes
+from tuning.study.seeds import RETRAINING_SEEDS, derive_seed
+from tuning.training_settings import training_settings
 
 Weights = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
 class Job:
-    """One training: which trial's configuration, under which seed, ended after how many epochs.
+    """One training: the configuration of a trial, under one seed, for a number of epochs.
 
-    The configuration keeps the search's number of epochs, since schedules follow from it.
+    Attributes:
+        name: of the configuration: `best`, `trial-N` or `baseline`.
+        trial: its number in the search.
+        config: training settings. `config.epochs` is that of the search, since learning rate schedules depend on it.
+        epochs: after how many epochs the training stops.
     """
 
     name: str
@@ -50,7 +56,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a job: every epoch of its training, and its scores on the held-out split."""
+    """The result of a job: every epoch of its training, and its scores on the held-out split."""
 
     job: Job
     curve: Sequence[EpochResult]
@@ -68,14 +74,14 @@ def trained_on(data: PreparedData) -> tuple[str, ...]:
 
 
 def chosen_trial(run: RunFolder, wanted: int | None) -> FrozenTrial:
-    """The trial to retrain: the one asked for, else the best.
+    """The trial to retrain: the one of the number `wanted`, or the best one for None.
 
     Raises:
-        InputError: if there is none, or it has no epoch that served it best.
+        InputError: if there is no such trial, or it finished no epoch.
     """
     study = run.study()
     if wanted is None:
-        best = best_trial(study)
+        best = best_trial(study.get_trials(deepcopy=False))
         if best is None:
             raise InputError(f"no trial of {run.path} is complete, so there is no best one; choose one with --trial")
         return best
@@ -88,24 +94,31 @@ def chosen_trial(run: RunFolder, wanted: int | None) -> FrozenTrial:
 
 
 def plan_jobs(run: RunFolder, name: str, trial: FrozenTrial, seeds: int) -> list[Job]:
-    """Each seed's training of the trial, called `name`, and of the baseline, for as many epochs as served each best.
+    """The trainings of a trial's configuration and of the baseline under each seed.
 
-    A baseline that did not come to its end in the search is left out, for then how long to train it is not known.
+    Each is trained for as many epochs as gave it its best validation score in the search. A baseline that did not
+    finish in the search is left out, since it is not known how long to train it.
+
+    Args:
+        run: the search.
+        name: of the trial's configuration.
+        trial: of the search.
+        seeds: number of seeds.
     """
-    fixed, seed = run.setting("fixed"), run.setting("seed")
+    settings, seed = run.settings, run.setting("seed")
     chosen = {"baseline" if trial.number == run.baseline_trial else name: trial}
     if run.baseline_trial not in {None, trial.number}:
         baseline = run.study().trials[run.baseline_trial]
-        if competes(baseline):
+        if can_be_best(baseline):
             chosen["baseline"] = baseline
         else:
-            say("the baseline is not trained beside it: it did not finish in the search, or diverged")
+            print_message("the baseline is not trained beside it: it did not finish in the search, or diverged")
     return [
         Job(
             name=label,
             trial=source.number,
             config=TrainingConfig.from_dict(
-                {**fixed, **source.params, "seed": training_seed(seed, RETRAINING_SEEDS, repeat)}
+                training_settings(settings, source, seed=derive_seed(seed, RETRAINING_SEEDS, repeat))
             ),
             epochs=best_epoch(source),
         )
@@ -114,23 +127,17 @@ def plan_jobs(run: RunFolder, name: str, trial: FrozenTrial, seeds: int) -> list
     ]
 
 
-def best_epoch(trial: FrozenTrial) -> int:
-    """The epoch with the trial's best validation score, the earliest of equals."""
-    scores = trial.intermediate_values
-    return max(scores, key=lambda epoch: (scores[epoch], -epoch))
-
-
 def run_jobs(
     jobs: Sequence[Job], data: PreparedData, run: RunFolder, out: Path, before_testing: Callable[[], object]
 ) -> list[Outcome]:
     """Trains every job's network; when all are trained, tests each.
 
     Args:
-        jobs: what to train.
-        data: on what.
-        run: the search they are of; tells what each training gets of the machine.
+        jobs: the trainings.
+        data: the data set.
+        run: the search; its settings say how many cores and GPUs each training gets.
         out: folder that the first job's network and its predictions are written to.
-        before_testing: called once, when the last network is trained and none has seen the held-out split.
+        before_testing: called once, after the last network is trained and before the first one is tested.
 
     Raises:
         InputError: if a training or a test fails.
@@ -146,7 +153,7 @@ def run_jobs(
     }
     train: Any = ray.remote(num_returns=2, **share)(_train)  # Ray types only tasks that return one thing
     test = ray.remote(**share)(_test)
-    with ray_session(run.path / "retrain.log", cpus=cores):
+    with ray_session(run.retrain_log, cpus=cores):
         trained = [train.remote(job.config.to_dict(), job.epochs, folder, threads) for job in jobs]
         curves = _gather([curve for curve, _ in trained], jobs, "trained", lambda curve: f"loss {curve[-1].loss:.4f}")
         before_testing()
@@ -162,10 +169,10 @@ def run_jobs(
 def _gather(
     references: Sequence["ray.ObjectRef[Any]"], jobs: Sequence[Job], done: str, describe: Callable[[Any], str]
 ) -> list[Any]:
-    """What the jobs' tasks return, told of as they finish.
+    """The results of the jobs' tasks; prints a line for each that finishes.
 
     Raises:
-        InputError: if one failed.
+        InputError: if a task failed.
     """
     results: dict[int, Any] = {}
     pending = {reference: index for index, reference in enumerate(references)}
@@ -178,7 +185,9 @@ def _gather(
         except ray.exceptions.RayError as error:
             reason = str(error).strip().splitlines()[-1]
             raise InputError(f"trial {job.trial} under seed {job.config.seed} was not {done}: {reason}") from error
-        say(f"{len(results)} of {len(jobs)} {done}: {job.name}, seed {job.config.seed}, {describe(results[index])}")
+        print_message(
+            f"{len(results)} of {len(jobs)} {done}: {job.name}, seed {job.config.seed}, {describe(results[index])}"
+        )
     return [results[index] for index in range(len(jobs))]
 
 
@@ -189,13 +198,13 @@ def _train(
     torch.set_num_threads(threads)
     data, curve = PreparedData.open(Path(data_folder)), []
 
-    def go_on(result: EpochResult) -> bool:
+    def report(result: EpochResult) -> bool:
         if result.diverged:
             raise InputError(f"it diverged in epoch {result.epoch}: {result.diverged}")
         curve.append(result)
         return result.epoch < epochs
 
-    model = train_fn(TrainingConfig.from_dict(config), data, go_on, train_on=trained_on(data), score_on=None)
+    model = train_fn(TrainingConfig.from_dict(config), data, report, train_on=trained_on(data), score_on=None)
     return curve, {name: value.cpu() for name, value in model.state_dict().items()}
 
 
@@ -209,7 +218,7 @@ def _test(
     model.load_state_dict(weights)
     model.to(best_device())
     split = held_out(data)
-    predictions, questions = predict_split(model, data, data.split(split), settings.precision), data.asked(split)
+    predictions, questions = predict_split(model, data, data.split(split), settings.precision), data.questions_of(split)
     metrics, _ = usable_metrics(data)
     scores = evaluate(predictions, questions, metrics)
     if save_to is not None:
@@ -221,8 +230,8 @@ def _test(
 
 
 def _write_results(model: SAN, config: TrainingConfig, data: PreparedData, out: Path) -> None:
-    """In VQA's official form the answers to the questions nobody answered, and for VQA to the held-out split too."""
+    """Writes the answers to unanswered questions, and for VQA to the held-out split, for VQA's evaluation server."""
     wanted = {"unanswered", held_out(data)} if "vqa" in data.metrics else {"unanswered"}
     for name in wanted & set(data.splits):
         predictions = predict_split(model, data, data.split(name), config.precision)
-        write_official_results(out / f"vqa-results-{name}.json", predictions, data.asked(name))
+        write_official_results(out / f"vqa-results-{name}.json", predictions, data.questions_of(name))

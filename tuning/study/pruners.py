@@ -1,80 +1,109 @@
-"""Which trials may go on: decided from the scores alone, so that a resumed search decides as it would have."""
+"""Which trials may go on after an epoch.
+
+The decision follows from the scores in the journal alone, so that a resumed search decides as it would have decided.
+"""
 
 from collections.abc import Callable
 from functools import cache
+from math import ceil
 
 import numpy as np
 import optuna
 from optuna.trial import FrozenTrial
 
-from results.run_folder import is_own
+from results.run_folder import DIVERGED, is_own
 
-_FACTOR = 2
-"""Successive halving lets one in so many go on."""
+_REDUCTION_FACTOR = 2
+"""Of so many trials, one goes on after a rung."""
+
+_Rungs = dict[tuple[int, int], list[float]]
+"""Scores by bracket and epoch."""
 
 
 class SuccessiveHalving(optuna.pruners.BasePruner):
-    """After 1, 2, 4, ... epochs only the better half goes on (asynchronous successive halving).
+    """After 1, 2, 4, ... epochs only the better half of the trials goes on (asynchronous successive halving).
 
-    Li et al., A System for Massively Parallel Hyperparameter Tuning, MLSys 2020. A trial competes with all that
-    reported the same epoch before it. Optuna's pruner of that name decides alike but notes its decisions in the
-    journal; where a search is killed between note and decision, the decision would be lost.
+    Li et al., A System for Massively Parallel Hyperparameter Tuning, MLSys 2020. A trial is compared with all trials
+    that reported the same epoch before it. `optuna.pruners.SuccessiveHalvingPruner` decides alike, but writes into the
+    journal which rungs a trial has passed; if a search is killed between that note and the decision, the decision is
+    lost.
 
-    With several brackets it is Hyperband (Li et al., JMLR 2018): the trials of bracket b compete among themselves,
-    and for the first time after 2^b epochs, so that some are safe from a verdict that comes too early.
+    With several brackets it is Hyperband (Li et al., JMLR 2018): the trials of bracket b are compared among themselves,
+    for the first time after 2^b epochs, so that some trials cannot be stopped by a comparison that comes too early.
 
-    It serves one study, and is asked after every epoch of every trial.
+    A pruner serves one study, since it reads the scores of ended trials only once.
 
     Args:
         brackets: how many, >= 1.
+
+    Raises:
+        ValueError: if there are fewer.
     """
 
     def __init__(self, *, brackets: int = 1) -> None:
+        if brackets < 1:
+            raise ValueError(f"brackets must be >= 1, but got {brackets}")
         self._brackets = brackets
-        self._rungs: dict[tuple[int, int], dict[int, float]] | None = None
+        self._ended: _Rungs = {}
+        self._next = 0  # number of the first trial that is not in `_ended`
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
         """Whether the trial is to stop after the last epoch it reported."""
         epoch, bracket = trial.last_step, bracket_of(trial.number, self._brackets)
-        if epoch is None or not _is_rung(epoch, first=_FACTOR**bracket):
+        if epoch is None or not _is_rung(epoch, first=_REDUCTION_FACTOR**bracket):
             return False
-        score = trial.intermediate_values[epoch]
-        if self._rungs is None:
-            self._rungs = self._rungs_of(study)
-        rung = self._rungs.setdefault((bracket, epoch), {})
-        rung[trial.number] = score
-        better = sum(other > score for other in rung.values())
-        return better >= max(1, len(rung) // _FACTOR)
+        score, scores = trial.intermediate_values[epoch], self._scores(study, bracket, epoch)
+        better = sum(other > score for other in scores)
+        return better >= max(1, len(scores) // _REDUCTION_FACTOR)
 
-    def _rungs_of(self, study: optuna.Study) -> dict[tuple[int, int], dict[int, float]]:
-        """The scores that the journal has of each bracket and epoch, by trial; looked through once, then kept up."""
-        rungs: dict[tuple[int, int], dict[int, float]] = {}
-        for trial in filter(is_own, study.get_trials(deepcopy=False)):
-            for epoch, score in trial.intermediate_values.items():
-                rungs.setdefault((bracket_of(trial.number, self._brackets), epoch), {})[trial.number] = score
-        return rungs
+    def _scores(self, study: optuna.Study, bracket: int, epoch: int) -> list[float]:
+        """Scores of the bracket's trials after an epoch, from the journal."""
+        trials = study.get_trials(deepcopy=False)
+        while self._next < len(trials) and trials[self._next].state.is_finished():
+            self._add_scores(trials[self._next], self._ended)
+            self._next += 1
+        others: _Rungs = {}
+        for trial in trials[self._next :]:
+            self._add_scores(trial, others)
+        return self._ended.get((bracket, epoch), []) + others.get((bracket, epoch), [])
+
+    def _add_scores(self, trial: FrozenTrial, rungs: _Rungs) -> None:
+        """Adds a trial's scores; it has none for the epoch in which it diverged."""
+        if not is_own(trial):
+            return
+        for epoch, score in trial.intermediate_values.items():
+            if not (DIVERGED in trial.user_attrs and epoch == trial.last_step):
+                rungs.setdefault((bracket_of(trial.number, self._brackets), epoch), []).append(score)
 
 
 def bracket_of(number: int, brackets: int) -> int:
     """The bracket of the trial of a number, in [0, brackets).
 
-    Brackets cost about the same: that of the fewest safe epochs has the most trials.
+    All brackets train about the same number of epochs, so the bracket whose trials may be stopped first has the most
+    trials.
     """
-    pattern = _pattern(brackets)
-    return pattern[number % len(pattern)]
+    order = _bracket_order(brackets)
+    return order[number % len(order)]
 
 
 @cache
-def _pattern(brackets: int) -> list[int]:
-    """Brackets of one round of trials: ceil(n 2^(n-1-b) / (n-b)) of bracket b (Hyperband's rule), mixed."""
-    counts = [-(-brackets * _FACTOR ** (brackets - 1 - b) // (brackets - b)) for b in range(brackets)]
-    return list(np.random.default_rng(0).permutation(np.repeat(range(brackets), counts)).tolist())
+def _bracket_order(brackets: int) -> list[int]:
+    """The brackets of successive trials, in a fixed random order that repeats."""
+    order = np.repeat(range(brackets), [_bracket_size(bracket, brackets) for bracket in range(brackets)])
+    return [int(bracket) for bracket in np.random.default_rng(0).permutation(order)]
+
+
+def _bracket_size(bracket: int, brackets: int) -> int:
+    """How many trials of one round belong to a bracket: Hyperband's rule, with s = brackets - 1 - bracket."""
+    s = brackets - 1 - bracket
+    size: int = ceil(brackets * _REDUCTION_FACTOR**s / (s + 1))
+    return size
 
 
 def _is_rung(epoch: int, first: int) -> bool:
     rung = first
     while rung < epoch:
-        rung *= _FACTOR
+        rung *= _REDUCTION_FACTOR
     return rung == epoch
 
 
@@ -84,4 +113,4 @@ PRUNERS: dict[str, Callable[[int], optuna.pruners.BasePruner]] = {
     "median": lambda _: optuna.pruners.MedianPruner(n_startup_trials=5),
     "none": lambda _: optuna.pruners.NopPruner(),
 }
-"""The pruners by name, for trials of so many epochs."""
+"""The pruners by name; each is made for trials of so many epochs."""

@@ -1,20 +1,20 @@
-"""What to try next: Optuna's samplers, one made anew for each trial.
+"""Which configuration to try next: Optuna's samplers, a new one for each trial.
 
-A sampler that lives as long as the search draws from a state that an interruption loses. One made for each trial
-draws from its seed and the trials before, so that a resumed search asks for what it would have asked for.
+A sampler that lives as long as the search has a random state, which is lost when the search is interrupted. What a new
+sampler draws follows from its seed and the trials before, so that a resumed search draws what it would have drawn.
 """
 
-from collections.abc import Callable, Mapping
-from itertools import product
-from typing import Any
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
-from optuna.samplers import BaseSampler, RandomSampler
-from optuna.trial import FrozenTrial
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial, TrialState
 
 from san_core.errors import InputError
-from tuning.study.discrete import configurations, size, tidy, values_of
+from tuning.study.configurations import count_configurations, count_values
 
 SAMPLERS = ("auto", "tpe", "gp", "cmaes", "random", "grid")
 
@@ -22,22 +22,15 @@ GP_TRIALS = 250
 """Up to so many trials a Gaussian process chooses better than CMA-ES (Optuna's rule of thumb)."""
 
 LARGEST_GRID = 100_000
-"""Configurations of a space that are looked through for each trial."""
-
-_MAKE: dict[str, Callable[[int], BaseSampler]] = {
-    "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed),
-    "gp": lambda seed: optuna.samplers.GPSampler(seed=seed),
-    "cmaes": lambda seed: optuna.samplers.CmaEsSampler(seed=seed),
-    "random": lambda seed: RandomSampler(seed=seed),
-}
+"""Configurations of the largest space that a grid may have."""
 
 
 def sampler_name(wanted: str, parameters: Mapping[str, BaseDistribution], *, pruning: bool, number: int) -> str:
-    """The sampler that chooses the trial of a number.
+    """The name of the sampler for the trial of a number; `wanted` itself unless it is `auto`.
 
     `auto` follows Optuna's rule of thumb: TPE for spaces with categorical parameters, else a Gaussian process for the
-    first trials and CMA-ES after. Both learn from complete trials only; where a pruner stops most trials early
-    that is too few, so TPE, which learns from stopped trials too, chooses there.
+    first trials and CMA-ES after them. The latter two learn from complete trials only. If a pruner stops most trials
+    early, that is too few, so `auto` is TPE then, which learns from pruned trials too.
     """
     if wanted != "auto":
         return wanted
@@ -47,52 +40,43 @@ def sampler_name(wanted: str, parameters: Mapping[str, BaseDistribution], *, pru
     return "gp" if number < GP_TRIALS else "cmaes"
 
 
-class Grid(RandomSampler):
-    """Draws among the configurations of a discrete space that no trial has yet.
+class GridSampler(optuna.samplers.BruteForceSampler):
+    """Draws among the configurations of a discrete space that no trial has yet, in an order that follows the seed."""
 
-    Optuna's own grid sampler stops a loop of Optuna's when it is through, and there is none here.
-    """
+    def __init__(self, seed: int) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            super().__init__(seed=seed)
 
-    def __init__(self, parameters: Mapping[str, BaseDistribution], seed: int) -> None:
-        super().__init__(seed)
-        self._parameters = dict(parameters)
-
-    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """All parameters at once."""
-        del study, trial
-        return self._parameters
-
-    def sample_relative(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """One of the configurations left; none if all were tried, so that each parameter is drawn by itself."""
-        tried = {
-            tuple(tidy(other.params.get(name)) for name in search_space)
-            for other in study.get_trials(deepcopy=False)
-            if other.number != trial.number
-        }
-        every = product(*map(values_of, search_space.values()))
-        left = [values for values in every if tuple(map(tidy, values)) not in tried]
-        if not left:
-            return {}
-        chosen = left[int(self._rng.rng.randint(len(left)))]
-        return dict(zip(search_space, chosen, strict=True))
+    def after_trial(
+        self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
+    ) -> None:
+        """Does nothing. Optuna's sampler would call `study.stop()`, which is an error outside `study.optimize()`."""
 
 
-def make_sampler(name: str, parameters: Mapping[str, BaseDistribution], seed: int) -> BaseSampler:
-    """A sampler by its own name (not `auto`)."""
-    return Grid(parameters, seed) if name == "grid" else _MAKE[name](seed)
+_SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
+    "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed),
+    "gp": lambda seed: optuna.samplers.GPSampler(seed=seed),
+    "cmaes": lambda seed: optuna.samplers.CmaEsSampler(seed=seed),
+    "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
+    "grid": GridSampler,
+}
+
+
+def make_sampler(name: str, seed: int) -> BaseSampler:
+    """A new sampler; `name` is one of `SAMPLERS`, but not `auto`."""
+    return _SAMPLERS[name](seed)
 
 
 def check_sampler(name: str, parameters: Mapping[str, BaseDistribution]) -> None:
-    """Refuses a sampler that cannot choose in the space.
+    """Refuses a sampler that cannot sample the space.
 
     Raises:
-        InputError: naming the parameters it cannot choose.
+        InputError: naming the parameters it cannot sample, or the size of a grid that is too large.
     """
     unfit = {
         "cmaes": lambda distribution: isinstance(distribution, CategoricalDistribution),
-        "grid": lambda distribution: size(distribution) is None,
+        "grid": lambda distribution: count_values(distribution) is None,
     }
     reasons = {"cmaes": "a number", "grid": "a choice or a number with a step"}
     if name in unfit and (found := [key for key, value in parameters.items() if unfit[name](value)]):
@@ -100,7 +84,7 @@ def check_sampler(name: str, parameters: Mapping[str, BaseDistribution]) -> None
             f"--sampler {name} needs every parameter to be {reasons[name]}, which {', '.join(found)} is not; "
             f"accepted here: {', '.join(other for other in SAMPLERS if other != name)}"
         )
-    if name == "grid" and (count := configurations(parameters.values()) or 0) > LARGEST_GRID:
+    if name == "grid" and (count := count_configurations(parameters.values()) or 0) > LARGEST_GRID:
         raise InputError(
             f"--sampler grid needs a space of <= {LARGEST_GRID:,} configurations, but this one has {count:,}"
         )

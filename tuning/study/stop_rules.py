@@ -1,21 +1,24 @@
-"""When a search is over."""
+"""When a search ends, and the time it has used."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from optuna.trial import FrozenTrial, TrialState
 
+from results.snapshot import in_order_of_end
+
 
 @dataclass(frozen=True)
 class StopRules:
-    """What ends a search; whichever comes first. None sets no bound.
+    """What ends a search, whichever comes first. None sets no bound.
 
     Attributes:
         trials: number of trials.
-        budget: seconds of wall time, over all the times it was started.
-        gpu_hours: time of trials, each counted with its share of a GPU, in hours.
-        patience: trials that ended without a better result than the best before them.
-        gpus: of a trial.
+        budget: seconds of wall time, over all the times the search was started.
+        gpu_hours: training time of all trials, each counted with its share of a GPU, in hours.
+        patience: number of trials in a row that end without a better score.
+        gpus: share of a GPU that a trial has.
     """
 
     trials: int | None = None
@@ -25,11 +28,11 @@ class StopRules:
     gpus: float = 0.0
 
     def time_is_up(self, wall: float, trained: float) -> str:
-        """Why even running trials are to stop; empty while they may go on.
+        """Why running trials are to stop after their epoch; empty while they may go on.
 
         Args:
             wall: seconds the search has run.
-            trained: seconds its trials have.
+            trained: seconds of training of all its trials.
         """
         if self.budget is not None and wall >= self.budget:
             return f"budget of {describe_seconds(self.budget)} used up"
@@ -37,25 +40,50 @@ class StopRules:
             return f"{self.gpu_hours:g} GPU hours used up"
         return ""
 
-    def no_more(self, asked: int, ended: Sequence[FrozenTrial]) -> str:
-        """Why no further trial is to start; empty while one is.
+    def no_more_trials(self, started: int, ended: Sequence[FrozenTrial]) -> str:
+        """Why no further trial is to start; empty while one may.
 
         Args:
-            asked: trials handed out so far.
+            started: number of trials so far, running or ended.
             ended: those of them that ended, in any order.
         """
-        if self.trials is not None and asked >= self.trials:
+        if self.trials is not None and started >= self.trials:
             return f"all {self.trials} trials run"
         if self.patience is not None and since_best(ended) >= self.patience:
             return f"no better result in {self.patience} trials"
         return ""
 
 
+class TimeSpent:
+    """Seconds that a search has used, over all the times it was started.
+
+    Args:
+        wall: wall time that was used before this start.
+        trained: training time of the trials that ended before this start.
+    """
+
+    def __init__(self, wall: float, trained: float) -> None:
+        self._wall_before = wall
+        self._started = time.monotonic()
+        self._trained = trained
+
+    def wall(self) -> float:
+        """Wall time so far."""
+        return self._wall_before + time.monotonic() - self._started
+
+    def add_ended(self, seconds: float) -> None:
+        """Adds the training time of a trial that ended."""
+        self._trained += seconds
+
+    def trained(self, running: Iterable[float]) -> float:
+        """Training time of all trials so far; `running` is that of the trials that have not ended."""
+        return self._trained + sum(running)
+
+
 def since_best(ended: Sequence[FrozenTrial]) -> int:
-    """How many trials ended after the best complete one."""
-    in_order = sorted(ended, key=lambda trial: (trial.datetime_complete is None, trial.datetime_complete))
+    """How many trials ended after the first complete one with the best score; all of them if none is complete."""
     since, best = 0, -1.0
-    for trial in in_order:
+    for trial in in_order_of_end(ended):
         since += 1
         if trial.state == TrialState.COMPLETE and trial.value is not None and trial.value > best:
             since, best = 0, trial.value
@@ -63,7 +91,7 @@ def since_best(ended: Sequence[FrozenTrial]) -> int:
 
 
 def describe_seconds(seconds: float) -> str:
-    """A duration in the largest unit that keeps it whole."""
+    """A duration in the largest unit in which it is a whole number."""
     for size, unit in ((3600, "h"), (60, "min")):
         if seconds >= size and seconds % size == 0:
             return f"{seconds / size:g} {unit}"

@@ -1,21 +1,20 @@
-"""The study: what was tried, what came of it, what to try next.
+"""The study: which trial to start next, whether a trial goes on after an epoch, and what became of it.
 
-Speaks only to Optuna; `tuning.execution.tune_adapters` lends it to Ray Tune.
+`Study.ask`, `Study.report` and `Study.finish` are called in this order for each trial. Everything is written to the
+run's journal through Optuna. `tuning.execution.tune_adapters` connects the study to Ray Tune.
 """
 
 import math
-import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain, count
-from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
+from results.ranking import best_trial
 from results.run_folder import (
     BASELINE,
     DIVERGED,
@@ -28,167 +27,102 @@ from results.run_folder import (
     WORKER,
     is_own,
 )
-from tuning.study.discrete import configurations, tidy
-from tuning.study.stop_rules import StopRules
+from tuning.study.configurations import TriedConfigurations
+from tuning.study.live_trial import Epoch, LiveTrial
+from tuning.study.stop_rules import StopRules, TimeSpent
+from tuning.study.trial_source import TrialSource
 
-DUPLICATES = 50
-"""So many draws in a row that were tried before end the search."""
-
-
-@dataclass
-class LiveTrial:
-    """A trial that has been handed out and has not ended.
-
-    Attributes:
-        trial: the trial in Optuna's study.
-        seed: of its training.
-        scores: of each epoch so far, by epoch.
-        seconds: its epochs took, those before an interruption included.
-        worker: where it runs.
-        stopped: why it was told to stop early; empty while it may go on.
-        diverged: whether it was told to stop because going on is useless.
-    """
-
-    trial: optuna.Trial
-    seed: int
-    scores: dict[int, float] = field(default_factory=dict)
-    seconds: float = 0.0
-    worker: str = ""
-    stopped: str = ""
-    diverged: bool = False
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What makes this trial's training: its parameters and its seed."""
-        return {**self.trial.params, "seed": self.seed}
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What a trial reports after an epoch.
-
-    Attributes:
-        number: epochs it has trained, >= 1.
-        score: on the validation split, in [0, 1].
-        seconds: all its epochs took.
-        diverged: why going on is useless; empty where it is not.
-        worker: where it ran.
-    """
-
-    number: int
-    score: float
-    seconds: float
-    diverged: str = ""
-    worker: str = ""
-
-
-@dataclass(frozen=True)
-class Draws:
-    """How new trials come about.
-
-    Attributes:
-        parameters: the ranges.
-        seed_of: training seed of a trial.
-        sampler_of: sampler that chooses the trial of a number. What it draws follows from that number and the
-            trials before, so that a resumed search asks for what it would have asked for.
-        unique: whether a configuration that was tried before is passed over.
-    """
-
-    parameters: Mapping[str, BaseDistribution]
-    seed_of: Callable[[FrozenTrial | optuna.Trial], int]
-    sampler_of: Callable[[int], BaseSampler]
-    unique: bool = True
+MAX_DUPLICATES = 50
+"""The search ends after so many new trials in a row whose configurations were tried before."""
 
 
 class Study:
-    """A sequence of trials over one Optuna study in the run's journal.
+    """The trials of a run, over one Optuna study in the run's journal.
 
-    Trials that the journal holds as running were interrupted: they are handed out first, to go on.
+    Trials that the journal has as running were interrupted. They are started first, to go on.
 
     Args:
-        study: where trials are asked for and told.
-        draws: how new trials come about.
-        rules: when it is over.
-        epochs: of a trial that is not stopped.
+        study: Optuna's study.
+        source: where new trials come from.
+        rules: when the study ends.
+        epochs: of a trial that is not stopped early.
 
     Attributes:
-        live: trials that have been handed out and have not ended, by number.
-        best: the complete trial with the best score, the first to end of equals; None if there is none.
-        baseline: number of the first trial of the baseline configuration; None if there is none.
-        ended_before: trials that had ended when the search was resumed; 0 for a new one.
-        on_change: called after every change, for whoever shows progress.
+        optuna_study: Optuna's study.
+        rules: when the study ends.
+        epochs: of a trial that is not stopped early.
+        live: trials that were started and have not ended, by number.
+        best: the best trial so far, by the rule of `results.ranking`; None if no trial can be the best.
+        baseline: number of the first trial with the baseline configuration; None if there is none.
+        ended_before: number of trials that had ended when the study was opened.
+        on_change: called after every change, to show progress.
     """
 
-    def __init__(self, study: optuna.Study, draws: Draws, *, rules: StopRules, epochs: int) -> None:
-        self.optuna = study
+    def __init__(self, study: optuna.Study, source: TrialSource, *, rules: StopRules, epochs: int) -> None:
+        self.optuna_study = study
         self.rules = rules
         self.epochs = epochs
         self.live: dict[int, LiveTrial] = {}
         self.on_change: Callable[[], object] = lambda: None
-        self._draws = draws
+        self._source = source
         trials = study.get_trials(deepcopy=False)
-        own = [trial for trial in trials if is_own(trial)]
         waiting = [trial.number for trial in trials if trial.state == TrialState.WAITING]
-        self._numbers = chain(waiting, count(len(trials)))
-        started = [trial for trial in own if trial.state != TrialState.WAITING]
-        self._interrupted = [trial for trial in started if trial.state == TrialState.RUNNING]
-        self._paused = {trial.number for trial in self._interrupted}  # by the end of an earlier run of the search
-        self._ended = sorted((trial for trial in started if trial.state.is_finished()), key=_end)
-        self.best = max(filter(competes, self._ended), key=_value, default=None)
+        self._next_numbers = chain(waiting, count(len(trials)))
+        own = [trial for trial in trials if is_own(trial)]
         self.baseline = next((trial.number for trial in own if BASELINE in trial.user_attrs), None)
-        self._first = {_configuration(trial): trial.number for trial in self._ended}
-        self._asked = len(started)
-        self._over = ""
+        self._ended = sorted((trial for trial in own if trial.state.is_finished()), key=_end_time)
         self.ended_before = len(self._ended)
-        self._trained_before = sum(float(trial.user_attrs.get(SECONDS, 0.0)) for trial in self._ended)
-        self._configurations = configurations(draws.parameters.values()) if draws.unique else None
-        self._wall_before = float(study.user_attrs.get(SECONDS, 0.0))
-        self._opened = time.monotonic()
+        self.best = best_trial(self._ended)
+        # With each trial: whether it was interrupted by the end of an earlier start of the search.
+        self._interrupted = deque((trial, True) for trial in own if trial.state == TrialState.RUNNING)
+        self._tried = TriedConfigurations(source.parameters.values(), self._ended)
+        self._stop_reason = ""
+        self._time = TimeSpent(
+            wall=float(study.user_attrs.get(SECONDS, 0.0)),
+            trained=sum(float(trial.user_attrs.get(SECONDS, 0.0)) for trial in self._ended),
+        )
 
     @property
     def ended(self) -> Sequence[FrozenTrial]:
-        """Trials that ended, oldest first."""
+        """Trials that ended, in the order in which they did."""
         return self._ended
 
     @property
     def exhausted(self) -> bool:
-        """Whether no trial is left to hand out."""
-        return not self._interrupted and bool(self.over)
+        """Whether no trial is left to start."""
+        return not self._interrupted and bool(self.stop_reason)
 
     @property
-    def over(self) -> str:
-        """Why no new trial is handed out; empty while one is."""
-        if not self._over:
-            self._over = (
-                self.rules.time_is_up(self._wall(), self._trained())
-                or self.rules.no_more(self._asked, self._ended)
-                or self._nothing_new()
+    def stop_reason(self) -> str:
+        """Why no new trial starts; empty while one may."""
+        if not self._stop_reason:
+            started = len(self._ended) + len(self.live) + len(self._interrupted)
+            self._stop_reason = (
+                self._time_is_up()
+                or self.rules.no_more_trials(started, self._ended)
+                or (self._tried.all_tried() if self._source.unique else "")
             )
-        return self._over
+        return self._stop_reason
 
     def ask(self) -> LiveTrial | None:
-        """Hands out the next trial, one that was interrupted before a new one; None if there is none left."""
+        """Starts the next trial, an interrupted one before a new one; returns None if no trial is left."""
         duplicates = 0
         while not self.exhausted:
-            interrupted = bool(self._interrupted)
-            earlier = self._interrupted.pop(0) if interrupted else None
-            trial = self._take_up(earlier) if earlier else self._draw(duplicates)
-            first = self._first.setdefault(_configuration(trial), trial.number)
-            if self._draws.unique and first != trial.number:
-                duplicates += 1
-                self._pass_over(trial, first)
-                if duplicates == DUPLICATES:
-                    self._over = f"no new configuration in {DUPLICATES} draws"
-                continue
-            self._asked += not interrupted
-            return self._hand_out(trial, earlier.intermediate_values if earlier else {})
+            trial, scores = self._resume() if self._interrupted else (self._sample(duplicates), {})
+            first = self._tried.first_trial(trial)
+            if first == trial.number or not self._source.unique:
+                return self._start(trial, scores)
+            self._reject_duplicate(trial, first)
+            duplicates += 1
+            if duplicates == MAX_DUPLICATES:
+                self._stop_reason = f"no new configuration in {MAX_DUPLICATES} draws"
         return None
 
     def report(self, number: int, epoch: Epoch) -> bool:
-        """Records an epoch; returns whether the trial is to go on.
+        """Records an epoch of a trial; returns whether the trial is to go on.
 
-        A diverged epoch is recorded with score 0. A trial that was interrupted may report epochs again: what was
-        recorded stays, and only the last of them is decided on.
+        An epoch that diverged is recorded with score 0. A trial that was interrupted may report epochs again: the
+        recorded score stays, and only the last recorded epoch is decided on.
         """
         live = self.live[number]
         live.seconds, live.worker = epoch.seconds, epoch.worker
@@ -198,142 +132,107 @@ class Study:
             live.scores[epoch.number] = 0.0 if epoch.diverged else epoch.score
             live.trial.report(live.scores[epoch.number], epoch.number)
         live.diverged = bool(epoch.diverged)
-        live.stopped = self._why_stop(live, epoch)
+        live.stop_reason = self._why_stop(live, epoch)
         self.on_change()
-        return epoch.number < self.epochs and not live.stopped
+        return epoch.number < self.epochs and not live.stop_reason
 
     def finish(self, number: int, error: str = "") -> None:
-        """Records a trial's end: complete, pruned if it was told to stop, failed if there is an error.
-
-        A diverged trial counts as complete with the lowest score, 0, and as one that broke a constraint: every sampler
-        learns from one or the other to keep away. TPE would take a stopped trial for the better the longer it ran.
-        """
+        """Records a trial's end: failed if there is an error, pruned if it was told to stop early, else complete."""
         live = self.live.pop(number)
-        trial = live.trial
-        trial.set_user_attr(SECONDS, round(live.seconds, 3))
-        trial.set_user_attr(REASON, error or live.stopped)
+        live.trial.set_user_attr(SECONDS, round(live.seconds, 3))
+        live.trial.set_user_attr(REASON, error or live.stop_reason)
         if live.worker:
-            trial.set_user_attr(WORKER, live.worker)
-        if error or not live.scores:
-            told = self.optuna.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
-        elif live.diverged:
-            trial.set_user_attr(DIVERGED, True)
-            if isinstance(self.optuna.sampler, TPESampler):  # a Gaussian process wants all trials or none to have one
-                trial.set_constraint(DIVERGED, 1.0)
-            told = self.optuna.tell(trial, 0.0, skip_if_finished=True)
-        elif live.stopped:
-            told = self.optuna.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
-        else:
-            told = self.optuna.tell(trial, max(live.scores.values()), skip_if_finished=True)
-        self._ended.append(told)
-        if competes(told) and (self.best is None or _value(told) > _value(self.best)):
-            self.best = told
-        self._trained_before += live.seconds
-        self.note_time()
+            live.trial.set_user_attr(WORKER, live.worker)
+        ended = self._tell(live, failed=bool(error))
+        self._ended.append(ended)
+        self.best = best_trial([ended] if self.best is None else [self.best, ended])
+        self._time.add_ended(live.seconds)
+        self._record_time()
         self.on_change()
 
-    def take_back(self, number: int) -> None:
-        """Takes a trial back whose worker failed, to hand it out again; what it reported stays."""
+    def requeue(self, number: int) -> None:
+        """Has a trial whose worker failed started again; what it reported stays."""
         live = self.live.pop(number)
-        self._interrupted.append(self.optuna.get_trials(deepcopy=False)[live.trial.number])
+        self._interrupted.append((self.optuna_study.get_trials(deepcopy=False)[live.trial.number], False))
         self.on_change()
-
-    def note_time(self) -> None:
-        """Writes down how long the search has run, for the budget of one that goes on later."""
-        self.optuna.set_user_attr(SECONDS, round(self._wall(), 3))
 
     def interrupt(self) -> None:
-        """Ends the trials that had all their epochs or were told to stop; the others stay open, to be resumed."""
+        """Ends the trials that have all their epochs or were told to stop; the others stay open, to be resumed."""
         for number, live in list(self.live.items()):
-            if live.stopped or len(live.scores) == self.epochs:
+            if live.stop_reason or len(live.scores) == self.epochs:
                 self.finish(number)
         self.live.clear()
 
     def close(self) -> None:
-        """Writes down why the search is over."""
-        self.note_time()
-        self.optuna.set_user_attr(STOPPED_BY, self.over)
+        """Records why the study ended."""
+        self._record_time()
+        self.optuna_study.set_user_attr(STOPPED_BY, self.stop_reason)
 
-    def _why_stop(self, live: LiveTrial, epoch: Epoch) -> str:
-        """Why a trial is to stop after this epoch; empty if it may go on. A baseline competes, but goes on."""
-        if epoch.diverged:
-            return f"diverged in epoch {epoch.number}: {epoch.diverged}"
-        if epoch.number == self.epochs:
-            return ""
-        if time_is_up := self.rules.time_is_up(self._wall(), self._trained()):
-            return f"stopped after epoch {epoch.number}: {time_is_up}"
-        if live.trial.should_prune() and BASELINE not in live.trial.user_attrs:
-            return f"pruned after epoch {epoch.number}"
-        return ""
+    def _sample(self, duplicates: int) -> optuna.Trial:
+        """A new trial; at random if the sampler has just drawn duplicates."""
+        return self._source.new_trial(self.optuna_study, next(self._next_numbers), at_random=duplicates > 0)
 
-    def _draw(self, duplicates: int) -> optuna.Trial:
-        """A new trial, or one that was given beforehand; at random where the sampler repeats itself."""
-        number = next(self._numbers)
-        self.optuna.sampler = RandomSampler(seed=number) if duplicates else self._draws.sampler_of(number)
-        return self.optuna.ask(dict(self._draws.parameters))
+    def _resume(self) -> tuple[optuna.Trial, Mapping[int, float]]:
+        """The interrupted trial that has waited longest, and its scores so far."""
+        interrupted, by_earlier_end = self._interrupted.popleft()
+        trial = self._source.restored_trial(self.optuna_study, interrupted)
+        if by_earlier_end:
+            now = datetime.now()  # noqa: DTZ005 - local and without time zone, as Optuna's times are
+            trial.set_user_attr(RESUMED, now.isoformat())
+        return trial, interrupted.intermediate_values
 
-    def _take_up(self, earlier: FrozenTrial) -> optuna.Trial:
-        """An interrupted trial, with the parameters it was not yet given if it was interrupted that early."""
-        self.optuna.sampler = self._draws.sampler_of(earlier.number)
-        trial = optuna.Trial(self.optuna, earlier._trial_id)
-        for name, distribution in self._draws.parameters.items():
-            trial._suggest(name, distribution)  # what `Study.ask` does
-        if earlier.number in self._paused:
-            trial.set_user_attr(RESUMED, datetime.now().isoformat())  # noqa: DTZ005 - local and naive, as Optuna's times are
-            self._paused.remove(earlier.number)
-        return trial
-
-    def _hand_out(self, trial: optuna.Trial, scores: Mapping[int, float]) -> LiveTrial:
-        live = LiveTrial(trial, self._draws.seed_of(trial), dict(scores))
+    def _start(self, trial: optuna.Trial, scores: Mapping[int, float]) -> LiveTrial:
+        live = LiveTrial(trial, self._source.seed_of(trial), dict(scores))
         if SEED not in trial.user_attrs:
             trial.set_user_attr(SEED, live.seed)
         self.live[trial.number] = live
         self.on_change()
         return live
 
-    def _pass_over(self, trial: optuna.Trial, first: int) -> None:
+    def _reject_duplicate(self, trial: optuna.Trial, first: int) -> None:
+        """Ends a trial that has the configuration of an earlier one, before it starts."""
         trial.set_user_attr(DUPLICATE_OF, first)
         trial.set_user_attr(REASON, f"the configuration of trial {first}")
-        self.optuna.tell(trial, state=TrialState.FAIL)
+        self.optuna_study.tell(trial, state=TrialState.FAIL)
 
-    def _nothing_new(self) -> str:
-        """Says so if the space is discrete and every configuration of it was handed out."""
-        count = self._configurations
-        return f"all {count} configurations of the space tried" if count and len(self._first) >= count else ""
+    def _why_stop(self, live: LiveTrial, epoch: Epoch) -> str:
+        """Why a trial is to stop early after this epoch; empty if it is not. The baseline is never pruned."""
+        if epoch.diverged:
+            return f"diverged in epoch {epoch.number}: {epoch.diverged}"
+        if epoch.number == self.epochs:
+            return ""
+        if time_is_up := self._time_is_up():
+            return f"stopped after epoch {epoch.number}: {time_is_up}"
+        if live.trial.should_prune() and BASELINE not in live.trial.user_attrs:
+            return f"pruned after epoch {epoch.number}"
+        return ""
 
-    def _wall(self) -> float:
-        return self._wall_before + time.monotonic() - self._opened
+    def _tell(self, live: LiveTrial, *, failed: bool) -> FrozenTrial:
+        """Tells Optuna how a trial ended.
 
-    def _trained(self) -> float:
-        """Seconds of training so far, of all trials."""
-        return self._trained_before + sum(live.seconds for live in self.live.values())
+        A trial that diverged counts as complete with the lowest score, 0, and as one that broke a constraint: each
+        sampler learns from one of the two to keep away from its configuration. It does not count as pruned, because TPE
+        takes a pruned trial for the better the longer it ran.
+        """
+        state, value = TrialState.COMPLETE, max(live.scores.values(), default=None)
+        if failed or not live.scores:
+            state, value = TrialState.FAIL, None
+        elif live.diverged:
+            value = 0.0
+            live.trial.set_user_attr(DIVERGED, True)
+            if isinstance(self.optuna_study.sampler, TPESampler):  # others want all trials or none to have a constraint
+                live.trial.set_constraint(DIVERGED, 1.0)
+        elif live.stop_reason:
+            state, value = TrialState.PRUNED, None
+        return self.optuna_study.tell(live.trial, value, state=state, skip_if_finished=True)
+
+    def _time_is_up(self) -> str:
+        return self.rules.time_is_up(self._time.wall(), self._time.trained(live.seconds for live in self.live.values()))
+
+    def _record_time(self) -> None:
+        """Records how long the search has run, so that the budget holds when it is resumed."""
+        self.optuna_study.set_user_attr(SECONDS, round(self._time.wall(), 3))
 
 
-def _configuration(trial: FrozenTrial | optuna.Trial) -> tuple[tuple[str, Any], ...]:
-    return tuple(sorted((name, tidy(value)) for name, value in trial.params.items()))
-
-
-def _end(trial: FrozenTrial) -> float:
+def _end_time(trial: FrozenTrial) -> float:
     return trial.datetime_complete.timestamp() if trial.datetime_complete else math.inf
-
-
-def _value(trial: FrozenTrial) -> float:
-    return trial.value or 0.0
-
-
-def competes(trial: FrozenTrial) -> bool:
-    """Whether a trial can be the best: it is complete and did not diverge."""
-    return trial.state == TrialState.COMPLETE and DIVERGED not in trial.user_attrs
-
-
-def best_trial(study: optuna.Study) -> FrozenTrial | None:
-    """The complete trial of this search with the best score, the earliest of equals; None if there is none."""
-    best = best_trials(study, 1)
-    return study.get_trials(deepcopy=False)[best[0]] if best else None
-
-
-def best_trials(study: optuna.Study, count: int) -> list[int]:
-    """Numbers of the complete trials of this search with the best scores, the earlier of equals first."""
-    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    own = [trial for trial in complete if is_own(trial) and competes(trial)]
-    return [trial.number for trial in sorted(own, key=lambda trial: (-_value(trial), trial.number))[:count]]

@@ -4,14 +4,15 @@ import pandas as pd
 import pytest
 from optuna.trial import TrialState
 
-from results.report.files import write
-from results.report.markdown import markdown
+from results.report.files import write_report
+from results.report.markdown import markdown_report
 from results.run_folder import RunFolder
+from results.snapshot import load_snapshot
 from results.tables.costs import busy_seconds
 from results.tables.formatting import show_duration, show_value
 from results.tables.trials import comparison, trial_table
 from san_core.errors import InputError
-from tests.results.journals import SETTINGS, WUPS, MakeRun, complete, failed, fresh, pruned, trial
+from tests.results.journals import SETTINGS, WUPS, MakeRun, MakeSnapshot, complete, failed, fresh, pruned, trial
 
 OTHER = {"learning_rate": 0.00123456, "momentum": 0.98765, "dropout": 0.0, "embedding_size": 250}
 
@@ -37,7 +38,7 @@ def row(report: str, start: str) -> list[str]:
 
 
 def test_the_report_compares_in_percent(run: RunFolder) -> None:
-    report = markdown(run)
+    report = markdown_report(load_snapshot(run))
 
     assert report.startswith("# Search demo on easy_vqa\n\n**The best configuration beats the baseline by 12.50 points")
     assert row(report, "|learning_rate|1.2e-03") == ["learning_rate", "1.2e-03", "4.0e-04"]
@@ -46,8 +47,10 @@ def test_the_report_compares_in_percent(run: RunFolder) -> None:
     assert row(report, "|meanaccuracy") == ["mean accuracy over fresh seeds", "75.00 %", "50.00 %"]
 
 
-def test_the_report_calls_the_score_by_its_metric(make_run: MakeRun) -> None:
-    report = markdown(make_run([complete(0.5), complete(0.75, params=OTHER)], [fresh(0, 0.5), fresh(1, 0.75)], **WUPS))
+def test_the_report_calls_the_score_by_its_metric(make_snapshot: MakeSnapshot) -> None:
+    report = markdown_report(
+        make_snapshot([complete(0.5), complete(0.75, params=OTHER)], [fresh(0, 0.5), fresh(1, 0.75)], **WUPS)
+    )
 
     assert "**The best configuration beats the baseline by 25.00 points in WUPS@0.9 (one run each), " in report
     assert row(report, "|WUPS@0.9inthesearch") == ["WUPS@0.9 in the search", "75.00 %", "50.00 %"]
@@ -58,10 +61,10 @@ def test_the_report_calls_the_score_by_its_metric(make_run: MakeRun) -> None:
 
 
 def test_a_report_of_a_run_whose_settings_name_no_metric_says_accuracy(run: RunFolder) -> None:
-    named = markdown(run)
+    named = markdown_report(load_snapshot(run))
     run.settings_file.write_text(json.dumps({key: value for key, value in SETTINGS.items() if key not in WUPS}))
 
-    report = markdown(run)
+    report = markdown_report(load_snapshot(run))
     assert "\n\nThe accuracy in the search is that of the best epoch on the validation questions, " in report
     assert row(report, "|rank|")[6:8] == ["accuracy", "difference (points)"]
     assert report == named.replace("- metric: accuracy\n", "")
@@ -73,11 +76,11 @@ def test_the_report_counts_states_and_times(run: RunFolder) -> None:
         # 30 + 3600 + 10 seconds; minutes 0 to 20 and 30 to 31
         "1 h 00 min of trial time in 21 min 00 s of wall time.\n"
         "- Fresh seeds: 2 trials run (2 complete, 0 pruned, 0 failed, 0 running), 40 s of trial time in"
-    ) in markdown(run)
+    ) in markdown_report(load_snapshot(run))
 
 
 def test_the_report_says_what_was_searched(run: RunFolder) -> None:
-    report = markdown(run)
+    report = markdown_report(load_snapshot(run))
 
     assert row(report, "|learning_rate|1.0e-05to") == ["learning_rate", "1.0e-05 to 1.0e-02, logarithmic", "4.0e-04"]
     assert row(report, "|embedding_size|100to") == ["embedding_size", "100 to 1000, step 50", "500"]
@@ -89,7 +92,7 @@ def test_the_report_says_what_was_searched(run: RunFolder) -> None:
 
 
 def test_the_report_lists_every_trial_for_people(run: RunFolder) -> None:
-    report = markdown(run)
+    report = markdown_report(load_snapshot(run))
 
     assert row(report, "|1|1|") == [
         *("1", "1", "1.2e-03", "0.988", "0", "250", "75.00 %", "+12.50", "2", "2", "1 h 00 min", "1", "complete", "")
@@ -100,23 +103,23 @@ def test_the_report_lists_every_trial_for_people(run: RunFolder) -> None:
 def test_the_report_gives_failures_in_full_on_one_line(run: RunFolder) -> None:
     assert (
         "## Failures\n\n- search, trial 3: CUDA out of memory \\| tried to allocate 2 GiB " + "x" * 80 + "\n"
-    ) in markdown(run)
+    ) in markdown_report(load_snapshot(run))
 
 
-def test_a_report_without_failures_has_no_such_section(make_run: MakeRun) -> None:
-    assert "## Failures" not in markdown(make_run([complete(0.5)]))
+def test_a_report_without_failures_has_no_such_section(make_snapshot: MakeSnapshot) -> None:
+    assert "## Failures" not in markdown_report(make_snapshot([complete(0.5)]))
 
 
 def test_a_report_can_be_made_before_the_first_trial(make_run: MakeRun) -> None:
     run = make_run([])
     run.environment_file.unlink()
 
-    report = markdown(run)
+    report = markdown_report(load_snapshot(run))
 
     assert "**No trial was started, so there is no best configuration.**" in report
     assert "## Every trial\n\nNo trial was started.\n" in report
     assert "## Environment\n\nIt was not recorded.\n" in report
-    write(run)
+    write_report(load_snapshot(run))
     assert pd.read_parquet(run.trials_parquet).empty
 
 
@@ -133,23 +136,23 @@ def test_busy_time_leaves_out_pauses_and_counts_overlaps_once() -> None:
 
 
 def test_written_tables_read_back_equal(run: RunFolder) -> None:
-    write(run)
+    write_report(load_snapshot(run))
 
-    trials = trial_table(run)
+    trials = trial_table(load_snapshot(run))
     pd.testing.assert_frame_equal(pd.read_parquet(run.trials_parquet), trials)
-    for path, table in ((run.trials_csv, trials), (run.comparison_csv, comparison(run))):
+    for path, table in ((run.trials_csv, trials), (run.comparison_csv, comparison(load_snapshot(run)))):
         dtypes = {str(name): dtype for name, dtype in table.dtypes.items()}
         again = pd.read_csv(path, dtype=dtypes, keep_default_na=False, na_values=[""])
         expected = table.assign(reason=table["reason"].replace("", None)) if "reason" in table else table
         pd.testing.assert_frame_equal(again, expected)
-    assert run.report.read_text(encoding="utf-8") == markdown(run)
+    assert run.report.read_text(encoding="utf-8") == markdown_report(load_snapshot(run))
     assert not list(run.path.glob(".*partial"))
 
 
 def test_writing_again_replaces_the_files(run: RunFolder) -> None:
-    write(run)
+    write_report(load_snapshot(run))
     run.study().add_trial(complete(0.9))
-    write(run)
+    write_report(load_snapshot(run))
 
     assert len(pd.read_csv(run.trials_csv)) == 6
 
@@ -158,7 +161,7 @@ def test_a_file_that_cannot_be_written_is_named(run: RunFolder) -> None:
     (run.report / "in the way").mkdir(parents=True)
 
     with pytest.raises(InputError, match=r"cannot write .*report\.md: .*; accepted: a folder that can be written"):
-        write(run)
+        write_report(load_snapshot(run))
 
 
 @pytest.mark.parametrize(

@@ -6,15 +6,15 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from results.report.cautions import cautions
 from results.report.findings import edge, findings
-from results.snapshot import read
+from results.snapshot import load_snapshot
+from results.tables.fresh_seeds import chance_difference
 from results.tables.importance import importance, top_share
-from results.tables.noise import noise
-from tests.results.journals import BASELINE, MakeRun, complete, failed, fresh, pruned
+from tests.results.journals import BASELINE, MakeRun, MakeSnapshot, complete, failed, fresh, pruned
 from tests.results.large import many_trials
 
 
-def test_the_hyperparameter_that_decides_the_score_is_the_most_important(make_run: MakeRun) -> None:
-    shares = importance(make_run(many_trials(60)))  # its scores rise with the momentum
+def test_the_hyperparameter_that_decides_the_score_is_the_most_important(make_snapshot: MakeSnapshot) -> None:
+    shares = importance(make_snapshot(many_trials(60)))  # its scores rise with the momentum
 
     assert next(iter(shares)) == "momentum"
     assert shares["momentum"] > 0.5
@@ -25,13 +25,13 @@ def test_stopped_trials_count_for_importance(make_run: MakeRun) -> None:
     trials = [pruned(0.3, params=BASELINE | {"dropout": 0.05 * number}) for number in range(9)]
 
     run = make_run(trials)
-    assert importance(run) == {}  # nine are too few
+    assert importance(load_snapshot(run)) == {}  # nine are too few
     run.study().add_trial(complete(0.9, params=BASELINE | {"dropout": 0.7}))
 
-    assert importance(run)["dropout"] > 0.5  # the others have one value
+    assert importance(load_snapshot(run))["dropout"] > 0.5  # the others have one value
 
 
-def test_importance_tells_what_the_best_share_and_not_what_the_worst_do(make_run: MakeRun) -> None:
+def test_importance_tells_what_the_best_share_and_not_what_the_worst_do(make_snapshot: MakeSnapshot) -> None:
     draw = random.Random(0)
     trials = []
     for number in range(20):
@@ -39,7 +39,7 @@ def test_importance_tells_what_the_best_share_and_not_what_the_worst_do(make_run
         params |= {"dropout": 0.3} if number < 5 else {"momentum": 0.5} if number >= 15 else {}
         trials.append(complete(0.9 - number / 100, params=params))
 
-    assert next(iter(importance(make_run(trials)))) == "dropout"
+    assert next(iter(importance(make_snapshot(trials)))) == "dropout"
 
 
 @pytest.mark.parametrize(("ranked", "share"), [(10, 0.5), (25, 0.2), (50, 0.1), (1000, 0.1)])
@@ -65,11 +65,11 @@ def test_the_edge_of_a_range(name: str, value: object, kind: BaseDistribution, s
     assert edge(name, value, kind) == side
 
 
-def test_findings_are_plain_sentences(make_run: MakeRun) -> None:
+def test_findings_are_plain_sentences(make_snapshot: MakeSnapshot) -> None:
     best = BASELINE | {"learning_rate": 9.9e-3}
-    record = read(make_run([complete(0.5, 0.5, 0.5, 0.5), complete(0.7, params=best), pruned(0.3), pruned(0.2, 0.25)]))
+    snapshot = make_snapshot([complete(0.5, 0.5, 0.5, 0.5), complete(0.7, params=best), pruned(0.3), pruned(0.2, 0.25)])
 
-    said = findings(record, {"dropout": 0.75, "momentum": 0.25})
+    said = findings(snapshot, {"dropout": 0.75, "momentum": 0.25})
 
     assert said == [
         "The hyperparameter that mattered most is dropout (importance 75 %), followed by momentum (25 %).",
@@ -88,21 +88,21 @@ def test_findings_are_plain_sentences(make_run: MakeRun) -> None:
         (0.51, "raised the best accuracy by 1.00 points, within what chance explains (4.47): more trials would hardly"),
     ],
 )
-def test_the_later_half_tells_whether_to_go_on(make_run: MakeRun, late: float, said: str) -> None:
+def test_the_later_half_tells_whether_to_go_on(make_snapshot: MakeSnapshot, late: float, said: str) -> None:
     trials = [complete(0.5 if number < 6 else late, minutes=(number, number + 1)) for number in range(12)]
 
     # Two standard errors of a difference of proportions 0.6 (0.51) on 1000 questions
-    assert said in findings(read(make_run(trials)), {})[2]
+    assert said in findings(make_snapshot(trials), {})[2]
 
 
-def test_fresh_seeds_tell_the_noise_where_there_are_some(make_run: MakeRun) -> None:
-    record = read(make_run([complete(0.5), complete(0.6)], [fresh(1, 0.5), fresh(1, 0.52), fresh(0, 0.5)]))
+def test_fresh_seeds_tell_the_noise_where_there_are_some(make_snapshot: MakeSnapshot) -> None:
+    snapshot = make_snapshot([complete(0.5), complete(0.6)], [fresh(1, 0.5), fresh(1, 0.52), fresh(0, 0.5)])
 
-    assert noise(record) == pytest.approx(2 * math.sqrt(2) * 0.0141421, rel=1e-4)
+    assert chance_difference(snapshot) == pytest.approx(2 * math.sqrt(2) * 0.0141421, rel=1e-4)
 
 
-def test_a_close_second_is_a_caution(make_run: MakeRun) -> None:
-    said = cautions(read(make_run([complete(0.5), complete(0.60), complete(0.58), failed(why="x")])))
+def test_a_close_second_is_a_caution(make_snapshot: MakeSnapshot) -> None:
+    said = cautions(make_snapshot([complete(0.5), complete(0.60), complete(0.58), failed(why="x")]))
 
     assert said == [
         "Trial 2, the next, lies within noise of the best, trial 1: which of them is best is not known.",
@@ -111,10 +111,10 @@ def test_a_close_second_is_a_caution(make_run: MakeRun) -> None:
     ]
 
 
-def test_fresh_seeds_may_favour_another_trial(make_run: MakeRun) -> None:
+def test_fresh_seeds_may_favour_another_trial(make_snapshot: MakeSnapshot) -> None:
     again = [fresh(0, 0.49), fresh(0, 0.50), fresh(1, 0.52), fresh(1, 0.53), fresh(2, 0.58), fresh(2, 0.59)]
 
-    said = cautions(read(make_run([complete(0.5), complete(0.62), complete(0.6)], again)))
+    said = cautions(make_snapshot([complete(0.5), complete(0.62), complete(0.6)], again))
 
     assert said == [
         "Trial 2, the next, lies within noise of the best, trial 1: which of them is best is not known.",
@@ -124,7 +124,7 @@ def test_fresh_seeds_may_favour_another_trial(make_run: MakeRun) -> None:
     ]
 
 
-def test_a_clear_best_needs_no_caution(make_run: MakeRun) -> None:
+def test_a_clear_best_needs_no_caution(make_snapshot: MakeSnapshot) -> None:
     again = [fresh(0, 0.500), fresh(0, 0.501), fresh(1, 0.800), fresh(1, 0.801)]
 
-    assert cautions(read(make_run([complete(0.5), complete(0.8)], again))) == []
+    assert cautions(make_snapshot([complete(0.5), complete(0.8)], again)) == []

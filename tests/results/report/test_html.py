@@ -10,13 +10,13 @@ from PIL import Image
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
-from results.report.comparison import comparison_page, contradictions, named
-from results.report.files import write
-from results.report.gallery import pictures
-from results.report.html import page
+from results.report.comparison import comparison_page, reasons_not_to_compare, snapshots_by_name
+from results.report.files import write_report
+from results.report.gallery import load_gallery
+from results.report.html import html_report
 from results.run_folder import SEARCH, RunFolder, write_json
-from results.snapshot import read
-from tests.results.journals import MakeRun, complete, failed, fresh
+from results.snapshot import load_snapshot
+from tests.results.journals import MakeRun, MakeSnapshot, complete, failed, fresh
 from tests.results.large import many_trials
 
 PHONE, DESK = 390, 1280
@@ -69,7 +69,7 @@ def errors(browser: webdriver.Chrome) -> list[str]:
 
 @pytest.mark.parametrize("width", [DESK, PHONE])
 def test_the_report_opens_offline_at_any_width(browser: webdriver.Chrome, run: RunFolder, width: int) -> None:
-    write(run)
+    write_report(load_snapshot(run))
     asked = show(browser, run.report_page, width)
 
     assert errors(browser) == []
@@ -86,7 +86,7 @@ def test_the_report_opens_offline_at_any_width(browser: webdriver.Chrome, run: R
 
 
 def test_the_report_follows_the_readers_theme(browser: webdriver.Chrome, run: RunFolder) -> None:
-    write(run)
+    write_report(load_snapshot(run))
     colors: dict[str, str] = {}
     fill = "const e = document.querySelector('[data-plot=history] .xtitle'); return e && getComputedStyle(e).fill"
     for theme in ("light", "dark"):
@@ -109,7 +109,7 @@ def test_the_report_follows_the_readers_theme(browser: webdriver.Chrome, run: Ru
 
 
 def test_the_trials_can_be_sorted(browser: webdriver.Chrome, run: RunFolder) -> None:
-    write(run)
+    write_report(load_snapshot(run))
     show(browser, run.report_page, DESK)
     heading = browser.find_element(By.XPATH, "//th/button[text()='dropout']")
     column = browser.execute_script("return arguments[0].parentElement.cellIndex", heading)
@@ -125,9 +125,9 @@ def test_several_runs_are_compared(browser: webdriver.Chrome, make_run: MakeRun,
     first = make_run([complete(0.5), complete(0.7)], [fresh(1, 0.60), fresh(1, 0.62)])
     first.path.rename(first.path.with_name("first"))
     second = make_run([complete(0.5), complete(0.8)], sampler="gp")
-    records = named([read(RunFolder(first.path.with_name("first"))), read(second)])
+    snapshots = snapshots_by_name([load_snapshot(RunFolder(first.path.with_name("first"))), load_snapshot(second)])
     place = tmp_path / "comparison.html"
-    place.write_text(comparison_page(records, place), encoding="utf-8")
+    place.write_text(comparison_page(snapshots, place), encoding="utf-8")
 
     asked = show(browser, place, PHONE)
 
@@ -137,27 +137,27 @@ def test_several_runs_are_compared(browser: webdriver.Chrome, make_run: MakeRun,
     assert rows[0].startswith("first easy_vqa san tpe median 2 (2 complete) accuracy 70.00 % (trial 1) 61.00 % ± 12.71")
     assert rows[1].startswith("demo easy_vqa san gp median 2 (2 complete) accuracy 80.00 % (trial 1)")
     links = [link.get_attribute("href") for link in browser.find_elements(By.CSS_SELECTOR, ".verdicts a")]
-    assert links == [record.folder.report_page.as_uri() for record in records.values()]
+    assert links == [snapshot.folder.report_page.as_uri() for snapshot in snapshots.values()]
     assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
 
 
-def test_runs_on_different_data_are_not_comparable(make_run: MakeRun) -> None:
-    first = read(make_run([complete(0.5)]))
+def test_runs_on_different_data_are_not_comparable(make_snapshot: MakeSnapshot) -> None:
+    first = make_snapshot([complete(0.5)])
     first.folder.path.rename(first.folder.path.with_name("first"))
-    moved = read(RunFolder(first.folder.path.with_name("first")))
-    second = read(make_run([complete(0.5)], data_fingerprint="other", metric_title="WUPS@0.9"))
+    moved = load_snapshot(RunFolder(first.folder.path.with_name("first")))
+    second = make_snapshot([complete(0.5)], data_fingerprint="other", metric_title="WUPS@0.9")
 
-    assert contradictions(named([moved, second])) == [
+    assert reasons_not_to_compare(snapshots_by_name([moved, second])) == [
         "These runs were scored by different metrics (first: accuracy, demo: WUPS@0.9): "
         "their scores cannot be compared.",
         "These runs were scored on different data (first: 0123abcd, demo: other): their scores cannot be compared.",
     ]
-    assert contradictions(named([moved])) == []
+    assert reasons_not_to_compare(snapshots_by_name([moved])) == []
 
 
 def test_every_row_has_the_command_that_reproduces_it(make_run: MakeRun) -> None:
     run = make_run([complete(0.5), failed(why="<script>alert(1)</script>")])
-    text = page(run)
+    text = html_report(load_snapshot(run))
 
     assert f"<code>python -m tuning.retrain {run.path} --trial 1 --check</code>" in text
     assert "<script>alert" not in text
@@ -166,29 +166,29 @@ def test_every_row_has_the_command_that_reproduces_it(make_run: MakeRun) -> None
 
 def test_text_cannot_end_the_data_of_the_plots(make_run: MakeRun) -> None:
     run = make_run([complete(0.5), complete(0.6)])
-    plain = page(run).count("</script>")
+    plain = html_report(load_snapshot(run)).count("</script>")
     write_json(run.settings_file, run.settings | {"metric_title": "</script>"})
 
-    assert page(run).count("</script>") == plain
+    assert html_report(load_snapshot(run)).count("</script>") == plain
 
 
 def test_the_report_says_what_stopped_the_search(make_run: MakeRun) -> None:
     run = make_run([complete(0.5)])
     run.study(SEARCH).set_user_attr("stopped_by", "budget of 30 min used up")
 
-    assert "The search ended: budget of 30 min used up." in page(run)
+    assert "The search ended: budget of 30 min used up." in html_report(load_snapshot(run))
 
 
 def test_a_damaged_gallery_is_told_of(run: RunFolder) -> None:
     (run.gallery / "00.jpg").unlink()
 
-    assert pictures(run).items == []
-    assert pictures(run).note.startswith("The gallery cannot be read: ")
+    assert load_gallery(run).items == []
+    assert load_gallery(run).note.startswith("The gallery cannot be read: ")
 
 
 def test_a_report_can_be_made_before_the_first_trial(browser: webdriver.Chrome, make_run: MakeRun) -> None:
     run = make_run([])
-    write(run)
+    write_report(load_snapshot(run))
     show(browser, run.report_page, DESK)
 
     assert errors(browser) == []
@@ -197,16 +197,17 @@ def test_a_report_can_be_made_before_the_first_trial(browser: webdriver.Chrome, 
 
 @pytest.mark.slow
 def test_a_thousand_trials_are_quickly_made_and_opened(browser: webdriver.Chrome, make_run: MakeRun) -> None:
+    """Times are those of the CPU, so that a loaded machine does not change them."""
     run = make_run(many_trials(1000))
-    started = time.monotonic()
-    write(run)
-    made = time.monotonic() - started
+    started = time.process_time()
+    write_report(load_snapshot(run))
+    made = time.process_time() - started
     size = {"width": DESK, "height": 800, "deviceScaleFactor": 1, "mobile": False}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    browser.get("about:blank")
-    started = time.monotonic()
+    browser.execute_cdp_cmd("Performance.enable", {"timeDomain": "threadTicks"})
     browser.get(run.report_page.as_uri())
-    wait_until(lambda: browser.find_elements(By.CSS_SELECTOR, "[data-plot=history] svg.main-svg"))
-    opened = time.monotonic() - started
+    wait_until(lambda: browser.find_elements(By.CSS_SELECTOR, "[data-plot=history] svg.main-svg"), seconds=120)
+    metrics = browser.execute_cdp_cmd("Performance.getMetrics", {})["metrics"]
+    opened = next(metric["value"] for metric in metrics if metric["name"] == "TaskDuration")
 
-    assert (made < 20, opened < 3) == (True, True), f"made in {made:.1f} s, opened in {opened:.1f} s"
+    assert (made < 20, 0 < opened < 6) == (True, True), f"made in {made:.1f} s, opened in {opened:.1f} s"

@@ -1,4 +1,3 @@
-import json
 import math
 
 import optuna
@@ -7,15 +6,24 @@ import pytest
 from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.trial import TrialState, create_trial
 
-from results.run_folder import CONFIRMATION, CONFIRMS, SEARCH, RunFolder
-from results.snapshot import read
-from results.tables.trials import best_trial, comparison, confirmation_table, parameter_columns, trial_table
-from san_core.errors import InputError
-from tests.results.journals import BASELINE, SETTINGS, WUPS, MakeRun, complete, diverged, failed, fresh, pruned, trial
+from results.run_folder import CONFIRMS, SEARCH
+from results.snapshot import load_snapshot
+from results.tables.trials import comparison, confirmation_table, parameter_columns, trial_table
+from tests.results.journals import (
+    BASELINE,
+    MakeRun,
+    MakeSnapshot,
+    complete,
+    diverged,
+    failed,
+    fresh,
+    pruned,
+    trial,
+)
 
 
-def test_trial_table_ranks_complete_then_pruned_and_leaves_the_rest_unranked(make_run: MakeRun) -> None:
-    run = make_run(
+def test_trial_table_ranks_complete_then_pruned_and_leaves_the_rest_unranked(make_snapshot: MakeSnapshot) -> None:
+    snapshot = make_snapshot(
         [
             complete(0.5, 0.7),  # 0
             failed(0.9, why="OutOfMemoryError"),  # 1
@@ -28,7 +36,7 @@ def test_trial_table_ranks_complete_then_pruned_and_leaves_the_rest_unranked(mak
         ]
     )
 
-    table = trial_table(run)
+    table = trial_table(snapshot)
 
     assert table["trial"].tolist() == [3, 0, 7, 2, 4, 1, 5, 6]
     assert table["rank"].dtype == "Int64"
@@ -44,10 +52,10 @@ def test_trial_table_ranks_complete_then_pruned_and_leaves_the_rest_unranked(mak
     ]
 
 
-def test_trial_table_has_its_columns_in_order_and_their_values(make_run: MakeRun) -> None:
+def test_trial_table_has_its_columns_in_order_and_their_values(make_snapshot: MakeSnapshot) -> None:
     other = {"learning_rate": 1e-3, "momentum": 0.5, "dropout": 0.0, "embedding_size": 250}
     table = trial_table(
-        make_run([complete(0.5, 0.625), complete(0.25, 0.75, 0.75, params=other, seed=9, seconds=12.5)])
+        make_snapshot([complete(0.5, 0.625), complete(0.25, 0.75, 0.75, params=other, seed=9, seconds=12.5)])
     )
 
     assert list(table.columns) == [
@@ -59,44 +67,50 @@ def test_trial_table_has_its_columns_in_order_and_their_values(make_run: MakeRun
     assert table["embedding_size"].dtype == "Int64"
 
 
-def test_trial_table_breaks_ties_by_fewer_epochs_then_earlier_trial(make_run: MakeRun) -> None:
-    table = trial_table(make_run([complete(0.2, 0.8, 0.1), complete(0.8, 0.2), complete(0.1, 0.8)]))
+def test_trial_table_ranks_equal_scores_by_number_whatever_their_epochs(make_snapshot: MakeSnapshot) -> None:
+    table = trial_table(make_snapshot([complete(0.2, 0.8, 0.1), complete(0.8), complete(0.9), complete(0.1, 0.8)]))
 
-    assert table["trial"].tolist() == [1, 2, 0]
+    assert table["trial"].tolist() == [2, 0, 1, 3]
 
 
-def test_trial_table_copes_with_missing_attributes(make_run: MakeRun) -> None:
+def test_trial_table_copes_with_missing_attributes(make_snapshot: MakeSnapshot) -> None:
     killed = trial(state=TrialState.RUNNING)
     silent = trial(state=TrialState.FAIL)
 
-    table = trial_table(make_run([killed, silent]))
+    table = trial_table(make_snapshot([killed, silent]))
 
     assert table[["score", "difference", "best_epoch", "seconds", "seed"]].isna().all(axis=None)
     assert table["epochs"].tolist() == [0, 0]
     assert table["reason"].tolist() == ["not finished", "no reason recorded"]
 
 
-def test_a_complete_trial_without_scores_is_a_row_without_a_rank(make_run: MakeRun) -> None:
-    run = make_run([complete()])
+def test_a_complete_trial_whose_epochs_were_not_recorded_is_ranked_by_its_final_score(
+    make_snapshot: MakeSnapshot,
+) -> None:
+    final = create_trial(value=0.6, params={"hops": 2}, distributions={"hops": IntDistribution(1, 4)})
+    snapshot = make_snapshot([complete(0.5), final])
+    table = trial_table(snapshot)
 
-    assert trial_table(run)["rank"].isna().tolist() == [True]
-    assert best_trial(run) is None
+    assert table["trial"].tolist() == [1, 0]
+    assert table["score"].tolist() == [0.6, 0.5]
+    assert pd.isna(table["best_epoch"].iloc[0])
+    assert snapshot.best_number == 1
 
 
-def test_scores_that_are_not_numbers_do_not_count(make_run: MakeRun) -> None:
-    row = trial_table(make_run([pruned(math.nan, 0.5, math.nan)])).iloc[0]
+def test_scores_that_are_not_numbers_do_not_count(make_snapshot: MakeSnapshot) -> None:
+    row = trial_table(make_snapshot([pruned(math.nan, 0.5, math.nan)])).iloc[0]
 
     assert (row["score"], row["best_epoch"], row["epochs"]) == (0.5, 2, 3)
 
 
 @pytest.mark.parametrize("baseline", [pruned(0.9), failed(0.9, why="x"), trial(0.9, state=TrialState.RUNNING)])
 def test_difference_is_missing_until_the_baseline_is_complete(
-    make_run: MakeRun, baseline: optuna.trial.FrozenTrial
+    make_snapshot: MakeSnapshot, baseline: optuna.trial.FrozenTrial
 ) -> None:
-    assert trial_table(make_run([baseline, complete(0.8)]))["difference"].isna().all()
+    assert trial_table(make_snapshot([baseline, complete(0.8)]))["difference"].isna().all()
 
 
-def test_any_kind_of_parameter_has_a_column_of_one_type(make_run: MakeRun) -> None:
+def test_any_kind_of_parameter_has_a_column_of_one_type(make_snapshot: MakeSnapshot) -> None:
     kinds = {
         "bidirectional": CategoricalDistribution([True, False]),
         "encoder": CategoricalDistribution([None, "lstm"]),
@@ -118,7 +132,7 @@ def test_any_kind_of_parameter_has_a_column_of_one_type(make_run: MakeRun) -> No
         for params, score in zip(values, (0.75, 0.5), strict=True)
     ]
 
-    table = trial_table(make_run(trials))
+    table = trial_table(make_snapshot(trials))
 
     assert parameter_columns(table) == ["bidirectional", "encoder", "width", "seed (parameter)", "hops"]
     assert table["bidirectional"].tolist() == [True, False]
@@ -130,18 +144,18 @@ def test_any_kind_of_parameter_has_a_column_of_one_type(make_run: MakeRun) -> No
     assert table["seed"].isna().all()
 
 
-def test_a_search_that_has_not_begun_gives_empty_tables_with_columns(make_run: MakeRun) -> None:
-    run = make_run([])
+def test_a_search_that_has_not_begun_gives_empty_tables_with_columns(make_snapshot: MakeSnapshot) -> None:
+    snapshot = make_snapshot([])
 
-    assert list(trial_table(run).columns) == [
+    assert list(trial_table(snapshot).columns) == [
         *("rank", "trial", "score", "difference", "best_epoch", "epochs", "seconds", "seed", "state", "reason")
     ]
-    assert len(trial_table(run)) == len(confirmation_table(run)) == len(comparison(run)) == 0
-    assert best_trial(run) is None
+    assert len(trial_table(snapshot)) == len(confirmation_table(snapshot)) == len(comparison(snapshot)) == 0
+    assert snapshot.best is None
 
 
-def test_confirmation_table_names_what_each_run_repeats(make_run: MakeRun) -> None:
-    run = make_run(
+def test_confirmation_table_names_what_each_run_repeats(make_snapshot: MakeSnapshot) -> None:
+    snapshot = make_snapshot(
         [complete(0.5), complete(0.6), complete(0.7)],
         [
             fresh(2, 0.75, seed=11),
@@ -152,7 +166,7 @@ def test_confirmation_table_names_what_each_run_repeats(make_run: MakeRun) -> No
         ],
     )
 
-    table = confirmation_table(run)
+    table = confirmation_table(snapshot)
 
     assert list(table.columns) == ["config", "trial", "confirms", "seed", "score", "state", "reason"]
     assert table["config"].tolist() == ["best", "baseline", "other", "unknown", "best"]
@@ -163,15 +177,15 @@ def test_confirmation_table_names_what_each_run_repeats(make_run: MakeRun) -> No
     assert table["confirms"].isna().tolist() == [False, False, False, True, False]
 
 
-def test_comparison_takes_mean_and_sample_deviation_of_complete_fresh_seeds(make_run: MakeRun) -> None:
+def test_comparison_takes_mean_and_sample_deviation_of_complete_fresh_seeds(make_snapshot: MakeSnapshot) -> None:
     best = {"learning_rate": 1e-3, "momentum": 0.5, "dropout": 0.25, "embedding_size": 250}
     unfinished = trial(0.1, state=TrialState.RUNNING, **{CONFIRMS: 1})
-    run = make_run(
+    snapshot = make_snapshot(
         [complete(0.5), complete(0.75, params=best)],
         [fresh(1, 0.70), fresh(1, 0.72), fresh(1, 0.77), fresh(0, 0.5), unfinished],
     )
 
-    table = comparison(run)
+    table = comparison(snapshot)
 
     assert list(table.columns) == ["config", "trial", *BASELINE, "score", "seeds", "mean", "deviation"]
     assert table["config"].tolist() == ["best", "baseline"]
@@ -185,8 +199,8 @@ def test_comparison_takes_mean_and_sample_deviation_of_complete_fresh_seeds(make
     assert math.isnan(table["deviation"].iloc[1])
 
 
-def test_comparison_says_the_same_twice_where_the_baseline_is_the_best(make_run: MakeRun) -> None:
-    table = comparison(make_run([complete(0.75), complete(0.5)], [fresh(0, 0.7), fresh(0, 0.8)]))
+def test_comparison_says_the_same_twice_where_the_baseline_is_the_best(make_snapshot: MakeSnapshot) -> None:
+    table = comparison(make_snapshot([complete(0.75), complete(0.5)], [fresh(0, 0.7), fresh(0, 0.8)]))
 
     assert table["config"].tolist() == ["best", "baseline"]
     assert table["trial"].tolist() == [0, 0]
@@ -194,16 +208,16 @@ def test_comparison_says_the_same_twice_where_the_baseline_is_the_best(make_run:
     pd.testing.assert_series_equal(table.iloc[0, 1:], table.iloc[1, 1:], check_names=False)
 
 
-def test_comparison_shows_an_unfinished_baseline_without_a_score(make_run: MakeRun) -> None:
-    table = comparison(make_run([pruned(0.9), complete(0.5)]))
+def test_comparison_shows_an_unfinished_baseline_without_a_score(make_snapshot: MakeSnapshot) -> None:
+    table = comparison(make_snapshot([pruned(0.9), complete(0.5)]))
 
     assert table["trial"].tolist() == [1, 0]
     assert table["score"].iloc[0] == 0.5
     assert math.isnan(table["score"].iloc[1])
 
 
-def test_comparison_has_no_best_row_before_a_trial_is_complete(make_run: MakeRun) -> None:
-    assert comparison(make_run([trial(0.5, state=TrialState.RUNNING)]))["config"].tolist() == ["baseline"]
+def test_comparison_has_no_best_row_before_a_trial_is_complete(make_snapshot: MakeSnapshot) -> None:
+    assert comparison(make_snapshot([trial(0.5, state=TrialState.RUNNING)]))["config"].tolist() == ["baseline"]
 
 
 def test_tables_read_what_a_study_that_asks_and_tells_wrote(make_run: MakeRun) -> None:
@@ -217,78 +231,17 @@ def test_tables_read_what_a_study_that_asks_and_tells_wrote(make_run: MakeRun) -
     study.tell(asked, 0.5)
     study.enqueue_trial(BASELINE)
 
-    table = trial_table(run)
+    table = trial_table(load_snapshot(run))
 
     assert table["state"].tolist() == ["complete", "waiting"]
     assert table["learning_rate"].iloc[0] == 4e-4
     assert table["best_epoch"].iloc[0] == 1
 
 
-def test_a_line_that_a_kill_cut_short_is_passed_over(make_run: MakeRun) -> None:
-    run = make_run([complete(0.5)])
-    with run.journal.open("a") as journal:
-        journal.write('{"op_code": 4, "worker')
-
-    assert trial_table(run)["state"].tolist() == ["complete"]
-
-
-def test_a_damaged_journal_is_named(make_run: MakeRun) -> None:
-    run = make_run([complete(0.5)])
-    lines = run.journal.read_text().splitlines(keepends=True)
-    run.journal.write_text("".join([lines[0], "gibberish\n", *lines[1:]]))
-
-    with pytest.raises(InputError, match=r"cannot read .*journal\.log: "):
-        trial_table(run)
-
-
-def test_a_journal_without_a_search_is_an_error(make_run: MakeRun) -> None:
-    run = make_run([])
-    run.journal.write_text("")
-
-    with pytest.raises(InputError, match="holds no study called 'search'"):
-        read(run)
-
-
-def test_a_record_does_not_change_while_the_search_goes_on(make_run: MakeRun) -> None:
-    run = make_run([complete(0.5)])
-    record = read(run)
-    run.study().add_trial(complete(0.9))
-
-    assert len(trial_table(record)) == 1
-    assert len(trial_table(run)) == 2
-    assert read(record) is record
-
-
-def test_a_run_without_environment_can_be_read(make_run: MakeRun) -> None:
-    run = make_run([])
-    run.environment_file.unlink()
-
-    record = read(RunFolder.open(run.path))
-
-    assert record.environment == {}
-    assert record.settings == SETTINGS
-    assert record.confirmations == []
-    assert CONFIRMATION not in run.journal.read_text()
-
-
-def test_a_record_names_the_metric_of_its_search(make_run: MakeRun) -> None:
-    record = read(make_run([], **WUPS))
-
-    assert (record.metric, record.metric_title) == ("wups@0.9", "WUPS@0.9")
-
-
-def test_a_run_whose_settings_name_no_metric_was_scored_by_accuracy(make_run: MakeRun) -> None:
-    run = make_run([])
-    run.settings_file.write_text(json.dumps({"space": "san"}))
-    record = read(run)
-
-    assert (record.metric, record.metric_title) == ("accuracy", "accuracy")
-
-
-def test_a_diverged_trial_has_no_rank_and_is_never_the_best(make_run: MakeRun) -> None:
-    run = make_run([complete(0.5), diverged(0.9, 0.0)])
-    table = trial_table(run)
+def test_a_diverged_trial_has_no_rank_and_is_never_the_best(make_snapshot: MakeSnapshot) -> None:
+    snapshot = make_snapshot([complete(0.5), diverged(0.9, 0.0)])
+    table = trial_table(snapshot)
     assert table["trial"].tolist() == [0, 1]
     assert table["state"].tolist() == ["complete", "diverged"]
     assert pd.isna(table["rank"].iloc[1])
-    assert best_trial(run) == 0
+    assert snapshot.best_number == 0

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from san_core.data.prepared import PreparedData, Split
-from san_core.data.source import Source
+from san_core.data.raw_dataset import RawDataset
 from san_core.errors import InputError
 
 
@@ -57,15 +57,17 @@ def test_missing_file_is_named(lost: str, copy: Path) -> None:
         PreparedData.open(copy)
 
 
-def test_split_there_is_not_names_those_there_are(tiny_data: PreparedData) -> None:
-    for method in (tiny_data.split, tiny_data.asked):
+def test_missing_split_names_the_existing_ones(tiny_data: PreparedData) -> None:
+    for method in (tiny_data.split, tiny_data.questions_of):
         with pytest.raises(InputError, match="has no unanswered split; accepted: train, validation, test"):
             method("unanswered")
 
 
-def test_questions_are_kept_in_words_in_the_order_of_the_split(tiny_data: PreparedData, tiny_source: Source) -> None:
-    assert tiny_data.asked("test") == tiny_source.test
-    validation, numbers = tiny_data.asked("validation"), tiny_data.split("validation")
+def test_questions_are_kept_in_words_in_the_order_of_the_split(
+    tiny_data: PreparedData, tiny_dataset: RawDataset
+) -> None:
+    assert tiny_data.questions_of("test") == tiny_dataset.test
+    validation, numbers = tiny_data.questions_of("validation"), tiny_data.split("validation")
     assert [tiny_data.answers[number] for number in numbers.answers] == [question.answer for question in validation]
 
 
@@ -111,13 +113,13 @@ def test_writing_to_images_in_memory_leaves_the_file_alone(copy: Path) -> None:
     assert PreparedData.open(copy).images.count_nonzero() > 0
 
 
-def test_batch_rows_lead_back_to_image_question_and_answer(tiny_pixels: PreparedData, tiny_source: Source) -> None:
+def test_batch_rows_lead_back_to_image_question_and_answer(tiny_pixels: PreparedData, tiny_dataset: RawDataset) -> None:
     split = tiny_pixels.split("test")  # keeps the order of the source
     rows = np.array([9, 0, 3, 8, 40, 9, 2])
     batch = tiny_pixels.batch(split, rows)
     for i, row in enumerate(rows):
-        question = tiny_source.test[row]
-        with Image.open(tiny_source.images[question.image]) as image:
+        question = tiny_dataset.test[row]
+        with Image.open(tiny_dataset.images[question.image]) as image:
             np.testing.assert_array_equal(batch.images[batch.image_rows[i]].numpy(), np.asarray(image))
         tokens = batch.tokens[batch.question_rows[i]]
         words = [tiny_pixels.words.words[number - 2] for number in tokens[tokens > 0].tolist()]
@@ -137,8 +139,8 @@ def test_batch_holds_each_image_and_question_once(tiny_data: PreparedData) -> No
     ]
 
 
-def test_answer_outside_the_vocabulary_is_minus_one(tiny_data: PreparedData, tiny_source: Source) -> None:
-    expected = [question.answer == "white" for question in tiny_source.test]
+def test_answer_outside_the_vocabulary_is_minus_one(tiny_data: PreparedData, tiny_dataset: RawDataset) -> None:
+    expected = [question.answer == "white" for question in tiny_dataset.test]
     assert (tiny_data.split("test").answers == -1).tolist() == expected
     assert sum(expected) == 4
     assert tiny_data.split("train").answers.min() == 0

@@ -3,9 +3,9 @@ import pickle
 import numpy as np
 import pytest
 
-from san_core.data.source import Question
+from san_core.data.questions import Question
 from san_core.errors import InputError
-from san_core.metrics import METRICS, Group, breakdown, metric_called
+from san_core.metrics import METRICS, Group, get_metric, group_scores
 
 
 def _asked(answer: str, *, answer_type: str = "", question_type: str = "") -> Question:
@@ -14,7 +14,7 @@ def _asked(answer: str, *, answer_type: str = "", question_type: str = "") -> Qu
 
 def test_accuracy_is_1_for_the_right_answer_and_0_for_any_other() -> None:
     questions = [_asked("red"), _asked("two"), _asked("bed, chair"), _asked("bed, chair"), _asked("a cat")]
-    scores = metric_called("accuracy").score(["red", "2", "bed, chair", "bed", "A cat"], questions)
+    scores = get_metric("accuracy").score(["red", "2", "bed, chair", "bed", "A cat"], questions)
     assert scores.tolist() == [1, 0, 1, 0, 0]
     assert scores.dtype == np.float64
 
@@ -29,13 +29,13 @@ def test_accuracy_is_1_for_the_right_answer_and_0_for_any_other() -> None:
     ],
 )
 def test_metric_is_found_by_its_name(name: str, title: str) -> None:
-    assert metric_called(name) is METRICS[name]
-    assert (metric_called(name).name, metric_called(name).title) == (name, title)
+    assert get_metric(name) is METRICS[name]
+    assert (get_metric(name).name, get_metric(name).title) == (name, title)
 
 
 def test_unknown_metric_is_refused_with_the_known_ones() -> None:
     with pytest.raises(InputError, match=r"unknown metric 'bleu'; accepted: accuracy, vqa, wups@0\.9, wups@0\.0"):
-        metric_called("bleu")
+        get_metric("bleu")
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -50,7 +50,7 @@ def test_metric_travels_to_another_process(name: str) -> None:
     assert pickle.loads(pickle.dumps(METRICS[name])).name == name
 
 
-def test_breakdown_has_all_then_types_most_frequent_first() -> None:
+def test_group_scores_has_all_then_types_most_frequent_first() -> None:
     questions = [
         _asked("2", answer_type="number", question_type="how many"),
         _asked("red", answer_type="colour", question_type="what"),
@@ -59,7 +59,7 @@ def test_breakdown_has_all_then_types_most_frequent_first() -> None:
         _asked("1", answer_type="number", question_type="how many"),
         _asked("bed", answer_type="object", question_type="which"),
     ]
-    assert breakdown(np.array([1.0, 0.3, 0.0, 1.0, 0.5, 0.5]), questions) == [
+    assert group_scores(np.array([1.0, 0.3, 0.0, 1.0, 0.5, 0.5]), questions) == [
         Group("all", "all", 6, pytest.approx(3.3 / 6)),
         Group("answer type", "object", 3, pytest.approx(0.5)),
         Group("answer type", "number", 2, pytest.approx(0.75)),
@@ -70,26 +70,26 @@ def test_breakdown_has_all_then_types_most_frequent_first() -> None:
     ]
 
 
-def test_breakdown_orders_ties_alphabetically() -> None:
+def test_group_scores_orders_ties_alphabetically() -> None:
     questions = [_asked("x", answer_type=kind) for kind in ["yes/no", "other", "number", "other", "number", "yes/no"]]
-    assert [group.name for group in breakdown(np.ones(6), questions)] == ["all", "number", "other", "yes/no"]
+    assert [group.name for group in group_scores(np.ones(6), questions)] == ["all", "number", "other", "yes/no"]
 
 
 def test_question_without_a_type_counts_in_all_only() -> None:
     questions = [_asked("x"), _asked("x", answer_type="number")]
-    assert breakdown(np.array([0.0, 1.0]), questions) == [
+    assert group_scores(np.array([0.0, 1.0]), questions) == [
         Group("all", "all", 2, 0.5),
         Group("answer type", "number", 1, 1.0),
     ]
 
 
 @pytest.mark.parametrize("shape", [(1,), (3,), (2, 1), (0,)])
-def test_breakdown_refuses_scores_that_do_not_pair_with_questions(shape: tuple[int, ...]) -> None:
+def test_group_scores_refuses_scores_that_do_not_pair_with_questions(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="one score for each") as raised:
-        breakdown(np.zeros(shape), [_asked("x")] * 2)
+        group_scores(np.zeros(shape), [_asked("x")] * 2)
     assert f"{shape} and 2 questions" in str(raised.value)
 
 
-def test_breakdown_of_nothing_is_refused() -> None:
+def test_group_scores_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="and 0 questions"):
-        breakdown(np.zeros(0), [])
+        group_scores(np.zeros(0), [])

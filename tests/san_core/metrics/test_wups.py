@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from san_core.data.source import Question
+from san_core.data.questions import Question
 from san_core.errors import InputError
-from san_core.metrics import metric_called, wups
+from san_core.metrics import get_metric, wups
 from san_core.metrics.wordnet import find_wordnet
 from tests.san_core.small_wordnet import SENSES, write_wordnet
 
@@ -119,10 +119,10 @@ def test_threshold_applies_to_each_pair_before_products() -> None:
 def test_metrics_apply_the_thresholds_of_their_names() -> None:
     questions = [Question("?", answer, "image") for answer in ("lamp", "seat", "dog", "unheard_of")]
     predicted = ["lamp", "chair", "dogs", "dog"]
-    assert metric_called("wups@0.0").score(predicted, questions) == pytest.approx([1, 10 / 11, 1, 0])
-    assert metric_called("wups@0.9").score(predicted, questions) == pytest.approx([1, 10 / 11, 1, 0])
-    assert metric_called("wups@0.0").score(["sofa"], [Question("?", "chair", "i")]) == pytest.approx([10 / 12])
-    assert metric_called("wups@0.9").score(["sofa"], [Question("?", "chair", "i")]) == pytest.approx([1 / 12])
+    assert get_metric("wups@0.0").score(predicted, questions) == pytest.approx([1, 10 / 11, 1, 0])
+    assert get_metric("wups@0.9").score(predicted, questions) == pytest.approx([1, 10 / 11, 1, 0])
+    assert get_metric("wups@0.0").score(["sofa"], [Question("?", "chair", "i")]) == pytest.approx([10 / 12])
+    assert get_metric("wups@0.9").score(["sofa"], [Question("?", "chair", "i")]) == pytest.approx([1 / 12])
 
 
 @pytest.mark.parametrize("predicted", ["lamp", "dog"])
@@ -131,7 +131,7 @@ def test_missing_wordnet_is_said_at_the_first_question_even_if_its_answer_is_rig
 ) -> None:
     monkeypatch.setenv("SAN_WORDNET", str(tmp_path))
     with pytest.raises(InputError, match="WUPS needs WordNet"):
-        metric_called("wups@0.9").score([predicted], [Question("?", "lamp", "image")])
+        get_metric("wups@0.9").score([predicted], [Question("?", "lamp", "image")])
 
 
 @pytest.mark.parametrize(

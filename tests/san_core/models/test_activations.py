@@ -25,13 +25,13 @@ def test_other_types_get_the_tanh_of_torch(dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_what_is_not_kept_is_zero_and_the_rest_as_without_a_mask(dtype: torch.dtype, size: int) -> None:
+def test_what_is_not_mask_is_zero_and_the_rest_as_without_a_mask(dtype: torch.dtype, size: int) -> None:
     torch.manual_seed(0)
     x = torch.randn(size).to(dtype)
-    kept = torch.rand(size) < 0.5
-    everything, some = tanh_(x.clone()), tanh_(x.clone(), kept.to(dtype))
-    assert torch.equal(some[kept], everything[kept])
-    assert not some[~kept].any()
+    mask = torch.rand(size) < 0.5
+    everything, some = tanh_(x.clone()), tanh_(x.clone(), mask.to(dtype))
+    assert torch.equal(some[mask], everything[mask])
+    assert not some[~mask].any()
 
 
 def test_tanh_writes_over_its_argument() -> None:

@@ -1,13 +1,14 @@
-"""Stacked attention's gradients, through all its weights and in bfloat16, beside those of the plain equations."""
+"""Stacked attention's gradients, through all its weights and in bfloat16, beside those of `reference_hops`."""
 
 import pytest
 import torch
 from torch import Tensor
 
-from san_core.models.stacked_attention import AttentionHop, StackedAttention
+from san_core.models.hops import HopOptions
+from san_core.models.stacked_attention import AttentionHop, StackedAttention, reference_hops
 
 IMAGES, B, R, H, K = 4, 6, 5, 8, 7
-SHARED = torch.tensor([2, 0, 0, 3, 2, 2])  # image 1 is nobody's
+SHARED = torch.tensor([2, 0, 0, 3, 2, 2])  # no question is about image 1
 
 ROWS = pytest.mark.parametrize("rows", [None, SHARED], ids=["own image", "shared images"])
 BOTH_FORMS = pytest.mark.parametrize("attention", ["paper", "bounded"])
@@ -24,16 +25,19 @@ def _inputs(rows: Tensor | None, dtype: torch.dtype = torch.float64) -> tuple[Te
     return images, torch.randn(B, H, dtype=dtype, requires_grad=True)
 
 
-def _plain(stack: StackedAttention, images: Tensor, query: Tensor, rows: Tensor | None, kept: list[Tensor]) -> Tensor:
-    """Equations 15 to 18 of the paper, the gradients torch's; `kept` [B, R, K] of each hop is scaled already."""
-    regions = images if rows is None else images[rows]
-    for hop, mask in zip(stack.hops, kept, strict=True):
-        assert isinstance(hop, AttentionHop)
-        h = torch.tanh(regions @ hop.region.weight.T + (query @ hop.query.weight.T + hop.query.bias)[:, None]) * mask
-        scores = (h * hop.score.weight).sum(dim=2) + hop.score.bias
-        p = torch.softmax(scores.tanh() if hop.bounded else scores, dim=1)
-        query = (p[:, :, None] * regions).sum(dim=1) + query
-    return query
+def _reference(
+    stack: StackedAttention, images: Tensor, query: Tensor, rows: Tensor | None, masks: list[Tensor | None]
+) -> Tensor:
+    """The last query by the plain equations with the stack's weights; the masks [B, R, K] are scaled already."""
+    hops = [hop for hop in stack.hops if isinstance(hop, AttentionHop)]
+    weights = (
+        torch.cat([hop.region.weight for hop in hops]),
+        torch.stack([hop.query.weight for hop in hops]),
+        torch.stack([hop.query.bias for hop in hops]),
+        torch.cat([hop.score.weight for hop in hops]),
+        torch.cat([hop.score.bias for hop in hops]),
+    )
+    return reference_hops(HopOptions(rows, masks, hops[0].bounded), images, query, *weights)[0]
 
 
 def _gradients(result: Tensor, stack: StackedAttention, *inputs: Tensor) -> dict[str, Tensor]:
@@ -47,10 +51,10 @@ def _gradients(result: Tensor, stack: StackedAttention, *inputs: Tensor) -> dict
 @ROWS
 @BOTH_FORMS
 @pytest.mark.parametrize("hops", [1, 2, 3])
-def test_result_and_gradients_are_those_of_the_plain_equations(attention: str, rows: Tensor | None, hops: int) -> None:
+def test_result_and_gradients_are_those_of_the_reference(attention: str, rows: Tensor | None, hops: int) -> None:
     stack, (images, query) = _stack(attention, hops=hops), _inputs(rows)
     found, _ = stack(images, query, rows)
-    expected = _plain(stack, images, query, rows, [torch.ones(1)] * hops)
+    expected = _reference(stack, images, query, rows, [None] * hops)
     # Softmax is worked out in float32, whatever the type.
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
     gradients = _gradients(found, stack, images, query), _gradients(expected, stack, images, query)
@@ -59,14 +63,14 @@ def test_result_and_gradients_are_those_of_the_plain_equations(attention: str, r
 
 
 @ROWS
-def test_gradients_with_dropout_are_those_of_the_plain_equations(rows: Tensor | None) -> None:
+def test_gradients_with_dropout_are_those_of_the_reference(rows: Tensor | None) -> None:
     stack, (images, query) = _stack("paper", dropout=0.5).train(), _inputs(rows)
     torch.manual_seed(3)
     found, _ = stack(images, query, rows)
     torch.manual_seed(3)
-    kept = [hop.dropout(torch.ones(B, R, K, dtype=torch.float64)) for hop in stack.hops]
-    assert set(torch.stack(kept).unique().tolist()) == {0, 2}
-    expected = _plain(stack, images, query, rows, kept)
+    masks = [hop.dropout(torch.ones(B, R, K, dtype=torch.float64)) for hop in stack.hops]
+    assert set(torch.stack(masks).unique().tolist()) == {0, 2}
+    expected = _reference(stack, images, query, rows, masks)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
     gradients = _gradients(found, stack, images, query), _gradients(expected, stack, images, query)
     for name, ours in gradients[0].items():
@@ -75,7 +79,7 @@ def test_gradients_with_dropout_are_those_of_the_plain_equations(rows: Tensor | 
 
 @ROWS
 @BOTH_FORMS
-def test_bfloat16_strays_from_double_precision_by_its_rounding_only(attention: str, rows: Tensor | None) -> None:
+def test_bfloat16_differs_from_double_precision_by_its_rounding_only(attention: str, rows: Tensor | None) -> None:
     stack, (images, query) = _stack(attention, dtype=torch.float32), _inputs(rows, torch.bfloat16)
     found, _ = stack(images, query, rows)
     assert found.dtype == torch.bfloat16
@@ -83,16 +87,18 @@ def test_bfloat16_strays_from_double_precision_by_its_rounding_only(attention: s
     exact_images, exact_query = (value.detach().double().requires_grad_() for value in (images, query))
     exact = _stack(attention)
     exact.load_state_dict(stack.state_dict())
-    theirs = _gradients(
-        _plain(exact, exact_images, exact_query, rows, [torch.ones(1)] * 2), exact, exact_images, exact_query
-    )
+    expected = _reference(exact, exact_images, exact_query, rows, [None] * 2)
+    theirs = _gradients(expected, exact, exact_images, exact_query)
     for name, gradient in ours.items():
-        stray = (gradient.double() - theirs[name]).norm() / theirs[name].norm()
-        assert stray < 0.05 or name.endswith("score.bias"), (name, stray)  # that one's gradient is 0, up to rounding
+        difference = (gradient.double() - theirs[name]).norm() / theirs[name].norm()
+        assert difference < 0.05 or name.endswith("score.bias"), (
+            name,
+            difference,
+        )  # that one's gradient is 0, up to rounding
 
 
 @ROWS
-def test_image_nobody_asks_about_gets_no_gradient(rows: Tensor | None) -> None:
+def test_image_without_questions_gets_no_gradient(rows: Tensor | None) -> None:
     stack, (images, query) = _stack("paper"), _inputs(rows)
     gradient = _gradients(stack(images, query, rows)[0], stack, images, query)["images"]
     asked = set(range(B) if rows is None else SHARED.tolist())

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from san_core.models.prefix_tree import SIZES, PrefixTree
+from san_core.models.prefix_tree import SIZE_MULTIPLE, PrefixTree
 
 QUESTIONS = [[4, 2, 9, 2], [3], [4, 2], [4, 2, 8, 2], [5, 2, 8, 2], []]
 
@@ -31,18 +31,18 @@ def _random(seed: int) -> list[list[int]]:
 
 
 @pytest.mark.parametrize("questions", [QUESTIONS, [[7]], _random(0), _random(1)], ids=["few", "one", "a", "b"])
-def test_path_to_a_questions_end_is_the_question(questions: list[list[int]]) -> None:
+def test_path_to_the_end_of_a_question_is_the_question(questions: list[list[int]]) -> None:
     tree = PrefixTree.of(_pad(questions))
     assert [_walk(tree, int(end)) for end in tree.ends] == [question or [0] for question in questions]
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_each_beginning_has_one_node(seed: int) -> None:
+def test_each_prefix_has_one_node(seed: int) -> None:
     questions = _random(seed)
     tree = PrefixTree.of(_pad(questions))
     for level, parents in enumerate(tree.parents):
-        beginnings = {tuple(question[: level + 1]) for question in questions if len(question) > level}
-        assert len(parents) == -(-len(beginnings) // SIZES) * SIZES
+        prefixes = {tuple(question[: level + 1]) for question in questions if len(question) > level}
+        assert len(parents) == -(-len(prefixes) // SIZE_MULTIPLE) * SIZE_MULTIPLE
 
 
 def test_padding_behind_all_questions_makes_no_level() -> None:

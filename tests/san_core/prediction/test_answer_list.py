@@ -15,7 +15,7 @@ from PIL import Image
 
 from san_core.checkpoint import load_model
 from san_core.data.images import load_pixels
-from san_core.data.source import Source
+from san_core.data.raw_dataset import RawDataset
 from san_core.errors import InputError
 from san_core.prediction import answer_list as predict_list
 from san_core.prediction import trained_model
@@ -26,20 +26,20 @@ Entry = dict[str, Any]
 
 
 @pytest.fixture(scope="session")
-def folder(tiny_source: Source, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tiny_dataset: RawDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Pictures named as COCO names them: 12 of them, of image_id 40 to 51."""
     folder = tmp_path_factory.mktemp("pictures")
     for number in range(40, 52):
-        shutil.copy(tiny_source.images[f"test/{number}"], folder / f"COCO_{number:012d}.png")
+        shutil.copy(tiny_dataset.images[f"test/{number}"], folder / f"COCO_{number:012d}.png")
     return folder
 
 
 @pytest.fixture
-def questions(tiny_source: Source) -> list[Entry]:
+def questions(tiny_dataset: RawDataset) -> list[Entry]:
     """The tiny test split in the official layout, ids counting down."""
     return [
         {"question_id": 1000 - row, "image_id": int(question.image.removeprefix("test/")), "question": question.text}
-        for row, question in enumerate(tiny_source.test)
+        for row, question in enumerate(tiny_dataset.test)
     ]
 
 
@@ -91,9 +91,9 @@ def test_list_may_be_bare_and_name_picture_files(tiny_model: Path, task: ListTas
     assert json.loads(again.out.read_text()) == [a | {"question_id": f"q{a['question_id']}"} for a in official]
 
 
-def _pairs(model: TrainedModel, tiny_source: Source) -> list[tuple[NDArray[np.uint8], str]]:
-    pixels = {key: load_pixels(path, model.image_size) for key, path in tiny_source.images.items()}
-    return [(pixels[question.image], question.text) for question in tiny_source.test]
+def _pairs(model: TrainedModel, tiny_dataset: RawDataset) -> list[tuple[NDArray[np.uint8], str]]:
+    pixels = {key: load_pixels(path, model.image_size) for key, path in tiny_dataset.images.items()}
+    return [(pixels[question.image], question.text) for question in tiny_dataset.test]
 
 
 def _assert_same(found: Reply, expected: Reply) -> None:
@@ -105,10 +105,10 @@ def _assert_same(found: Reply, expected: Reply) -> None:
 
 @pytest.mark.parametrize(("images", "rows"), [(1, 1), (5, 3), (3, 7), (100, 100)])
 def test_replies_in_batches_of_any_size_are_the_single_ones(
-    images: int, rows: int, tiny_model: Path, tiny_source: Source, monkeypatch: pytest.MonkeyPatch
+    images: int, rows: int, tiny_model: Path, tiny_dataset: RawDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = load_model(tiny_model)
-    pairs = _pairs(model, tiny_source)
+    pairs = _pairs(model, tiny_dataset)
     order = np.random.default_rng(3).permutation(len(pairs))
     asked = [pairs[i] for i in order]
     monkeypatch.setattr(trained_model, "_PIXELS_PER_PASS", dict.fromkeys(["cpu", "cuda"], images * 64 * 64))
@@ -118,7 +118,7 @@ def test_replies_in_batches_of_any_size_are_the_single_ones(
 
 
 def test_each_distinct_picture_is_encoded_once_in_passes_of_limited_size(
-    tiny_model: Path, tiny_source: Source, monkeypatch: pytest.MonkeyPatch
+    tiny_model: Path, tiny_dataset: RawDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = load_model(tiny_model)
     passes: list[tuple[int, int]] = []
@@ -131,10 +131,10 @@ def test_each_distinct_picture_is_encoded_once_in_passes_of_limited_size(
     monkeypatch.setattr(model.network, "attend", record)
     monkeypatch.setattr(trained_model, "_PIXELS_PER_PASS", dict.fromkeys(["cpu", "cuda"], 5 * 64 * 64))
     monkeypatch.setattr(trained_model, "_QUESTIONS_PER_PASS", 16)
-    model.replies(_pairs(model, tiny_source)[::-1])
+    model.replies(_pairs(model, tiny_dataset)[::-1])
     assert passes == [(4, 16)] * 3  # 12 pictures, 4 questions each
     passes.clear()
-    model.replies([_pairs(model, tiny_source)[0]] * 40)
+    model.replies([_pairs(model, tiny_dataset)[0]] * 40)
     assert passes == [(1, 16), (1, 16), (1, 8)]
 
 

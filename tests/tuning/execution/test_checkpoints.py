@@ -14,7 +14,7 @@ from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
 from san_core.training import EpochResult, Training
 from tuning.execution import checkpoints as module
-from tuning.execution.checkpoints import Checkpoints, Clock, check_storage, checkpoint_place
+from tuning.execution.checkpoints import Checkpoints, CheckpointTimer, check_storage, checkpoint_folder
 
 ODD = ("my run", "run#1", "50% off", "größer", "a?b")
 
@@ -72,7 +72,7 @@ def test_the_result_comes_back_as_it_was(result: EpochResult, training: Training
     assert checkpoints.load(0, training) == result
 
 
-def test_a_trial_that_was_never_put_aside_starts_anew(training: Training, place: str, tmp_path: Path) -> None:
+def test_a_trial_without_a_checkpoint_starts_from_the_beginning(training: Training, place: str, tmp_path: Path) -> None:
     checkpoints = Checkpoints(place)
     assert checkpoints.load(0, training) is None  # the folder is not there
     checkpoints.save(1, training, _result())
@@ -81,7 +81,7 @@ def test_a_trial_that_was_never_put_aside_starts_anew(training: Training, place:
     assert _files(tmp_path) == ["checkpoints/search/trial-0001.pt"]
 
 
-def test_the_newest_state_replaces_the_one_before(training: Training, place: str, tmp_path: Path) -> None:
+def test_a_new_checkpoint_replaces_the_one_before(training: Training, place: str, tmp_path: Path) -> None:
     checkpoints = Checkpoints(place)
     for epoch in (1, 2):
         checkpoints.save(12345, training, _result(epoch))
@@ -89,9 +89,7 @@ def test_the_newest_state_replaces_the_one_before(training: Training, place: str
     assert _files(tmp_path) == ["checkpoints/search/trial-12345.pt"]
 
 
-def test_a_state_that_was_not_written_to_its_end_is_never_loaded(
-    training: Training, place: str, tmp_path: Path
-) -> None:
+def test_a_partial_checkpoint_is_never_loaded(training: Training, place: str, tmp_path: Path) -> None:
     checkpoints = Checkpoints(place)
     checkpoints.save(4, training, _result())
     file = tmp_path / "checkpoints" / "search" / "trial-0004.pt"
@@ -102,7 +100,7 @@ def test_a_state_that_was_not_written_to_its_end_is_never_loaded(
     assert checkpoints.load(4, training) == _result(2)
 
 
-def test_the_end_of_the_disk_leaves_the_state_before_and_no_rest(
+def test_a_full_disk_leaves_the_last_checkpoint_and_no_partial_file(
     training: Training, place: str, tmp_path: Path
 ) -> None:
     checkpoints = Checkpoints(place)
@@ -118,7 +116,7 @@ def test_the_end_of_the_disk_leaves_the_state_before_and_no_rest(
     assert _files(tmp_path) == ["checkpoints/search/trial-0004.pt"]
 
 
-def test_deleting_takes_whole_and_partial_states_of_those_trials_alone(
+def test_deleting_removes_whole_and_partial_checkpoints_of_these_trials_only(
     training: Training, place: str, tmp_path: Path
 ) -> None:
     checkpoints = Checkpoints(place)
@@ -132,28 +130,28 @@ def test_deleting_takes_whole_and_partial_states_of_those_trials_alone(
     assert _files(folder) == ["trial-0003.pt", "trial-0003.pt.partial"]
 
 
-def test_checkpoints_lie_in_the_run_folder_unless_they_are_told_where(make_run: Callable[..., RunFolder]) -> None:
+def test_checkpoints_are_in_the_run_folder_unless_a_storage_is_given(make_run: Callable[..., RunFolder]) -> None:
     run = make_run("here")
-    assert checkpoint_place(run, SEARCH) == str(run.path.resolve() / "checkpoints" / "search")
-    assert checkpoint_place(make_run("null", storage=None), SEARCH).endswith("/null/checkpoints/search")
+    assert checkpoint_folder(run, SEARCH) == str(run.path.resolve() / "checkpoints" / "search")
+    assert checkpoint_folder(make_run("null", storage=None), SEARCH).endswith("/null/checkpoints/search")
 
 
 @pytest.mark.parametrize("storage", ["/nfs/states", "/nfs/states/", "s3://bucket/states", "s3://bucket/states/"])
-def test_runs_and_studies_share_a_storage_without_meeting(storage: str, make_run: Callable[..., RunFolder]) -> None:
+def test_runs_and_studies_have_separate_folders_in_a_storage(storage: str, make_run: Callable[..., RunFolder]) -> None:
     runs = [make_run(name, storage=storage) for name in ("a", "b")]
-    places = {checkpoint_place(run, study) for run in runs for study in (SEARCH, CONFIRMATION)}
+    places = {checkpoint_folder(run, study) for run in runs for study in (SEARCH, CONFIRMATION)}
     assert len(places) == 4
     assert all(place.startswith(f"{storage.rstrip('/')}/") for place in places)
     assert not any("//" in place.removeprefix("s3://") for place in places)
 
 
-def test_runs_of_one_name_in_different_folders_do_not_meet_in_a_storage(
+def test_runs_with_the_same_name_have_separate_folders_in_a_storage(
     make_run: Callable[..., RunFolder], tmp_path: Path
 ) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "yours").mkdir()
     runs = [make_run(f"{folder}/run", storage="/nfs/states") for folder in ("mine", "yours")]
-    assert checkpoint_place(runs[0], SEARCH) != checkpoint_place(runs[1], SEARCH)
+    assert checkpoint_folder(runs[0], SEARCH) != checkpoint_folder(runs[1], SEARCH)
 
 
 @pytest.mark.parametrize(
@@ -170,8 +168,8 @@ def test_checkpoints_of_a_run_of_any_name_go_to_a_folder_of_their_own(
     storage = tmp_path / "storage"
     run = make_run(name, storage=f"{scheme}{storage}")
     for epoch, study in enumerate((SEARCH, CONFIRMATION), start=1):
-        Checkpoints(checkpoint_place(run, study)).save(0, training, _result(epoch))
-    assert Checkpoints(checkpoint_place(run, SEARCH)).load(0, training) == _result(1)
+        Checkpoints(checkpoint_folder(run, study)).save(0, training, _result(epoch))
+    assert Checkpoints(checkpoint_folder(run, SEARCH)).load(0, training) == _result(1)
     assert len(_files(storage)) == 2
 
 
@@ -184,7 +182,7 @@ def test_a_file_system_that_does_not_exist_is_refused(place: str) -> None:
 
 
 @pytest.mark.parametrize("place", ["states", "./states", "../states", "", "~/states"])
-def test_a_storage_that_means_another_folder_on_another_node_is_refused(place: str) -> None:
+def test_a_storage_with_a_relative_path_is_refused(place: str) -> None:
     with pytest.raises(InputError, match=f"--storage must be an absolute path or a URI .*, but got '{place}'"):
         check_storage(place)
 
@@ -193,7 +191,7 @@ def test_without_a_storage_there_is_nothing_to_check() -> None:
     check_storage(None)
 
 
-def test_a_storage_is_made(tmp_path: Path) -> None:
+def test_the_folder_of_a_storage_is_created(tmp_path: Path) -> None:
     check_storage(str(tmp_path / "a" / "b"))
     check_storage(f"file://{tmp_path}/c/d")
     check_storage(str(tmp_path / "a" / "b"))  # and may be there
@@ -216,11 +214,11 @@ def test_a_folder_that_nobody_can_write_to_is_refused() -> None:
         check_storage("/proc")
 
 
-def test_the_clock_says_once_that_it_is_due_each_time_enough_has_passed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_timer_is_due_once_each_time_enough_seconds_have_passed(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now))
     monkeypatch.setattr(module, "SECONDS_BETWEEN", 10)
-    clock = Clock()
+    clock = CheckpointTimer()
     due = []
     for now in (100, 109.9, 110, 111, 119.9, 125, 134.9, 135):  # noqa: B007 - the clock reads it
         due.append(clock.is_due())

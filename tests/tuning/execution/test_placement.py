@@ -1,11 +1,11 @@
 import pytest
 
 from san_core.errors import InputError
-from tuning.execution.placement import Machine, Placement, place
+from tuning.execution.placement import Machine, Placement, place_trials
 
 
 @pytest.mark.parametrize(
-    ("machine", "wishes", "expected"),
+    ("machine", "options", "expected"),
     [
         ((2, 0), {}, Placement(cpus=1, gpus=0, slots=2)),
         ((8, 0), {"cpus_per_trial": 3}, Placement(cpus=3, gpus=0, slots=2)),
@@ -20,32 +20,34 @@ from tuning.execution.placement import Machine, Placement, place
         ((2, 4), {}, Placement(cpus=1, gpus=1, slots=2)),
     ],
 )
-def test_a_machine_is_shared_out(machine: tuple[int, int], wishes: dict[str, float], expected: Placement) -> None:
-    assert place([Machine(*machine)], **wishes) == expected  # type: ignore[arg-type]
+def test_a_machine_is_divided_among_trials(
+    machine: tuple[int, int], options: dict[str, float], expected: Placement
+) -> None:
+    assert place_trials([Machine(*machine)], **options) == expected  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
-    ("wishes", "message"),
+    ("options", "message"),
     [
         ({"cpus_per_trial": 3}, "--cpus-per-trial must be <= 2, the cores of a machine, but got 3"),
         ({"gpus_per_trial": 0.5}, "--gpus-per-trial must be <= 0, the GPUs there are, but got 0.5"),
     ],
 )
-def test_a_wish_the_machine_cannot_meet_is_refused(wishes: dict[str, float], message: str) -> None:
+def test_more_than_the_machine_has_is_refused(options: dict[str, float], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        place([Machine(2, 0)], **wishes)  # type: ignore[arg-type]
+        place_trials([Machine(2, 0)], **options)  # type: ignore[arg-type]
 
 
 def test_more_than_one_gpu_for_a_trial_is_refused() -> None:
     with pytest.raises(InputError, match=r"must be <= 1, since a trial trains on one GPU, but got 2"):
-        place([Machine(8, 2)], gpus_per_trial=2)
+        place_trials([Machine(8, 2)], gpus_per_trial=2)
 
 
 def test_a_trial_of_a_cluster_fits_on_one_of_its_machines() -> None:
     cluster = [Machine(4, 0)] * 3
-    assert place(cluster, cpus_per_trial=4).slots == 3
+    assert place_trials(cluster, cpus_per_trial=4).slots == 3
     with pytest.raises(InputError, match="must be <= 4, the cores of a machine, but got 5"):
-        place(cluster, cpus_per_trial=5)
+        place_trials(cluster, cpus_per_trial=5)
 
 
 @pytest.mark.parametrize(
@@ -58,4 +60,4 @@ def test_a_trial_of_a_cluster_fits_on_one_of_its_machines() -> None:
     ],
 )
 def test_trials_on_gpus_get_cores_of_the_machines_that_have_them(cluster: list[Machine], expected: Placement) -> None:
-    assert place(cluster) == expected
+    assert place_trials(cluster) == expected

@@ -10,35 +10,38 @@ from ray.tune.search import Searcher
 
 from results.run_folder import RunFolder
 from tests.tuning.studies import searching
-from tuning.execution.tune_adapters import NUMBER, Loan, StudyScheduler, StudySearcher
+from tuning.execution.placement import Placement
+from tuning.execution.trial_setup import Limits
+from tuning.execution.tune_adapters import StudyScheduler, StudySearcher, TuneLink
+from tuning.study.tune_interface import TRIAL_NUMBER
 
 
-def test_the_last_trial_may_come_back_before_tune_is_told_that_there_are_no_more(
+def test_the_last_trial_may_start_again_before_tune_is_told_that_there_are_no_more(
     make_run: Callable[..., RunFolder],
 ) -> None:
     run = make_run()
-    loan = Loan(searching(run, trials=1), slots=2, common={}, max_failures=1)
-    searcher = StudySearcher(loan)
+    link = TuneLink(searching(run, trials=1), Placement(1, 0, slots=2), Limits(max_failures=1), common={})
+    searcher = StudySearcher(link)
     first = searcher.suggest("a")
     assert first is not None
     assert searcher.suggest("b") is None  # a slot is free, but no trial is left, as yet
 
-    loan.unbegun[first[NUMBER]] += 1  # its worker died while it was given the trial
+    link.failed_starts[first[TRIAL_NUMBER]] += 1  # its worker died while it was given the trial
     searcher.on_trial_complete("a", error=True)
     assert searcher.suggest("c") == first
 
-    loan.unbegun[first[NUMBER]] += 1
+    link.failed_starts[first[TRIAL_NUMBER]] += 1
     searcher.on_trial_complete("c", error=True)
     assert searcher.suggest("d") == Searcher.FINISHED
     (trial,) = run.study().trials
     assert trial.state.name == "FAIL"
 
 
-def test_a_trial_that_tune_has_tried_often_enough_does_not_come_back(make_run: Callable[..., RunFolder]) -> None:
+def test_a_trial_that_tune_has_tried_often_enough_does_not_start_again(make_run: Callable[..., RunFolder]) -> None:
     """It failed before it began, came back, and failed after it had begun as often as Tune tries."""
     run = make_run()
-    loan = Loan(searching(run, trials=1), slots=1, common={}, max_failures=2)
-    searcher, scheduler = StudySearcher(loan), StudyScheduler(loan)
+    link = TuneLink(searching(run, trials=1), Placement(1, 0, slots=1), Limits(max_failures=2), common={})
+    searcher, scheduler = StudySearcher(link), StudyScheduler(link)
     for tune_id, failures in (("a", [Trial.PENDING]), ("b", [Trial.ERROR, Trial.ERROR, Trial.RUNNING])):
         config = searcher.suggest(tune_id)
         for status in failures:

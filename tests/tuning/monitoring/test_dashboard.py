@@ -56,7 +56,7 @@ def test_a_dashboard_without_login_is_not_served_to_others(
     assert dashboard_of(asked(dashboard_host=host)) == Dashboard(host)
 
 
-def test_a_dashboard_with_login_is_served_where_it_is_asked_for(home: Path) -> None:
+def test_a_dashboard_with_login_is_served_at_the_given_address(home: Path) -> None:
     del home
     assert dashboard_of(asked(dashboard_host="0.0.0.0")) == Dashboard("0.0.0.0")
     assert dashboard_of(asked(no_dashboard=True)) is None
@@ -75,7 +75,7 @@ def test_a_dashboard_with_login_is_served_where_it_is_asked_for(home: Path) -> N
         ),
     ],
 )
-def test_a_place_that_cannot_be_is_an_error(options: dict[str, object], message: str) -> None:
+def test_an_address_where_it_cannot_be_served_is_an_error(options: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         dashboard_of(asked(**options))
 
@@ -110,9 +110,7 @@ def test_the_token_is_private_from_the_start(home: Path, monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     "given", [{"RAY_AUTH_MODE": "disabled"}, {"RAY_AUTH_TOKEN": "ab"}, {"RAY_AUTH_TOKEN_PATH": "elsewhere"}]
 )
-def test_no_token_is_made_that_nobody_asks_for(
-    home: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, str]
-) -> None:
+def test_no_token_is_created_without_need(home: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, str]) -> None:
     for name, value in given.items():
         monkeypatch.setenv(name, value)
     make_token()

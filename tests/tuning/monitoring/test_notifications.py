@@ -18,7 +18,8 @@ from san_core.errors import InputError
 from tests.tuning.studies import ask, searching
 from tuning.monitoring import notifications as notify
 from tuning.monitoring.notifications import Notifier, web_address, without_url
-from tuning.study.study import Epoch, Study
+from tuning.study.live_trial import Epoch
+from tuning.study.study import Study
 
 
 @dataclass
@@ -81,7 +82,7 @@ def study(run: RunFolder) -> Study:
 
 def end_trials(study: Study, notifier: Notifier, scores: Sequence[float]) -> None:
     """Watches a study of which trials with these scores end."""
-    callbacks = notifier.watch(study)
+    callbacks = notifier.callbacks(study)
     for score in scores:
         end_trial(study, score, callbacks)
 
@@ -97,7 +98,7 @@ def end_trial(study: Study, score: float, callbacks: list[Callback]) -> None:
 def test_each_new_best_and_the_end_are_posted_in_order(inbox: Inbox, run: RunFolder, study: Study) -> None:
     with Notifier(inbox.url("/hook?key=1"), run) as notifier:
         end_trials(study, notifier, (0.5, 0.7, 0.6, 0.8))
-        notifier.tell_end(0)
+        notifier.notify_end(0)
     assert [(event["event"], event["trial"], event["score"]) for event in inbox.events] == [
         ("best", 0, 0.5),
         ("best", 1, 0.7),
@@ -113,26 +114,26 @@ def test_each_new_best_and_the_end_are_posted_in_order(inbox: Inbox, run: RunFol
     assert event["run"] == str(run.path)
     assert event["metric"] == "accuracy"
     assert event["baseline"] == 0.5
-    assert event["settings"] == study.optuna.trials[3].params
+    assert event["settings"] == study.optuna_study.trials[3].params
     assert event["trials_ended"] == 4
 
 
-def test_an_interrupted_search_knows_how_far_its_baseline_came(inbox: Inbox, run: RunFolder, study: Study) -> None:
+def test_an_interrupted_search_posts_the_last_score_of_its_baseline(inbox: Inbox, run: RunFolder, study: Study) -> None:
     study.epochs = 2
     with Notifier(inbox.url(), run) as notifier:
-        (callback,) = notifier.watch(study)
+        (callback,) = notifier.callbacks(study)
         study.report(ask(study).trial.number, Epoch(1, 0.5, 1.0))
         callback.on_trial_result(iteration=0, trials=[], trial=None, result={})  # type: ignore[arg-type]
         study.interrupt()
-        notifier.tell_end(130)
+        notifier.notify_end(130)
     (event,) = inbox.events
     assert (event["event"], event["trial"], event["baseline"]) == ("interrupted", None, 0.5)
 
 
-def test_a_search_that_goes_on_does_not_post_its_old_best_again(inbox: Inbox, run: RunFolder, study: Study) -> None:
+def test_a_resumed_search_does_not_post_its_old_best_again(inbox: Inbox, run: RunFolder, study: Study) -> None:
     end_trial(study, 0.5, [])
     with Notifier(inbox.url(), run) as notifier:
-        callbacks = notifier.watch(searching(run, trials=9))
+        callbacks = notifier.callbacks(searching(run, trials=9))
         callbacks[0].on_trial_complete(0, [], None)  # type: ignore[arg-type]
     assert inbox.events == []
 
@@ -141,7 +142,7 @@ def test_a_search_that_goes_on_does_not_post_its_old_best_again(inbox: Inbox, ru
     ("error", "event", "reason"),
     [(InputError("the disk is full"), "failed", "the disk is full"), (KeyboardInterrupt(), "interrupted", "")],
 )
-def test_a_failure_is_posted_and_passed_on(
+def test_a_failure_is_posted_and_raised(
     error: BaseException, event: str, reason: str, inbox: Inbox, run: RunFolder
 ) -> None:
     with pytest.raises(type(error)), Notifier(inbox.url(), run):
@@ -151,7 +152,7 @@ def test_a_failure_is_posted_and_passed_on(
 
 def test_an_interrupted_search_posts_one_end(inbox: Inbox, run: RunFolder) -> None:
     notifier = Notifier(inbox.url(), run)
-    notifier.tell_end(130)
+    notifier.notify_end(130)
     with pytest.raises(KeyboardInterrupt), notifier:
         raise KeyboardInterrupt
     assert [event["event"] for event in inbox.events] == ["interrupted"]
@@ -160,7 +161,7 @@ def test_an_interrupted_search_posts_one_end(inbox: Inbox, run: RunFolder) -> No
 def test_user_and_password_go_into_a_header_and_never_elsewhere(inbox: Inbox, run: RunFolder) -> None:
     inbox.status = 302
     with Notifier(inbox.url(user="me:pa%20ss@"), run) as notifier:
-        notifier.tell_end(1)
+        notifier.notify_end(1)
     ((path, headers, _),) = inbox.posts  # the redirection was not followed
     assert path == "/hook"
     assert headers["Host"] == f"127.0.0.1:{inbox.port}"
@@ -175,36 +176,36 @@ def test_a_dead_server_is_one_warning_without_the_url(
         url = f"http://me:secret@127.0.0.1:{taken.getsockname()[1]}/token"
         with Notifier(url, run) as notifier:
             end_trials(study, notifier, (0.5, 0.7))
-            notifier.tell_end(0)
+            notifier.notify_end(0)
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("warning: notifying 127.0.0.1: URLError: ")
     assert "secret" not in line
     assert "token" not in line
 
 
-def test_a_slow_server_holds_up_nothing(
+def test_a_slow_server_does_not_delay_the_search(
     inbox: Inbox, run: RunFolder, study: Study, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(notify, "PATIENCE", 1.0)
+    monkeypatch.setattr(notify, "CLOSE_TIMEOUT", 1.0)
     inbox.seconds = 3.0
     started = time.monotonic()
     with Notifier(inbox.url(), run) as notifier:
         end_trials(study, notifier, (0.0, 0.1, 0.2, 0.3, 0.4))
         told = time.monotonic() - started
-        notifier.tell_end(0)
+        notifier.notify_end(0)
     assert time.monotonic() - started - told < 2.5
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-def test_what_a_slow_server_does_not_answer_is_given_up_and_the_next_is_posted(
+def test_after_a_timeout_the_next_event_is_posted(
     inbox: Inbox, run: RunFolder, study: Study, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(notify, "TIMEOUT", 0.2)
+    monkeypatch.setattr(notify, "REQUEST_TIMEOUT", 0.2)
     inbox.seconds = 4.0
     started = time.monotonic()
     with Notifier(inbox.url(), run) as notifier:
         end_trials(study, notifier, (0.0, 0.1))
-        notifier.tell_end(0)
+        notifier.notify_end(0)
     assert time.monotonic() - started < 3.5
     assert [event["event"] for event in inbox.events] == ["best", "best", "end"]
     assert len(capsys.readouterr().err.splitlines()) == 1
@@ -214,7 +215,7 @@ def test_what_a_slow_server_does_not_answer_is_given_up_and_the_next_is_posted(
     "url",
     ["ftp://me:secret@host/x", "host/x", "http://", "http://:80/x", "http://host:port/", "http://a b/", "http://[x"],
 )
-def test_what_is_no_web_address_is_refused_and_not_shown(url: str) -> None:
+def test_a_text_that_is_no_url_is_refused_and_not_shown(url: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="must be a URL such as https://HOST/PATH") as refused:
         web_address(url)
     assert "secret" not in str(refused.value)

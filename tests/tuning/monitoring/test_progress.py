@@ -6,10 +6,11 @@ import pytest
 from rich.console import Console
 
 from results.run_folder import RunFolder
-from san_core.command_line import say
+from san_core.command_line import print_message
 from tests.tuning.studies import ask, searching
-from tuning.monitoring.progress import show_progress, standing
-from tuning.study.study import Epoch, Study
+from tuning.monitoring.progress import progress_of, show_progress
+from tuning.study.live_trial import Epoch
+from tuning.study.study import Study
 
 
 @pytest.fixture
@@ -24,13 +25,13 @@ def end_trial(study: Study, scores: list[float], error: str = "") -> None:
     study.finish(number, error)
 
 
-def test_where_a_study_stands(study: Study) -> None:
+def test_how_far_a_study_is(study: Study) -> None:
     end_trial(study, [0.5, 0.6])
     end_trial(study, [0.7, 0.9])
     running = ask(study).trial.number
     study.report(running, Epoch(1, 0.8, 1.0))
 
-    now = standing(study, elapsed=60.0)
+    now = progress_of(study, elapsed=60.0)
     assert [trial.number for trial in now.ended] == [0, 1]
     assert now.running == [("trial   2", 1, 0.8)]
     assert now.best is not None
@@ -39,18 +40,18 @@ def test_where_a_study_stands(study: Study) -> None:
     assert now.seconds_left == 60.0  # two trials took 60 s, two are left
 
 
-def test_what_ended_before_a_search_was_resumed_says_nothing_of_its_speed(make_run: Callable[..., RunFolder]) -> None:
+def test_trials_of_an_earlier_start_do_not_count_for_the_time_left(make_run: Callable[..., RunFolder]) -> None:
     run = make_run(fixed={"epochs": 2})
     first = searching(run, trials=2)
     for _ in range(2):
         end_trial(first, [0.5, 0.6])
     study = searching(run, trials=6)
     end_trial(study, [0.5, 0.6])
-    assert standing(study, elapsed=30.0).seconds_left == 90.0  # one trial took 30 s, three are left
+    assert progress_of(study, elapsed=30.0).seconds_left == 90.0  # one trial took 30 s, three are left
 
 
 def test_before_the_first_trial_nothing_is_known(study: Study) -> None:
-    now = standing(study, elapsed=1.0)
+    now = progress_of(study, elapsed=1.0)
     assert (now.ended, now.running, now.best, now.baseline, now.seconds_left) == ([], [], None, None, None)
 
 
@@ -100,7 +101,7 @@ class Terminal(io.StringIO):
         return self.getvalue().rpartition("\x1b[?1049l")[2]
 
 
-def test_in_a_terminal_one_screen_shows_all(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_live_screen_shows_running_and_ended_trials(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal(monkeypatch)
     with show_progress(study, "searching", terminal.console, metric="WUPS@0.9"):
         end_trial(study, [0.5, 0.6])
@@ -114,14 +115,14 @@ def test_in_a_terminal_one_screen_shows_all(study: Study, monkeypatch: pytest.Mo
     assert frame[5].split() == ["trial", "0", "complete", "2", "60.00%"]
 
 
-def test_when_the_screen_is_gone_the_standing_and_what_was_said_are_left(
+def test_after_the_live_screen_the_progress_and_the_messages_are_printed(
     study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     terminal = Terminal(monkeypatch, width=60)
     warning = "warning: [the tracker] " + "is out of reach " * 4
     with show_progress(study, "searching", terminal.console):
         end_trial(study, [0.5, 0.6])
-        say(warning)
+        print_message(warning)
         assert "warning: [the tracker]" in "".join(terminal.frame_with("warning:"))
     lines = terminal.left().splitlines()
     assert lines[0] == "searching"
@@ -143,7 +144,7 @@ def test_a_diverged_trial_is_counted_as_one_and_is_never_the_best(
     assert frame[2].startswith("no complete trial yet")
 
 
-def test_what_does_not_fit_the_screen_is_left_out_and_counted(
+def test_trials_that_do_not_fit_the_screen_are_counted(
     make_run: Callable[..., RunFolder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = searching(make_run(fixed={"epochs": 2}), trials=20)

@@ -20,10 +20,19 @@ from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
 
 from results.run_folder import RunFolder
 from tests.tuning.studies import ask, searching
-from tuning.execution.tune_adapters import CHECKPOINTS, EPOCH, EXAMPLES_PER_SECOND, LOSS, NUMBER, SETTINGS, SHARED
 from tuning.monitoring.trackers import to_tensorboard
 from tuning.monitoring.trackers.tracker import Tracker, tracked
-from tuning.study.study import Epoch, Study
+from tuning.study.live_trial import Epoch
+from tuning.study.study import Study
+from tuning.study.tune_interface import (
+    CHECKPOINT_FOLDER,
+    EPOCH,
+    EXAMPLES_PER_SECOND,
+    LOSS,
+    TRAINING_SETTINGS,
+    TRIAL_NUMBER,
+    TRIAL_SETUP,
+)
 
 
 def records(path: Path) -> Iterator[bytes]:
@@ -63,14 +72,19 @@ class Tune:
 
     def start(self) -> Any:  # noqa: ANN401 - stands for Ray's trial
         live = ask(self.study)
-        config = {NUMBER: live.trial.number, SETTINGS: live.settings, SHARED: object(), CHECKPOINTS: object()}
+        config = {
+            TRIAL_NUMBER: live.trial.number,
+            TRAINING_SETTINGS: live.settings,
+            TRIAL_SETUP: object(),
+            CHECKPOINT_FOLDER: object(),
+        }
         trial = SimpleNamespace(config=config)
         self.tracker.on_trial_start(0, [], trial)  # type: ignore[arg-type]
         return trial
 
     def report(self, trial: Any, epoch: int, score: float, diverged: str = "") -> None:  # noqa: ANN401
         told = Epoch(epoch, score, float(epoch), diverged)
-        self.study.report(trial.config[NUMBER], told)
+        self.study.report(trial.config[TRIAL_NUMBER], told)
         result = {EPOCH: told, LOSS: 1 / epoch, EXAMPLES_PER_SECOND: 50.0, "pid": 7}
         self.tracker.on_trial_result(0, [], trial, result)
 
@@ -82,7 +96,7 @@ class Tune:
         self.end(trial)
 
     def end(self, trial: Any, error: str = "") -> None:  # noqa: ANN401
-        self.study.finish(trial.config[NUMBER], error)
+        self.study.finish(trial.config[TRIAL_NUMBER], error)
         tell = self.tracker.on_trial_error if error else self.tracker.on_trial_complete
         tell(0, [], trial)
 
@@ -103,7 +117,11 @@ def test_what_is_tracked_of_a_trial(run: RunFolder) -> None:
         "examples_per_second": [(1, 50.0), (2, 50.0)],
         "epoch": [(1, 1.0), (2, 2.0)],
     }
-    expected = {"trial": 0, **study.optuna.trials[0].params, "seed": study.optuna.trials[0].user_attrs["seed"]}
+    expected = {
+        "trial": 0,
+        **study.optuna_study.trials[0].params,
+        "seed": study.optuna_study.trials[0].user_attrs["seed"],
+    }
     assert written.hyperparameters == {**expected, "state": "complete", "reason": ""}
 
 
@@ -117,7 +135,7 @@ def test_how_trials_ended_is_tracked(run: RunFolder) -> None:
         tune.report(failed, 1, 0.5)
         tune.end(failed, "out of memory")
         tune.report(pruned, 1, 0.1)
-        study.live[2].stopped = "pruned after epoch 1"
+        study.live[2].stop_reason = "pruned after epoch 1"
         tune.end(pruned)
     ends = [TensorBoard(run.tracking / "tensorboard" / f"search-{i:04d}").hyperparameters for i in range(3)]
     assert [(end["state"], end["reason"]) for end in ends] == [
@@ -127,7 +145,7 @@ def test_how_trials_ended_is_tracked(run: RunFolder) -> None:
     ]
 
 
-def test_a_search_that_goes_on_tracks_every_epoch_once(run: RunFolder) -> None:
+def test_a_resumed_search_tracks_every_epoch_once(run: RunFolder) -> None:
     study = searching(run, trials=1)
     with tracked(study, run) as (tracker,):
         tune = Tune(study, tracker)
@@ -141,7 +159,7 @@ def test_a_search_that_goes_on_tracks_every_epoch_once(run: RunFolder) -> None:
     assert written.hyperparameters["state"] == "complete"
 
 
-def test_a_worker_that_dies_neither_doubles_nor_closes_a_trial(run: RunFolder) -> None:
+def test_a_trial_whose_worker_died_is_tracked_as_one_trial(run: RunFolder) -> None:
     study = searching(run, trials=1)
     with tracked(study, run) as (tracker,):
         tune = Tune(study, tracker)
@@ -149,7 +167,7 @@ def test_a_worker_that_dies_neither_doubles_nor_closes_a_trial(run: RunFolder) -
         tune.report(trial, 1, 0.25)
         tracker.on_trial_start(0, [], trial)
         tune.report(trial, 1, 0.25)
-        study.take_back(0)
+        study.requeue(0)
         tracker.on_trial_error(0, [], trial)  # it is tried again
         tune.run(0.25, 0.5)
     folder = run.tracking / "tensorboard" / "search-0000"
@@ -164,14 +182,14 @@ def test_without_a_tracker_nothing_is_tracked(make_run: Callable[..., RunFolder]
     assert not run.tracking.exists()
 
 
-def test_a_tracker_that_breaks_is_one_warning(
+def test_a_tracker_that_raises_errors_is_one_warning(
     run: RunFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Broken(LoggerCallback):
         def log_trial_result(self, *_: object) -> None:
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(to_tensorboard, "open_log", lambda _: Broken())
+    monkeypatch.setattr(to_tensorboard, "open_logger", lambda _: Broken())
     study = searching(run, trials=2)
     with tracked(study, run) as (tracker,):
         tune = Tune(study, tracker)
@@ -183,7 +201,7 @@ def test_a_tracker_that_breaks_is_one_warning(
     ]
 
 
-def test_a_tracker_that_hangs_holds_up_no_trial(
+def test_a_tracker_that_hangs_does_not_delay_trials(
     run: RunFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     released = threading.Event()
@@ -192,8 +210,8 @@ def test_a_tracker_that_hangs_holds_up_no_trial(
         def log_trial_start(self, *_: object) -> None:
             released.wait(60)
 
-    monkeypatch.setattr(to_tensorboard, "open_log", lambda _: Hanging())
-    monkeypatch.setattr("tuning.monitoring.trackers.tracker.PATIENCE", 0.2)
+    monkeypatch.setattr(to_tensorboard, "open_logger", lambda _: Hanging())
+    monkeypatch.setattr("tuning.monitoring.trackers.tracker.CLOSE_TIMEOUT", 0.2)
     study = searching(run, trials=1)
     with tracked(study, run) as (tracker,):
         Tune(study, tracker).run(0.25)
@@ -248,7 +266,7 @@ for run in runs:
 
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("mlflow") is None, reason="needs pip install '.[mlflow]'")
-def test_mlflow_has_one_run_per_trial_also_when_the_search_goes_on(make_run: Callable[..., RunFolder]) -> None:
+def test_mlflow_has_one_run_per_trial_also_when_the_search_is_resumed(make_run: Callable[..., RunFolder]) -> None:
     run = make_run(fixed={"epochs": 2}, metric="wups@0.9", track="mlflow", started="2026")
     database = run.tracking / "mlflow" / "mlflow.db"
     in_a_process(TWICE, str(run.path), "1")
@@ -308,5 +326,5 @@ def test_wandb_writes_a_file_per_trial_without_a_network(make_run: Callable[...,
     points = [{name: json.loads(value) for name, value in record[1].items()} for record in found if record[1]]
     assert [(point["_step"], point["wups_0.9"], point["loss"]) for point in points] == [(1, 0.25, 1.0), (2, 0.5, 0.5)]
     assert (config["trial"], config["learning_rate"], config["state"]) == (0, 4e-4, "complete")
-    assert not {SHARED, CHECKPOINTS} & config.keys()
+    assert not {TRIAL_SETUP, CHECKPOINT_FOLDER} & config.keys()
     assert "search-0000" in {record[2] for record in found}

@@ -51,14 +51,14 @@ def noted(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[tuple[float, dict[s
 
     monkeypatch.setattr(gauges, "Gauge", make)
     monkeypatch.setattr(gauges, "SECONDS_BETWEEN", 0.01)
-    monkeypatch.setattr(monitoring, "SIGN_AFTER", 1000)
+    monkeypatch.setattr(monitoring, "DASHBOARD_DELAY", 1000)
     return made
 
 
-def test_an_epoch_is_exported_with_what_tells_the_trial(noted: dict[str, Any]) -> None:
-    monitor = monitoring.Monitor("demo", "search")
-    monitor.begin(3, {"learning_rate": 0.00123456, "hops": 2, "seed": 7})
-    monitor.epoch_ended(EpochResult(2, 0.25, 0.75, 4.0), 1000)
+def test_an_epoch_is_exported_with_the_tags_of_its_trial(noted: dict[str, Any]) -> None:
+    monitor = monitoring.TrialMonitor("demo", "search")
+    monitor.start_trial(3, {"learning_rate": 0.00123456, "hops": 2, "seed": 7})
+    monitor.end_epoch(EpochResult(2, 0.25, 0.75, 4.0), 1000)
     tags = {"run": "demo", "study": "search", "trial": "3", "parameters": "learning_rate=0.00123, hops=2"}
     assert tuple(tags) == TAGS
     assert noted == {
@@ -67,32 +67,32 @@ def test_an_epoch_is_exported_with_what_tells_the_trial(noted: dict[str, Any]) -
         "san_trial_epoch": [(2, tags)],
         "san_trial_examples_per_second": [(250.0, tags)],
     }
-    monitor.end()
+    monitor.end_trial()
 
 
 def test_values_are_exported_again_only_while_an_epoch_runs(noted: dict[str, Any]) -> None:
-    monitor = monitoring.Monitor("demo", "search")
+    monitor = monitoring.TrialMonitor("demo", "search")
     times = noted["san_trial_epoch"]
-    monitor.begin(0, {})
-    monitor.epoch_begins()  # nothing is known yet
+    monitor.start_trial(0, {})
+    monitor.start_epoch()  # nothing is known yet
     time.sleep(0.05)
     assert times == []
 
-    monitor.epoch_ended(EpochResult(1, 0.5, 0.5, 1.0), 10)
+    monitor.end_epoch(EpochResult(1, 0.5, 0.5, 1.0), 10)
     time.sleep(0.05)
     assert len(times) == 1  # the trial may have ended
 
-    monitor.epoch_begins()
+    monitor.start_epoch()
     _wait(lambda: len(times) > 3, seconds=30)
-    monitor.end()
+    monitor.end_trial()
     time.sleep(0.05)
     before = len(times)
-    monitor.begin(1, {})
-    monitor.epoch_begins()
+    monitor.start_trial(1, {})
+    monitor.start_epoch()
     time.sleep(0.05)
     assert len(times) == before
     assert {value for value, _ in times} == {1}
-    monitor.end()
+    monitor.end_trial()
 
 
 def _panels() -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from san_core.errors import InputError
 from search_spaces import load
 from tests.tuning.studies import EPOCHS, ask, searching
 from tuning.study.first_trials import read_configurations, read_priors
-from tuning.study.study import Epoch
+from tuning.study.live_trial import Epoch
 
 SPACE = load("wide").only(["dropout", "hops", "attention"])  # a range of floats, one of ints, and choices
 SAME = {"space_definition": SPACE.describe(), "data_fingerprint": "abc", "metric": "accuracy"}
@@ -74,7 +74,7 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
         read_configurations(tmp_path / "nothing.json", SPACE)
 
 
-def test_every_entry_that_does_not_fit_is_named_at_once(tmp_path: Path) -> None:
+def test_all_entries_that_do_not_fit_are_named_in_one_error(tmp_path: Path) -> None:
     path = _write(tmp_path, [{"hops": 2}, {"dropout": 0.9, "hops": 4}, {"momentum": 0.5, "attention": "none"}])
     with pytest.raises(InputError, match="does not fit the search space") as refused:
         read_configurations(path, SPACE)
@@ -118,7 +118,7 @@ def test_a_value_that_only_looks_like_a_number_is_refused(entry: str, tmp_path: 
         read_configurations(_write(tmp_path, f"[{entry}]"), SPACE)
 
 
-def test_the_trials_of_earlier_searches_that_ended_well_are_copied(make_run: Callable[..., RunFolder]) -> None:
+def test_complete_and_pruned_trials_of_earlier_searches_are_copied(make_run: Callable[..., RunFolder]) -> None:
     runs = [make_run(name, **SAME) for name in ("first", "second")]
     for run in runs:
         _searched(run)
@@ -155,6 +155,6 @@ def test_an_earlier_search_that_differs_is_refused_and_the_difference_named(
     )
 
 
-def test_an_earlier_search_that_was_never_begun_is_refused(make_run: Callable[..., RunFolder]) -> None:
+def test_an_earlier_search_without_a_study_is_refused(make_run: Callable[..., RunFolder]) -> None:
     with pytest.raises(InputError, match="holds no study called 'search'"):
         read_priors([make_run(**SAME)], SAME, SPACE)

@@ -10,8 +10,8 @@ from results.run_folder import RunFolder
 from san_core.errors import InputError
 from search_spaces import SearchSpace, load
 from tests.tuning.studies import EPOCHS, searching
-from tuning.study.samplers import SAMPLERS, Grid, check_sampler, make_sampler, sampler_name
-from tuning.study.study import Epoch
+from tuning.study.live_trial import Epoch
+from tuning.study.samplers import SAMPLERS, GridSampler, check_sampler, make_sampler, sampler_name
 
 NUMBERS: dict[str, BaseDistribution] = {
     "dropout": FloatDistribution(0, 0.7),
@@ -31,7 +31,7 @@ def _drawn(name: str, space: Mapping[str, BaseDistribution], count: int, seed: i
     study = optuna.create_study(direction="maximize")
     drawn = []
     for number in range(count):
-        study.sampler = make_sampler(name, space, 1000 * seed + number)
+        study.sampler = make_sampler(name, 1000 * seed + number)
         trial = study.ask(dict(space))
         drawn.append(tuple(trial.params[parameter] for parameter in space))
         study.tell(trial, 1 / (1 + number))
@@ -58,7 +58,7 @@ def test_auto_follows_the_space_the_pruning_and_the_number(
 
 
 @pytest.mark.parametrize("name", [name for name in SAMPLERS if name != "auto"])
-def test_a_sampler_that_was_asked_for_is_taken_whatever_auto_would_take(name: str) -> None:
+def test_a_sampler_that_is_named_is_used_whatever_auto_would_use(name: str) -> None:
     for space, pruning, number in product((NUMBERS, WITH_CHOICE), (True, False), (0, 250)):
         assert sampler_name(name, space, pruning=pruning, number=number) == name
 
@@ -70,12 +70,12 @@ def test_a_sampler_that_was_asked_for_is_taken_whatever_auto_would_take(name: st
         ("gp", optuna.samplers.GPSampler),
         ("cmaes", optuna.samplers.CmaEsSampler),
         ("random", optuna.samplers.RandomSampler),
-        ("grid", Grid),
+        ("grid", GridSampler),
     ],
 )
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
-def test_a_name_makes_its_sampler(name: str, kind: type) -> None:
-    assert type(make_sampler(name, COUNTABLE, 0)) is kind
+def test_each_name_gives_its_sampler(name: str, kind: type) -> None:
+    assert type(make_sampler(name, 0)) is kind
 
 
 @pytest.mark.parametrize(
@@ -110,15 +110,15 @@ def test_the_grid_draws_every_configuration_once_in_an_order_that_follows_the_se
     assert orders[0] != sorted(orders[0])
 
 
-def test_the_grid_passes_over_what_was_tried_before_it() -> None:
-    study = optuna.create_study(sampler=make_sampler("grid", COUNTABLE, 0))
+def test_the_grid_does_not_draw_what_was_tried_before() -> None:
+    study = optuna.create_study(sampler=make_sampler("grid", 0))
     study.enqueue_trial({"attention": "bounded", "dropout": 0.3, "hops": 2})
     drawn = [tuple(study.ask(dict(COUNTABLE)).params.values()) for _ in range(24)]
     assert drawn[0] == ("bounded", 0.3, 2)
     assert set(drawn) == CONFIGURATIONS
 
 
-def test_a_grid_that_is_through_still_draws_inside_the_space() -> None:
+def test_an_exhausted_grid_still_draws_inside_the_space() -> None:
     space = {"hops": IntDistribution(1, 2)}
     drawn = _drawn("grid", space, 5)
     assert set(drawn[:2]) == {(1,), (2,)}
@@ -135,7 +135,7 @@ def test_a_grid_that_is_through_still_draws_inside_the_space() -> None:
         pytest.param(1e-13, 5e-13, 1e-13, id="tiny"),
     ],
 )
-def test_the_grid_is_through_after_as_many_draws_as_a_float_has_steps(low: float, high: float, step: float) -> None:
+def test_the_grid_draws_each_step_of_a_float_once(low: float, high: float, step: float) -> None:
     count = round((high - low) / step) + 1
     drawn = [value for (value,) in _drawn("grid", {"dropout": FloatDistribution(low, high, step=step)}, count)]
     assert sorted(drawn) == pytest.approx([low + place * step for place in range(count)], rel=1e-6, abs=0)
@@ -156,7 +156,7 @@ def test_the_values_of_a_stepped_float_are_trained_once_each(sampler: str, make_
 
 @pytest.mark.parametrize("name", ["auto", "tpe", "gp", "random"])
 @pytest.mark.parametrize("space", ["san", "wide", "daquar"])
-def test_most_samplers_choose_in_every_space(name: str, space: str) -> None:
+def test_most_samplers_can_sample_every_space(name: str, space: str) -> None:
     check_sampler(name, load(space).parameters)
 
 
@@ -177,7 +177,7 @@ def test_most_samplers_choose_in_every_space(name: str, space: str) -> None:
         ),
     ],
 )
-def test_a_sampler_that_cannot_choose_in_the_space_is_refused_and_every_reason_named(
+def test_a_sampler_that_cannot_sample_the_space_is_refused_and_all_reasons_are_named(
     name: str, space: Mapping[str, BaseDistribution], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):

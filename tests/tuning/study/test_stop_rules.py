@@ -27,11 +27,11 @@ def _ended(outcomes: Iterable[float | str]) -> list[FrozenTrial]:
 def test_without_bounds_a_search_never_ends() -> None:
     rules = StopRules()
     assert rules.time_is_up(1e9, 1e9) == ""
-    assert rules.no_more(10**6, _ended([0.5] * 100)) == ""
+    assert rules.no_more_trials(10**6, _ended([0.5] * 100)) == ""
 
 
 @pytest.mark.parametrize(("wall", "reason"), [(0, ""), (1799.9, ""), (1800, "used"), (1801, "used")])
-def test_the_budget_is_of_wall_time(wall: float, reason: str) -> None:
+def test_the_budget_bounds_wall_time(wall: float, reason: str) -> None:
     expected = "budget of 30 min used up" if reason else ""
     assert StopRules(budget=1800, gpus=1).time_is_up(wall, trained=1e6) == expected
 
@@ -45,7 +45,7 @@ def test_gpu_hours_count_each_trials_share(gpus: float, trained: float, over: bo
     assert found == ("2 GPU hours used up" if over else "")
 
 
-def test_of_two_bounds_on_time_the_one_that_is_reached_ends_the_search() -> None:
+def test_the_first_of_two_time_bounds_that_is_reached_ends_the_search() -> None:
     rules = StopRules(budget=3600, gpu_hours=1.5, gpus=1)
     assert rules.time_is_up(3599, 5399) == ""
     assert rules.time_is_up(3600, 0) == "budget of 1 h used up"
@@ -53,13 +53,13 @@ def test_of_two_bounds_on_time_the_one_that_is_reached_ends_the_search() -> None
 
 
 @pytest.mark.parametrize(("asked", "reason"), [(0, ""), (23, ""), (24, "all 24 trials run"), (30, "all 24 trials run")])
-def test_the_number_of_trials_counts_those_handed_out(asked: int, reason: str) -> None:
-    assert StopRules(trials=24).no_more(asked, []) == reason
+def test_the_number_of_trials_counts_started_trials(asked: int, reason: str) -> None:
+    assert StopRules(trials=24).no_more_trials(asked, []) == reason
 
 
-def test_time_does_not_end_what_the_number_of_trials_bounds_nor_the_other_way_round() -> None:
+def test_bounds_on_time_and_on_trials_are_independent() -> None:
     assert StopRules(trials=1, patience=1).time_is_up(1e9, 1e9) == ""
-    assert StopRules(budget=1, gpu_hours=1, gpus=1).no_more(10**6, _ended([0.5] * 100)) == ""
+    assert StopRules(budget=1, gpu_hours=1, gpus=1).no_more_trials(10**6, _ended([0.5] * 100)) == ""
 
 
 @pytest.mark.parametrize(
@@ -80,23 +80,23 @@ def test_time_does_not_end_what_the_number_of_trials_bounds_nor_the_other_way_ro
 )
 def test_patience_counts_every_trial_that_ended_after_the_best(outcomes: list[float | str], since: int) -> None:
     ended = _ended(outcomes)
-    assert StopRules(patience=since + 1).no_more(len(ended), ended) == ""
+    assert StopRules(patience=since + 1).no_more_trials(len(ended), ended) == ""
     if since:
-        assert StopRules(patience=since).no_more(len(ended), ended) == f"no better result in {since} trials"
+        assert StopRules(patience=since).no_more_trials(len(ended), ended) == f"no better result in {since} trials"
 
 
-def test_patience_goes_by_when_trials_ended_not_by_when_they_started() -> None:
+def test_patience_counts_in_the_order_in_which_trials_ended() -> None:
     best, worse, pruned = _ended([0.9, 0.2, PRUNED])
     for order in ([best, worse, pruned], [pruned, best, worse], [worse, pruned, best]):
-        assert StopRules(patience=2).no_more(3, order) == "no better result in 2 trials"
-        assert StopRules(patience=3).no_more(3, order) == ""
+        assert StopRules(patience=2).no_more_trials(3, order) == "no better result in 2 trials"
+        assert StopRules(patience=3).no_more_trials(3, order) == ""
 
 
-def test_the_number_of_trials_is_told_before_patience() -> None:
+def test_the_number_of_trials_is_the_reason_if_patience_ran_out_too() -> None:
     rules = StopRules(trials=3, patience=2)
     ended = _ended([0.5, 0.4, 0.3])
-    assert rules.no_more(3, ended) == "all 3 trials run"
-    assert rules.no_more(2, ended) == "no better result in 2 trials"
+    assert rules.no_more_trials(3, ended) == "all 3 trials run"
+    assert rules.no_more_trials(2, ended) == "no better result in 2 trials"
 
 
 @pytest.mark.parametrize(
@@ -115,5 +115,5 @@ def test_the_number_of_trials_is_told_before_patience() -> None:
         (172800, "48 h"),
     ],
 )
-def test_a_duration_reads_in_the_largest_unit_that_keeps_it_whole(seconds: float, text: str) -> None:
+def test_a_duration_is_given_in_the_largest_unit_in_which_it_is_whole(seconds: float, text: str) -> None:
     assert describe_seconds(seconds) == text

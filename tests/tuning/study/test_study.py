@@ -1,37 +1,24 @@
 from collections.abc import Callable
 
 import numpy as np
-import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.trial import TrialState
 
+from results.ranking import best_trial
 from results.run_folder import (
-    CONFIRMS,
     DUPLICATE_OF,
-    PRIOR,
     REASON,
     RESUMED,
     SECONDS,
-    SEED,
     STOPPED_BY,
     WORKER,
     RunFolder,
 )
-from search_spaces import SearchSpace, load
+from search_spaces import SearchSpace
 from tests.tuning.studies import EPOCHS, ask, searching
-from tuning.study.open_study import (
-    CONFIRMATION_SEEDS,
-    SEARCH_SEEDS,
-    copied_trials,
-    first_trials,
-    open_confirmation,
-    open_search,
-    training_seed,
-)
-from tuning.study.pruners import SuccessiveHalving, bracket_of
-from tuning.study.stop_rules import StopRules
-from tuning.study.study import Epoch, Study, best_trial
+from tuning.study.live_trial import Epoch
+from tuning.study.study import Study
 
 SMALL_SPACE = SearchSpace(
     {"hops": IntDistribution(1, 3), "attention": CategoricalDistribution(["paper", "bounded"])},
@@ -77,7 +64,7 @@ def test_later_trials_lie_inside_the_space(study: Study) -> None:
     assert isinstance(params["embedding_size"], int)
 
 
-def test_a_full_trial_is_complete_with_its_best_epoch(study: Study, run: RunFolder) -> None:
+def test_a_trial_with_all_epochs_is_complete_with_its_best_score(study: Study, run: RunFolder) -> None:
     number = ask(study).trial.number
     for epoch, accuracy in enumerate([0.5, 0.8, 0.7, 0.6], start=1):
         assert study.report(number, Epoch(epoch, accuracy, 2.0 * epoch)) == (epoch < EPOCHS)
@@ -91,7 +78,7 @@ def test_a_full_trial_is_complete_with_its_best_epoch(study: Study, run: RunFold
     assert told.user_attrs[REASON] == ""
 
 
-def test_a_bad_trial_is_told_as_pruned_with_every_epoch(study: Study, run: RunFolder) -> None:
+def test_a_bad_trial_is_pruned_and_keeps_the_scores_of_its_epochs(study: Study, run: RunFolder) -> None:
     for accuracy in (0.9, 0.8):
         run_trial(study, accuracy)
     number = run_trial(study, 0.1)
@@ -140,12 +127,12 @@ def test_a_diverged_trial_ends_with_the_lowest_score_and_breaks_a_constraint(stu
     assert told.intermediate_values == {1: 0.9, 2: 0.0}
     assert told.constraints == {"diverged": 1.0}
     assert told.user_attrs[REASON] == "diverged in epoch 2: the loss is nan"
-    best = best_trial(run.study())
+    best = best_trial(run.study().trials)
     assert best is not None
     assert best.number == 0
 
 
-def test_the_sampler_keeps_away_from_where_trials_diverged(make_run: Callable[..., RunFolder]) -> None:
+def test_the_sampler_avoids_configurations_near_diverged_ones(make_run: Callable[..., RunFolder]) -> None:
     def chosen(diverged: str) -> float:
         """Median learning rate of later trials, where those above 1e-3 end so."""
         study = searching(make_run(f"run {diverged}", pruner="none"), trials=60)
@@ -174,9 +161,7 @@ def test_a_failed_trial_keeps_its_reason(study: Study, run: RunFolder) -> None:
     assert told.intermediate_values == {1: 0.5}
 
 
-def test_an_interrupted_trial_is_handed_out_again_with_its_scores_before_a_new_one(
-    study: Study, run: RunFolder
-) -> None:
+def test_an_interrupted_trial_starts_again_with_its_scores_before_a_new_one(study: Study, run: RunFolder) -> None:
     run_trial(study, 0.5)
     first, second = ask(study), ask(study)
     study.report(second.trial.number, Epoch(1, 0.6, 1.0))
@@ -193,7 +178,7 @@ def test_an_interrupted_trial_is_handed_out_again_with_its_scores_before_a_new_o
     assert [RESUMED in trial.user_attrs for trial in trials] == [False, True, True, False]
 
 
-def test_a_trial_interrupted_while_it_was_asked_for_gets_the_parameters_it_would_have_had(
+def test_a_trial_interrupted_while_it_was_sampled_gets_the_parameters_it_would_have_had(
     make_run: Callable[..., RunFolder],
 ) -> None:
     whole, cut = make_run("whole"), make_run("cut")
@@ -203,23 +188,23 @@ def test_a_trial_interrupted_while_it_was_asked_for_gets_the_parameters_it_would
 
     study = searching(cut)
     run_trial(study, 0.5)
-    study.optuna.sampler = study._draws.sampler_of(1)
-    study.optuna.ask()  # killed before the first parameter was drawn
+    study.optuna_study.sampler = study._source.sampler_of(1)
+    study.optuna_study.ask()  # killed before the first parameter was drawn
     assert ask(searching(cut)).settings == asked
 
 
-def test_a_trial_that_is_taken_back_is_handed_out_again(study: Study, run: RunFolder) -> None:
+def test_a_requeued_trial_starts_again(study: Study, run: RunFolder) -> None:
     run_trial(study, 0.5)
     live = ask(study)
     study.report(live.trial.number, Epoch(1, 0.6, 1.0))
-    study.take_back(live.trial.number)
+    study.requeue(live.trial.number)
     again = ask(study)
     assert (again.settings, again.scores) == (live.settings, {1: 0.6})
     assert len(run.study().trials) == 2
     assert RESUMED not in run.study().trials[1].user_attrs  # there was no pause
 
 
-def test_a_resumed_search_has_the_number_of_trials_that_was_asked_for(study: Study, run: RunFolder) -> None:
+def test_a_resumed_search_ends_with_the_number_of_trials_that_it_was_given(study: Study, run: RunFolder) -> None:
     for _ in range(2):
         run_trial(study, 0.5)
     study.ask()
@@ -250,90 +235,17 @@ def test_epochs_reported_again_change_nothing_and_only_the_last_is_decided_on(st
     assert run.study().trials[number].state == TrialState.PRUNED
 
 
-def test_the_pruner_decides_as_optunas_does() -> None:
-    rng = np.random.default_rng(0)
-    scores = rng.random((40, 16))
-    stopped = []
-    for pruner in (SuccessiveHalving(), optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=2)):
-        study = optuna.create_study(direction="maximize", pruner=pruner, sampler=optuna.samplers.RandomSampler(seed=0))
-        lengths = []
-        for row in scores:
-            trial, epoch = study.ask(), 0
-            for epoch, score in enumerate(row, start=1):
-                trial.report(score, epoch)
-                if trial.should_prune():
-                    break
-            lengths.append(epoch)
-            study.tell(trial, state=TrialState.PRUNED)
-        stopped.append(lengths)
-    assert stopped[0] == stopped[1]
-    assert len(set(stopped[0])) > 2
-
-
-def test_every_use_of_a_seed_gets_another_one() -> None:
-    seeds = {training_seed(study, series, number) for study in range(3) for series in range(3) for number in range(50)}
-    assert len(seeds) == 3 * 3 * 50
-    assert training_seed(1, SEARCH_SEEDS, 2) == training_seed(1, SEARCH_SEEDS, 2)
-
-
-def test_the_confirmation_repeats_best_and_baseline_under_the_same_fresh_seeds(study: Study, run: RunFolder) -> None:
-    for accuracy in (0.5, 0.7, 0.9):
-        run_trial(study, accuracy)
-    best = best_trial(run.study())
-    assert best is not None
-    assert best.number == 2
-
-    again = open_confirmation(run, load("san"), [0, best.number], seeds=2)
-    lives = [ask(again) for _ in range(4)]
-    assert again.exhausted
-    assert [live.trial.user_attrs[CONFIRMS] for live in lives] == [0, 2, 0, 2]
-    assert [live.seed for live in lives] == [training_seed(3, CONFIRMATION_SEEDS, repeat) for repeat in (0, 0, 1, 1)]
-    assert lives[1].trial.params == best.params
-    assert not {live.seed for live in lives} & {trial.user_attrs[SEED] for trial in run.study().trials}
-
-
-def test_a_confirmation_goes_on_where_it_was_left_and_takes_more_seeds(study: Study, run: RunFolder) -> None:
-    run_trial(study, 0.5)
-    first = open_confirmation(run, load("san"), [0, 0], seeds=2)
-    run_trial(first, 0.5)
-    again = open_confirmation(run, load("san"), [0], seeds=3)
-    seeds = [ask(again).seed for _ in range(2)]
-    assert again.exhausted
-    assert again.ask() is None
-    assert seeds == [training_seed(3, CONFIRMATION_SEEDS, repeat) for repeat in (1, 2)]
-
-
 def test_a_study_without_a_complete_trial_has_no_best(study: Study, run: RunFolder) -> None:
     study.ask()
-    assert best_trial(run.study()) is None
+    assert best_trial(run.study().trials) is None
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "gp", "cmaes", "random"])
-def test_an_interrupted_search_asks_for_what_an_uninterrupted_one_asks_for(
-    make_run: Callable[..., RunFolder], sampler: str
-) -> None:
-    def asked(*, interrupted: bool) -> list[dict[str, float]]:
-        run = make_run(f"run {interrupted}", sampler=sampler, pruner="none")
-        study, settings = searching(run, trials=16), []
-        while not study.exhausted:
-            live = ask(study)
-            settings.append(live.settings)
-            for epoch in range(1, EPOCHS + 1):
-                study.report(live.trial.number, Epoch(epoch, live.trial.params["dropout"], 1.0))
-            study.finish(live.trial.number)
-            if interrupted:
-                study = searching(run, trials=16)
-        return settings
-
-    assert asked(interrupted=True) == asked(interrupted=False)
-
-
-def test_a_trial_remembers_where_it_ran(study: Study, run: RunFolder) -> None:
+def test_a_trial_records_where_it_ran(study: Study, run: RunFolder) -> None:
     number = run_trial(study, 0.5)
     assert run.study().trials[number].user_attrs[WORKER] == "node 1"
 
 
-def test_a_configuration_is_never_trained_twice_and_a_discrete_space_comes_to_an_end(
+def test_a_configuration_is_never_trained_twice_and_a_discrete_space_is_exhausted(
     make_run: Callable[..., RunFolder],
 ) -> None:
     run = make_run()
@@ -342,7 +254,7 @@ def test_a_configuration_is_never_trained_twice_and_a_discrete_space_comes_to_an
         run_trial(study, 0.5)
     trained = [trial for trial in run.study().trials if DUPLICATE_OF not in trial.user_attrs]
     assert len({tuple(trial.params.items()) for trial in trained}) == len(trained) == 6
-    assert study.over == "all 6 configurations of the space tried"
+    assert study.stop_reason == "all 6 configurations of the space tried"
     passed_over = [trial for trial in run.study().trials if DUPLICATE_OF in trial.user_attrs]
     for trial in passed_over:
         assert trial.state == TrialState.FAIL
@@ -359,66 +271,11 @@ def test_the_grid_has_no_duplicates(make_run: Callable[..., RunFolder]) -> None:
     assert len(run.study().trials) == 6
 
 
-def test_what_is_to_be_tried_first_is_tried_first_and_what_it_leaves_out_is_drawn(
-    make_run: Callable[..., RunFolder],
-) -> None:
-    space = load("san")
-    tried = [{"dropout": 0.25}, dict(space.baseline)]
-    study = open_search(make_run(), space, StopRules(trials=4), beforehand=lambda: first_trials(space.baseline, tried))
-    params = [ask(study).trial.params for _ in range(3)]
-    assert params[0] == space.baseline
-    assert params[1]["dropout"] == 0.25
-    assert set(params[1]) == set(space.baseline)
-    assert params[2] != space.baseline  # it was tried already
-
-
-def test_without_a_baseline_the_first_trial_is_the_samplers(make_run: Callable[..., RunFolder]) -> None:
-    study = open_search(make_run(), load("san"), StopRules(trials=4), beforehand=lambda: first_trials(None, []))
-    assert ask(study).trial.params != load("san").baseline
-
-
-def test_an_earlier_searchs_trials_teach_but_do_not_count(make_run: Callable[..., RunFolder]) -> None:
-    space, earlier = load("san"), make_run("earlier")
-    first = searching(earlier, trials=20)
-    while not first.exhausted:
-        live = ask(first)
-        rate = live.trial.params["learning_rate"]
-        for epoch in range(1, EPOCHS + 1):
-            if not first.report(live.trial.number, Epoch(epoch, 0.9 if rate > 1e-3 else 0.1, 1.0)):
-                break
-        first.finish(live.trial.number)
-
-    run = make_run("later")
-    study = open_search(
-        run,
-        space,
-        StopRules(trials=12),
-        beforehand=lambda: [
-            *first_trials(space.baseline, []),
-            *copied_trials(earlier.study(), "earlier", space.parameters),
-        ],
-    )
-    asked = []
-    while not study.exhausted:
-        asked.append(ask(study))
-        study.report(asked[-1].trial.number, Epoch(EPOCHS, 0.05, 1.0))
-        study.finish(asked[-1].trial.number)
-    assert len(asked) == 12
-    assert asked[0].trial.params == space.baseline
-    assert np.mean([live.trial.params["learning_rate"] > 1e-3 for live in asked[1:]]) > 0.6  # a third, untaught
-    best = best_trial(run.study())
-    assert best is not None
-    assert PRIOR not in best.user_attrs
-    copied = [trial for trial in run.study().trials if PRIOR in trial.user_attrs]
-    assert len(copied) == 20
-    assert [trial.intermediate_values for trial in copied] == [t.intermediate_values for t in earlier.study().trials]
-
-
 def test_a_used_up_budget_ends_running_trials_at_their_next_epoch(make_run: Callable[..., RunFolder]) -> None:
     run = make_run()
     study = searching(run, trials=None, budget=1e-9)
     assert study.exhausted
-    assert study.over == "budget of 1e-09 s used up"
+    assert study.stop_reason == "budget of 1e-09 s used up"
     study = searching(run, trials=None, gpu_hours=1.0, gpus=0.5)
     number = ask(study).trial.number
     assert study.report(number, Epoch(1, 0.5, 7199.0))
@@ -436,7 +293,7 @@ def test_the_budget_counts_what_was_used_before_an_interruption(make_run: Callab
     run = make_run()
     study = searching(run, trials=None, budget=3600)
     run_trial(study, 0.5)
-    study.optuna.set_user_attr(SECONDS, 3600.0)
+    study.optuna_study.set_user_attr(SECONDS, 3600.0)
     assert searching(run, trials=None, budget=3600).exhausted
     assert not searching(run, trials=None, budget=3700).exhausted
 
@@ -447,29 +304,4 @@ def test_patience_ends_a_search_that_finds_nothing_better(make_run: Callable[...
         run_trial(study, accuracy)
         assert not study.exhausted
     run_trial(study, 0.6)
-    assert study.over == "no better result in 3 trials"
-
-
-def test_hyperbands_brackets_share_the_trials_and_wait_before_they_judge(make_run: Callable[..., RunFolder]) -> None:
-    brackets = [bracket_of(number, 3) for number in range(1000)]
-    assert {bracket: brackets.count(bracket) > 0 for bracket in range(3)} == dict.fromkeys(range(3), True)
-    assert brackets.count(0) > brackets.count(1) >= brackets.count(2)
-    study = searching(make_run(pruner="hyperband"), trials=60)
-    for number in range(60):
-        live = ask(study)
-        assert live.trial.number == number
-        for epoch in range(1, EPOCHS + 1):
-            if not study.report(number, Epoch(epoch, 1.0 - number / 100, 1.0)):
-                break
-        study.finish(number)
-    ended_after = {trial.number: len(trial.intermediate_values) for trial in study.optuna.trials}
-    for number, epochs in list(ended_after.items())[20:]:
-        assert epochs == 2 ** bracket_of(number, 3)  # ever worse: stopped as soon as the bracket judges
-
-
-def test_the_same_seed_asks_for_the_same_trials(make_run: Callable[..., RunFolder]) -> None:
-    asked = []
-    for name in ("a", "b"):
-        study = searching(make_run(name))
-        asked.append([ask(study).settings for _ in range(5)])
-    assert asked[0] == asked[1]
+    assert study.stop_reason == "no better result in 3 trials"

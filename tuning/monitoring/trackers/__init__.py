@@ -1,6 +1,6 @@
-"""Logs trials to an experiment tracker through Ray's own integrations.
+"""Logs trials to an experiment tracker, with Ray's own logger callbacks.
 
-One integration each in `to_tensorboard`, `to_mlflow` and `to_wandb`, imported only when asked for; `tracker` feeds it.
+`to_tensorboard`, `to_mlflow` and `to_wandb` have one each and are imported only if asked for; `tracker` calls them.
 """
 
 from importlib.util import find_spec
@@ -8,11 +8,11 @@ from importlib.util import find_spec
 from san_core.errors import InputError
 
 PACKAGES = {"tensorboard": "tensorboardX", "mlflow": "mlflow", "wandb": "wandb"}
-"""Each tracker, and the package it needs. Each but the first is an extra."""
+"""The package that each tracker needs. All but the first are extras."""
 
 
 def check_tracker(name: str | None) -> None:
-    """Refuses a tracker whose package is not installed.
+    """Checks that the package of a tracker is installed; None means no tracker.
 
     Raises:
         InputError: naming the extra.
@@ -20,5 +20,5 @@ def check_tracker(name: str | None) -> None:
     if name is None:
         return
     found = find_spec(PACKAGES[name])
-    if found is None or found.origin is None:  # a mere folder of that name
+    if found is None or found.origin is None:  # it is only a folder with that name
         raise InputError(f"--track {name} needs a package that is not installed; first: pip install '.[{name}]'")

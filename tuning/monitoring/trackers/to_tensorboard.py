@@ -2,10 +2,10 @@
 
 from ray.tune.logger import TBXLoggerCallback
 
-from tuning.monitoring.trackers.trial_log import Place
+from tuning.monitoring.trackers.tracked_trial import TrackedStudy
 
 
-def open_log(place: Place) -> TBXLoggerCallback:
-    """Ray's writer of a study's trials. What an interrupted trial comes to, it writes when that is known."""
-    del place  # each trial has its folder
+def open_logger(study: TrackedStudy) -> TBXLoggerCallback:
+    """Ray's logger callback. It writes how a trial ended, and nothing of the kind for an interrupted trial."""
+    del study  # each trial has its own folder
     return TBXLoggerCallback()  # type: ignore[no-untyped-call]

@@ -10,19 +10,19 @@ from ray.air.integrations.wandb import WandbLoggerCallback
 from ray.tune.experiment import Trial
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from tuning.monitoring.trackers.trial_log import INTERRUPTED, Place
+from tuning.monitoring.trackers.tracked_trial import INTERRUPTED, TrackedStudy
 
 
-class WandbLog(WandbLoggerCallback):
-    """Ray's logger, which runs a process per trial; a process that failed does not go unnoticed."""
+class WandbLogger(WandbLoggerCallback):
+    """Ray's logger callback, which runs a process per trial. A process that failed is an error here."""
 
     def setup(self, *args: object, **kwargs: object) -> None:
-        """Prepares for processes on this machine. Those that send nothing need no key, which Ray would show."""
+        """Has processes run on this machine. If nothing is sent they get no API key, since Ray's dashboard shows it."""
         super().setup(*args, **kwargs)  # type: ignore[no-untyped-call]
         if os.environ["WANDB_MODE"] != "online":
-            here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+            this_node = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
             process = ray.remote(self._logger_actor_cls)
-            self._remote_logger_class = process.options(num_cpus=0, scheduling_strategy=here)  # type: ignore[assignment]
+            self._remote_logger_class = process.options(num_cpus=0, scheduling_strategy=this_node)  # type: ignore[assignment]
 
     def log_trial_start(self, trial: Trial) -> None:
         """Starts the trial's process, in the trial's folder."""
@@ -43,14 +43,14 @@ class WandbLog(WandbLoggerCallback):
         ray.get(outcome)
 
 
-def open_log(place: Place) -> WandbLog:
+def open_logger(study: TrackedStudy) -> WandbLogger:
     """The logger of a study's trials."""
-    log = WandbLog(
+    logger = WandbLogger(
         project=os.environ.get("WANDB_PROJECT", "san-tuner"),
-        group=place.run,
+        group=study.run,
         mode=os.environ["WANDB_MODE"],
         resume="allow",
         upload_timeout=60,
     )
-    log.setup()
-    return log
+    logger.setup()
+    return logger

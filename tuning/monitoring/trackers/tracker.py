@@ -1,4 +1,11 @@
-"""Passes what Ray Tune says of trials on to a tracker."""
+"""Passes what Ray Tune says of trials to an experiment tracker, in a thread of its own.
+
+Ray's own logger callbacks, given to Tune directly, would make the search depend on the tracker, because Tune calls them
+in the loop that starts and stops trials. With a server that did not answer within 10 s per request, 6 trials that train
+nothing took 249 s so, and 30 took 12 s with the thread. With a server that refused the connection the error ended the
+search before its first trial had ended; with the thread it is one warning. Besides, a resumed trial would become a
+second run in the tracker.
+"""
 
 import contextlib
 import re
@@ -14,18 +21,26 @@ from ray.tune.logger import LoggerCallback
 
 from results.run_folder import REASON, RunFolder
 from results.snapshot import FAILED, state_of
-from tuning.execution.tune_adapters import EPOCH, EXAMPLES_PER_SECOND, LOSS, NUMBER, SETTINGS
-from tuning.monitoring.background import Background
-from tuning.monitoring.trackers.trial_log import Place
-from tuning.study.study import Epoch, Study
+from tuning.monitoring.background_thread import BackgroundThread
+from tuning.monitoring.trackers.tracked_trial import TrackedStudy
+from tuning.study.live_trial import Epoch
+from tuning.study.study import Study
+from tuning.study.tune_interface import (
+    EPOCH,
+    EXAMPLES_PER_SECOND,
+    LOSS,
+    TRAINING_SETTINGS,
+    TRIAL_NUMBER,
+    NotInSnapshots,
+)
 
-PATIENCE = 90.0
-"""Seconds that the end of a study waits for its tracker."""
+CLOSE_TIMEOUT = 90.0
+"""Seconds that the end of a study waits for what the tracker has not written yet."""
 
 
 @contextlib.contextmanager
 def tracked(study: Study, run: RunFolder) -> Iterator[list[Callback]]:
-    """What Ray Tune is to tell of the study's trials for as long as the context lasts: a tracker, if one is set."""
+    """Callbacks for Ray Tune that track the study for as long as the context lasts; none if no tracker is set."""
     name = run.settings.get("track")
     if name is None:
         yield []
@@ -37,94 +52,91 @@ def tracked(study: Study, run: RunFolder) -> Iterator[list[Callback]]:
         tracker.close()
 
 
-class Tracker(Callback):
-    """Logs trials in a thread of its own, each epoch once.
+class Tracker(NotInSnapshots, Callback):
+    """Logs trials with one of Ray's logger callbacks, in a thread of its own; each epoch is logged once.
 
-    The journal says which epochs of a trial that goes on were logged before: what it reports again is passed over.
+    A trial that is resumed reports its last epoch again. The study knows which epochs it had, so they are left out.
 
     Args:
-        study: what the trials belong to; decides on a trial before this hears of it.
-        run: its folder.
-        name: of the tracker.
+        study: that the trials belong to. It hears of an event before this callback does.
+        run: folder of the run.
+        name: of the tracker, one of `tuning.monitoring.trackers.PACKAGES`.
     """
 
     def __init__(self, study: Study, run: RunFolder, name: str) -> None:
         self._study = study
-        self._score = re.sub(r"[^\w.-]", "_", run.setting("metric"))  # what every tracker takes for a name
-        self._place = Place(run.tracking / name, run.name, study.optuna.study_name, run.setting("started"))
+        self._score_name = re.sub(r"[^\w.-]", "_", run.setting("metric"))  # characters that every tracker accepts
+        folder = run.tracking / name
+        self._tracked_study = TrackedStudy(folder, run.name, study.optuna_study.study_name, run.setting("started"))
         self._open: dict[int, Trial] = {}
-        self._logged: dict[int, set[int]] = {}
-        self._background = Background(f"tracking with {name}")
+        self._logged_epochs: dict[int, set[int]] = {}
+        self._thread = BackgroundThread(f"tracking with {name}")
         self._logger: LoggerCallback | None = None
-        self._background.do(partial(self._begin, name))
+        self._thread.submit(partial(self._open_logger, name))
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
-        """Opens the log of a trial, unless it goes on after its worker failed."""
+        """Starts logging a trial, unless it is logged already and was only started again."""
         del iteration, trials, info
-        number = trial.config[NUMBER]
+        number = trial.config[TRIAL_NUMBER]
         live = self._study.live.get(number)
-        self._logged[number] = set(live.scores) if live else set()
+        self._logged_epochs[number] = set(live.scores) if live else set()
         if number not in self._open:
-            log = self._open[number] = self._place.log_of(number, trial.config[SETTINGS])
-            self._do(lambda logger: logger.log_trial_start(log))
+            tracked_trial = self._open[number] = self._tracked_study.trial(number, trial.config[TRAINING_SETTINGS])
+            self._log(lambda logger: logger.log_trial_start(tracked_trial))
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: object
     ) -> None:
         """Logs an epoch."""
         del trials, info
-        number, epoch = trial.config[NUMBER], result[EPOCH]
-        if number in self._open and epoch.number not in self._logged[number]:
-            self._logged[number].add(epoch.number)
-            log, logged = self._open[number], scalars(result, self._score)
-            self._do(lambda logger: logger.log_trial_result(iteration, log, logged))
+        number, epoch = trial.config[TRIAL_NUMBER], result[EPOCH]
+        if number in self._open and epoch.number not in self._logged_epochs[number]:
+            self._logged_epochs[number].add(epoch.number)
+            tracked_trial, values = self._open[number], scalars(result, self._score_name)
+            self._log(lambda logger: logger.log_trial_result(iteration, tracked_trial, values))
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
-        """Closes the log of a trial that ended."""
+        """Ends logging a trial that has ended."""
         del iteration, trials, info
-        self._close(trial.config[NUMBER])
+        self._end_trial(trial.config[TRIAL_NUMBER])
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
-        """Closes the log of a trial that failed, unless it is tried again."""
+        """Ends logging a trial that has failed, unless it is started again."""
         del iteration, trials, info
-        self._close(trial.config[NUMBER])
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing for Tune's own snapshots: the journal holds it."""
-        return {}
+        self._end_trial(trial.config[TRIAL_NUMBER])
 
     def close(self) -> None:
-        """Closes the logs of trials that were interrupted, and waits until all is written."""
+        """Ends logging the trials that were interrupted, and waits until all is written."""
         for number in list(self._open):
-            self._close(number, ended=False)
-        self._do(lambda logger: logger.on_experiment_end(trials=[]))
-        self._background.close(PATIENCE)
+            self._end_trial(number, interrupted=True)
+        self._log(lambda logger: logger.on_experiment_end(trials=[]))
+        self._thread.close(CLOSE_TIMEOUT)
 
-    def _close(self, number: int, *, ended: bool = True) -> None:
-        """Closes a trial's log with what the study says of its end; if it says none, as one that was interrupted."""
-        told = next((trial for trial in reversed(self._study.ended) if trial.number == number), None)
-        if number not in self._open or (told is None and ended):
+    def _end_trial(self, number: int, *, interrupted: bool = False) -> None:
+        """Ends logging a trial if the study says that it has ended, or if it was interrupted."""
+        ended = next((trial for trial in reversed(self._study.ended) if trial.number == number), None)
+        if number not in self._open or (ended is None and not interrupted):
             return
-        log, end = self._open.pop(number), {}
-        if told is not None:
-            end = {**log.config, "state": state_of(told), "reason": told.user_attrs.get(REASON, "")}
+        tracked_trial, outcome = self._open.pop(number), {}
+        if ended is not None:
+            outcome = {**tracked_trial.config, "state": state_of(ended), "reason": ended.user_attrs.get(REASON, "")}
 
         def log_end(logger: LoggerCallback) -> None:
-            log.evaluated_params = end
-            logger.log_trial_end(log, failed=end.get("state") == FAILED)
+            tracked_trial.evaluated_params = outcome
+            logger.log_trial_end(tracked_trial, failed=outcome.get("state") == FAILED)
 
-        self._do(log_end)
+        self._log(log_end)
 
-    def _do(self, job: Callable[[LoggerCallback], object]) -> None:
-        """Has something logged, if the tracker could be opened."""
-        self._background.do(lambda: job(self._logger) if self._logger else None)
+    def _log(self, job: Callable[[LoggerCallback], object]) -> None:
+        """Calls the logger in the thread, if it could be opened."""
+        self._thread.submit(lambda: job(self._logger) if self._logger else None)
 
-    def _begin(self, name: str) -> None:
-        self._logger = import_module(f"tuning.monitoring.trackers.to_{name}").open_log(self._place)
+    def _open_logger(self, name: str) -> None:
+        self._logger = import_module(f"tuning.monitoring.trackers.to_{name}").open_logger(self._tracked_study)
 
 
-def scalars(result: Mapping[str, Any], score: str) -> dict[str, float]:
-    """What of an epoch's report is logged: score (by that name), loss and speed; the epoch is its step."""
+def scalars(result: Mapping[str, Any], score_name: str) -> dict[str, float]:
+    """The values of an epoch that are logged: score, loss, examples per second and the epoch, which is the step."""
     epoch: Epoch = result[EPOCH]
-    logged = {name: result[name] for name in (LOSS, EXAMPLES_PER_SECOND) if name in result}
-    return {score: epoch.score, **logged, EPOCH: epoch.number, TRAINING_ITERATION: epoch.number}
+    values = {name: result[name] for name in (LOSS, EXAMPLES_PER_SECOND) if name in result}
+    return {score_name: epoch.score, **values, EPOCH: epoch.number, TRAINING_ITERATION: epoch.number}

@@ -1,0 +1,24 @@
+"""A plot of a report: a plotly figure with its title and a sentence on how to read it."""
+
+from dataclasses import dataclass
+
+import plotly.graph_objects as go
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A plot of a report.
+
+    Attributes:
+        key: identifies it in the page.
+        title: what it shows.
+        note: how to read it, a sentence.
+        figure: plotly's figure; text and grid take the colours of the page.
+        wide: whether it takes the whole width of the page.
+    """
+
+    key: str
+    title: str
+    note: str
+    figure: go.Figure
+    wide: bool = False

@@ -1,0 +1,66 @@
+"""The data sets by name; each module reads one, or one format."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from san_core.data.problems import Problems
+from san_core.data.raw_dataset import Location, RawDataset
+from san_core.data.readers import coco_qa, daquar, easy_vqa, vqa
+from san_core.errors import InputError
+
+Reader = Callable[[Location, Problems], RawDataset]
+
+
+def read_dataset(name: str, location: Location, problems: Problems) -> RawDataset:
+    """Reads the data set called `name`.
+
+    Args:
+        name: see `READERS`.
+        location: where its files are.
+        problems: receives every problem found in them.
+
+    Raises:
+        InputError: for an unknown name, or a file that is missing or cannot be read.
+    """
+    if name not in READERS:
+        raise InputError(f"unknown data set {name!r}; accepted: {', '.join(READERS)}")
+    return READERS[name](location, problems)
+
+
+def _read_easy_vqa(_location: Location, _problems: Problems) -> RawDataset:
+    return easy_vqa.read()
+
+
+def _read_daquar(size: str, location: Location, problems: Problems) -> RawDataset:
+    return daquar.read(size, _root(location), problems, single_answers=location.single_answers)
+
+
+def _read_coco_qa(location: Location, problems: Problems) -> RawDataset:
+    return coco_qa.read(_root(location), problems)
+
+
+def _read_vqa(version: str, location: Location, problems: Problems) -> RawDataset:
+    return vqa.read(version, _root(location), problems)
+
+
+def _read_own(location: Location, problems: Problems) -> RawDataset:
+    return vqa.read_own("vqa", location.train, location.test, problems)
+
+
+def _root(location: Location) -> Path:
+    if location.root is None:
+        raise InputError("this data set needs --root FOLDER, the folder that holds its files")
+    return location.root
+
+
+READERS: dict[str, Reader] = {
+    "easy-vqa": _read_easy_vqa,
+    "daquar-all": partial(_read_daquar, "all"),
+    "daquar-reduced": partial(_read_daquar, "reduced"),
+    "coco-qa": _read_coco_qa,
+    "vqa-v1": partial(_read_vqa, "v1"),
+    "vqa-v2": partial(_read_vqa, "v2"),
+    "vqa": _read_own,
+}
+"""The reader of each data set; `vqa` is the user's own data in the VQA layout."""

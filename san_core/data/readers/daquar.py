@@ -1,0 +1,101 @@
+"""DAQUAR: questions about indoor photographs (NYU depth), in two sizes.
+
+ALL has 894 object classes, REDUCED 37 and 25 test images. A file alternates question and answer; a
+question ends in "in the imageN ?"; the things of an answer of several things are separated by ", ".
+"""
+
+import re
+from pathlib import Path
+
+from san_core.data.problems import Problems
+from san_core.data.questions import Question
+from san_core.data.raw_dataset import RawDataset
+from san_core.data.readers.text_files import read_lines
+from san_core.files import find, is_file
+
+FILES = {
+    "all": ("qa.894.raw.train.txt", "qa.894.raw.test.txt"),
+    "reduced": ("qa.37.raw.train.txt", "qa.37.raw.reduced.test.txt"),
+}
+
+ONE, SEVERAL = "one thing", "several things"
+
+# Questions end in "in the image7 ?", "on this image7 ?", "of the image7 ?" and the like, one in "th eimage999 ?".
+_QUESTION = re.compile(
+    r"(?P<text>.*?)\s*(?:\b(?:in|on|of|at|from)\s+)?(?:\b(?:the|this|th e)\s*)?image\s*(?P<image>\d+)\s*\?*"
+)
+
+
+def read(size: str, root: Path, problems: Problems, *, single_answers: bool) -> RawDataset:
+    """Reads the data set in one of its sizes, with its official split.
+
+    Args:
+        size: `all` or `reduced`.
+        root: folder with the question files and a folder of images.
+        problems: receives every problem of the files.
+        single_answers: leave out questions whose answer is several things, as the SAN paper does. Otherwise all
+            pairs are kept, as in the other literature.
+
+    Raises:
+        InputError: if a file is missing or cannot be read.
+    """
+    train, test = (_read_pairs(find(root, [file], f"DAQUAR question file {file}"), problems) for file in FILES[size])
+    if single_answers:
+        train, test = ([q for q in part if q.answer_type == ONE] for part in (train, test))
+    folder = find(root, ["images", "nyu_depth_images"], "folder of DAQUAR images")
+    keys = {question.image for question in (*train, *test)}
+    return RawDataset(
+        name=f"daquar-{size} ({'single answers only' if single_answers else 'all pairs'})",
+        train=train,
+        test=test,
+        images={key: _image_file(folder, key) for key in keys},
+        metrics=("accuracy", "wups@0.9", "wups@0.0"),
+        training_defaults={
+            "hidden_size": 384,
+            "attention_size": 96,
+            "questions_per_image": 5,
+            "epochs": 12,
+            "schedule": "cosine",
+        },
+    )
+
+
+def _read_pairs(path: Path, problems: Problems) -> list[Question]:
+    lines = [*read_lines(path, problems), ""]  # an empty answer, if the last question has none
+    questions: list[Question | None] = []
+    index = 0
+    while index < len(lines) - 1:
+        text, answer = lines[index : index + 2]
+        if _QUESTION.fullmatch(answer):  # a line is missing or added: continue with the next question
+            problems.add("not followed by an answer, left out", f"{path} line {index + 1}", repr(text))
+            index += 1
+        else:
+            questions.append(_read_pair(path, index + 1, text, answer, problems))
+            index += 2
+    return [question for question in questions if question]
+
+
+def _read_pair(path: Path, line: int, text: str, answer: str, problems: Problems) -> Question | None:
+    found = _QUESTION.fullmatch(text)
+    if not found:
+        problems.add("question names no image, left out", f"{path} line {line}", repr(text))
+        return None
+    things = sorted({thing.strip() for thing in answer.split(",")} - {""})
+    if not things:
+        problems.add("question without an answer, left out", f"{path} line {line}", repr(text))
+        return None
+    if not found["text"]:
+        problems.add("empty question", f"{path} line {line}")
+    return Question(
+        text=found["text"],
+        answer=", ".join(things),
+        image=f"image{found['image']}",
+        id=f"{path.stem}:{line}",
+        answer_type=ONE if "," not in answer else SEVERAL,
+    )
+
+
+def _image_file(folder: Path, key: str) -> Path:
+    """The image file of a key: PNG in the official archive, JPEG in smaller copies of it."""
+    candidates = [folder / f"{key}.{suffix}" for suffix in ("png", "jpg", "jpeg")]
+    return next((path for path in candidates if is_file(path)), candidates[0])

@@ -1,0 +1,41 @@
+"""easy-VQA: 5,000 images of one coloured shape, 48,248 questions, 13 answers.
+
+It comes with the PyPI package `easy-vqa`, including the images.
+"""
+
+from pathlib import Path
+
+import easy_vqa
+
+from san_core.data.questions import Question
+from san_core.data.raw_dataset import RawDataset
+
+
+def read() -> RawDataset:
+    """Reads the data set with its official train and test split."""
+    return RawDataset(
+        name="easy-vqa",
+        train=_questions("train", *easy_vqa.get_train_questions()),
+        test=_questions("test", *easy_vqa.get_test_questions()),
+        images={
+            **_images("train", easy_vqa.get_train_image_paths()),
+            **_images("test", easy_vqa.get_test_image_paths()),
+        },
+        image_size=128,
+        training_defaults={
+            "hidden_size": 128,
+            "attention_size": 64,
+            "batch_size": 128,
+            "questions_per_image": 4,
+            "epochs": 10,
+        },
+    )
+
+
+def _questions(split: str, texts: list[str], answers: list[str], images: list[int]) -> list[Question]:
+    rows = zip(texts, answers, (f"{split}/{i}" for i in images), strict=True)
+    return [Question(*row, id=f"{split}:{number}") for number, row in enumerate(rows)]
+
+
+def _images(split: str, paths: dict[int, str]) -> dict[str, Path]:
+    return {f"{split}/{i}": Path(path) for i, path in paths.items()}

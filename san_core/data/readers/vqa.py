@@ -1,0 +1,222 @@
+"""VQA v1 and v2, and the user's own questions in the same layout.
+
+A split is a JSON file of questions, a JSON file of annotations with ten people's answers to each question, and a folder
+of images. The official validation questions are the test split here, since the official test questions have no public
+answers. The official test questions are prepared too if they are there, to be answered by a trained model.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from san_core.data.problems import Problems
+from san_core.data.questions import Question
+from san_core.data.raw_dataset import RawDataset, VQAFiles
+from san_core.data.readers.text_files import read_id, read_records
+from san_core.data.vocabulary import tokenize
+from san_core.errors import InputError
+from san_core.files import find, find_or_none, is_folder
+
+PEOPLE = 10
+"""Number of people who answered each question."""
+
+TOP_ANSWERS = 1000
+"""Size of the answer vocabulary in the paper."""
+
+Images = dict[str, Path]
+
+
+def read(version: str, root: Path, problems: Problems) -> RawDataset:
+    """Reads VQA v1 or v2.
+
+    Args:
+        version: `v1` or `v2`.
+        root: folder with the official JSON files and the folders of images, or with folders that hold them.
+        problems: receives every problem of the files.
+
+    Raises:
+        InputError: if the training files are missing, or a file cannot be read.
+    """
+    prefix = "v2_" if version == "v2" else ""
+    train = _official(root, prefix, "train2014", answered=True)
+    if train is None:
+        find(root, [f"{prefix}OpenEnded_mscoco_train2014_questions.json"], f"questions of VQA {version}")
+    unanswered = _official(root, prefix, "test2015", answered=False)
+    if unanswered and not is_folder(unanswered.images):  # training does not need them
+        problems.add("no folder of their images, all its questions are left out", unanswered.questions, "test2015")
+        unanswered = None
+    test = _official(root, prefix, "val2014", answered=True)
+    return read_own(f"vqa-{version}", train, test, problems, unanswered=unanswered)
+
+
+def read_own(
+    name: str,
+    train: VQAFiles | None,
+    test: VQAFiles | None,
+    problems: Problems,
+    *,
+    unanswered: VQAFiles | None = None,
+) -> RawDataset:
+    """Reads questions in the layout of VQA.
+
+    Args:
+        name: the data set's name.
+        train: training questions.
+        test: test questions; without annotations they become the unanswered ones.
+        problems: receives every problem of the files.
+        unanswered: questions to be answered by a trained model.
+
+    Raises:
+        InputError: if a file cannot be read, or the training questions have no annotations.
+    """
+    if train is None or train.annotations is None:
+        raise InputError(f"{name} needs training questions with annotations")
+    if test is not None and test.annotations is None:
+        test, unanswered = None, test
+    images: Images = {}
+    questions = _read_split(train, images, problems)
+    several_people = any(len(question.answers) > 1 for question in questions)
+    return RawDataset(
+        name=name,
+        train=questions,
+        test=_read_split(test, images, problems),
+        unanswered=_read_split(unanswered, images, problems),
+        images=images,
+        training_defaults={"epochs": 20, "questions_per_image": 3},
+        metrics=("vqa", "accuracy") if several_people else ("accuracy",),
+        top_answers=TOP_ANSWERS,
+    )
+
+
+def _official(root: Path, prefix: str, part: str, *, answered: bool) -> VQAFiles | None:
+    """The files of a split under their official names; None if its question file is missing."""
+    questions = find_or_none(root, [f"{prefix}OpenEnded_mscoco_{part}_questions.json"])
+    if questions is None:
+        return None
+    annotations = f"{prefix}mscoco_{part}_annotations.json"
+    folder = find(root, [part], f"folder of images {part}") if answered else find_or_none(root, [part]) or root / part
+    return VQAFiles(
+        questions=questions,
+        annotations=find(root, [annotations], f"annotations to {questions.name}") if answered else None,
+        images=folder,
+        image_name=f"COCO_{part}_{{image_id:012d}}.jpg",
+    )
+
+
+def _read_split(files: VQAFiles | None, images: Images, problems: Problems) -> list[Question]:
+    """Reads the questions of a split, and adds the files of their images to `images`."""
+    if files is None:
+        return []
+    if not is_folder(files.images):
+        raise InputError(f"image folder {files.images} does not exist")
+    entries = _read_by_id(files.questions, "questions", problems)
+    annotations: Mapping[Any, Mapping[str, Any]] = {}
+    if files.annotations:
+        annotations = _read_by_id(files.annotations, "annotations", problems)
+        for number in (number for number in annotations if number not in entries):
+            problems.add("annotation without a question, left out", f"{files.annotations} question_id {number}")
+    questions = [
+        question
+        for number, entry in entries.items()
+        if (question := _read_question(files, number, entry, annotations.get(number), images, problems))
+    ]
+    _check_people(files, questions, problems)
+    return questions
+
+
+def _check_people(files: VQAFiles, questions: Sequence[Question], problems: Problems) -> None:
+    """Reports questions with fewer than ten answers, unless all have fewer, as the user's own data may have."""
+    if any(len(question.answers) >= PEOPLE for question in questions):
+        for question in questions:
+            if len(question.answers) < PEOPLE:
+                where = f"{files.annotations} question_id {question.id}"
+                problems.add(f"fewer than {PEOPLE} answers", where, f"{len(question.answers)}")
+
+
+def _read_by_id(path: Path, key: str, problems: Problems) -> dict[Any, dict[str, Any]]:
+    """Reads the records of a file by question_id; of several with the same id the first."""
+    by_id: dict[Any, dict[str, Any]] = {}
+    for index, record in enumerate(read_records(path, key, problems)):
+        if not isinstance(record, dict):
+            problems.add("not a JSON object, left out", f"{path} {key}[{index}]")
+            continue
+        number = read_id(record.get("question_id"))
+        if number is None:
+            problems.add("entry without a question_id, left out", f"{path} {key}[{index}]")
+        elif number in by_id:
+            problems.add("duplicate question_id, the first is used", f"{path} question_id {number}")
+        else:
+            by_id[number] = record
+    return by_id
+
+
+def _read_question(
+    files: VQAFiles,
+    number: int | str,
+    entry: Mapping[str, Any],
+    annotation: Mapping[str, Any] | None,
+    images: Images,
+    problems: Problems,
+) -> Question | None:
+    where = f"{files.questions} question_id {number}"
+    text, image = entry.get("question"), read_id(entry.get("image_id"))
+    if not isinstance(text, str) or image is None:
+        problems.add("entry without a question or an image_id, left out", where)
+        return None
+    if not tokenize(text):
+        problems.add("question without a word", where)
+    answers = _read_answers(annotation)
+    annotation = annotation or {}
+    modal = _answer_text(annotation.get("multiple_choice_answer")) or _most_frequent(answers)
+    if files.annotations and not modal:
+        problems.add("question without an annotation, left out", where)
+        return None
+    return Question(
+        text=text,
+        answer=modal,
+        image=_add_image(files, image, images),
+        id=number,
+        answers=answers,
+        answer_type=str(annotation.get("answer_type") or ""),
+        question_type=str(annotation.get("question_type") or ""),
+    )
+
+
+def _read_answers(annotation: Mapping[str, Any] | None) -> tuple[str, ...]:
+    listed = (annotation or {}).get("answers")
+    entries = listed if isinstance(listed, list) else []
+    answers = (_answer_text(entry.get("answer")) if isinstance(entry, dict) else "" for entry in entries)
+    return tuple(answer for answer in answers if answer)
+
+
+def _answer_text(answer: object) -> str:
+    """An answer as text, also one written as a JSON number; empty if there is none."""
+    if isinstance(answer, str):
+        return answer if answer.strip() else ""
+    if isinstance(answer, bool) or not isinstance(answer, int | float) or not math.isfinite(answer):
+        return ""
+    return str(answer).removesuffix(".0")
+
+
+def _most_frequent(answers: tuple[str, ...]) -> str:
+    return Counter(answers).most_common(1)[0][0] if answers else ""
+
+
+def _add_image(files: VQAFiles, image: int | str, images: Images) -> str:
+    """Adds an image to `images` and returns its key.
+
+    The key is the name of the file and its folder, with as many parent folders as it takes to differ from other images.
+    """
+    try:
+        name = files.image_name.format(image_id=image)
+    except (KeyError, IndexError, ValueError, AttributeError, TypeError) as error:
+        raise InputError(
+            f"image name {files.image_name!r} does not fit image_id {image!r} ({error}); accepted: a Python format "
+            "such as COCO_val2014_{image_id:012d}.jpg"
+        ) from error
+    path = files.images / name
+    folders = files.images.absolute().parts
+    keys = ("/".join((*folders[-count:], name)) for count in range(1, len(folders) + 1))
+    return next(key for key in keys if images.setdefault(key, path) == path)

@@ -1,0 +1,70 @@
+import json
+
+import pytest
+
+from results.run_folder import CONFIRMATION, RunFolder
+from results.snapshot import load_snapshot
+from results.tables import trial_table
+from san_core.errors import InputError
+from tests.results.journals import SETTINGS, WUPS, MakeRun, MakeSnapshot, complete
+
+
+def test_a_line_that_a_kill_cut_short_is_passed_over(make_run: MakeRun) -> None:
+    run = make_run([complete(0.5)])
+    with run.journal.open("a") as journal:
+        journal.write('{"op_code": 4, "worker')
+
+    assert trial_table(load_snapshot(run))["state"].tolist() == ["complete"]
+
+
+def test_a_damaged_journal_is_named(make_run: MakeRun) -> None:
+    run = make_run([complete(0.5)])
+    lines = run.journal.read_text().splitlines(keepends=True)
+    run.journal.write_text("".join([lines[0], "gibberish\n", *lines[1:]]))
+
+    with pytest.raises(InputError, match=r"cannot read .*journal\.log: "):
+        load_snapshot(run)
+
+
+def test_a_journal_without_a_search_is_an_error(make_run: MakeRun) -> None:
+    run = make_run([])
+    run.journal.write_text("")
+
+    with pytest.raises(InputError, match="holds no study called 'search'"):
+        load_snapshot(run)
+
+
+def test_a_snapshot_does_not_change_while_the_search_goes_on(make_run: MakeRun) -> None:
+    run = make_run([complete(0.5)])
+    snapshot = load_snapshot(run)
+    run.study().add_trial(complete(0.9))
+
+    assert len(trial_table(snapshot)) == 1
+    assert len(trial_table(load_snapshot(run))) == 2
+
+
+def test_a_run_without_environment_can_be_read(make_run: MakeRun) -> None:
+    run = make_run([])
+    run.environment_file.unlink()
+
+    snapshot = load_snapshot(RunFolder.open(run.path))
+
+    assert snapshot.environment == {}
+    assert snapshot.settings == SETTINGS
+    assert snapshot.confirmations == []
+    assert CONFIRMATION not in run.journal.read_text()
+
+
+def test_a_snapshot_names_the_metric_of_its_search(make_snapshot: MakeSnapshot) -> None:
+    snapshot = make_snapshot([], **WUPS)
+
+    assert (snapshot.metric, snapshot.metric_title) == ("wups@0.9", "WUPS@0.9")
+
+
+def test_a_run_whose_settings_name_no_metric_was_scored_by_accuracy(make_run: MakeRun) -> None:
+    run = make_run([])
+    assert run.setting("metric") == "accuracy"
+    run.settings_file.write_text(json.dumps({"space": "san"}))
+    snapshot = load_snapshot(run)  # reads the file anew
+
+    assert (snapshot.metric, snapshot.metric_title) == ("accuracy", "accuracy")

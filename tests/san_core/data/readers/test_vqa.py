@@ -1,0 +1,303 @@
+import json
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from san_core.data.problems import Problems
+from san_core.data.raw_dataset import RawDataset, VQAFiles
+from san_core.data.readers import vqa
+from san_core.errors import InputError
+from tests.san_core.data_sets import SHARED, answered, asked, flaws, needs_coco, paint, write_json
+
+TEN = ["yes"] * 6 + ["no"] * 3 + ["maybe"]
+NO_ID = "entry without a question_id, left out"
+NOT_WHOLE = "entry without a question or an image_id, left out"
+
+
+def _official(root: Path, prefix: str, *parts: str) -> Path:
+    """A question about each of two images in each part; test2015 comes without annotations."""
+    for start, part in enumerate(parts):
+        entries = [asked(1000 * start + i, 40 + i, f"what is {part}?") for i in (1, 2)]
+        write_json(root / f"{prefix}OpenEnded_mscoco_{part}_questions.json", "questions", entries)
+        if not part.startswith("test"):
+            people = [
+                answered(e["question_id"], TEN, multiple_choice_answer="yes", answer_type="yes/no", question_type="is")
+                for e in entries
+            ]
+            write_json(root / f"{prefix}mscoco_{part}_annotations.json", "annotations", people)
+        for i in (1, 2):
+            paint(root / part / f"COCO_{part}_{40 + i:012d}.jpg", i)
+    return root
+
+
+@pytest.mark.parametrize(("version", "prefix"), [("v1", ""), ("v2", "v2_")])
+def test_official_names_are_found_and_validation_serves_as_test(version: str, prefix: str, tmp_path: Path) -> None:
+    problems = Problems()
+    source = vqa.read(version, _official(tmp_path, prefix, "train2014", "val2014", "test2015"), problems)
+    assert flaws(problems) == []
+    texts = [[q.text for q in part] for part in (source.train, source.test, source.unanswered)]
+    assert texts == [["what is train2014?"] * 2, ["what is val2014?"] * 2, ["what is test2015?"] * 2]
+    assert source.images[source.test[0].image] == tmp_path / "val2014" / "COCO_val2014_000000000041.jpg"
+    assert all(path.is_file() for path in source.images.values())
+    assert len(source.images) == 6
+    assert (source.metrics, source.top_answers, source.name) == (("vqa", "accuracy"), 1000, f"vqa-{version}")
+
+
+def test_each_question_keeps_ten_answers_the_modal_one_and_its_types(tmp_path: Path) -> None:
+    question = vqa.read("v2", _official(tmp_path, "v2_", "train2014"), Problems()).train[0]
+    assert question.id == 1
+    assert question.answers == tuple(TEN)
+    assert (question.answer, question.answer_type, question.question_type) == ("yes", "yes/no", "is")
+
+
+def test_answers_written_as_numbers_are_answers(tmp_path: Path) -> None:
+    lists: list[list[Any]] = [[2], [3.0, 3.0, "3"], [2.5], [True], [float("nan")], [None]]
+    entries = [asked(number, 7) for number in range(len(lists) + 1)]
+    people = [answered(number, answers) for number, answers in enumerate(lists)]
+    people.append(answered(len(lists), [], multiple_choice_answer=12))
+    problems = Problems()
+    source = _read(_own(tmp_path, entries, people), problems=problems)
+    assert {question.id: question.answer for question in source.train} == {0: "2", 1: "3", 2: "2.5", 6: "12"}
+    assert source.train[1].answers == ("3", "3", "3")
+    assert [problem.kind for problem in problems.found] == ["question without an annotation, left out"] * 3
+
+
+def test_unanswered_questions_have_no_answers_and_keep_their_ids(tmp_path: Path) -> None:
+    source = vqa.read("v1", _official(tmp_path, "", "train2014", "test2015"), Problems())
+    assert source.test == []
+    assert [(q.id, q.answer, q.human_answers) for q in source.unanswered] == [(1001, "", ()), (1002, "", ())]
+
+
+@pytest.mark.parametrize(
+    ("version", "lost"),
+    [
+        ("v1", "OpenEnded_mscoco_train2014_questions.json"),
+        ("v1", "mscoco_train2014_annotations.json"),
+        ("v1", "mscoco_val2014_annotations.json"),
+        ("v2", "v2_OpenEnded_mscoco_train2014_questions.json"),
+        ("v2", "val2014"),
+    ],
+)
+def test_missing_official_file_is_named(version: str, lost: str, tmp_path: Path) -> None:
+    _official(tmp_path, "v2_" if version == "v2" else "", "train2014", "val2014")
+    (tmp_path / lost).rename(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match=re.escape(lost)):
+        vqa.read(version, tmp_path, Problems())
+
+
+def _own(folder: Path, questions: list[dict[str, Any]], annotations: list[dict[str, Any]] | None = None) -> VQAFiles:
+    return VQAFiles(
+        questions=write_json(folder / "questions.json", "questions", questions),
+        annotations=None
+        if annotations is None
+        else write_json(folder / "annotations.json", "annotations", annotations),
+        images=_folder(folder / "images"),
+        image_name="{image_id}.jpg",
+    )
+
+
+def _folder(path: Path) -> Path:
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _read(
+    train: VQAFiles, test: VQAFiles | None = None, problems: Problems | None = None, name: str = "vqa"
+) -> RawDataset:
+    return vqa.read_own(name, train, test, problems or Problems())
+
+
+def test_modal_answer_is_found_where_it_is_not_told(tmp_path: Path) -> None:
+    people = ["cat"] * 4 + ["dog"] * 6
+    (question,) = _read(_own(tmp_path, [asked(1, 1)], [answered(1, people)])).train
+    assert question.answer == "dog"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "image", "file"),
+    [
+        ("{image_id}.jpg", 12, "12.jpg"),
+        ("{image_id}.jpg", "cat_3", "cat_3.jpg"),
+        ("COCO_train2014_{image_id:012d}.jpg", 12, "COCO_train2014_000000000012.jpg"),
+        ("{image_id:03d}/picture.png", 12, "012/picture.png"),
+    ],
+)
+def test_pattern_names_the_image_file(pattern: str, image: int | str, file: str, tmp_path: Path) -> None:
+    files = _own(tmp_path, [asked(1, image)], [answered(1, TEN)])
+    source = _read(VQAFiles(files.questions, files.annotations, files.images, pattern))
+    assert source.images[source.train[0].image] == tmp_path / "images" / file
+
+
+@pytest.mark.parametrize(
+    "pattern", ["{id}.jpg", "{image_id:012d}.jpg", "{}.jpg", "{image_id.name}", "{image_id", "{0}"]
+)
+def test_pattern_that_does_not_fit_is_named(pattern: str, tmp_path: Path) -> None:
+    files = _own(tmp_path, [asked(1, "cat")], [answered(1, TEN)])
+    with pytest.raises(InputError, match=re.escape(f"image name {pattern!r} does not fit image_id 'cat'")):
+        _read(VQAFiles(files.questions, files.annotations, files.images, pattern))
+
+
+def test_images_of_the_same_name_in_different_folders_stay_apart(tmp_path: Path) -> None:
+    train = _own(tmp_path / "train", [asked(1, 7)], [answered(1, TEN)])
+    test = _own(tmp_path / "test", [asked(2, 7), asked(3, 8)], [answered(2, TEN), answered(3, TEN)])
+    source = _read(train, test)
+    files = [source.images[question.image] for question in (*source.train, *source.test)]
+    assert files == [
+        tmp_path / part / "images" / name
+        for part, name in zip(("train", "test", "test"), ("7.jpg", "7.jpg", "8.jpg"), strict=True)
+    ]
+
+
+def test_image_key_does_not_tell_where_the_data_lie(tmp_path: Path) -> None:
+    for place in ("here", "there"):
+        (question,) = _read(_own(tmp_path / place, [asked(1, 7)], [answered(1, TEN)])).train
+        assert question.image == "images/7.jpg"
+
+
+def test_image_in_train_and_test_is_one_image(tmp_path: Path) -> None:
+    train = _own(tmp_path, [asked(1, 7)], [answered(1, TEN)])
+    other = _own(tmp_path / "test", [asked(2, 7)], [answered(2, TEN)])
+    source = _read(train, VQAFiles(other.questions, other.annotations, train.images, train.image_name))
+    assert source.train[0].image == source.test[0].image
+    assert len(source.images) == 1
+
+
+def test_test_questions_without_annotations_are_only_asked(tmp_path: Path) -> None:
+    train = _own(tmp_path, [asked(1, 7)], [answered(1, TEN)])
+    source = _read(train, _own(tmp_path / "test", [asked(2, 7)]))
+    assert (source.test, [question.id for question in source.unanswered]) == ([], [2])
+
+
+def test_questions_to_learn_from_need_annotations(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="vqa needs training questions with annotations"):
+        _read(_own(tmp_path, [asked(1, 7)]))
+
+
+def test_missing_image_folder_is_named(tmp_path: Path) -> None:
+    files = _own(tmp_path, [asked(1, 7)], [answered(1, TEN)])
+    files.images.rmdir()
+    with pytest.raises(InputError, match=re.escape(f"image folder {files.images} does not exist")):
+        _read(files)
+
+
+def test_single_answers_are_not_scored_by_vqa_accuracy(tmp_path: Path) -> None:
+    source = _read(_own(tmp_path, [asked(1, 7)], [answered(1, ["cat"])]))
+    assert source.metrics == ("accuracy",)
+    only_modal = _own(tmp_path, [asked(1, 7)], [{"question_id": 1, "multiple_choice_answer": "cat"}])
+    (question,) = _read(only_modal).train
+    assert (question.answer, question.human_answers) == ("cat", ("cat",))
+
+
+@pytest.mark.parametrize(
+    ("questions", "annotations", "where", "kind"),
+    [
+        ([asked(2, 7)], [], "questions.json question_id 2", "question without an annotation, left out"),
+        ([], [answered(2, TEN)], "annotations.json question_id 2", "annotation without a question, left out"),
+        ([asked(1, 8)], [], "questions.json question_id 1", "duplicate question_id, the first is used"),
+        ([], [answered(1, ["no"])], "annotations.json question_id 1", "duplicate question_id, the first is used"),
+        ([asked(2, 7)], [answered(2, TEN[:7])], "annotations.json question_id 2", "fewer than 10 answers (7)"),
+        ([asked(2, 7)], [answered(2, [*TEN[:9], " "])], "annotations.json question_id 2", "fewer than 10 answers (9)"),
+        ([asked(2, 7)], [answered(2, [""] * 10)], "questions.json question_id 2", "question without an annotation"),
+        ([asked(2, 7, " ")], [answered(2, TEN)], "questions.json question_id 2", "question without a word"),
+        ([asked(2, 7, "?!")], [answered(2, TEN)], "questions.json question_id 2", "question without a word"),
+        (
+            [{"image_id": 7, "question": "?"}],
+            [],
+            "questions.json questions[1]",
+            "entry without a question_id, left out",
+        ),
+        ([asked(True, 7)], [], "questions.json questions[1]", NO_ID),
+        ([7], [], "questions.json questions[1]", "not a JSON object, left out"),
+        ([], [None], "annotations.json annotations[1]", "not a JSON object, left out"),
+        ([asked(2, True)], [answered(2, TEN)], "questions.json question_id 2", NOT_WHOLE),
+        ([{"question_id": 2, "image_id": 7}], [answered(2, TEN)], "questions.json question_id 2", NOT_WHOLE),
+        ([{"question_id": 2, "question": "?"}], [answered(2, TEN)], "questions.json question_id 2", NOT_WHOLE),
+    ],
+)
+def test_flawed_entry_is_told_and_the_rest_is_used(
+    questions: list[dict[str, Any]], annotations: list[dict[str, Any]], where: str, kind: str, tmp_path: Path
+) -> None:
+    files = _own(tmp_path, [asked(1, 7), *questions], [answered(1, TEN), *annotations])
+    problems = Problems()
+    source = _read(files, problems=problems)
+    left = [1, 2] if kind.startswith(("fewer", "question without a word")) else [1]
+    assert [(question.id, question.answer) for question in source.train] == [(number, "yes") for number in left]
+    (told,) = flaws(problems)
+    assert told.startswith(f"{tmp_path / where}: {kind}")
+    with pytest.raises(InputError, match=re.escape(f"{where}: {kind}")):
+        _read(files, problems=Problems(strict=True))
+
+
+def test_entries_are_counted_as_the_file_does(tmp_path: Path) -> None:
+    files = _own(tmp_path, [asked(1, 7)], [answered(1, TEN)])
+    entries = [asked(1, 7), "no object", {"question": "which?", "image_id": 7}, None, asked("", 7)]
+    files.questions.write_text(json.dumps({"questions": entries}))
+    problems = Problems()
+    _read(files, problems=problems)
+    assert [problem.where.removeprefix(f"{files.questions} ") for problem in problems.found] == [
+        f"questions[{place}]" for place in (1, 2, 3, 4)
+    ]
+
+
+@pytest.mark.parametrize("people", [["cup"], ["cup", "mug", "cup"], []], ids=["one", "three", "modal"])
+def test_few_answers_are_no_flaw_where_no_question_has_ten(people: list[str], tmp_path: Path) -> None:
+    annotations = [answered(number, people, multiple_choice_answer="cup") for number in (1, 2)]
+    source = _read(_own(tmp_path, [asked(1, 7), asked(2, 7)], annotations), problems=Problems(strict=True))
+    assert [question.answer for question in source.train] == ["cup", "cup"]
+
+
+@pytest.mark.parametrize("part", ["train2014", "val2014"])
+def test_questions_nobody_answers_may_lack_their_images(part: str, tmp_path: Path) -> None:
+    _official(tmp_path, "", *dict.fromkeys(["train2014", part]), "test2015")
+    (tmp_path / "test2015").rename(tmp_path / "elsewhere")
+    problems = Problems()
+    source = vqa.read("v1", tmp_path, problems)
+    assert (len(source.train), len(source.unanswered)) == (2, 0)
+    (told,) = flaws(problems)
+    file = tmp_path / "OpenEnded_mscoco_test2015_questions.json"
+    assert told == f"{file}: no folder of their images, all its questions are left out (test2015)"
+    with pytest.raises(InputError, match="no folder of their images"):
+        vqa.read("v1", tmp_path, Problems(strict=True))
+
+
+def test_flaws_come_in_the_order_of_the_file(tmp_path: Path) -> None:
+    surplus = [f"q{number}" for number in (31, 4, 159, 26, 5)]
+    files = _own(tmp_path, [asked("q1", 7)], [answered(number, TEN) for number in ("q1", *surplus)])
+    problems = Problems()
+    _read(files, problems=problems)
+    assert [problem.where.split()[-1] for problem in problems.found] == surplus
+
+
+@pytest.mark.parametrize("name", ["questions.json", "annotations.json"])
+def test_of_a_file_cut_short_what_stands_before_is_used(name: str, tmp_path: Path) -> None:
+    files = _own(tmp_path, [asked(i, 7) for i in range(5)], [answered(i, TEN) for i in range(5)])
+    path = tmp_path / name
+    text = path.read_text()
+    path.write_text(text[: text.index('"question_id": 3') + 5])
+    problems = Problems()
+    assert [question.id for question in _read(files, problems=problems).train] == [0, 1, 2]
+    assert problems.found[0].kind == "not JSON from here on, what stands before is used"
+    assert problems.found[0].where.startswith(f"{path} line 1 column ")
+    assert len(problems.found) == 3  # and what the two that are lost leave behind in the other file
+
+
+@needs_coco
+def test_sample_of_the_real_data_is_counted_as_its_files_say() -> None:
+    folder = SHARED / "coco_sample" / "vqa_v2"
+    source = vqa.read("v2", SHARED / "coco_sample", Problems(strict=True))
+    questions = json.loads((folder / "v2_OpenEnded_mscoco_train2014_questions.json").read_text())["questions"]
+    annotations = json.loads((folder / "v2_mscoco_train2014_annotations.json").read_text())["annotations"]
+    assert len(source.train) == len(questions) == 498
+    assert len({question.image for question in source.train}) == len({entry["image_id"] for entry in questions})
+    assert Counter(q.answer_type for q in source.train) == Counter(a["answer_type"] for a in annotations)
+    assert Counter(q.question_type for q in source.train) == Counter(a["question_type"] for a in annotations)
+    modal = {a["question_id"]: a["multiple_choice_answer"] for a in annotations}
+    people = {a["question_id"]: [one["answer"] for one in a["answers"]] for a in annotations}
+    for question in source.train:
+        assert question.answer == modal[question.id]
+        assert list(question.answers) == people[question.id]
+        assert len(question.answers) == 10
+    assert all(path.is_file() for path in source.images.values())

@@ -1,0 +1,544 @@
+import json
+import re
+import resource
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from san_core.data import feature_extraction, preparation
+from san_core.data.feature_extraction import encode
+from san_core.data.preparation import Options, prepare
+from san_core.data.prepared import PreparedData
+from san_core.data.questions import Question
+from san_core.data.raw_dataset import RawDataset
+from san_core.errors import InputError
+from san_core.hardware import best_device
+from san_core.models.batch_norm_fusion import fuse_batch_norm
+from san_core.models.image_encoder import build_image_encoder
+
+PIXELS = Options(image_size=64, fine_tune=True)  # no encoding: quick
+Register = Callable[[RawDataset], None]
+
+
+def _files(folder: Path) -> dict[str, tuple[int, bytes]]:
+    return {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.iterdir()}
+
+
+def _leftovers(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if not path.name.endswith(".lock")]
+
+
+def test_manifest_counts_questions_of_each_split(tiny_data: PreparedData) -> None:
+    manifest = json.loads((tiny_data.folder / "manifest.json").read_text())
+    assert manifest["counts"] == {"train": 32 * 4, "validation": 8 * 4, "test": 12 * 4}
+    assert {name: len(tiny_data.split(name)) for name in manifest["counts"]} == manifest["counts"]
+    assert manifest["inputs"]["data"] == "tiny"
+    assert manifest["inputs"]["image_size"] == 64
+    assert manifest["inputs"]["encoder"] == "efficientnet-lite0"
+
+
+def test_vocabularies_come_from_the_training_questions_most_frequent_first(tiny_data: PreparedData) -> None:
+    # every image is a square, about one in four is red, and the colours share the rest
+    assert tiny_data.answers[:2] == ["yes", "no"]
+    assert sorted(tiny_data.answers[2:]) == ["blue", "green", "red", "yellow"]
+    # "is" and "it" occur in three of an image's four questions, "colour" and "square" in two, the rest once each
+    once = ["a", "does", "have", "red", "the", "what", "which"]
+    assert tiny_data.words.words == ["is", "it", "colour", "square", *once]
+    assert tiny_data.training_defaults == {"hidden_size": 32}
+
+
+def test_no_image_is_both_in_training_and_held_out(tiny_data: PreparedData) -> None:
+    train, validation, test = (set(tiny_data.split(name).images) for name in ("train", "validation", "test"))
+    assert (len(train), len(validation), len(test)) == (32, 8, 12)
+    assert not train & validation
+    assert not (train | validation) & test
+
+
+def test_features_are_what_the_encoder_says_of_each_image(tiny_data: PreparedData, tiny_dataset: RawDataset) -> None:
+    encoder = build_image_encoder("efficientnet-lite0")
+    test = tiny_data.split("test")
+    assert tiny_data.images.shape == (52, 4, 1280)
+    assert tiny_data.images.dtype == torch.bfloat16
+    for row in (0, 17, 40):  # of the test split, which keeps its order
+        with Image.open(tiny_dataset.images[tiny_dataset.test[row].image]) as image:
+            pixels = np.asarray(image)[None].copy()
+        with torch.inference_mode():
+            expected = encoder(torch.from_numpy(pixels))[0]
+        found = tiny_data.images[test.images[row]].float()
+        # Stored in bfloat16 and, where that is faster, computed in it through all layers.
+        assert torch.nn.functional.cosine_similarity(found, expected, dim=1).min() > 0.98
+        again = encode(fuse_batch_norm(encoder).to(best_device()), pixels)[0].float().cpu()
+        torch.testing.assert_close(found, again, rtol=0.02, atol=0.1)
+
+
+def test_fine_tuning_keeps_pixels(tiny_pixels: PreparedData, tiny_dataset: RawDataset) -> None:
+    assert tiny_pixels.fine_tune
+    assert tiny_pixels.images.shape == (52, 64, 64, 3)
+    assert tiny_pixels.images.dtype == torch.uint8
+    assert not (tiny_pixels.folder / "features.npy").exists()
+    test = tiny_pixels.split("test")
+    for row, question in enumerate(tiny_dataset.test):
+        with Image.open(tiny_dataset.images[question.image]) as image:
+            np.testing.assert_array_equal(tiny_pixels.images[test.images[row]].numpy(), np.asarray(image))
+
+
+def test_second_run_reuses_the_first(tiny_data: PreparedData, tiny_dataset: RawDataset, register: Register) -> None:
+    before = _files(tiny_data.folder)
+    register(tiny_dataset)
+    again = prepare("tiny", tiny_data.folder, Options(image_size=64))
+    assert _files(tiny_data.folder) == before
+    assert again.manifest == tiny_data.manifest
+
+
+def test_strict_refuses_what_was_prepared_from_data_with_problems(
+    tiny_dataset: RawDataset, register: Register, tmp_path: Path
+) -> None:
+    grey = tmp_path / "grey.png"
+    Image.new("L", (7, 7)).save(grey)
+    register(replace(tiny_dataset, images={**tiny_dataset.images, "train/3": grey}))
+    out = tmp_path / "out"
+    assert prepare("tiny", out, PIXELS).manifest["problems"] == ["1 x mode L converted to RGB: train/3"]
+    assert (out / "problems.txt").read_text() == "train/3: mode L converted to RGB\n"
+    prepare("tiny", out, PIXELS)
+    with pytest.raises(
+        InputError, match=re.escape(f"{out} was prepared from data with problems; {out / 'problems.txt'}")
+    ):
+        prepare("tiny", out, replace(PIXELS, strict=True))
+
+
+def test_image_size_left_out_is_the_one_that_suits_the_data(
+    tiny_data: PreparedData, tiny_dataset: RawDataset, register: Register
+) -> None:
+    register(tiny_dataset)
+    assert prepare("tiny", tiny_data.folder).image_size == 64
+
+
+@pytest.mark.parametrize(
+    ("options", "difference"),
+    [
+        (Options(image_size=96), "image_size 64 instead of 96"),
+        (Options(encoder="vgg16"), "encoder 'efficientnet-lite0' instead of 'vgg16'"),
+        (Options(layer="reduction_4"), "layer 'features' instead of 'reduction_4'"),
+        (Options(grid=1), "grid 2 instead of 1"),
+        (Options(top_answers=2), "top_answers None instead of 2"),
+        (Options(fine_tune=True), "fine_tune False instead of True"),
+        (Options(seed=5), "seed 0 instead of 5"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_folder_prepared_otherwise_says_what_differs(
+    options: Options, difference: str, tiny_data: PreparedData, tiny_dataset: RawDataset, register: Register
+) -> None:
+    register(tiny_dataset)
+    before = _files(tiny_data.folder)
+    with pytest.raises(InputError, match=re.escape(difference)) as raised:
+        prepare("tiny", tiny_data.folder, options)
+    assert str(raised.value).startswith(f"{tiny_data.folder} was prepared from something else: ")
+    assert _files(tiny_data.folder) == before
+
+
+def test_changed_questions_and_images_are_noticed(
+    tiny_data: PreparedData, tiny_dataset: RawDataset, register: Register, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.png"
+    Image.new("RGB", (7, 7)).save(other)
+    changed = replace(
+        tiny_dataset,
+        train=[*tiny_dataset.train[:-1], replace(tiny_dataset.train[-1], answer="blue")],
+        images={**tiny_dataset.images, "train/3": other},
+    )
+    register(changed)
+    with pytest.raises(InputError, match=r"questions '\w+' instead of '\w+'; images '\w+' instead of '\w+'"):
+        prepare("tiny", tiny_data.folder)
+
+
+def test_two_preparations_are_the_same_byte_for_byte(
+    tiny_pixels: PreparedData, tiny_dataset: RawDataset, register: Register, tmp_path: Path
+) -> None:
+    register(tiny_dataset)
+    again = prepare("tiny", tmp_path / "again", PIXELS)
+    first, second = _files(tiny_pixels.folder), _files(again.folder)
+    assert {name: content for name, (_, content) in first.items()} == {name: c for name, (_, c) in second.items()}
+
+
+def test_folder_holds_what_training_needs_and_nothing_else(tiny_data: PreparedData, tiny_pixels: PreparedData) -> None:
+    splits = [f"{name}.{kind}" for name in ("train", "validation", "test") for kind in ("npz", "parquet")]
+    common = ["image_files.json", "manifest.json", "problems.txt", "questions.npy", *splits]
+    for data, images in ((tiny_data, "features.npy"), (tiny_pixels, "pixels.npy")):
+        assert sorted(path.name for path in data.folder.iterdir()) == sorted([images, *common])
+
+
+def test_vocabularies_do_not_depend_on_the_cut_of_validation(
+    tiny_dataset: RawDataset, register: Register, tmp_path: Path
+) -> None:
+    rare = [replace(q, text="how odd", answer="mauve") if i == 9 else q for i, q in enumerate(tiny_dataset.train)]
+    register(replace(tiny_dataset, train=rare))
+    cuts = [prepare("tiny", tmp_path / str(seed), replace(PIXELS, seed=seed)) for seed in range(8)]
+    assert any("mauve" in {q.answer for q in data.questions_of("validation")} for data in cuts)
+    assert any("mauve" in {q.answer for q in data.questions_of("train")} for data in cuts)
+    for data in cuts:
+        assert data.answers == cuts[0].answers
+        assert data.words.words == cuts[0].words.words
+        assert {"mauve"} < set(data.answers)
+        assert {"how", "odd"} < set(data.words.words)
+
+
+def test_fingerprint_follows_from_the_options(tiny_data: PreparedData, tiny_pixels: PreparedData) -> None:
+    assert tiny_data.fingerprint != tiny_pixels.fingerprint
+
+
+TOO_MANY = "images are unreadable, accepted: up to 1% of all 52; the first: train/3 (image {bad} "
+STRICT = "train/3: image cannot be read, its questions are asked without it (image {bad} "
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "message"),
+    [
+        (b"no picture", PIXELS, TOO_MANY),
+        (b"no picture", Options(), TOO_MANY),
+        (None, PIXELS, TOO_MANY),
+        (b"no picture", replace(PIXELS, strict=True), STRICT),
+        (None, Options(strict=True), STRICT),
+    ],
+)
+def test_preparation_that_fails_leaves_nothing_behind(
+    content: bytes | None, options: Options, message: str, tiny_dataset: RawDataset, register: Register, tmp_path: Path
+) -> None:
+    bad, home = tmp_path / "bad.png", tmp_path / "home"
+    home.mkdir()
+    if content is not None:
+        bad.write_bytes(content)
+    register(replace(tiny_dataset, images={**tiny_dataset.images, "train/3": bad}))
+    with pytest.raises(InputError, match=re.escape(message.format(bad=bad))):
+        prepare("tiny", home / "squares", options)
+    assert _leftovers(home) == []
+
+
+def test_problems_found_before_too_many_images_were_unreadable_are_told(
+    tiny_dataset: RawDataset, register: Register, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grey = tmp_path / "grey.png"
+    Image.new("L", (7, 7)).save(grey)
+    register(replace(tiny_dataset, images={**tiny_dataset.images, "test/40": grey, "train/3": tmp_path / "none.png"}))
+    with pytest.raises(InputError, match="images are unreadable"):
+        prepare("tiny", tmp_path / "out", PIXELS)
+    told = capsys.readouterr().err
+    assert "1 x mode L converted to RGB: test/40\n" in told
+    assert "1 x image cannot be read, its questions are asked without it: train/3 (" in told
+
+
+def test_folder_is_prepared_by_one_process_at_a_time_and_no_lock_stays(
+    tiny_dataset: RawDataset, register: Register, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(tiny_dataset)
+    opened = []
+    load = feature_extraction._load
+    monkeypatch.setattr(feature_extraction, "_load", lambda path, size: (opened.append(path), load(path, size))[1])
+    with ThreadPoolExecutor() as pool:  # a lock of each call's own: as good as processes
+        prepared = [pool.submit(prepare, "tiny", tmp_path / "out", PIXELS) for _ in range(3)]
+    assert len({future.result().fingerprint for future in prepared}) == 1
+    assert len(opened) == 52
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_lock_stays_where_another_process_may_still_prepare(
+    tiny_dataset: RawDataset, register: Register, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(tiny_dataset)
+    with monkeypatch.context() as patch:
+        patch.setattr(preparation, "write_splits", _stop)
+        with pytest.raises(KeyboardInterrupt):
+            prepare("tiny", tmp_path / "out", PIXELS)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".out.lock", ".out.partial"]
+    prepare("tiny", tmp_path / "out", PIXELS)
+    prepare("tiny", tmp_path / "out", PIXELS)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_remains_of_a_killed_preparation_are_no_obstacle(
+    tiny_dataset: RawDataset, register: Register, tmp_path: Path
+) -> None:
+    remains = tmp_path / ".squares.partial"
+    remains.mkdir()
+    (remains / "pixels.npy").write_bytes(b"half of it")
+    register(tiny_dataset)
+    data = prepare("tiny", tmp_path / "squares", PIXELS)
+    assert data.images.shape == (52, 64, 64, 3)
+    assert _leftovers(tmp_path) == ["squares"]
+
+
+@pytest.mark.parametrize("images", [2, 3])
+def test_few_images_are_enough(images: int, tiny_dataset: RawDataset, register: Register, tmp_path: Path) -> None:
+    keys = list(tiny_dataset.images)[:images]
+    few = replace(tiny_dataset, train=[Question("is it red?", "yes", key) for key in keys])
+    register(few)
+    data = prepare("tiny", tmp_path / "few", PIXELS)
+    assert (len(data.split("train")), len(data.split("validation"))) == (images - 1, 1)
+
+
+def test_unknown_data_set_names_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="unknown data set 'easyvqa'; accepted: easy-vqa"):
+        prepare("easyvqa", tmp_path / "out")
+    assert _leftovers(tmp_path) == []
+
+
+def test_unknown_encoder_names_the_known_ones(tiny_dataset: RawDataset, register: Register, tmp_path: Path) -> None:
+    register(tiny_dataset)
+    with pytest.raises(InputError, match="unknown image encoder 'resnet'; accepted: efficientnet-lite0, "):
+        prepare("tiny", tmp_path / "out", Options(encoder="resnet"))
+
+
+@pytest.mark.parametrize("size", [31, 1, 0, -64])
+def test_image_smaller_than_a_region_is_refused(
+    size: int, tiny_dataset: RawDataset, register: Register, tmp_path: Path
+) -> None:
+    register(tiny_dataset)
+    expected = f"image size {size} is too small for layer features of efficientnet-lite0; accepted: >= 32 pixels"
+    with pytest.raises(InputError, match=expected):
+        prepare("tiny", tmp_path / "out", Options(image_size=size, fine_tune=True))
+
+
+def test_folder_that_cannot_be_written_is_named(tiny_dataset: RawDataset, register: Register, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    out = tmp_path / "file" / "out"
+    register(tiny_dataset)
+    with pytest.raises(InputError, match=re.escape(f"cannot write prepared data to {out}: ")):
+        prepare("tiny", out, PIXELS)
+
+
+def test_folder_with_other_contents_is_left_alone(tiny_dataset: RawDataset, register: Register, tmp_path: Path) -> None:
+    out = tmp_path / "holiday"
+    out.mkdir()
+    (out / "beach.txt").write_text("sand")
+    register(tiny_dataset)
+    with pytest.raises(InputError, match=re.escape(f"{out} is not a prepared data set: it has no manifest.json")):
+        prepare("tiny", out, PIXELS)
+    assert _leftovers(out) == ["beach.txt"]
+
+
+def _whole(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def _stop(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
+STAGES = {"images": 0, "splits": 52, "manifest": 52}  # and how many images need not be read again
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_interrupted_preparation_goes_on_where_it_stopped(
+    stage: str, tiny_dataset: RawDataset, register: Register, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(tiny_dataset)
+    prepare("tiny", tmp_path / "whole", PIXELS)
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        if stage == "images":
+            patch.setattr(feature_extraction._RowFile, "append", _stop)
+        else:
+            patch.setattr(preparation, {"splits": "write_splits", "manifest": "coverage"}[stage], _stop)
+        with pytest.raises(KeyboardInterrupt):
+            prepare("tiny", out, PIXELS)
+    assert not out.exists()
+    assert sorted(_leftovers(tmp_path)) == [".out.partial", "whole"]
+    opened = []
+    load = feature_extraction._load
+    monkeypatch.setattr(feature_extraction, "_load", lambda path, size: (opened.append(path), load(path, size))[1])
+    prepare("tiny", out, PIXELS)
+    assert len(opened) == 52 - STAGES[stage]
+    assert _whole(out) == _whole(tmp_path / "whole")
+    assert sorted(_leftovers(tmp_path)) == ["out", "whole"]
+
+
+@pytest.mark.parametrize("change", ["seed", "image", "question"])
+def test_interrupted_preparation_of_something_else_starts_anew(
+    change: str, tiny_dataset: RawDataset, register: Register, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "own.png"
+    shutil.copy(tiny_dataset.images["train/0"], own)
+    source = replace(tiny_dataset, images={**tiny_dataset.images, "train/0": own})
+    register(source)
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr(preparation, "write_splits", _stop)
+        with pytest.raises(KeyboardInterrupt):
+            prepare("tiny", out, PIXELS)
+    options = replace(PIXELS, seed=1) if change == "seed" else PIXELS
+    if change == "image":
+        Image.new("RGB", (64, 64), (1, 2, 3)).save(own)
+    if change == "question":
+        register(replace(source, train=[*source.train[:-1], replace(source.train[-1], text="is it?")]))
+    opened = []
+    load = feature_extraction._load
+    monkeypatch.setattr(feature_extraction, "_load", lambda path, size: (opened.append(path), load(path, size))[1])
+    prepare("tiny", out, options)
+    assert len(opened) == 52
+    prepare("tiny", tmp_path / "whole", options)
+    assert _whole(out) == _whole(tmp_path / "whole")
+
+
+def test_full_disk_is_bad_input_and_no_crash(tiny_dataset: RawDataset, register: Register, tmp_path: Path) -> None:
+    register(tiny_dataset)
+    out = tmp_path / "out"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, before[1]))
+    try:
+        with pytest.raises(InputError, match=re.escape(f"cannot write prepared data to {out}: ")):
+            prepare("tiny", out, PIXELS)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not out.exists()
+    assert prepare("tiny", out, PIXELS).images.shape == (52, 64, 64, 3)
+
+
+def test_only_the_most_frequent_answers_are_to_choose_among_and_no_question_is_dropped(
+    tiny_dataset: RawDataset, register: Register, tmp_path: Path
+) -> None:
+    register(tiny_dataset)
+    data = prepare("tiny", tmp_path / "out", replace(PIXELS, top_answers=2))
+    assert data.answers == ["yes", "no"]
+    assert data.manifest["counts"] == {"train": 128, "validation": 32, "test": 48}
+    # Each image has two questions answered by a colour. Of the twelve test images none has more colours.
+    unknown = data.manifest["coverage"]["test"]["answered"] - data.manifest["coverage"]["test"]["known_answers"]
+    assert unknown == 24 == int((data.split("test").answers == -1).sum())
+    assert data.manifest["as_shipped"]["train"]["questions"] == 160
+
+
+def test_data_set_lays_down_how_many_answers_there_are(
+    tiny_dataset: RawDataset, register: Register, tmp_path: Path
+) -> None:
+    register(replace(tiny_dataset, top_answers=3))
+    assert len(prepare("tiny", tmp_path / "three", PIXELS).answers) == 3
+    assert len(prepare("tiny", tmp_path / "five", replace(PIXELS, top_answers=5)).answers) == 5
+
+
+def test_seed_decides_the_cut_of_validation_and_leaves_test_alone(
+    tiny_pixels: PreparedData, tiny_dataset: RawDataset, register: Register, tmp_path: Path
+) -> None:
+    register(tiny_dataset)
+    other = prepare("tiny", tmp_path / "out", replace(PIXELS, seed=1))
+    images = [{q.image for q in data.questions_of("validation")} for data in (tiny_pixels, other)]
+    assert images[0] != images[1]
+    assert tiny_pixels.questions_of("test") == other.questions_of("test") == tiny_dataset.test
+    for data in (tiny_pixels, other):
+        assert not {q.image for q in data.questions_of("train")} & {q.image for q in data.questions_of("validation")}
+
+
+def test_test_split_is_cut_by_image_where_there_is_none(
+    tiny_dataset: RawDataset, register: Register, tmp_path: Path
+) -> None:
+    register(replace(tiny_dataset, test=[]))
+    data = prepare("tiny", tmp_path / "out", replace(PIXELS, test_share=0.25))
+    parts = {name: {q.image for q in data.questions_of(name)} for name in ("train", "validation", "test")}
+    assert {name: len(images) for name, images in parts.items()} == {"train": 24, "validation": 6, "test": 10}
+    assert len(set.union(*parts.values())) == 40
+    other = prepare("tiny", tmp_path / "other", replace(PIXELS, test_share=0.25, seed=1))
+    assert {q.image for q in other.questions_of("test")} != parts["test"]
+
+
+def test_test_share_is_refused_where_there_is_a_test_split(
+    tiny_dataset: RawDataset, register: Register, tmp_path: Path
+) -> None:
+    register(tiny_dataset)
+    with pytest.raises(InputError, match=r"test share must be 0 for data with a test split, but got 0.25"):
+        prepare("tiny", tmp_path / "out", replace(PIXELS, test_share=0.25))
+    assert _leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize("share", [0.0, 0.9])
+def test_too_few_images_to_validate_are_refused(
+    share: float, tiny_dataset: RawDataset, register: Register, tmp_path: Path
+) -> None:
+    kept = tiny_dataset.train[: 8 if share else 4]  # of two images, or one
+    register(replace(tiny_dataset, train=kept, test=[]))
+    with pytest.raises(
+        InputError, match="tiny has training questions about fewer than two images; none would validate"
+    ):
+        prepare("tiny", tmp_path / "out", replace(PIXELS, test_share=share))
+    assert _leftovers(tmp_path) == []
+
+
+def test_copies_of_a_picture_are_split_together_and_told_of_where_they_are_tested(
+    tiny_dataset: RawDataset, register: Register, tmp_path: Path
+) -> None:
+    images = dict(tiny_dataset.images)
+    for number in range(1, 40, 2):
+        images[f"train/{number}"] = images[f"train/{number - 1}"]
+    images["test/45"] = images["train/8"]
+    register(replace(tiny_dataset, images=images))
+    data = prepare("tiny", tmp_path / "out", PIXELS)
+    pictures = [{images[question.image] for question in data.questions_of(split)} for split in ("train", "validation")]
+    assert not pictures[0] & pictures[1]
+    assert [len(each) for each in pictures] == [16, 4]
+    flaw = "picture of test questions is also one of the training questions"
+    assert data.manifest["problems"] == [f"1 x {flaw}: test/45"]
+
+
+@pytest.mark.parametrize("out", [".", "..", "/", "a/.."])
+def test_a_place_without_a_name_is_refused(out: str, tiny_dataset: RawDataset, register: Register) -> None:
+    register(tiny_dataset)
+    with pytest.raises(InputError, match=r"prepared data cannot go to .*; accepted: a new folder, such as data/tiny"):
+        prepare("tiny", Path(out), PIXELS)
+
+
+def test_ids_of_any_size_are_kept(tiny_dataset: RawDataset, register: Register, tmp_path: Path) -> None:
+    asked = [Question("What colour is it?", "", "test/45", id=2**64 - 1)]
+    register(replace(tiny_dataset, unanswered=asked))
+    assert prepare("tiny", tmp_path / "out", PIXELS).questions_of("unanswered")[0].id == str(2**64 - 1)
+
+
+def test_unanswered_questions_become_a_split_without_answers(
+    tiny_dataset: RawDataset, register: Register, tmp_path: Path
+) -> None:
+    asked = [Question("What colour is it?", "", "test/45", id=7)]
+    register(replace(tiny_dataset, unanswered=asked))
+    data = prepare("tiny", tmp_path / "out", PIXELS)
+    assert data.manifest["counts"]["unanswered"] == 1
+    assert data.questions_of("unanswered") == asked
+    split = data.split("unanswered")
+    assert (split.answers.tolist(), split.people.tolist()) == ([-1], [[-1]])
+    assert data.manifest["coverage"]["unanswered"]["answered"] == 0
+
+
+def test_word_vectors_are_kept_and_used_for_training(
+    tiny_dataset: RawDataset, register: Register, tmp_path: Path
+) -> None:
+    path = tmp_path / "vectors.txt"
+    path.write_text("is 1 2\nred 3 4\n")
+    register(tiny_dataset)
+    data = prepare("tiny", tmp_path / "out", replace(PIXELS, word_vectors=path))
+    assert data.word_vectors is not None
+    assert data.word_vectors.shape == (len(data.words), 2)
+    rows = [data.words.encode(word)[0] for word in ("is", "red")]
+    assert data.word_vectors[rows].tolist() == [[1, 2], [3, 4]]
+    assert data.training_defaults["embedding_init"] == "pretrained"
+    path.write_text("is 1 2\n")
+    with pytest.raises(InputError, match=r"word_vectors '\w+' instead of '\w+'"):
+        prepare("tiny", tmp_path / "out", replace(PIXELS, word_vectors=path))
+
+
+def test_useless_word_vectors_are_told_of_before_images_are_read(
+    tiny_dataset: RawDataset, register: Register, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "vectors.txt"
+    path.write_text("fish 1 2\n")
+    register(tiny_dataset)
+    monkeypatch.setattr(feature_extraction, "_load", _stop)
+    with pytest.raises(InputError, match="has a vector for none of the 11 words"):
+        prepare("tiny", tmp_path / "out", replace(PIXELS, word_vectors=path))
+    assert _leftovers(tmp_path) == ["vectors.txt"]
+
+
+@pytest.mark.parametrize("name", ["daquar-all", "daquar-reduced", "coco-qa", "vqa-v1", "vqa-v2"])
+def test_data_set_without_its_folder_says_so(name: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="this data set needs --root FOLDER"):
+        prepare(name, tmp_path / "out")

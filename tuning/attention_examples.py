@@ -1,0 +1,227 @@
+"""Writes the gallery of a run: validation questions, the best trial's answers to them, and where its network looks."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from results.run_folder import GALLERY_FILE, SEARCH, write_json
+from results.snapshot import RunSnapshot
+from san_core.command_line import print_message
+from san_core.config import TrainingConfig
+from san_core.data.images import open_picture
+from san_core.data.prepared import PreparedData
+from san_core.data.questions import Question
+from san_core.errors import InputError
+from san_core.evaluation import predict_split
+from san_core.hardware import autocast
+from san_core.training import Training
+from tuning.execution.checkpoints import Checkpoints, checkpoint_folder
+from tuning.training_settings import training_settings
+
+EDGE = 192
+"""Longest edge of a picture, in pixels."""
+
+CANDIDATES = 1000
+"""Validation questions, drawn at random, that the examples are chosen from."""
+
+ANSWERS = 3
+"""Most probable answers that are shown."""
+
+_COLORMAP, _OPACITY = "inferno", 0.6
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """A question, and what a network answers to it.
+
+    Attributes:
+        question: the question and its right answer.
+        answers: the most probable answers and their probabilities, best first.
+        attention: [hops, rows, columns], each hop's attention over the regions of the image; a hop adds up to 1.
+        picture: the image; None if its file is missing.
+    """
+
+    question: Question
+    answers: Sequence[tuple[str, float]]
+    attention: NDArray[np.float32]
+    picture: Image.Image | None
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the most probable answer is the right one."""
+        return self.answers[0][0] == self.question.answer
+
+
+def write_examples(snapshot: RunSnapshot, count: int = 12) -> None:
+    """Writes `gallery.json` and small pictures for the best complete trial of a search.
+
+    The network is the one that the trial ended with. It was trained on the train split, so the validation questions
+    are new to it. Half of the examples are questions it answers right and half are questions it answers wrong, as far
+    as there are enough of each; the study's seed decides which. Earlier examples are replaced. If no examples can be
+    made, `gallery.json` and a line on stderr say why, and nothing is raised: a search that has finished does not fail
+    because a picture is missing.
+
+    Args:
+        snapshot: what the run folder holds.
+        count: number of examples.
+    """
+    run = snapshot.folder
+    examples: Sequence[Example] = []
+    try:
+        examples, note = _make_examples(snapshot, count)
+    except (InputError, RuntimeError, OSError) as error:  # RuntimeError: out of memory, among others
+        note = f"There is no gallery: {' '.join(str(error).split())}."
+        print_message(note)
+    try:
+        _write(run.gallery, examples, note)
+    except OSError as error:
+        print_message(f"There is no gallery: cannot write {run.gallery}: {error.strerror}.")
+
+
+def _make_examples(snapshot: RunSnapshot, count: int) -> tuple[Sequence[Example], str]:
+    """The examples, and a note that says what they are of."""
+    data = PreparedData.open(Path(snapshot.folder.setting("data")))
+    number, training = _load_best(snapshot, data)
+    rows, right, checked = _choose_rows(training, data, int(snapshot.settings.get("seed", 0)), count)
+    examples = predict_with_attention(training, data, rows)
+    missing = sum(example.picture is None for example in examples)
+    note = (
+        f"Trial {number} after its last epoch, on {checked} validation questions it was not trained on: "
+        f"{right} right. The heat maps show each hop's attention."
+    )
+    return examples, note + (f" {missing} of {len(examples)} pictures are not at hand." if missing else "")
+
+
+def _load_best(snapshot: RunSnapshot, data: PreparedData) -> tuple[int, Training]:
+    """The number of the best trial, and its training as it was when it ended."""
+    trial, run = snapshot.best, snapshot.folder
+    if trial is None:
+        raise InputError("no trial is complete")
+    config = TrainingConfig.from_dict(training_settings(snapshot.settings, trial))
+    training = Training(config, data, metric=snapshot.settings.get("metric"))
+    try:
+        loaded = Checkpoints(checkpoint_folder(run, SEARCH)).load(trial.number, training)
+    except (OSError, RuntimeError, LookupError, ValueError, TypeError, EOFError, UnpicklingError) as error:
+        raise InputError(f"the checkpoint of trial {trial.number} is damaged or of another version") from error
+    if loaded is None:
+        raise InputError(f"trial {trial.number}, the best, has no checkpoint; --keep 1 or more keeps it")
+    return trial.number, training
+
+
+def _choose_rows(training: Training, data: PreparedData, seed: int, count: int) -> tuple[NDArray[np.integer], int, int]:
+    """Rows of the validation split to show; and how many of the candidates were right, of how many."""
+    split, questions = data.split("validation"), data.questions_of("validation")
+    order = np.random.default_rng([seed, 1]).permutation(len(split))
+    is_candidate = np.isin(np.arange(len(split)), order[:CANDIDATES])
+    candidates = np.flatnonzero(is_candidate)
+    answers = predict_split(training.model, data, split.where(is_candidate), training.config.precision).answers
+    right = np.array([answer == questions[row].answer for answer, row in zip(answers, candidates, strict=True)])
+    return candidates[choose_examples(right, count, seed)], int(right.sum()), len(right)
+
+
+def choose_examples(right: NDArray[np.bool_], count: int, seed: int) -> list[int]:
+    """Positions of right and of wrong answers, half and half where there are enough of both; the right ones first.
+
+    Args:
+        right: whether each question was answered right.
+        count: positions to choose; fewer where there are fewer questions.
+        seed: of the draw.
+    """
+    order = np.random.default_rng(seed).permutation(len(right))
+    good, bad = order[right[order]], order[~right[order]]
+    wrong = min(len(bad), max(count // 2, count - len(good)))
+    return [int(position) for position in (*good[: count - wrong], *bad[:wrong])]
+
+
+@torch.inference_mode()
+def predict_with_attention(training: Training, data: PreparedData, rows: NDArray[np.integer]) -> list[Example]:
+    """The network's answers to some questions of the validation split, with the attention of each hop.
+
+    Args:
+        training: whose network answers.
+        data: the questions' data set.
+        rows: of the validation split.
+    """
+    model, split, questions = training.model.eval(), data.split("validation"), data.questions_of("validation")
+    batch = data.batch(split, rows).to(training.device)
+    with autocast(training.device, training.config.precision):
+        logits, maps = model.attend(*batch.inputs)
+    best = logits.float().softmax(dim=1).topk(min(ANSWERS, len(data.answers)))
+    attention = torch.stack(maps, dim=1).float().cpu().numpy()  # [B, hops, R]
+    return [
+        Example(
+            questions[row],
+            [(data.answers[index], probability) for index, probability in zip(indices, values, strict=True)],
+            weights.reshape(-1, data.grid, data.grid),
+            _picture(data, questions[row], int(split.images[row])),
+        )
+        for row, indices, values, weights in zip(
+            rows, best.indices.tolist(), best.values.tolist(), attention, strict=True
+        )
+    ]
+
+
+def _picture(data: PreparedData, question: Question, row: int) -> Image.Image | None:
+    """A question's picture, from its file or the prepared pixels; None where neither is there."""
+    if data.fine_tune:
+        return Image.fromarray(data.images[row].numpy())
+    try:
+        return open_picture(data.image_files[question.image]).image
+    except (InputError, KeyError):
+        return None
+
+
+def _write(folder: Path, examples: Sequence[Example], note: str) -> None:
+    """Writes the folder anew: the pictures, and then `gallery.json`."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir()
+    items = [_write_pictures(folder, place, example) for place, example in enumerate(examples)]
+    write_json(folder / GALLERY_FILE, {"note": note, "items": items})
+
+
+def _write_pictures(folder: Path, place: int, example: Example) -> Mapping[str, Any]:
+    """Writes an example's pictures; returns its entry in `gallery.json`."""
+    small = None if example.picture is None else _shrink(example.picture)
+    pictures = {} if small is None else {f"{place:02d}.jpg": small}
+    hops = {
+        f"{place:02d}-hop{hop}.jpg": draw_heat_map(small, weights) for hop, weights in enumerate(example.attention, 1)
+    }
+    for name, picture in {**pictures, **hops}.items():
+        picture.save(folder / name, quality=85)
+    return {
+        "question": example.question.text,
+        "answer": example.question.answer,
+        "right": example.is_right,
+        "answers": example.answers,
+        "picture": next(iter(pictures), None),
+        "hops": list(hops),
+    }
+
+
+def _shrink(picture: Image.Image) -> Image.Image:
+    """The picture with a longest edge of `EDGE` pixels."""
+    scale = EDGE / max(picture.size)
+    width, height = (max(1, round(edge * scale)) for edge in picture.size)
+    return picture.resize((width, height), Image.Resampling.BICUBIC)
+
+
+def draw_heat_map(picture: Image.Image | None, attention: NDArray[np.float32]) -> Image.Image:
+    """One hop's attention [rows, columns] as a heat map over the grey picture, or alone if there is no picture.
+
+    Colours go from 0 to the largest attention weight.
+    """
+    size = picture.size if picture else (EDGE, EDGE)
+    weights = Image.fromarray(attention / attention.max()).resize(size, Image.Resampling.BICUBIC)
+    colors = mpl.colormaps[_COLORMAP](np.asarray(weights).clip(0, 1))[..., :3]
+    overlay = Image.fromarray((255 * colors).astype(np.uint8))
+    return Image.blend(picture.convert("L").convert("RGB"), overlay, _OPACITY) if picture else overlay

@@ -1,0 +1,115 @@
+"""Runs a study's trials with Ray Tune, on a Ray that was started before."""
+
+import contextlib
+import io
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ray import tune
+
+from results.run_folder import RunFolder
+from san_core.errors import InputError
+from tuning.execution.checkpoints import Checkpoints, OldCheckpoints, checkpoint_folder
+from tuning.execution.trial_setup import Limits, TrialSetup
+from tuning.execution.tune_adapters import StudyScheduler, StudySearcher, TuneLink
+from tuning.execution.watchdog import exit_if_ray_dies
+from tuning.execution.worker import SANWorker
+from tuning.study.study import Study
+from tuning.study.tune_interface import CHECKPOINT_FOLDER, RUN_AND_STUDY, TRIAL_NUMBER, TRIAL_SETUP
+
+# Tune reads these when it starts: it writes no logs of its own per trial, does not catch Ctrl-C, and writes no
+# snapshots, because nothing would read them.
+os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
+os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", str(10**9))
+
+
+@dataclass(frozen=True)
+class Callbacks:
+    """What is called while trials run, each time after the study was told.
+
+    Attributes:
+        tune_callbacks: called by Ray Tune.
+        on_ray_death: called with a reason before the program ends because Ray died.
+    """
+
+    tune_callbacks: Sequence[tune.Callback] = ()
+    on_ray_death: Callable[[str], object] | None = None
+
+
+def run_trials(
+    study: Study,
+    setup: TrialSetup,
+    limits: Limits,
+    run: RunFolder,
+    *,
+    worker: type[tune.Trainable] = SANWorker,
+    callbacks: Callbacks | None = None,
+) -> None:
+    """Runs the study's trials until none is left; the journal has every score and every end as soon as it is known.
+
+    Args:
+        study: says which trials to run.
+        setup: what all trials have in common.
+        limits: that trials run under.
+        run: folder of the run. What an earlier Tune left there is deleted.
+        worker: what trains.
+        callbacks: what else is called; None for nothing.
+
+    Raises:
+        InputError: if the journal, or a checkpoint, can no longer be written. What was written is safe.
+    """
+    callbacks = callbacks or Callbacks()
+    name = study.optuna_study.study_name
+    shutil.rmtree(run.ray / name, ignore_errors=True)
+    folder = checkpoint_folder(run, name)
+    old_checkpoints = OldCheckpoints(Checkpoints(folder), study, limits.keep)
+    old_checkpoints.delete()
+    common = {TRIAL_SETUP: setup, CHECKPOINT_FOLDER: folder, RUN_AND_STUDY: (run.name, name)}
+    link = TuneLink(study, setup.placement, limits, common=common, on_end=old_checkpoints.delete)
+    tuner = _make_tuner(worker, link, run, callbacks.tune_callbacks)
+    try:
+        advice = f"what was recorded is safe, and --resume {run.path} goes on"
+        with contextlib.redirect_stdout(io.StringIO()), exit_if_ray_dies(advice, callbacks.on_ray_death):
+            tuner.fit()
+    finally:
+        if link.write_error is None:
+            study.interrupt()
+            old_checkpoints.delete()
+    if link.write_error is not None:
+        raise InputError(
+            f"{run.path} cannot be written: {os.strerror(link.write_error.errno or 0)}; what had finished is safe, "
+            f"and --resume {run.path} goes on when it can be written again"
+        )
+
+
+def _make_tuner(
+    worker: type[tune.Trainable], link: TuneLink, run: RunFolder, callbacks: Sequence[tune.Callback]
+) -> tune.Tuner:
+    # By default Tune starts one worker after the other. `StudySearcher` bounds how many trials there are at once.
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(link.placement.slots)
+    return tune.Tuner(
+        worker,
+        tune_config=tune.TuneConfig(
+            search_alg=StudySearcher(link),
+            scheduler=StudyScheduler(link),
+            num_samples=-1,
+            reuse_actors=True,
+            trial_name_creator=_trial_name,
+            trial_dirname_creator=lambda trial: f"{_trial_name(trial)}-{trial.trial_id}",
+        ),
+        run_config=tune.RunConfig(
+            name=link.study.optuna_study.study_name,
+            failure_config=tune.FailureConfig(max_failures=link.limits.max_failures),
+            storage_path=str(run.ray.resolve()),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            callbacks=list(callbacks),
+            verbose=0,
+        ),
+    )
+
+
+def _trial_name(trial: tune.experiment.Trial) -> str:
+    return f"trial-{trial.config[TRIAL_NUMBER]:04d}"

@@ -1,0 +1,200 @@
+"""What is declared of one option: its help, what it takes, what `--resume` does with it."""
+
+import argparse
+import math
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from san_core.command_line import number
+
+OPTION = "option"
+"""Key of an `Option` in the metadata of a dataclass field."""
+
+AUTO = "auto"
+"""Value of `--gpus-per-trial`: measure how many trials fit on a GPU."""
+
+_UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+"""Seconds of each unit of time."""
+
+
+class Group(Enum):
+    """The headings that `--help` and the tables in docs/ list options under."""
+
+    SEARCHED = "what is searched"
+    LENGTH = "how long (whichever comes first; +N adds to a search that is resumed)"
+    PLACE = "where it runs and what it leaves"
+
+
+class OnResume(Enum):
+    """What an option does when it is given together with `--resume`, in the words of the tables in docs/.
+
+    Attributes:
+        SAME: it must be what it was.
+        REPLACED: its value takes the place of the earlier one, and is kept.
+        THIS_TIME: it counts for this run of the command, and is given anew each time.
+        MOVED: it names the place of the same data, where they were moved.
+    """
+
+    SAME = "cannot change"
+    REPLACED = "replaces"
+    THIS_TIME = "this time only"
+    MOVED = "same data, moved"
+
+
+class Recorded(Enum):
+    """How settings.json keeps an option under the option's own name."""
+
+    NOT = "not at all"
+    AS_GIVEN = "the value that was given, or the default"
+    AS_USED = "what the value, or the default, came to on this data set and machine"
+
+
+@dataclass(frozen=True)
+class Value:
+    """What an option takes.
+
+    Attributes:
+        unit: what the value counts or names, with its range; for the tables in docs/.
+        parse: makes a value of the text on the command line; raises `argparse.ArgumentTypeError`.
+        metavar: stands for the value in `--help`; empty takes the option's name.
+    """
+
+    unit: str
+    parse: Callable[[str], Any] = str
+    metavar: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """What is declared of an option besides its name, type and default, which are those of the dataclass field.
+
+    Attributes:
+        group: heading that it is listed under.
+        help: one line, without its default.
+        value: what it takes; not used for a switch.
+        default_text: what happens without the option, where no default value says it.
+        flag: what is typed, where it is not the field's name with `-` for `_`.
+        excludes: whether it excludes the other options of its group that have this set.
+        on_resume: what it does together with `--resume`.
+        recorded: how settings.json keeps it.
+        bound: whether it bounds the search.
+        environment: environment variable that is used where the option is not given; empty for none.
+    """
+
+    group: Group
+    help: str
+    value: Value = Value("")
+    default_text: str = ""
+    flag: str = ""
+    excludes: bool = False
+    on_resume: OnResume = OnResume.SAME
+    recorded: Recorded = Recorded.NOT
+    bound: bool = False
+    environment: str = ""
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A declared option: its name in Python, its default, and what `Option` says of it."""
+
+    name: str
+    default: Any
+    option: Option
+
+    @property
+    def flag(self) -> str:
+        """What is typed on the command line."""
+        return self.option.flag or f"--{self.name.replace('_', '-')}"
+
+    @property
+    def default_text(self) -> str:
+        """What happens where the option is not given; empty where that goes without saying."""
+        unsaid = self.default is None or self.default is False or self.default == ()
+        return self.option.default_text or ("" if unsaid else str(self.default))
+
+
+def option(default: Any, group: Group, help_text: str, **declared: Any) -> Any:  # noqa: ANN401 - as dataclasses.field()
+    """A dataclass field that is an option.
+
+    Args:
+        default: its value when it is not given: True or False makes a switch, a tuple an option that may be repeated.
+        group: heading that it is listed under.
+        help_text: its help.
+        declared: other attributes of `Option`.
+    """
+    return field(default=default, metadata={OPTION: Option(group=group, help=help_text, **declared)})
+
+
+@dataclass(frozen=True)
+class Amount:
+    """How much, or how much more, of something that bounds a search.
+
+    Attributes:
+        text: as it was given.
+        value: as a number: trials, seconds, or hours.
+        more: whether it comes on top of what was used up before (`+N`).
+    """
+
+    text: str
+    value: float
+    more: bool
+
+    def after(self, used: float) -> float:
+        """The bound, where `used` of it is used up or was allowed before."""
+        return used + self.value if self.more else self.value
+
+
+def text(unit: str, metavar: str = "") -> Value:
+    """Takes any text."""
+    return Value(unit, str, metavar)
+
+
+def choice(choices: Iterable[str]) -> Value:
+    """Takes one of a few words."""
+    words = tuple(choices)
+
+    def parse(given: str) -> str:
+        if given not in words:
+            accepted = ", ".join(map(repr, words))
+            raise argparse.ArgumentTypeError(f"invalid choice: {given!r} (choose from {accepted})")
+        return given
+
+    return Value(", ".join(f"`{word}`" for word in words), parse, f"{{{','.join(words)}}}")
+
+
+def whole(unit: str, at_least: int, *, below: float = math.inf, metavar: str = "") -> Value:
+    """Takes a whole number in a range."""
+    limit = f" and < {below:.0f}" if math.isfinite(below) else ""
+    return Value(f"{unit}, >= {at_least}{limit}", number(int, at_least=at_least, below=below), metavar)
+
+
+def amount(unit: str, kind: type[int] | type[float], at_least: int, metavar: str = "") -> Value:
+    """Takes an `Amount`: a number >= `at_least`, or that many more with a + before it."""
+    parse = number(kind, at_least=at_least)
+    return Value(
+        f"{unit}, >= {at_least}",
+        lambda given: Amount(given, parse(given.removeprefix("+")), given.startswith("+")),
+        metavar,
+    )
+
+
+def duration() -> Value:
+    """Takes an `Amount` of time, in seconds: a number above 0 with its unit, or that much more with a + before it."""
+
+    def parse(given: str) -> Amount:
+        found = re.fullmatch(r"\+?(\d+(?:\.\d+)?)(s|m|min|h|d)", given.strip())
+        if found is None or not float(found[1]):
+            raise argparse.ArgumentTypeError(f"must be a time such as 90s, 30m or 2h, but got {given!r}")
+        return Amount(given, float(found[1]) * _UNITS[found[2]], given.startswith("+"))
+
+    return Value("time with s, m, h or d", parse)
+
+
+def gpu_share() -> Value:
+    """Takes a number of GPUs >= 0, or `auto`."""
+    return Value(
+        f"GPUs, 0 to 1, or `{AUTO}`", lambda given: given if given == AUTO else number(float, at_least=0)(given)
+    )

@@ -1,0 +1,230 @@
+"""The plan of a new search, worked out of its options."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from optuna.distributions import CategoricalDistribution
+
+from results.run_folder import RunFolder
+from san_core.config import TrainingConfig
+from san_core.data.prepared import PreparedData
+from san_core.errors import InputError
+from san_core.evaluation import objective_metric
+from san_core.metrics import Metric, get_metric
+from san_core.training import build_model
+from search_spaces import SearchSpace
+from tuning.execution.checkpoints import check_storage
+from tuning.execution.environment import describe_environment
+from tuning.execution.gpu_share import largest_configuration, measure_gpu_share
+from tuning.execution.placement import Machine, Placement, place_trials
+from tuning.execution.ray_session import machines
+from tuning.monitoring.dashboard import Dashboard, dashboard_of
+from tuning.monitoring.notifications import without_url
+from tuning.monitoring.trackers import check_tracker
+from tuning.options.bounds import Bounds, new_bounds
+from tuning.options.option import AUTO
+from tuning.options.problems import Problems
+from tuning.options.recorded import recorded_options, unchangeable_options
+from tuning.options.search_options import SearchOptions
+from tuning.planning.data import find_data, open_data
+from tuning.planning.plan import SearchPlan, check_gpu_hours, make_plan
+from tuning.study.first_trials import read_configurations, read_priors
+from tuning.study.samplers import check_sampler
+from tuning.study.space_check import load_space
+from tuning.training_settings import chosen_settings
+
+
+def new_plan(options: SearchOptions) -> SearchPlan:
+    """The plan of a new search.
+
+    1. Look up what the options name: search space, configurations to try first, earlier runs, machines.
+    2. Open the data set; the embedded one is prepared first if it is missing.
+    3. Build the network once on the data, with the baseline's settings, and look up the metric.
+    4. Decide what each trial gets of the machines.
+    5. Make the run folder; settings.json in it holds all of this.
+
+    Raises:
+        InputError: naming all that is wrong in step 1, before anything is written; later all that is wrong in step 3.
+    """
+    inputs = _look_up(options)
+    data = open_data(options.data)
+    baseline, metric = _try_on_data(inputs, data, options.metric)
+    placement = _placement(inputs, baseline, data, options)
+    settings = _settings(options, inputs, data, baseline, metric, placement)
+    run = RunFolder.create(inputs.run_path, settings, describe_environment())
+    return make_plan(run, run.settings, inputs.space, placement, inputs.dashboard)
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """What the options of a new search name.
+
+    Attributes:
+        run_path: run folder to make.
+        chosen: training settings that `--preset`, `--set` and `--epochs` fix.
+        space: what is left of the search space without them.
+        configurations: to be tried first.
+        priors: earlier runs to learn from.
+        bounds: of the search.
+        machines: that trials can be placed on.
+        placement: what each trial gets of them; with `--gpus-per-trial auto` before it is measured.
+        dashboard: where Ray's dashboard is served; None for none.
+    """
+
+    run_path: Path
+    chosen: Mapping[str, Any]
+    space: SearchSpace
+    configurations: Sequence[Mapping[str, Any]]
+    priors: Sequence[RunFolder]
+    bounds: Bounds
+    machines: Sequence[Machine]
+    placement: Placement
+    dashboard: Dashboard | None
+
+
+def _look_up(options: SearchOptions) -> _Inputs:
+    """Looks up what the options name, and checks all that can be checked without the data.
+
+    Writes nothing, except that it makes the folder `--storage` if nothing else is wrong.
+
+    Raises:
+        InputError: naming all that is wrong.
+    """
+    problems = Problems()
+    with problems:
+        chosen, space, configurations = _searched(options)
+    with problems:
+        check_tracker(options.track)
+    with problems:
+        dashboard = dashboard_of(options)
+    if options.metric:
+        with problems:
+            get_metric(options.metric)
+    with problems:
+        bounds = new_bounds(options)
+    priors: list[RunFolder] = []
+    for name in options.prior:
+        with problems:
+            priors.append(RunFolder.open(RunFolder.locate(name)))
+    with problems:
+        path = RunFolder.default_path(options.data) if options.run is None else RunFolder.locate(options.run)
+        RunFolder.check_available(path)
+    with problems:
+        find_data(options.data)
+    if options.address is None or not problems.found:  # joining a cluster takes a while
+        with problems:
+            available = machines(options.address)
+            placement = _place(options, available)
+            check_gpu_hours(options.gpu_hours.value if options.gpu_hours else None, placement)
+    if not problems.found:
+        with problems:
+            check_storage(options.storage)  # last, since it makes the folder
+    problems.raise_all()
+    return _Inputs(path, chosen, space, configurations, priors, bounds, available, placement, dashboard)
+
+
+def _searched(options: SearchOptions) -> tuple[Mapping[str, Any], SearchSpace, Sequence[Mapping[str, Any]]]:
+    """The training settings that are fixed, the space without them, and the configurations to be tried first.
+
+    Raises:
+        InputError: naming all that is wrong with settings and space, or with sampler and configurations.
+    """
+    problems = Problems()
+    with problems:
+        chosen = chosen_settings(options.preset, options.set, options.epochs)
+    with problems:
+        space = load_space(options.space)
+    problems.raise_all()
+    space = space.only(space.parameters.keys() - chosen.keys())
+    if not space.parameters:
+        raise InputError(f"--set and --preset fix everything that {options.space} searches: nothing is left to search")
+    configurations: Sequence[Mapping[str, Any]] = []
+    with problems:
+        check_sampler(options.sampler, space.parameters)
+    if options.try_first:
+        with problems:
+            configurations = read_configurations(Path(options.try_first), space)
+    problems.raise_all()
+    return chosen, space, configurations
+
+
+def _try_on_data(inputs: _Inputs, data: PreparedData, metric_name: str | None) -> tuple[TrainingConfig, Metric]:
+    """The baseline's training settings, and the metric that scores trials, both tried on the data.
+
+    Raises:
+        InputError: naming all that does not fit the data.
+    """
+    problems = Problems()
+    with problems:
+        baseline = TrainingConfig.from_dict({**data.training_defaults, **inputs.chosen, **inputs.space.baseline})
+        searched = inputs.space.parameters.get("embedding_init")
+        for init in searched.choices if isinstance(searched, CategoricalDistribution) else [baseline.embedding_init]:
+            build_model(replace(baseline, embedding_init=str(init)), data)
+    with problems:
+        metric = objective_metric(data, metric_name)
+        read_priors(inputs.priors, _same_as_priors(inputs.space, data, metric), inputs.space)
+    problems.raise_all()
+    return baseline, metric
+
+
+def _same_as_priors(space: SearchSpace, data: PreparedData, metric: Metric) -> dict[str, Any]:
+    """The settings that earlier runs must share for a search to learn from their trials."""
+    return {"space_definition": space.describe(), "data_fingerprint": data.fingerprint, "metric": metric.name}
+
+
+def _settings(
+    options: SearchOptions,
+    inputs: _Inputs,
+    data: PreparedData,
+    baseline: TrainingConfig,
+    metric: Metric,
+    placement: Placement,
+) -> dict[str, Any]:
+    """What settings.json says of a new search."""
+    used = {
+        "data": str(data.folder),
+        "space": str(Path(options.space).resolve()) if options.space.endswith(".py") else options.space,
+        "metric": metric.name,
+        "try_first": inputs.configurations,
+        "prior": [str(run.path) for run in inputs.priors],
+        **inputs.bounds,
+        "concurrent": placement.slots,
+        "cpus_per_trial": placement.cpus,
+        "gpus_per_trial": placement.gpus,
+    }
+    return {
+        "command": f"python -m tuning.search {shlex.join(without_url(options.arguments))}".strip(),
+        "started": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "options": unchangeable_options(options),
+        **recorded_options(options, used),
+        **_same_as_priors(inputs.space, data, metric),
+        "data_name": data.name,
+        "metric_title": metric.title,
+        "validation_questions": data.manifest["counts"]["validation"],
+        "baseline": dict(inputs.space.baseline),
+        "fixed": {
+            name: value for name, value in baseline.to_dict().items() if name not in {*inputs.space.parameters, "seed"}
+        },
+    }
+
+
+def _place(options: SearchOptions, available: Sequence[Machine]) -> Placement:
+    share = options.gpus_per_trial
+    return place_trials(
+        available,
+        cpus_per_trial=options.cpus_per_trial,
+        gpus_per_trial=None if isinstance(share, str) else share,
+        concurrent=options.concurrent,
+    )
+
+
+def _placement(inputs: _Inputs, baseline: TrainingConfig, data: PreparedData, options: SearchOptions) -> Placement:
+    """What each trial gets; `--gpus-per-trial auto` gives it the share of a GPU that the largest trial needs."""
+    if options.gpus_per_trial != AUTO or not inputs.placement.gpus:
+        return inputs.placement
+    share = measure_gpu_share(largest_configuration(baseline, inputs.space.parameters), data)
+    return _place(replace(options, gpus_per_trial=share), inputs.machines)

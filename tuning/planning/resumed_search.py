@@ -1,0 +1,92 @@
+"""The plan of a search that goes on, worked out of its run folder and of what it is given anew."""
+
+from collections.abc import Mapping
+
+from results.run_folder import RunFolder
+from san_core.errors import InputError
+from search_spaces import SearchSpace
+from tuning.execution.placement import Placement, place_trials
+from tuning.execution.ray_session import machines
+from tuning.monitoring.dashboard import dashboard_of
+from tuning.monitoring.trackers import check_tracker
+from tuning.options.bounds import resumed_bounds
+from tuning.options.problems import Problems
+from tuning.options.recorded import changed_options, replaced_options
+from tuning.options.search_options import SearchOptions
+from tuning.planning.data import open_searched_data
+from tuning.planning.plan import SearchPlan, check_gpu_hours, make_plan
+from tuning.study.space_check import load_space
+
+
+def resumed_plan(options: SearchOptions) -> SearchPlan:
+    """The plan of a search that goes on: `options.resume` names its run. Writes nothing.
+
+    Raises:
+        InputError: if the folder holds no search; or naming all that is wrong with the options, and all that has
+            changed since the search was started.
+    """
+    run = RunFolder.open(RunFolder.locate(options.resume or ""), journal=False)
+    settings = run.settings
+    problems = Problems()
+    with problems:
+        data = open_searched_data(run, options.given_values.get("data"))
+        if "data" in options.given:
+            settings["data"] = str(data.folder)
+    with problems:
+        _refuse_changes(options, run)
+    with problems:
+        space = _unchanged_space(run)
+    with problems:
+        settings |= {**replaced_options(options), **resumed_bounds(run, options)}
+    with problems:
+        check_tracker(settings.get("track"))
+    with problems:
+        dashboard = dashboard_of(options)
+    if options.address is None or not problems.found:  # joining a cluster takes a while
+        with problems:
+            placement = _resumed_placement(options, run)
+            check_gpu_hours(settings["gpu_hours"], placement)
+    problems.raise_all()
+    return make_plan(run, settings, space, placement, dashboard)
+
+
+def _refuse_changes(options: SearchOptions, run: RunFolder) -> None:
+    """Refuses other values of options that cannot change, since trials of different searches would be mixed.
+
+    Raises:
+        InputError: naming each of them.
+    """
+    run.setting("options")
+    if changes := [
+        f"{flag} cannot change when a search is resumed: {run.path} was started with {before!r}, but got {now!r}"
+        for flag, before, now in changed_options(options, run.settings)
+    ]:
+        raise InputError("; ".join(changes))
+
+
+def _unchanged_space(run: RunFolder) -> SearchSpace:
+    """The space that a run searches.
+
+    Raises:
+        InputError: if a parameter is missing or has another range than when the search was started.
+    """
+    definition: Mapping[str, str] = run.setting("space_definition")
+    space = load_space(run.setting("space")).only(definition)
+    found = space.describe()
+    for name, before in definition.items():
+        if found.get(name) != before:
+            raise InputError(
+                f"search space {run.setting('space')!r} has changed since {run.path} was started: {name} is "
+                f"{found.get(name, 'missing')}, but was {before}; start a new search"
+            )
+    return space
+
+
+def _resumed_placement(options: SearchOptions, run: RunFolder) -> Placement:
+    """What each trial gets, as before; `--concurrent` may be given anew."""
+    return place_trials(
+        machines(options.address),
+        cpus_per_trial=run.setting("cpus_per_trial"),
+        gpus_per_trial=run.setting("gpus_per_trial"),
+        concurrent=options.concurrent or run.setting("concurrent"),
+    )

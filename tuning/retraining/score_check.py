@@ -1,0 +1,87 @@
+"""Trains one trial of a search again, alone, and compares its scores with the recorded ones."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from optuna.trial import FrozenTrial
+
+from results.run_folder import RunFolder
+from san_core.command_line import print_message
+from san_core.config import TrainingConfig
+from san_core.data.prepared import PreparedData
+from san_core.training import EpochResult, train_fn
+from tuning.training_settings import training_settings
+
+
+@dataclass(frozen=True)
+class ScoreCheck:
+    """The recorded scores of a trial, and those of the same training run again.
+
+    Attributes:
+        trial: its number.
+        recorded: score in [0, 1] of each epoch in the search, by epoch.
+        found: the same of the training run alone.
+        questions: number of validation questions that were scored.
+    """
+
+    trial: int
+    recorded: Mapping[int, float]
+    found: Mapping[int, float]
+    questions: int
+
+    @property
+    def reached(self) -> bool:
+        """Whether the best score is as high as the recorded one, or lower by no more than chance."""
+        return max(self.found.values()) >= max(self.recorded.values()) or self.within_chance
+
+    @property
+    def within_chance(self) -> bool:
+        """Whether the best scores differ by at most two standard errors of a score over this number of questions."""
+        best = max(self.recorded.values())
+        return abs(max(self.found.values()) - best) <= 2 * math.sqrt(best * (1 - best) / self.questions)
+
+    def describe(self) -> str:
+        """The comparison in one sentence."""
+        recorded, found = max(self.recorded.values()), max(self.found.values())
+        start = f"trial {self.trial}: recorded {recorded:.2%}, run again {found:.2%}"
+        if self.found == self.recorded:
+            return f"{start}: the same in every epoch, to the last bit"
+        difference = f"{100 * (found - recorded):+.2f} points"
+        if found > recorded and not self.within_chance:
+            return f"{start}: surpassed ({difference}, more than chance on {self.questions:,} questions)"
+        if self.reached:
+            return f"{start}: reached ({difference}, within chance on {self.questions:,} questions)"
+        return f"{start}: NOT reached ({difference}, more than chance on {self.questions:,} questions)"
+
+
+def check_score(run: RunFolder, trial: FrozenTrial, data: PreparedData) -> ScoreCheck:
+    """Trains a trial again under its own seed, for as many epochs as it was trained.
+
+    The same machine gives the same scores. On another machine, or with another number of threads, they differ by
+    rounding.
+
+    Args:
+        run: the run folder; its settings say the number of threads.
+        trial: of its search, with at least one epoch.
+        data: the data set that it searched on.
+    """
+    recorded = dict(sorted(trial.intermediate_values.items()))
+    config = TrainingConfig.from_dict(training_settings(run.settings, trial))
+    found: dict[int, float] = {}
+
+    def report(result: EpochResult) -> bool:
+        found[result.epoch] = 0.0 if result.diverged else result.score or 0.0
+        print_message(
+            f"epoch {result.epoch}: {found[result.epoch]:.2%}, recorded {recorded.get(result.epoch, math.nan):.2%}"
+        )
+        return result.epoch < max(recorded)
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(run.setting("cpus_per_trial"))
+    try:
+        train_fn(config, data, report, metric=run.setting("metric"))
+    finally:
+        torch.set_num_threads(threads)
+    return ScoreCheck(trial.number, recorded, found, data.manifest["counts"]["validation"])

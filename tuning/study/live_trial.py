@@ -1,0 +1,53 @@
+"""A trial while it runs, and what it reports."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import optuna
+
+
+@dataclass
+class LiveTrial:
+    """A trial that was started and has not ended.
+
+    Attributes:
+        trial: the trial in Optuna's study.
+        seed: of its training.
+        scores: of each epoch so far, by epoch.
+        seconds: training and scoring time of its epochs, those before an interruption included.
+        worker: where it runs, in words.
+        stop_reason: why it was told to stop early; empty while it may go on.
+        diverged: whether it was told to stop because its training diverged.
+    """
+
+    trial: optuna.Trial
+    seed: int
+    scores: dict[int, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    worker: str = ""
+    stop_reason: str = ""
+    diverged: bool = False
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The training settings in which trials differ: the parameters and the seed."""
+        return {**self.trial.params, "seed": self.seed}
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What a trial reports after an epoch.
+
+    Attributes:
+        number: epochs it has trained, >= 1.
+        score: on the validation split, in [0, 1].
+        seconds: training and scoring time of all its epochs so far.
+        diverged: why its training diverged; empty if it did not.
+        worker: where it ran, in words.
+    """
+
+    number: int
+    score: float
+    seconds: float
+    diverged: str = ""
+    worker: str = ""

@@ -1,0 +1,46 @@
+"""Where a study's trials come from: their parameters and their seeds."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.trial import FrozenTrial
+
+
+@dataclass(frozen=True)
+class TrialSource:
+    """Makes a study's trials.
+
+    Attributes:
+        parameters: the distribution of each parameter.
+        seed_of: gives the training seed of a trial.
+        sampler_of: gives the sampler for the trial of a number. What it draws must follow from that number and the
+            trials before, so that a resumed search draws what it would have drawn.
+        unique: whether a configuration that was tried before is rejected.
+    """
+
+    parameters: Mapping[str, BaseDistribution]
+    seed_of: Callable[[FrozenTrial | optuna.Trial], int]
+    sampler_of: Callable[[int], BaseSampler]
+    unique: bool = True
+
+    def new_trial(self, study: optuna.Study, number: int, *, at_random: bool) -> optuna.Trial:
+        """The study's next trial: the first that waits in the journal, or else one that is sampled.
+
+        Args:
+            study: asked for the trial.
+            number: that the trial will have.
+            at_random: whether parameters are drawn at random, because the sampler repeats itself.
+        """
+        study.sampler = RandomSampler(seed=number) if at_random else self.sampler_of(number)
+        return study.ask(dict(self.parameters))
+
+    def restored_trial(self, study: optuna.Study, interrupted: FrozenTrial) -> optuna.Trial:
+        """An interrupted trial as one that can report; parameters it was not given yet are sampled now."""
+        study.sampler = self.sampler_of(interrupted.number)
+        trial = optuna.Trial(study, interrupted._trial_id)
+        for name, distribution in self.parameters.items():
+            trial._suggest(name, distribution)  # as `optuna.Study.ask` does
+        return trial

@@ -1,0 +1,63 @@
+"""Settings of trainings: those that the options of a search fix, and all those of one trial."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from optuna.trial import FrozenTrial
+
+from results.run_folder import SEED
+from san_core.config import TrainingConfig
+from san_core.errors import InputError
+from san_core.models.presets import preset
+
+
+def training_settings(settings: Mapping[str, Any], trial: FrozenTrial, seed: int | None = None) -> dict[str, Any]:
+    """Everything that a trial was trained with, by the field's name in `TrainingConfig`.
+
+    Args:
+        settings: of its run.
+        trial: whose parameters are used.
+        seed: of the training; None takes the trial's own.
+
+    Raises:
+        InputError: if the run folder lacks the fixed settings, or the trial its seed.
+    """
+    if seed is None and SEED not in trial.user_attrs:
+        raise InputError(f"trial {trial.number} cannot be trained again: the journal lacks its seed")
+    if "fixed" not in settings:
+        raise InputError("settings.json is damaged: it lacks 'fixed'")
+    return {**settings["fixed"], **trial.params, "seed": trial.user_attrs[SEED] if seed is None else seed}
+
+
+def chosen_settings(preset_name: str | None, assignments: Sequence[str], epochs: int | None) -> dict[str, Any]:
+    """The training settings that `--preset`, `--set` and `--epochs` fix; the later of the three wins.
+
+    Args:
+        preset_name: a network of the paper, see `san_core.presets`.
+        assignments: texts SETTING=VALUE; of a setting that is named twice the last counts.
+        epochs: of a full trial.
+
+    Raises:
+        InputError: for an assignment that is none, an unknown setting, or a value that training refuses.
+    """
+    problems = [f"--set takes SETTING=VALUE, but got {text!r}" for text in assignments if "=" not in text]
+    if any(text.startswith("seed=") for text in assignments):
+        problems.append("--set cannot fix seed: each trial has its own, which follows from --seed")
+    if problems:
+        raise InputError("; ".join(problems))
+    chosen: dict[str, Any] = preset(preset_name) if preset_name else {}
+    for name, _, value in (text.partition("=") for text in assignments):
+        chosen[name] = _parse_value(value)
+    if epochs:
+        chosen["epochs"] = epochs
+    TrainingConfig.from_dict(chosen)
+    return chosen
+
+
+def _parse_value(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
