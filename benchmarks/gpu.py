@@ -16,7 +16,7 @@ from rich.table import Table
 from torch import Tensor
 
 from benchmarks.shapes import SHAPES, Shape
-from benchmarks.turns import racers
+from benchmarks.turns import timed_processes
 from san_core.data.prepared import Batch
 from san_core.optimizer import build_optimizer
 from san_core.training import train_step
@@ -158,14 +158,14 @@ def _prepare(shape: Shape, device: torch.device) -> Callable[[], object]:
 
 def packed_rate(shape: Shape, scale: Scale, device: torch.device, processes: int) -> float:
     """Examples per second of so many processes together."""
-    with racers([partial(_prepare, shape, device)] * processes) as running:
-        for racer in running:
-            racer.turn(2, threads=1)
+    with timed_processes([partial(_prepare, shape, device)] * processes) as running:
+        for process in running:
+            process.turn(2, threads=1)
         started = time.perf_counter()
-        for racer in running:
-            racer.start(scale.steps, threads=1)
-        for racer in running:
-            racer.finish()
+        for process in running:
+            process.start(scale.steps, threads=1)
+        for process in running:
+            process.finish()
         return processes * scale.steps * shape.config.batch_size / (time.perf_counter() - started)
 
 
