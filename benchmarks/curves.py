@@ -1,4 +1,4 @@
-"""How fast searches learned: arithmetic over the logs of their epochs."""
+"""Learning curves of searches over time, computed from the logs of their epochs."""
 
 import json
 import math
@@ -11,15 +11,15 @@ from typing import Any, Self
 
 
 @dataclass(frozen=True)
-class Noted:
-    """An epoch of a search.
+class LoggedEpoch:
+    """An epoch of a trial, from the log of a search.
 
     Attributes:
         at: seconds since the search's process started.
         trial: the trial's name.
         epoch: its number in the trial, >= 1.
         score: on the validation split, in [0, 1].
-        seconds: since the trial began to train.
+        seconds: since the training of the trial started.
     """
 
     at: float
@@ -31,21 +31,21 @@ class Noted:
 
 @dataclass(frozen=True)
 class Search:
-    """What the log of a search tells.
+    """The content of the log of a search.
 
     Attributes:
-        head: the log's first line: system, data, seed and how the search was bounded.
-        epochs: in the order in which they ended.
-        cpu: seconds since the start, and CPU seconds that the trials' workers had had by then.
+        head: the first line of the log: system, data, seed and the limits of the search.
+        epochs: in the order in which they finished.
+        cpu: pairs of seconds since the start and CPU seconds used by the trials' workers until then.
     """
 
     head: dict[str, Any]
-    epochs: list[Noted]
+    epochs: list[LoggedEpoch]
     cpu: list[tuple[float, float]]
 
     @classmethod
     def read(cls, log: Path) -> Self:
-        """Reads a log; a line that was cut short ends it."""
+        """Reads a log up to its end, or up to an incomplete line."""
         lines = []
         for line in log.read_text(encoding="utf-8").splitlines():
             try:
@@ -54,35 +54,35 @@ class Search:
                 break
         head, *rest = lines
         notes = [{**line, "at": line["at"] - head["at"]} for line in rest]
-        epochs = sorted((Noted(**line) for line in notes if "trial" in line), key=lambda noted: noted.at)
+        epochs = sorted((LoggedEpoch(**line) for line in notes if "trial" in line), key=lambda epoch: epoch.at)
         return cls(head, epochs, [(line["at"], line["cpu"]) for line in notes if "cpu" in line])
 
     def best_by(self, seconds: float) -> float:
-        """Best score until then; 0 before the first."""
-        return max((noted.score for noted in self.epochs if noted.at <= seconds), default=0.0)
+        """Best score up to that time; 0 before the first epoch."""
+        return max((epoch.score for epoch in self.epochs if epoch.at <= seconds), default=0.0)
 
     def time_to(self, score: float) -> float:
-        """Seconds until a score was reached; infinite if it never was."""
-        return next((noted.at for noted in self.epochs if noted.score >= score), math.inf)
+        """Seconds until a score is reached; infinite if it is not reached."""
+        return next((epoch.at for epoch in self.epochs if epoch.score >= score), math.inf)
 
     @property
     def begun(self) -> float:
-        """Seconds until the first trial began to train."""
-        return min((noted.at - noted.seconds for noted in self.epochs), default=math.inf)
+        """Seconds until the first trial starts to train."""
+        return min((epoch.at - epoch.seconds for epoch in self.epochs), default=math.inf)
 
     @property
     def trials(self) -> int:
         """Trials with at least one epoch."""
-        return len({noted.trial for noted in self.epochs})
+        return len({epoch.trial for epoch in self.epochs})
 
     def trained(self, slots: int) -> float:
-        """Share of the slots' time that trials trained in, from the first trial's begin to the last one's."""
+        """Share of the slots' time spent training, between the starts of the first and the last trial."""
         window = self._window()
         covered = sum(_overlap(span, window) for span in self._spans())
         return _share(covered, slots, window)
 
     def busy(self, slots: int) -> float | None:
-        """Share of the slots' time in that window that was CPU time of the trials' workers; None if not measured."""
+        """CPU time of the trials' workers as a share of the slots' time in the same window; None if not measured."""
         start, end = self._window()
         inside = [(at, cpu) for at, cpu in self.cpu if start <= at <= end]
         if len(inside) < 2:
@@ -91,13 +91,13 @@ class Search:
         return _share(after - before, slots, (first, last))
 
     def _window(self) -> tuple[float, float]:
-        begins = [noted.at - noted.seconds for noted in self.epochs if noted.epoch == 1]
+        begins = [epoch.at - epoch.seconds for epoch in self.epochs if epoch.epoch == 1]
         return min(begins, default=0.0), max(begins, default=0.0)
 
     def _spans(self) -> Iterable[tuple[float, float]]:
-        """When each epoch was trained."""
-        for trial in {noted.trial for noted in self.epochs}:
-            own = [noted for noted in self.epochs if noted.trial == trial]
+        """Start and end of each epoch."""
+        for trial in {epoch.trial for epoch in self.epochs}:
+            own = [epoch for epoch in self.epochs if epoch.trial == trial]
             yield own[0].at - own[0].seconds, own[0].at
             yield from ((after.at - (after.seconds - before.seconds), after.at) for before, after in pairwise(own))
 
@@ -112,24 +112,24 @@ def _share(seconds: float, slots: int, window: tuple[float, float]) -> float:
 
 
 def common_score(searches: Sequence[Search]) -> float:
-    """The highest score that all of them reach."""
+    """The highest score that all searches reach."""
     return min(search.best_by(math.inf) for search in searches)
 
 
 def summary(
     searches: Sequence[Search], ours: Sequence[Search], *, target: float, times: Sequence[float], slots: int
 ) -> dict[str, Any]:
-    """How a system did under several seeds: medians, and ratios to ours, seed by seed.
+    """Results of a system with several seeds: medians, and ratios to this project's for the same seed.
 
     Args:
         searches: of the system, in the order of the seeds.
         ours: this project's, under the same seeds.
-        target: score whose reaching is timed.
-        times: seconds since the start at which the best score so far is told.
-        slots: trials at once.
+        target: score; the time until it is reached is measured.
+        times: seconds since the start at which the best score is reported.
+        slots: number of trials at the same time.
 
     Returns:
-        What JSON can hold: numbers, None for a time that is infinite or was not measured.
+        Numbers by name, as JSON can hold them; None for a time that is infinite or not measured.
     """
     reached = [search.time_to(target) for search in searches]
     without = [at - search.begun for at, search in zip(reached, searches, strict=True)]

@@ -1,4 +1,4 @@
-"""The training step as one would first write it: what the real one is compared with."""
+"""A plain PyTorch training step, with which the real one is compared."""
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +23,7 @@ class _Hop(nn.Module):
 
 
 class PlainSAN(nn.Module):
-    """A SAN of a shape with torch's own layers, in float32, each row on its own."""
+    """A SAN of torch's own layers in float32; each row has its own copy of image and question."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class PlainSAN(nn.Module):
 
 
 class PlainStep:
-    """A training step of `PlainSAN` on the batch it is given, with torch's RMSprop."""
+    """A training step of `PlainSAN` with torch's RMSprop."""
 
     def __init__(self, shape: Shape) -> None:
         self.model = PlainSAN(shape)

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.precisions`: whether training in bfloat16 ends where training in float32 does."""
+"""`python -m benchmarks.precisions`: compares the scores of training in bfloat16 and in float32."""
 
 import argparse
 import math
@@ -14,7 +14,7 @@ from san_core.training import Training
 
 
 def final_score(data: PreparedData, *, precision: str, seed: int, epochs: int) -> float:
-    """Validation score after training with the data set's own settings."""
+    """Validation score after training with the defaults of the data set."""
     changes = {"precision": precision, "seed": seed, "epochs": epochs}
     training = Training(TrainingConfig.from_dict({**data.training_defaults, **changes}), data)
     score = math.nan
@@ -25,7 +25,7 @@ def final_score(data: PreparedData, *, precision: str, seed: int, epochs: int) -
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Trains under several seeds in each precision; validation scores."""
+    """Trains with several seeds in each precision, and prints the validation scores."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.precisions", description=main.__doc__)
     parser.add_argument("--data", type=Path, default=Path("data/easy-vqa"), help="prepared data (default: %(default)s)")
     parser.add_argument("--seeds", type=int, default=5, help="in each precision, >= 2 (default: 5)")

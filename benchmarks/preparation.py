@@ -1,8 +1,8 @@
-"""`python -m benchmarks.preparation`: encoding images, against the loop that one would first write.
+"""`python -m benchmarks.preparation`: compares the speed of encoding images with a plain loop.
 
-That loop decodes with Pillow and encodes in float32, one after the other, by ones or by batches, whichever is faster at
-the size: in one thread, or with torch's threads on all cores. This project uses all cores. All go through the same
-files and take turns, a process each, which builds its encoder once.
+The plain loop decodes with Pillow and encodes in float32, one after the other, singly or in batches, whichever is
+faster at the size: with one thread, or with torch's threads on all cores. This project uses all cores. All read the
+same files and run alternately, each in a process of its own that builds its encoder once.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from benchmarks.output import add_output_options, hand_over
-from benchmarks.turns import Task, median_ratio, racers, take_turns
+from benchmarks.turns import Task, median_ratio, take_turns, timed_processes
 from san_core.command_line import run_command
 from san_core.data import feature_extraction
 from san_core.data.feature_extraction import write_images
@@ -35,7 +35,7 @@ from san_core.models.image_encoder import architecture_of, build_image_encoder, 
 
 ENCODER = "efficientnet-lite0"
 BATCHES = (1, 32)
-"""Images that the plain loop encodes at once."""
+"""Batch sizes of the plain loop."""
 
 SUFFIXES = {".jpg", ".jpeg", ".png"}
 
@@ -79,14 +79,16 @@ def _plain_task(paths: Sequence[Path], size: int, batch: int, threads: int) -> C
 
 
 def _fast_task(paths: Sequence[Path], size: int) -> Callable[[], object]:
-    vars(feature_extraction)["build_image_encoder"] = cache(build_image_encoder)  # one serves thousands of images
+    vars(feature_extraction)["build_image_encoder"] = cache(
+        build_image_encoder
+    )  # in reality one serves thousands of images
     return partial(fast, paths, size)
 
 
 def compare(paths: Sequence[Path], size: int, *, threads: int, rounds: int) -> dict[str, Any]:
-    """Images per second of all, and how far the features are apart."""
+    """Images per second of all, and the difference of their features."""
     loops: list[Task] = [partial(_plain_task, paths, size, batch, count) for count in (1, threads) for batch in BATCHES]
-    with racers([*loops, partial(_fast_task, paths, size)]) as running:
+    with timed_processes([*loops, partial(_fast_task, paths, size)]) as running:
         *slow, ours = take_turns(running, threads=threads, rounds=rounds)
     one, every = (min(pair, key=statistics.median) for pair in (slow[: len(BATCHES)], slow[len(BATCHES) :]))
     return {
@@ -103,7 +105,7 @@ def compare(paths: Sequence[Path], size: int, *, threads: int, rounds: int) -> d
 
 
 def difference(expected: Tensor, found: Tensor) -> float:
-    """Length of the difference over length of what was expected."""
+    """Norm of the difference, relative to the norm of the expected features."""
     return float((found - expected).norm() / expected.norm())
 
 

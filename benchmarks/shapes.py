@@ -1,4 +1,4 @@
-"""The sizes that training is timed at, and random batches of them."""
+"""The network sizes for which training is timed, and random batches of these sizes."""
 
 from dataclasses import dataclass
 
@@ -12,17 +12,18 @@ from san_core.models.san import SAN, build_san
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """A network and its batches, by the letters of `san_core.models`.
+    """The sizes of a network and its batches, with the letters of `san_core.models`.
 
     Attributes:
-        name: what tables call it.
+        name: in tables.
         config: sizes and hyperparameters of the network.
         regions, channels: of an image, R and C.
-        vocabulary_size: word numbers, padding and unknown included.
+        vocabulary_size: number of word numbers, including padding and unknown.
         answers: A.
-        shortest, longest: words of a question; lengths are drawn evenly from them.
-        questions_per_image: of a batch.
-        texts: distinct questions in the data, which batches are drawn from; None if all of a batch are distinct.
+        shortest, longest: smallest and largest number of words of a question; lengths are uniformly distributed.
+        questions_per_image: in a batch.
+        texts: number of distinct questions in the data, from which batches are drawn; None if all questions of a batch
+            are distinct.
     """
 
     name: str
@@ -37,15 +38,15 @@ class Shape:
     texts: int | None = None
 
     def batch(self, generator: torch.Generator) -> tuple[Batch, Tensor]:
-        """Random features, questions and answers."""
+        """A batch of random features and questions, with random answers."""
         rows = self.config.batch_size
         images = -(-rows // self.questions_per_image)
         texts = torch.randint(2, self.vocabulary_size, (self.texts or rows, self.longest), generator=generator)
         lengths = torch.randint(self.shortest, self.longest + 1, (len(texts), 1), generator=generator)
         texts[torch.arange(self.longest) >= lengths] = 0
-        asked = torch.randint(len(texts), (rows,), generator=generator) if self.texts else torch.arange(rows)
-        # Shuffled, as `PreparedData.batch` numbers the images and the questions each in an order of their own.
-        questions, question_rows = torch.unique(asked[torch.randperm(rows, generator=generator)], return_inverse=True)
+        drawn = torch.randint(len(texts), (rows,), generator=generator) if self.texts else torch.arange(rows)
+        # Shuffled, since in `PreparedData.batch` the order of the images is unrelated to that of the questions.
+        questions, question_rows = torch.unique(drawn[torch.randperm(rows, generator=generator)], return_inverse=True)
         batch = Batch(
             images=torch.randn(images, self.regions, self.channels, generator=generator).relu().bfloat16(),
             image_rows=(torch.arange(rows) // self.questions_per_image)[torch.randperm(rows, generator=generator)],
@@ -55,7 +56,7 @@ class Shape:
         return batch, torch.randint(self.answers, (rows,), generator=generator)
 
     def network(self) -> SAN:
-        """A network with fresh weights, as training builds it."""
+        """An untrained network, as training builds it."""
         return build_san(
             self.config, channels=self.channels, vocabulary_size=self.vocabulary_size, answers=self.answers
         )
@@ -93,4 +94,4 @@ SHAPES = (
         questions_per_image=4,
     ),
 )
-"""VQA as in the paper's released code, DAQUAR on EfficientNet-Lite features, easy-VQA likewise."""
+"""VQA as in the authors' code; DAQUAR and easy-VQA on EfficientNet-Lite features."""

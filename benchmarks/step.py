@@ -1,4 +1,4 @@
-"""`python -m benchmarks.step`: the training step against the one that one would first write.
+"""`python -m benchmarks.step`: compares the training step with a plain PyTorch one.
 
 The step timed is `san_core.training.train_step`, with the network and optimizer that training builds.
 """
@@ -16,7 +16,7 @@ from torch import Tensor
 from benchmarks.output import add_output_options, hand_over
 from benchmarks.plain import PlainStep
 from benchmarks.shapes import SHAPES, Shape
-from benchmarks.turns import Task, median_ratio, racers, take_turns
+from benchmarks.turns import Task, median_ratio, take_turns, timed_processes
 from san_core.data.prepared import Batch
 from san_core.data.vocabulary import PADDING
 from san_core.hardware import keep_freed_memory
@@ -25,19 +25,19 @@ from san_core.optimizer import build_optimizer
 from san_core.training import train_step
 
 MATRIX = 4096
-"""Edge of the matrices whose product tells the machine's bfloat16 rate."""
+"""Edge of the matrices whose product measures the bfloat16 rate of the machine."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two steps side by side.
+    """The speed of two steps.
 
     Attributes:
         shape, threads: of both.
         plain, fast: examples per second, medians.
         ratio: of the two, median over rounds.
-        bf16_share: of the bfloat16 matrix rate, measured in the same rounds, that the fast step's products
-            come to, in [0, 1].
+        bf16_share: rate of the fast step's matrix products as a share of the bfloat16 matrix rate measured in the same
+            rounds, in [0, 1].
     """
 
     shape: str
@@ -49,12 +49,12 @@ class Comparison:
 
 
 def batch_of(shape: Shape) -> tuple[Batch, Tensor]:
-    """The batch both steps are timed on, and its right answers."""
+    """The batch that both steps are timed on, and its right answers."""
     return shape.batch(torch.Generator().manual_seed(0))
 
 
 def plain_step(shape: Shape) -> Callable[[], object]:
-    """The step as one would first write it: float32, each row with its own copy of image and question."""
+    """A plain PyTorch step: float32, each row with its own copy of image and question."""
     torch.manual_seed(0)
     batch, targets = batch_of(shape)
     features, tokens = batch.images[batch.image_rows].float(), batch.tokens[batch.question_rows]
@@ -62,7 +62,7 @@ def plain_step(shape: Shape) -> Callable[[], object]:
 
 
 def fast_step(shape: Shape) -> Callable[[], object]:
-    """The step of training."""
+    """The step that training uses."""
     torch.manual_seed(0)
     keep_freed_memory()  # as `Training` does
     batch, targets = batch_of(shape)
@@ -71,7 +71,7 @@ def fast_step(shape: Shape) -> Callable[[], object]:
 
 
 def matrix_product() -> Callable[[], object]:
-    """A bfloat16 product of square matrices into memory that is there."""
+    """A bfloat16 product of square matrices into allocated memory."""
     one, other, out = (torch.randn(MATRIX, MATRIX).bfloat16() for _ in range(3))
     return partial(torch.mm, one, other, out=out)
 
@@ -79,9 +79,9 @@ def matrix_product() -> Callable[[], object]:
 def products(shape: Shape) -> float:
     """Floating point operations in the matrix products of a step, forward and backward.
 
-    Backward computes two products for each of forward's, but one for the features', which are not trained. What
-    padding, repeated words and prefixes that questions share would cost is left out, and so is all
-    that is not a product of matrices.
+    For each product of the forward pass the backward pass computes two, but only one for the product with the features,
+    which are not trained. Padding, repeated words and prefixes that questions share are not counted, nor is anything
+    but matrix products.
     """
     config, (batch, _) = shape.config, batch_of(shape)
     rows, images = config.batch_size, len(batch.images)
@@ -95,9 +95,9 @@ def products(shape: Shape) -> float:
 
 
 def compare(shape: Shape, threads: Sequence[int], rounds: int) -> list[Comparison]:
-    """Times both steps and a matrix product in turns, for each number of threads."""
+    """Times both steps and a matrix product alternately, for each number of threads."""
     tasks: list[Task] = [partial(plain_step, shape), partial(fast_step, shape), matrix_product]
-    with racers(tasks) as running:
+    with timed_processes(tasks) as running:
         return [_comparison(shape, count, take_turns(running, threads=count, rounds=rounds)) for count in threads]
 
 

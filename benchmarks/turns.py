@@ -1,6 +1,7 @@
-"""Timing programs against each other on a machine that others use too: they take turns, a process each.
+"""Compares the speed of programs on a shared machine: they run alternately, each in a process of its own.
 
-In one process the memory that one keeps would serve the other too; one after the other, the machine may have changed.
+In one process, memory kept by one program would also speed up the other. One after the other, the load of the machine
+may have changed in between.
 """
 
 import contextlib
@@ -13,24 +14,24 @@ from multiprocessing.connection import Connection
 import torch
 
 Task = Callable[[], Callable[[], object]]
-"""Prepares what is timed, in its own process, and returns it."""
+"""Called in a process of its own; returns the function to time."""
 
-SETTLING = 2
-"""Runs before the first that counts."""
+WARMUP_RUNS = 2
+"""Warm-up runs, which are not counted."""
 
 
-class Racer:
-    """A task in its process, which runs it when told."""
+class TimedProcess:
+    """A process that runs a task on request."""
 
     def __init__(self, task: Task) -> None:
         context = multiprocessing.get_context("spawn")
-        self._line, theirs = context.Pipe()
+        self._connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(task, theirs), daemon=True)
         self._process.start()
         theirs.close()
 
     def turn(self, runs: int, threads: int) -> float:
-        """Seconds of one of so many runs.
+        """Returns the mean seconds of a run, over so many runs.
 
         Raises:
             RuntimeError: if the process has ended.
@@ -39,63 +40,67 @@ class Racer:
         return self.finish()
 
     def start(self, runs: int, threads: int) -> None:
-        """Begins a turn."""
-        with contextlib.suppress(BrokenPipeError):  # `finish` tells
-            self._line.send((runs, threads))
+        """Starts a turn without waiting for its end."""
+        with contextlib.suppress(BrokenPipeError):  # `finish` reports it
+            self._connection.send((runs, threads))
 
     def finish(self) -> float:
-        """Waits for the end of the turn begun last; returns and raises what `turn` does."""
+        """Waits for the end of the turn started last; returns and raises what `turn` does."""
         try:
-            return float(self._line.recv())
+            return float(self._connection.recv())
         except (EOFError, ConnectionError) as error:
-            raise RuntimeError("a process that was timed has ended; its own error stands above") from error
+            raise RuntimeError("a process that was timed has ended; its error is printed above") from error
 
     def stop(self) -> None:
         """Ends the process."""
-        self._line.close()
+        self._connection.close()
         self._process.join()
 
 
-def _serve(task: Task, line: Connection) -> None:
-    """Runs what the task prepares as often as the line says, until it is closed."""
+def _serve(task: Task, connection: Connection) -> None:
+    """Runs the function of the task as often as each message requests, until the connection is closed."""
     run = task()
     with contextlib.suppress(EOFError, BrokenPipeError):
         while True:
-            runs, threads = line.recv()
+            runs, threads = connection.recv()
             torch.set_num_threads(threads)
             started = time.perf_counter()
             for _ in range(runs):
                 run()
-            line.send((time.perf_counter() - started) / runs)
+            connection.send((time.perf_counter() - started) / runs)
 
 
 @contextlib.contextmanager
-def racers(tasks: Sequence[Task]) -> Iterator[list[Racer]]:
-    """A process for each task. Tasks can be pickled."""
-    started = [Racer(task) for task in tasks]
+def timed_processes(tasks: Sequence[Task]) -> Iterator[list[TimedProcess]]:
+    """Starts a process for each task, and ends them afterwards. Tasks must be picklable."""
+    started = [TimedProcess(task) for task in tasks]
     try:
         yield started
     finally:
-        for racer in started:
-            racer.stop()
+        for process in started:
+            process.stop()
 
 
-def take_turns(running: Sequence[Racer], *, threads: int, rounds: int, seconds: float = 0.2) -> list[list[float]]:
-    """Seconds of a run of each, in each round.
+def take_turns(
+    running: Sequence[TimedProcess], *, threads: int, rounds: int, seconds: float = 0.2
+) -> list[list[float]]:
+    """Times the processes alternately; returns for each of them its seconds per run in each round.
 
     Args:
-        running: that take turns.
+        running: the processes.
         threads: of each.
-        rounds: turns of each.
-        seconds: short runs are repeated until a turn takes about that long.
+        rounds: number of turns of each.
+        seconds: a turn repeats short runs until it takes about that long.
     """
-    for racer in running:
-        racer.turn(SETTLING, threads)
-    runs = [max(1, round(seconds / racer.turn(1, threads))) for racer in running]
-    found = [[racer.turn(count, threads) for racer, count in zip(running, runs, strict=True)] for _ in range(rounds)]
+    for process in running:
+        process.turn(WARMUP_RUNS, threads)
+    runs = [max(1, round(seconds / process.turn(1, threads))) for process in running]
+    found = [
+        [process.turn(count, threads) for process, count in zip(running, runs, strict=True)] for _ in range(rounds)
+    ]
     return [list(times) for times in zip(*found, strict=True)]
 
 
 def median_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> float:
-    """Median of the ratios round by round: what else the machine did then slowed both."""
+    """Median of the ratios of each round: other load on the machine slows both in the same round."""
     return statistics.median(a / b for a, b in zip(numerators, denominators, strict=True))

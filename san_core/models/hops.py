@@ -54,16 +54,17 @@ class _Hops(Function):
         questions = _QuestionsByImage(options.image_rows, len(images))
         by_hop = []
         with torch.autocast(images.device.type, enabled=False):
-            w_image_v = torch.mm(images.flatten(0, 1), w_image.t()).view(*images.shape[:2], *w_score.shape)
+            w_image_v = torch.mm(images.flatten(0, 1), w_image.t())  # of all hops [I R, N K]
+            w_image_v = w_image_v.view(*images.shape[:2], *w_score.shape)
             for hop, mask in enumerate(options.masks):
                 w_query_u = torch.addmm(b_query[hop], query, w_query[hop].t())
-                tanh_h = tanh_(questions.gather(w_image_v[:, :, hop]) + w_query_u.unsqueeze(1), mask)
+                tanh_h = tanh_(questions.gather(w_image_v[:, :, hop]) + w_query_u.unsqueeze(1), mask)  # (15)
                 scores = torch.matmul(tanh_h, w_score[hop]).add_(b_score[hop]).float()
                 scores = scores.tanh() if options.bounded else scores
-                attention = scores.softmax(dim=1)
+                attention = scores.softmax(dim=1)  # (16)
                 by_hop.append((query, tanh_h, scores, attention))
-                context = questions.unpad(torch.bmm(questions.pad(attention.to(query.dtype)), images))
-                query = context + query
+                context = questions.unpad(torch.bmm(questions.pad(attention.to(query.dtype)), images))  # (17)
+                query = context + query  # (18)
         queries, all_tanh_h, all_scores, all_attention = zip(*by_hop, strict=True)
         ctx.options, ctx.questions = options, questions
         ctx.save_for_backward(images, w_image, w_query, w_score, *queries, *all_tanh_h, *all_scores, *all_attention)
@@ -123,9 +124,10 @@ class _QuestionsByImage:
         self._image_rows, self._images = image_rows, images
         if image_rows is not None:
             counts = torch.bincount(image_rows, minlength=images)
-            self._most = int(counts.max())
+            self._most = int(counts.max())  # M
             earlier = counts.cumsum(0) - counts  # questions about the images before each image
             by_image = image_rows.argsort(stable=True)
+            # The place of each question in [I M]: M places for each image, filled in the order of the questions.
             self._slots = image_rows * self._most - earlier.index_select(0, image_rows)
             self._slots[by_image] += torch.arange(len(image_rows), device=image_rows.device)
 

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from benchmarks.curves import Noted, Search, common_score, summary
+from benchmarks.curves import LoggedEpoch, Search, common_score, summary
 
 
 def search(*epochs: tuple[float, int, int, float, float], cpu: list[tuple[float, float]] | None = None) -> Search:
     """Of (at, trial, epoch, score, seconds)."""
-    return Search({}, [Noted(at, *rest) for at, *rest in epochs], cpu or [])  # type: ignore[arg-type]
+    return Search({}, [LoggedEpoch(at, *rest) for at, *rest in epochs], cpu or [])  # type: ignore[arg-type]
 
 
 # Two slots. Trial 0 trains from 10 to 30, trial 1 from 12 to 22, trial 2 from 26 to 40.
@@ -28,7 +28,7 @@ def test_log_is_read_up_to_a_line_that_was_cut_short(tmp_path: Path) -> None:
     (tmp_path / "log").write_text("".join(f"{json.dumps(line)}\n" for line in lines) + '{"at": 10')
     found = Search.read(tmp_path / "log")
     assert found.head == lines[0]
-    assert found.epochs == [Noted(11.0, "a", 1, 0.5, 2.0), Noted(12.5, 4, 1, 0.25, 2.5)]
+    assert found.epochs == [LoggedEpoch(11.0, "a", 1, 0.5, 2.0), LoggedEpoch(12.5, 4, 1, 0.25, 2.5)]
     assert found.cpu == [(13.0, 3.5)]
 
 
