@@ -60,7 +60,7 @@ def test_the_block_of_the_readme_trains(tmp_path: Path, tiny_source: Source) -> 
     assert [int(epoch) for epoch in re.findall(r"EpochResult\(epoch=(\d)", printed)] == [1, 2]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_page_for_python_users_goes_from_data_to_answers(tmp_path: Path, tiny_source: Source) -> None:
     printed = _run(REPOSITORY / "docs" / "python.md", tmp_path, tiny_source)
     run = tmp_path / "runs" / "mine"

@@ -231,7 +231,7 @@ def _stop_halfway(command: list[str], partial: Path, stop: signal.Signals) -> tu
 SIZE, COUNT = 128, 150
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("how", "stop", "expected"),
     [

@@ -15,7 +15,7 @@ from benchmarks.kills import Place, trials_of
 from results.run_folder import WORKER, RunFolder
 from san_core.data.prepared import PreparedData
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 TRIALS = 10
 

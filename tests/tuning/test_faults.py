@@ -17,7 +17,7 @@ from benchmarks.kills import Place, differences, killed, trials_of, undisturbed
 from results.run_folder import REASON, RunFolder
 from san_core.data.prepared import PreparedData
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("faults")]
 
 TRIALS = 8
 

@@ -7,8 +7,6 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from selenium import webdriver
-from selenium.webdriver.common.by import By
 
 from results.report.comparison import comparison_page, contradictions, named
 from results.report.files import write
@@ -16,6 +14,7 @@ from results.report.gallery import pictures
 from results.report.html import page
 from results.run_folder import SEARCH, RunFolder, write_json
 from results.snapshot import read
+from tests.browser import By, webdriver
 from tests.results.journals import MakeRun, complete, failed, fresh
 from tests.results.large import many_trials
 
