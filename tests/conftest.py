@@ -39,6 +39,23 @@ ARGUMENTS = (
     "--disable-sync --enable-unsafe-swiftshader"
 )
 
+LONG = ("browser", "live_search", "pages_run")
+"""Fixtures whose tests are left to `make test-long`."""
+
+ONE_WORKER = (*LONG, "retrained")
+"""Fixtures that take so long to make that all tests of each run in one worker."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks tests by the fixtures they use."""
+    for item in items:
+        used = set(getattr(item, "fixturenames", ()))
+        for name in used.intersection(ONE_WORKER):
+            item.add_marker(pytest.mark.xdist_group(name))
+        if used.intersection(LONG):
+            item.add_marker(pytest.mark.long)
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _home_and_ray_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:

@@ -31,8 +31,6 @@ def pages_run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
         pool.shutdown(cancel_futures=True)
 
 
-@pytest.mark.long
-@pytest.mark.xdist_group("pages")
 @pytest.mark.parametrize("command", ALL, ids=str)
 def test_the_command_works(command: Command, pages_run: Pages) -> None:
     outcomes = pages_run[command.page].result()

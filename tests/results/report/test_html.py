@@ -194,7 +194,6 @@ def test_a_report_can_be_made_before_the_first_trial(browser: webdriver.Chrome, 
     assert "No trial was started" in browser.find_element(By.TAG_NAME, "main").text
 
 
-@pytest.mark.slow
 def test_a_thousand_trials_are_quickly_made_and_opened(browser: webdriver.Chrome, make_run: MakeRun) -> None:
     run = make_run(many_trials(1000))
     started = time.monotonic()

@@ -135,7 +135,6 @@ def test_a_search_refuses_before_it_writes_anything(
     assert list(home.iterdir()) == []
 
 
-@pytest.mark.long
 def test_a_browser_finds_a_running_trial_and_its_epochs(browser: webdriver.Chrome, live_search: LiveSearch) -> None:
     browser.set_window_size(1600, 1000)
     browser.get(f"{live_search.address}/#/actors")

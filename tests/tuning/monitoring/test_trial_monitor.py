@@ -144,7 +144,6 @@ def prometheus(live_search: LiveSearch, tmp_path_factory: pytest.TempPathFactory
         process.terminate()
 
 
-@pytest.mark.long
 def test_prometheus_shows_running_trials_and_no_ended_ones(prometheus: Prometheus, live_search: LiveSearch) -> None:
     running = 'ray_san_trial_accuracy{run="live", study="search"}'
     found = _wait(lambda: _asked(prometheus, running))[0]
