@@ -5,6 +5,7 @@ from benchmarks import gpu
 from tests.benchmarks.shapes import SMALL
 
 
+@pytest.mark.long
 def test_every_measurement_runs_on_a_cpu(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(gpu, "SHAPES", [SMALL])
     gpu.main(["--device", "cpu", "--quick"])

@@ -25,7 +25,7 @@ def picture(tiny_source: Source) -> Path:
 
 def _run(*arguments: object) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "san_core.predict", *map(str, arguments)]
-    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=600, check=False)
 
 
 def _run_here(

@@ -224,7 +224,7 @@ def _stop_halfway(command: list[str], partial: Path, stop: signal.Signals) -> tu
         assert time.monotonic() < deadline
         time.sleep(0.005)
     process.send_signal(stop)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=300)
     return process.returncode, err
 
 

@@ -57,14 +57,14 @@ class Project:
             capture_output=True,
             text=True,
             check=False,
-            timeout=300,
+            timeout=600,
         )
 
     def ask_dashboard(self, url: str) -> Any:  # noqa: ANN401 - JSON
         """What Ray's dashboard answers to whoever has the token."""
         token = Path(self.environment["HOME"], ".ray", "auth_token").read_text()
         request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=120) as answer:
             return json.load(answer)
 
 

@@ -34,17 +34,17 @@ def main(gpus, share, slots, trials, folder, hungry):
         def default_resource_request(cls, config):
             return tune.PlacementGroupFactory([{"CPU": 1, "GPU": config[SHARED].gpus}])
         def setup(self, config):
-            Path(folder, f"started-{os.getpid()}").touch()
             self.reset_config(config)
         def reset_config(self, new_config):
             self.number, self.share = new_config[NUMBER], new_config.get(GPUS, new_config[SHARED].gpus)
             return True
         def step(self):
             began = time.time()
-            # Tune gives a waiting trial to whoever is free first: nobody is before all have started.
-            while len(list(Path(folder).glob("started-*"))) < slots and time.time() < began + 60:
+            Path(folder, f"trains-{os.getpid()}").touch()
+            # Tune gives a waiting trial to whoever is free first: nobody is before all have trained at a time.
+            while len(list(Path(folder).glob("trains-*"))) < slots and time.time() < began + 300:
                 time.sleep(0.05)
-            time.sleep(0.4)
+            time.sleep(0.2)
             if self.number == hungry and self.share < 0.5:
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
             ids = ray.get_runtime_context().get_accelerator_ids()["GPU"]
@@ -70,7 +70,7 @@ def place(folder: Path, *, gpus: int, share: float, slots: int, trials: int = 8,
     """State and whereabouts of each trial: its GPUs, what it sees, its share, when it began and ended."""
     arguments = json.dumps([gpus, share, slots, trials, str(folder), hungry])
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, arguments], capture_output=True, text=True, check=False, timeout=180
+        [sys.executable, "-c", SCRIPT, arguments], capture_output=True, text=True, check=False, timeout=600
     )
     assert done.returncode == 0, done.stderr
     found: list[Any] = json.loads(done.stdout.splitlines()[-1])

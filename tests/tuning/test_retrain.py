@@ -66,7 +66,7 @@ def _kill_after(word: str, process: subprocess.Popen[str]) -> None:
         seen.append(line)
         if word in line:
             process.kill()
-            process.communicate(timeout=300)
+            process.communicate(timeout=600)
             return
     pytest.fail(f"{word!r} was never said:\n{''.join(seen)}")
 

@@ -242,7 +242,7 @@ def test_as_many_images_as_there_are_cores_are_decoded_at_a_time(
     load = image_table._load
 
     def load_together(path: Path, size: int) -> image_table.Loaded:
-        together.wait(timeout=10)  # an error unless that many are at it
+        together.wait(timeout=120)  # an error unless that many are at it
         return load(path, size)
 
     monkeypatch.setattr(os, "cpu_count", lambda: cores)
