@@ -2,8 +2,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
+
+pytest.importorskip("psutil")
+
+import psutil
 
 from benchmarks import memory
 from benchmarks.memory import MIB, Held, held, rows_of

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+pytest.importorskip("psutil")
+
 from benchmarks import searches
 from benchmarks.curves import Search
 from benchmarks.plain import PlainStep
