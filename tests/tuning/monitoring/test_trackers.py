@@ -233,16 +233,16 @@ def in_a_process(code: str, *arguments: str) -> str:
     return done.stdout
 
 
-READ = """
-import json, sys
+READ_MLFLOW = """
+import json
 from mlflow.tracking import MlflowClient
 
-client = MlflowClient(f"sqlite:///{sys.argv[1]}")
+client = MlflowClient(f"sqlite:///{run.tracking}/mlflow/mlflow.db")
 runs = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
-for run in runs:
-    history = client.get_metric_history(run.info.run_id, "wups_0.9")
+for found in runs:
+    history = client.get_metric_history(found.info.run_id, "wups_0.9")
     points = sorted((point.step, point.value) for point in history)
-    print(json.dumps([run.info.run_name, run.info.status, run.data.params, run.data.tags["state"], points]))
+    print(json.dumps([found.info.run_name, found.info.status, found.data.params, found.data.tags["state"], points]))
 """
 
 
@@ -250,13 +250,11 @@ for run in runs:
 @pytest.mark.skipif(find_spec("mlflow") is None, reason="needs pip install '.[mlflow]'")
 def test_mlflow_has_one_run_per_trial_also_when_the_search_goes_on(make_run: Callable[..., RunFolder]) -> None:
     run = make_run(fixed={"epochs": 2}, metric="wups@0.9", track="mlflow", started="2026")
-    database = run.tracking / "mlflow" / "mlflow.db"
-    in_a_process(TWICE, str(run.path), "1")
-    (interrupted,) = map(json.loads, in_a_process(READ, str(database)).splitlines())
+    first, second = (in_a_process(TWICE + READ_MLFLOW, str(run.path), session) for session in ("1", "2"))
+    (interrupted,) = map(json.loads, first.splitlines())
     assert interrupted[1] == "KILLED"
     assert interrupted[3:] == ["interrupted", [[1, 0.25]]]
-    in_a_process(TWICE, str(run.path), "2")
-    ((name, status, parameters, state, points),) = map(json.loads, in_a_process(READ, str(database)).splitlines())
+    ((name, status, parameters, state, points),) = map(json.loads, second.splitlines())
     assert (name, status, state) == ("search-0000", "FINISHED", "complete")
     assert points == [[1, 0.25], [2, 0.5]]
     assert float(parameters["learning_rate"]) == 4e-4
