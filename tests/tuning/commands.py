@@ -12,6 +12,9 @@ from typing import Any, Self
 
 import pytest
 
+PATIENCE = 1800
+"""Seconds that a command may take. On a quiet machine none needs two minutes; a machine may be busy."""
+
 SMALL = ["--epochs", "2"]
 for setting in ("questions_per_image=16", "hidden_size=64", "attention_size=32"):
     SMALL += ["--set", setting]
@@ -57,7 +60,7 @@ class Project:
             capture_output=True,
             text=True,
             check=False,
-            timeout=600,
+            timeout=PATIENCE,
         )
 
     def ask_dashboard(self, url: str) -> Any:  # noqa: ANN401 - JSON

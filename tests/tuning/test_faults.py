@@ -6,6 +6,7 @@ import random
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from benchmarks.kills import Place, differences, killed, trials_of, undisturbed
 from results.run_folder import REASON, RunFolder
 from san_core.data.prepared import PreparedData
+from tests.tuning.commands import PATIENCE
 
 pytestmark = [pytest.mark.long, pytest.mark.xdist_group("faults")]
 
@@ -46,7 +48,7 @@ def rng(request: pytest.FixtureRequest) -> random.Random:
 
 
 def finish(process: subprocess.Popen[bytes]) -> int:
-    return process.wait(timeout=600)
+    return process.wait(timeout=PATIENCE)
 
 
 def output(place: Place) -> str:
@@ -54,7 +56,7 @@ def output(place: Place) -> str:
 
 
 def wait_for(place: Place, ready: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + PATIENCE
     while not ready():
         assert time.monotonic() < deadline, output(place)
         time.sleep(0.05)
@@ -115,7 +117,7 @@ def wounded(place: Place) -> Wounded:
         victim = place.process("ray::SANWorker")
         assert victim is not None
         os.kill(victim, 9)
-        _, said = second.communicate(timeout=600)
+        _, said = second.communicate(timeout=PATIENCE)
     assert finish(process) == 0, output(place)
     return Wounded(trials_of(place, "wounded"), second.returncode, said)
 
@@ -171,15 +173,14 @@ def test_a_finished_search_is_extended_from_a_torn_journal_and_keeps_the_best_ch
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system that holds a few checkpoints."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=150m", "tmpfs", str(disk)]
-    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("a file system of its own cannot be mounted here")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
+def small_disk() -> Iterator[Path]:
+    """A file system that holds a few checkpoints, outside of pytest's folders, which are deleted later."""
+    with tempfile.TemporaryDirectory() as disk:
+        mount = ["mount", "-t", "tmpfs", "-o", "size=150m", "tmpfs", disk]
+        if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
+            pytest.skip("a file system of its own cannot be mounted here")
+        yield Path(disk)
+        subprocess.run(["umount", "--lazy", disk], check=True)
 
 
 def test_a_full_disk_stops_the_search_and_loses_nothing(

@@ -70,7 +70,7 @@ def place(folder: Path, *, gpus: int, share: float, slots: int, trials: int = 8,
     """State and whereabouts of each trial: its GPUs, what it sees, its share, when it began and ended."""
     arguments = json.dumps([gpus, share, slots, trials, str(folder), hungry])
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, arguments], capture_output=True, text=True, check=False, timeout=600
+        [sys.executable, "-c", SCRIPT, arguments], capture_output=True, text=True, check=False, timeout=1800
     )
     assert done.returncode == 0, done.stderr
     found: list[Any] = json.loads(done.stdout.splitlines()[-1])

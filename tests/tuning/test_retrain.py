@@ -22,6 +22,7 @@ from san_core.data.prepared import PreparedData
 from san_core.data.source import Question, Source
 from san_core.errors import InputError
 from san_core.training import EpochResult, build_model, train_fn
+from tests.tuning.commands import PATIENCE
 from tests.tuning.finished import BASELINE, BEST, BEST_EPOCH, finished_search
 from tuning import retrain as command
 from tuning.retrain import retrain
@@ -66,7 +67,7 @@ def _kill_after(word: str, process: subprocess.Popen[str]) -> None:
         seen.append(line)
         if word in line:
             process.kill()
-            process.communicate(timeout=600)
+            process.communicate(timeout=PATIENCE)
             return
     pytest.fail(f"{word!r} was never said:\n{''.join(seen)}")
 
@@ -83,7 +84,7 @@ def retrained(
     (project / "runs").mkdir()
     finished_search(project / "runs" / "small", tiny_data, tiny_config)
     process = _start(project, environment, "small", "--seeds", "2", "--json")
-    out, err = process.communicate(timeout=600)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
     (project / "out.json").write_text(out)
     (project / "err.txt").write_text(err)

@@ -20,7 +20,7 @@ from san_core import predict
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
 from san_core.training import EpochResult, train_fn
-from tests.tuning.commands import SMALL, Project, announced_dashboard
+from tests.tuning.commands import PATIENCE, SMALL, Project, announced_dashboard
 from tests.tuning.monitoring.test_trackers import TensorBoard
 from tuning import retrain
 from tuning import search as command
@@ -60,7 +60,7 @@ def search(project: Project) -> Search:
     seen: list[str] = []
     address = announced_dashboard(process, seen)
     actors = _watch_actors(process, address, project)
-    stdout, stderr = process.communicate(timeout=300)
+    stdout, stderr = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, "".join(seen) + stderr
     return Search(RunFolder(project.folder / "runs" / "small"), stdout, "".join(seen) + stderr, actors)
 
@@ -227,7 +227,7 @@ def test_ctrl_c_keeps_what_had_finished_and_the_search_goes_on(search: Search, p
         if " ended" in line:
             process.send_signal(signal.SIGINT)
             break
-    _, rest = process.communicate(timeout=300)
+    _, rest = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, seen + rest
     assert "-m tuning.search --resume runs/stopped" in rest
     assert "Traceback" not in rest

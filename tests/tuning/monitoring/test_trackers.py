@@ -227,7 +227,7 @@ def in_a_process(code: str, *arguments: str) -> str:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     environment.pop("MLFLOW_TRACKING_URI", None)
     command = [sys.executable, "-c", code, *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1800, check=False)
     assert done.returncode == 0, done.stderr
     assert "warning: tracking" not in done.stderr, done.stderr
     return done.stdout
