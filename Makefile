@@ -4,8 +4,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-# A worker for each core. Tests that share something, such as a search, are run by the same one.
-WORKERS := -n logical --maxprocesses 8 --dist loadgroup
+# A worker for each core. It runs whole modules, whose tests may share something, such as a search.
+WORKERS := -n logical --maxprocesses 8 --dist loadscope
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: search test test-long check bench clean

@@ -42,18 +42,12 @@ ARGUMENTS = (
 LONG = ("browser", "live_search", "pages_run")
 """Fixtures whose tests are left to `make test-long`."""
 
-ONE_WORKER = (*LONG, "retrained")
-"""Fixtures that take so long to make that all tests of each run in one worker."""
-
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks tests by the fixtures they use."""
     for item in items:
-        used = set(getattr(item, "fixturenames", ()))
-        for name in used.intersection(ONE_WORKER):
-            item.add_marker(pytest.mark.xdist_group(name))
-        if used.intersection(LONG):
+        if set(LONG).intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.long)
 
 

@@ -20,7 +20,7 @@ from results.run_folder import REASON, RunFolder
 from san_core.data.prepared import PreparedData
 from tests.tuning.commands import PATIENCE
 
-pytestmark = [pytest.mark.long, pytest.mark.xdist_group("faults")]
+pytestmark = pytest.mark.long
 
 TRIALS = 8
 

@@ -82,7 +82,6 @@ def at_once(spans: list[tuple[float, float]]) -> int:
     return max(sum(other[0] <= begin < other[1] for other in spans) for begin, _ in spans)
 
 
-@pytest.mark.xdist_group("placing")
 @pytest.mark.parametrize(
     ("gpus", "share", "slots", "on_each"), [(0, 0, 2, 0), (1, 0.5, 2, 2), (4, 1, 4, 1)], ids=["none", "halves", "four"]
 )
@@ -103,7 +102,6 @@ def test_trials_share_gpus_as_documented_and_see_only_their_own(
         assert at_once(spans) <= on_each
 
 
-@pytest.mark.xdist_group("placing")
 def test_a_trial_that_lacked_memory_runs_again_with_fewer_neighbours(tmp_path: Path) -> None:
     trials = place(tmp_path, gpus=1, share=0.25, slots=4, hungry=2)
     assert [state for state, _ in trials] == ["COMPLETE"] * 8

@@ -25,8 +25,6 @@ from tests.tuning.monitoring.test_trackers import TensorBoard
 from tuning import retrain
 from tuning import search as command
 
-pytestmark = pytest.mark.xdist_group("search")
-
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
