@@ -1,18 +1,23 @@
-# make search   searches with the defaults          make check   style, types, layers
-# make test     runs the tests                      make bench   benchmarks (half an hour)
-# make clean    removes what make installed
+# make search      searches with the defaults        make check   style, types, layers
+# make test        runs the tests (5 minutes)        make bench   benchmarks (half an hour)
+# make test-long   runs those that take longer       make clean   removes what make installed
 
 PYTHON ?= python3
 BIN := .venv/bin
+# A worker for each core. It runs whole modules, whose tests may share something, such as a search.
+WORKERS := -n logical --maxprocesses 8 --dist loadscope
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: search test check bench clean
+.PHONY: search test test-long check bench clean
 
 search: .venv/installed
 	$(BIN)/python -m tuning.search
 
 test: .venv/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(WORKERS) -m "not long"
+
+test-long: .venv/installed
+	$(BIN)/python -m pytest $(WORKERS) -m long
 
 check: .venv/installed
 	$(BIN)/ruff check .

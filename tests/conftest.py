@@ -1,18 +1,24 @@
 """A data set small enough to prepare and train on in a second, coloured squares; and a browser."""
 
+import os
 import shutil
 import signal
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from subprocess import CompletedProcess
+
+# As many tests as there are cores run at a time, and so do the processes they start: a thread each.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 
 from san_core.checkpoint import save_model
+from san_core.command_line import run_command
 from san_core.config import TrainingConfig
 from san_core.data.preparation import Options, prepare
 from san_core.data.prepared import PreparedData
@@ -21,6 +27,7 @@ from san_core.data.raw_dataset import RawDataset
 from san_core.data.readers import READERS
 from san_core.models.san import SAN
 from san_core.training import train_fn
+from tests.browser import Service, webdriver
 
 torch.set_num_threads(1)
 
@@ -32,6 +39,46 @@ ARGUMENTS = (
     "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update "
     "--disable-sync --enable-unsafe-swiftshader"
 )
+
+LONG = ("browser", "live_search", "pages_run")
+"""Fixtures whose tests are left to `make test-long`."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks tests by the fixtures they use."""
+    for item in items:
+        if set(LONG).intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.long)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _home_and_ray_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Workers that run tests side by side share neither a home folder nor Ray's folder of sessions."""
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as ray:
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        patch.setenv("RAY_TMPDIR", ray)  # outside of pytest's, since names of sockets must be short
+        yield
+
+
+@pytest.fixture
+def run_here(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., "CompletedProcess[str]"]:
+    """run_here(main, *arguments): a command in this process, since to start one takes seconds."""
+
+    def run(main: Callable[[], int | None], *arguments: object) -> "CompletedProcess[str]":
+        command = ["command", *map(str, arguments)]
+        monkeypatch.setattr(sys, "argv", command)
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            run_command(main)
+        code = ended.value.code
+        assert isinstance(code, int)
+        return CompletedProcess(command, code, *capsys.readouterr())
+
+    return run
+
 
 SIZE = 64  # EfficientNet-Lite sees 2 x 2 regions
 COLOURS = {"red": (220, 30, 30), "green": (20, 180, 40), "blue": (40, 60, 230), "yellow": (240, 220, 20)}
@@ -139,6 +186,7 @@ def tiny_model(
 @pytest.fixture(scope="module")
 def browser() -> Iterator[webdriver.Chrome]:
     """Debian's chromium, which notes what pages log and what they ask the network for."""
+    pytest.importorskip("selenium")
     if not CHROMIUM or not DRIVER:
         pytest.skip("no chromium and chromedriver here (Debian: apt-get install chromium chromium-driver)")
     options = webdriver.ChromeOptions()

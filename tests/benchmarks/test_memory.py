@@ -2,8 +2,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
+
+pytest.importorskip("psutil")
+
+import psutil
 
 from benchmarks import memory
 from benchmarks.memory import MIB, MemoryUse, memory_of, rows_of
@@ -30,7 +33,7 @@ def test_share_of_a_mapped_file_is_that_of_the_pages_read(tmp_path: Path) -> Non
     assert memory_of(psutil.Process(), str(tmp_path / "other")).features == 0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_trials_at_once_hold_memory(tiny_data: PreparedData) -> None:
     found = memory.measured(tiny_data.folder, trials=1, epochs=30)
     assert 50 * MIB < found.private < 2000 * MIB

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+pytest.importorskip("psutil")
+
 from benchmarks import searches
 from benchmarks.curves import Search
 from benchmarks.plain import PlainStep
@@ -55,7 +57,7 @@ def test_plain_network_has_the_sizes_of_ours(tiny_data: PreparedData) -> None:
     assert sum(weight.numel() for weight in plain.parameters()) in {ours, ours + 4 * config.hidden_size}  # two biases
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("system", searches.SYSTEMS)
 def test_search_notes_all_its_trials(system: str, task: Task, tmp_path: Path) -> None:
     if importlib.util.find_spec(searches.SYSTEMS[system]) is None:

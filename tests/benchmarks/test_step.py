@@ -98,6 +98,7 @@ def test_ratio_is_the_median_of_the_rounds() -> None:
     assert median_ratio([2, 9, 40, 8], [1, 3, 10, 2]) == 3.5
 
 
+@pytest.mark.long
 def test_json_tells_both_steps_rates(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(step, "SHAPES", [SMALL])
     monkeypatch.setattr(step, "MATRIX", 64)
@@ -108,6 +109,7 @@ def test_json_tells_both_steps_rates(monkeypatch: pytest.MonkeyPatch, capsys: py
     assert min(row["plain"], row["fast"], row["ratio"], row["bf16_share"]) > 0
 
 
+@pytest.mark.long
 def test_task_that_fails_ends_the_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(step, "SHAPES", [replace(SMALL, answers=0)])
     with pytest.raises(RuntimeError, match="a process that was timed has ended"):

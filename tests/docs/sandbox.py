@@ -17,7 +17,7 @@ from tests.docs.exceptions import NOT_RUN, REFUSED_WITHOUT
 from tests.docs.pages import Block, Command, commands, steps
 from tests.docs.stand_ins import RUNS, STAND_INS, cluster, environment, project
 
-PATIENCE = 900
+PATIENCE = 1800
 """Seconds that a command may take; on a quiet machine none needs a thirtieth of it."""
 
 SERVES = re.compile(r" --live\b")

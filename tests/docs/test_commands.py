@@ -31,7 +31,6 @@ def pages_run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
         pool.shutdown(cancel_futures=True)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("command", ALL, ids=str)
 def test_the_command_works(command: Command, pages_run: Pages) -> None:
     outcomes = pages_run[command.page].result()

@@ -48,7 +48,7 @@ def _run(page: Path, folder: Path, source: RawDataset) -> str:
         env={**os.environ, "HOME": str(folder / "home"), "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=900,
+        timeout=1800,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -60,7 +60,7 @@ def test_the_block_of_the_readme_trains(tmp_path: Path, tiny_dataset: RawDataset
     assert [int(epoch) for epoch in re.findall(r"EpochResult\(epoch=(\d)", printed)] == [1, 2]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_page_for_python_users_goes_from_data_to_answers(tmp_path: Path, tiny_dataset: RawDataset) -> None:
     printed = _run(REPOSITORY / "docs" / "python.md", tmp_path, tiny_dataset)
     run = tmp_path / "runs" / "mine"

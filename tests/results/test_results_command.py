@@ -2,12 +2,14 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from rich.console import Console
 
+from results.__main__ import main
 from results.run_folder import RunFolder
 from results.snapshot import load_snapshot
 from results.summary import fit_screen
@@ -15,12 +17,14 @@ from results.tables.formatting import show_trials
 from results.tables.trials import parameter_columns, trial_table
 from tests.results.journals import WUPS, MakeRun, complete, failed, fresh
 
+Results = Callable[..., "subprocess.CompletedProcess[str]"]
 
-def results(*arguments: str, columns: int = 80) -> subprocess.CompletedProcess[str]:
-    """Runs the command as a user does, with every warning an error."""
-    command = [sys.executable, "-W", "error", "-m", "results", *arguments]
-    environment = os.environ | {"COLUMNS": str(columns)}
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+
+@pytest.fixture
+def results(run_here: Results, monkeypatch: pytest.MonkeyPatch) -> Results:
+    """Runs the command on a screen of 80 columns."""
+    monkeypatch.setenv("COLUMNS", "80")
+    return lambda *arguments: run_here(main, *arguments)
 
 
 @pytest.fixture
@@ -30,7 +34,10 @@ def run(make_run: MakeRun) -> RunFolder:
 
 
 def test_the_command_prints_the_result_and_writes_the_files(run: RunFolder) -> None:
-    done = results(str(run.path))
+    """As a user calls it, with every warning an error; the other tests call it in their own process."""
+    command = [sys.executable, "-W", "error", "-m", "results", str(run.path)]
+    environment = os.environ | {"COLUMNS": "80"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
     assert (done.returncode, done.stderr) == (0, "")
     lines = [line.split() for line in done.stdout.splitlines()]
@@ -43,7 +50,7 @@ def test_the_command_prints_the_result_and_writes_the_files(run: RunFolder) -> N
         assert path.is_file()
 
 
-def test_json_is_all_that_is_printed_for_a_program(run: RunFolder) -> None:
+def test_json_is_all_that_is_printed_for_a_program(run: RunFolder, results: Results) -> None:
     done = results(str(run.path), "--json")
 
     assert (done.returncode, done.stderr) == (0, "")
@@ -61,7 +68,7 @@ def test_json_is_all_that_is_printed_for_a_program(run: RunFolder) -> None:
     assert run.report.is_file()
 
 
-def test_the_command_calls_the_score_by_its_metric(make_run: MakeRun) -> None:
+def test_the_command_calls_the_score_by_its_metric(make_run: MakeRun, results: Results) -> None:
     run = make_run([complete(0.5), complete(0.75)], [fresh(0, 0.5), fresh(1, 0.75)], **WUPS)
 
     lines = [line.split() for line in results(str(run.path)).stdout.splitlines()]
@@ -84,14 +91,14 @@ def test_a_long_title_of_a_metric_takes_two_lines() -> None:
 
 
 @pytest.mark.parametrize("arguments", [["./nowhere"], ["no-such-run"], []])
-def test_a_bad_folder_is_one_line_and_exit_code_2(arguments: list[str]) -> None:
+def test_a_bad_folder_is_one_line_and_exit_code_2(arguments: list[str], results: Results) -> None:
     done = results(*arguments)
 
     assert (done.returncode, done.stdout) == (2, "")
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_folder_that_cannot_be_written_still_shows_its_result(run: RunFolder) -> None:
+def test_a_folder_that_cannot_be_written_still_shows_its_result(run: RunFolder, results: Results) -> None:
     (run.trials_csv / "in the way").mkdir(parents=True)
 
     done = results(str(run.path))
@@ -109,7 +116,7 @@ def second(make_run: MakeRun, run: RunFolder) -> RunFolder:
     return make_run([complete(0.5), complete(0.75)])
 
 
-def test_several_runs_have_a_comparison_beside_them(second: RunFolder) -> None:
+def test_several_runs_have_a_comparison_beside_them(second: RunFolder, results: Results) -> None:
     first = second.path.with_name("first")
     done = results(str(first), str(second.path))
 
@@ -122,7 +129,7 @@ def test_several_runs_have_a_comparison_beside_them(second: RunFolder) -> None:
     assert best in [line.split() for line in done.stdout.splitlines()]
 
 
-def test_the_comparison_is_written_where_out_says(second: RunFolder, tmp_path: Path) -> None:
+def test_the_comparison_is_written_where_out_says(second: RunFolder, tmp_path: Path, results: Results) -> None:
     done = results(str(second.path.with_name("first")), str(second.path), "--out", str(tmp_path / "c.html"), "--json")
 
     assert (done.returncode, done.stderr) == (0, "")
@@ -140,7 +147,9 @@ def test_the_comparison_is_written_where_out_says(second: RunFolder, tmp_path: P
         (["--live", "--port", "65536"], "must be a whole number >= 0 and < 65536, but got '65536'"),
     ],
 )
-def test_a_bad_choice_of_runs_is_one_line_and_exit_code_2(second: RunFolder, more: list[str], message: str) -> None:
+def test_a_bad_choice_of_runs_is_one_line_and_exit_code_2(
+    second: RunFolder, more: list[str], message: str, results: Results
+) -> None:
     places = {"RUN": str(second.path), "FIRST": str(second.path.with_name("first"))}
     done = results(str(second.path), *(places.get(word, word) for word in more))
 

@@ -12,6 +12,9 @@ from typing import Any, Self
 
 import pytest
 
+PATIENCE = 1800
+"""Seconds that a command may take. On a quiet machine none needs two minutes; a machine may be busy."""
+
 SMALL = ["--epochs", "2"]
 for setting in ("questions_per_image=16", "hidden_size=64", "attention_size=32"):
     SMALL += ["--set", setting]
@@ -57,14 +60,14 @@ class Project:
             capture_output=True,
             text=True,
             check=False,
-            timeout=300,
+            timeout=PATIENCE,
         )
 
     def ask_dashboard(self, url: str) -> Any:  # noqa: ANN401 - JSON
         """What Ray's dashboard answers to whoever has the token."""
         token = Path(self.environment["HOME"], ".ray", "auth_token").read_text()
         request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=120) as answer:
             return json.load(answer)
 
 

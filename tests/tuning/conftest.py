@@ -41,5 +41,5 @@ def live_search(tmp_path_factory: pytest.TempPathFactory, tiny_data: PreparedDat
             yield LiveSearch(project, address, printed[-1], Path(ray, "ray", "session_latest").resolve())
         finally:
             process.send_signal(signal.SIGINT)
-            process.communicate(timeout=120)
+            process.communicate(timeout=300)
             shutil.rmtree(ray, ignore_errors=True)

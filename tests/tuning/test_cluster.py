@@ -14,8 +14,9 @@ from optuna.trial import TrialState
 from benchmarks.kills import Sandbox, trials_of
 from results.run_folder import WORKER, RunFolder
 from san_core.data.prepared import PreparedData
+from tests.tuning.commands import PATIENCE
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 TRIALS = 10
 
@@ -101,7 +102,7 @@ def test_a_search_over_two_nodes_outlives_one_of_them(place: Sandbox, two_nodes:
     while search.poll() is None and (" ended" not in log.read_text(errors="replace") or len(_workers(place)) < 2):
         time.sleep(0.2)
     two_nodes.kill_second()
-    assert search.wait(timeout=400) == 0, log.read_text(errors="replace")
+    assert search.wait(timeout=PATIENCE) == 0, log.read_text(errors="replace")
 
     assert "2 trials at once, 1 core each" in log.read_text(errors="replace")
     trials = trials_of(place, "spread")

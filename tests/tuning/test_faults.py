@@ -6,8 +6,10 @@ import random
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -16,8 +18,9 @@ from optuna.trial import FrozenTrial, TrialState
 from benchmarks.kills import Sandbox, differences, killed, trials_of, undisturbed
 from results.run_folder import REASON, RunFolder
 from san_core.data.prepared import PreparedData
+from tests.tuning.commands import PATIENCE
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 TRIALS = 8
 
@@ -45,22 +48,30 @@ def rng(request: pytest.FixtureRequest) -> random.Random:
 
 
 def finish(process: subprocess.Popen[bytes]) -> int:
-    return process.wait(timeout=180)
+    return process.wait(timeout=PATIENCE)
 
 
 def output(place: Sandbox) -> str:
     return (place.folder / "output.log").read_text(errors="replace")
 
 
+def wait_for(place: Sandbox, ready: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not ready():
+        assert time.monotonic() < deadline, output(place)
+        time.sleep(0.05)
+
+
 def wait_for_trials(place: Sandbox, name: str, count: int) -> None:
     """Until so many trials of a run have ended."""
-    run, deadline = RunFolder(place.folder / "runs" / name), time.monotonic() + 90
-    while time.monotonic() < deadline:
+    run = RunFolder(place.folder / "runs" / name)
+
+    def ended() -> bool:
         with contextlib.suppress(Exception):  # it may not be there yet
-            if sum(trial.state.is_finished() for trial in run.study().trials) >= count:
-                return
-        time.sleep(0.05)
-    pytest.fail(f"{name} did not get so far:\n{output(place)}")
+            return sum(trial.state.is_finished() for trial in run.study().trials) >= count
+        return False
+
+    wait_for(place, ended)
 
 
 def test_a_search_that_is_killed_and_resumed_ends_as_one_that_was_left_alone(
@@ -82,37 +93,47 @@ def test_a_killed_workers_trial_goes_on_from_its_checkpoint_by_itself(
     assert differences(expected, trials_of(place, "worker-killed")) == []
 
 
-def test_a_worker_that_dies_too_often_fails_its_trial_and_the_search_goes_on(place: Sandbox) -> None:
+@dataclass
+class Wounded:
+    """A search whose worker was killed more often than it may die, and what a second one in its folder came to."""
+
+    trials: list[FrozenTrial]
+    second: int
+    second_said: str
+
+
+@pytest.fixture(scope="module")
+def wounded(place: Sandbox) -> Wounded:
     process = place.start("--run", "wounded", *place.arguments, "--max-failures", "0")
-    wait_for_trials(place, "wounded", 1)
-    victim = place.process("ray::SANWorker")
-    assert victim is not None
-    os.kill(victim, 9)
-    assert finish(process) == 0, output(place)
-    trials = trials_of(place, "wounded")
-    failed = [trial for trial in trials if trial.state == TrialState.FAIL]
-    assert [trial.user_attrs[REASON] for trial in failed] == ["the worker process died"]
-    assert len(trials) == TRIALS
-    assert all(trial.state.is_finished() for trial in trials)
-
-
-def test_a_second_search_in_the_same_folder_is_refused(place: Sandbox) -> None:
-    first = place.start("--run", "shared", *place.arguments)
-    wait_for_trials(place, "shared", 1)
-    second = subprocess.run(
-        [sys.executable, "-m", "tuning.search", "--resume", "shared", "--trials", "+5"],
+    wait_for(place, lambda: RunFolder(place.folder / "runs" / "wounded").settings_file.exists())
+    with subprocess.Popen(
+        [sys.executable, "-m", "tuning.search", "--resume", "wounded", "--trials", "+5"],
         cwd=place.folder,
         env={**os.environ, "HOME": str(place.home)},
-        capture_output=True,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
-        timeout=60,
-    )
-    assert second.returncode == 2
-    assert "error: another search is running in runs/shared; wait for it to end\n" in second.stderr
-    assert finish(first) == 0
-    assert RunFolder(place.folder / "runs" / "shared").setting("trials") == TRIALS
-    assert len(trials_of(place, "shared")) == TRIALS
+    ) as second:
+        wait_for_trials(place, "wounded", 1)
+        victim = place.process("ray::SANWorker")
+        assert victim is not None
+        os.kill(victim, 9)
+        _, said = second.communicate(timeout=PATIENCE)
+    assert finish(process) == 0, output(place)
+    return Wounded(trials_of(place, "wounded"), second.returncode, said)
+
+
+def test_a_worker_that_dies_too_often_fails_its_trial_and_the_search_goes_on(wounded: Wounded) -> None:
+    failed = [trial for trial in wounded.trials if trial.state == TrialState.FAIL]
+    assert [trial.user_attrs[REASON] for trial in failed] == ["the worker process died"]
+    assert len(wounded.trials) == TRIALS
+    assert all(trial.state.is_finished() for trial in wounded.trials)
+
+
+def test_a_second_search_in_the_same_folder_is_refused(place: Sandbox, wounded: Wounded) -> None:
+    assert wounded.second == 2
+    assert "error: another search is running in runs/wounded; wait for it to end\n" in wounded.second_said
+    assert RunFolder(place.folder / "runs" / "wounded").setting("trials") == TRIALS
+    assert len(wounded.trials) == TRIALS
 
 
 def test_a_damaged_checkpoint_fails_its_trial_and_the_search_goes_on(place: Sandbox) -> None:
@@ -120,10 +141,8 @@ def test_a_damaged_checkpoint_fails_its_trial_and_the_search_goes_on(place: Sand
     wait_for_trials(place, "damaged", 1)
     first.kill()
     first.wait()
-    deadline = time.monotonic() + 60
-    while place.process("ray::SANWorker"):  # which would put a whole checkpoint in place of the damaged one
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    # Else it would put a whole checkpoint in place of the damaged one.
+    wait_for(place, lambda: not place.process("ray::SANWorker"))
     run = RunFolder(place.folder / "runs" / "damaged")
     last = max(trial.number for trial in trials_of(place, "damaged") if trial.state == TrialState.RUNNING)
     (run.checkpoints / "search" / f"trial-{last:04d}.pt").write_bytes(b"torn")
@@ -154,15 +173,14 @@ def test_a_finished_search_is_extended_from_a_torn_journal_and_keeps_the_best_ch
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system that holds a few checkpoints."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=150m", "tmpfs", str(disk)]
-    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("a file system of its own cannot be mounted here")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
+def small_disk() -> Iterator[Path]:
+    """A file system that holds a few checkpoints, outside of pytest's folders, which are deleted later."""
+    with tempfile.TemporaryDirectory() as disk:
+        mount = ["mount", "-t", "tmpfs", "-o", "size=150m", "tmpfs", disk]
+        if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
+            pytest.skip("a file system of its own cannot be mounted here")
+        yield Path(disk)
+        subprocess.run(["umount", "--lazy", disk], check=True)
 
 
 def test_a_full_disk_stops_the_search_and_loses_nothing(

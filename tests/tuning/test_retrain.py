@@ -24,6 +24,7 @@ from san_core.data.raw_dataset import RawDataset
 from san_core.data.readers import READERS
 from san_core.errors import InputError
 from san_core.training import EpochResult, build_model, train_fn
+from tests.tuning.commands import PATIENCE
 from tests.tuning.finished import BASELINE, BEST, BEST_EPOCH, finished_search
 from tuning import retrain as command
 from tuning.retrain import retrain
@@ -68,7 +69,7 @@ def _kill_after(word: str, process: subprocess.Popen[str]) -> None:
         seen.append(line)
         if word in line:
             process.kill()
-            process.communicate(timeout=300)
+            process.communicate(timeout=PATIENCE)
             return
     pytest.fail(f"{word!r} was never said:\n{''.join(seen)}")
 
@@ -85,7 +86,7 @@ def retrained(
     (project / "runs").mkdir()
     finished_search(project / "runs" / "small", tiny_data, tiny_config)
     process = _start(project, environment, "small", "--seeds", "2", "--json")
-    out, err = process.communicate(timeout=600)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
     (project / "out.json").write_text(out)
     (project / "err.txt").write_text(err)
@@ -97,14 +98,12 @@ def model(retrained: Path) -> Path:
     return retrained / "runs" / "small" / "retrained" / "best"
 
 
-@pytest.mark.slow
 def test_everything_in_the_folder_is_named_in_its_readme(model: Path) -> None:
     named = re.findall(r"^\| `(.+?)` \|", (model / "README.md").read_text(), re.MULTILINE)
     assert sorted(named) == sorted(path.name for path in model.iterdir())
     assert set(named) >= {"model.safetensors", "predictions-test.parquet", "learning_curves.png", "scores-test.json"}
 
 
-@pytest.mark.slow
 def test_the_readme_tells_scores_origin_and_limits(model: Path, retrained: Path, tiny_data: PreparedData) -> None:
     text = re.sub(" +", " ", (model / "README.md").read_text())
     rows = json.loads((retrained / "out.json").read_text())["scores"]
@@ -122,7 +121,6 @@ def test_the_readme_tells_scores_origin_and_limits(model: Path, retrained: Path,
     assert "{{" not in text
 
 
-@pytest.mark.slow
 def test_the_three_lines_of_the_readme_answer(model: Path, retrained: Path, environment: Environment) -> None:
     source = json.loads((PreparedData.open(_data_of(retrained)).folder / "image_files.json").read_text())
     (retrained / "picture.png").write_bytes(Path(next(iter(source.values()))).read_bytes())
@@ -140,7 +138,6 @@ def _data_of(project: Path) -> Path:
     return Path(RunFolder(project / "runs" / "small").setting("data"))
 
 
-@pytest.mark.slow
 def test_the_curves_are_those_of_the_trainings(
     model: Path, tiny_data: PreparedData, tiny_config: TrainingConfig
 ) -> None:
@@ -162,7 +159,6 @@ def test_the_curves_are_those_of_the_trainings(
     assert list(found) == pytest.approx(losses, rel=1e-4)  # the workers have their own number of threads
 
 
-@pytest.mark.slow
 def test_the_saved_network_is_the_first_seeds(model: Path, retrained: Path) -> None:
     rows = json.loads((retrained / "out.json").read_text())["scores"]
     values = next(row["values"] for row in rows if (row["configuration"], row["kind"]) == ("best", "all"))
@@ -171,7 +167,6 @@ def test_the_saved_network_is_the_first_seeds(model: Path, retrained: Path) -> N
     assert san_core.load(model).description["config"]["seed"] == SEEDS[0]
 
 
-@pytest.mark.slow
 def test_every_network_is_trained_before_any_is_tested(retrained: Path) -> None:
     done = re.findall(
         r"^\d of 4 (trained|tested): (?:best|baseline)", (retrained / "err.txt").read_text(), re.MULTILINE
@@ -179,7 +174,6 @@ def test_every_network_is_trained_before_any_is_tested(retrained: Path) -> None:
     assert done == ["trained"] * 4 + ["tested"] * 4
 
 
-@pytest.mark.slow
 def test_a_second_test_is_refused_wherever_it_would_go(retrained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(retrained)
     small = RunFolder(Path("runs/small"))
@@ -192,7 +186,7 @@ def test_a_second_test_is_refused_wherever_it_would_go(retrained: Path, monkeypa
     assert not Path("elsewhere").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_killed_while_testing_it_counts_as_tested(run: RunFolder, environment: Environment) -> None:
     _kill_after(" tested: ", _start(run.path.parent, environment, "./run", "--seeds", "3"))
     assert not (run.retrained / "best").exists()
@@ -200,7 +194,7 @@ def test_killed_while_testing_it_counts_as_tested(run: RunFolder, environment: E
         retrain(run)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_killed_while_training_it_does_not(
     tmp_path: Path, tiny_data: PreparedData, tiny_config: TrainingConfig, environment: Environment
 ) -> None:

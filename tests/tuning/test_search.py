@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,18 +16,29 @@ import torch
 from optuna.trial import TrialState
 
 from results.run_folder import CONFIRMS, SEED, RunFolder
+from san_core import predict
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
 from san_core.training import EpochResult, train_fn
-from tests.tuning.commands import SMALL, Project, announced_dashboard
+from tests.tuning.commands import PATIENCE, SMALL, Project, announced_dashboard
 from tests.tuning.monitoring.test_trackers import TensorBoard
-
-pytestmark = pytest.mark.slow
+from tuning import retrain
+from tuning import search as command
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return Project.in_folder(tmp_path_factory.mktemp("small"))
+
+
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def here(run_here: Command, project: Project, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Runs a command in the project's folder, but in this process."""
+    monkeypatch.chdir(project.folder)
+    return run_here
 
 
 @dataclass
@@ -46,7 +58,7 @@ def search(project: Project) -> Search:
     seen: list[str] = []
     address = announced_dashboard(process, seen)
     actors = _watch_actors(process, address, project)
-    stdout, stderr = process.communicate(timeout=300)
+    stdout, stderr = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, "".join(seen) + stderr
     return Search(RunFolder(project.folder / "runs" / "small"), stdout, "".join(seen) + stderr, actors)
 
@@ -138,21 +150,23 @@ def test_a_trial_trained_alone_reaches_the_score_it_had_in_the_search(search: Se
     assert scores == trial.intermediate_values
 
 
-def test_retraining_tests_both_configurations_and_the_model_answers(search: Search, project: Project) -> None:
+def test_retraining_tests_both_configurations_and_the_model_answers(
+    search: Search, project: Project, here: Command
+) -> None:
     retrained = project.run("tuning.retrain", "runs/small", "--seeds", "2", "--again", "--json")
     assert retrained.returncode == 0, retrained.stderr
     result = json.loads(retrained.stdout)
     configurations = {row["configuration"]: row for row in result["scores"] if row["kind"] == "all"}
     assert configurations["baseline"]["seeds"] == 2
     assert all(0.5 < row["mean"] <= 1 for row in configurations.values())
-    assert project.run("tuning.retrain", "runs/small", "--again").returncode == 2  # the model folder exists
+    assert here(retrain.main, "runs/small", "--again").returncode == 2  # the model folder exists
     predictions = pd.read_parquet(Path(project.folder, result["model"], "predictions-test.parquet"))
     assert len(predictions) == 9673
     right = (predictions["answer"] == predictions["predicted"]).mean()
     assert right == pytest.approx(configurations["best"]["values"][0])
 
     image = easy_vqa.get_test_image_paths()[0]
-    answers = project.run("san_core.predict", result["model"], image, "what shape is in the image?")
+    answers = here(predict.main, result["model"], image, "what shape is in the image?")
     assert answers.returncode == 0, answers.stderr
     lines = answers.stdout.splitlines()
     assert len(lines) == 5
@@ -162,10 +176,10 @@ def test_retraining_tests_both_configurations_and_the_model_answers(search: Sear
     assert search.run.retrained.is_dir()
 
 
-def test_the_test_split_is_not_used_a_second_time_unasked(search: Search, project: Project) -> None:
+def test_the_test_split_is_not_used_a_second_time_unasked(search: Search, project: Project, here: Command) -> None:
     if not search.run.tested_file.exists():  # tests run in any order
         search.run.tested_file.write_text('{"models": ["runs/small/retrained/best"]}')
-    refused = project.run("tuning.retrain", "small", "--out", "other")
+    refused = here(retrain.main, "small", "--out", "other")
     assert refused.returncode == 2
     assert "runs/small has used its test split before (runs/small/retrained/best): who chooses" in refused.stderr
     assert not (project.folder / "other").exists()
@@ -184,16 +198,16 @@ def test_the_best_trials_are_run_again_on_validation_under_fresh_seeds(search: S
     assert "report: runs/small/report.html" in done.stdout
 
 
-def test_a_trial_that_does_not_exist_cannot_be_retrained(search: Search, project: Project) -> None:
+def test_a_trial_that_does_not_exist_cannot_be_retrained(search: Search, here: Command) -> None:
     del search
-    refused = project.run("tuning.retrain", "runs/small", "--trial", "99")
+    refused = here(retrain.main, "runs/small", "--trial", "99")
     assert refused.returncode == 2
     assert refused.stderr == "error: trial 99 does not exist in runs/small; accepted: 0 to 3\n"
 
 
-def test_a_trial_run_again_alone_reaches_its_recorded_score(search: Search, project: Project) -> None:
+def test_a_trial_run_again_alone_reaches_its_recorded_score(search: Search, here: Command) -> None:
     del search
-    checked = project.run("tuning.retrain", "runs/small", "--trial", "1", "--check")
+    checked = here(retrain.main, "runs/small", "--trial", "1", "--check")
     assert checked.returncode == 0, checked.stderr
     assert re.fullmatch(
         r"trial 1: recorded (.+), run again \1: the same in every epoch, to the last bit\n", checked.stdout
@@ -211,7 +225,7 @@ def test_ctrl_c_keeps_what_had_finished_and_the_search_goes_on(search: Search, p
         if " ended" in line:
             process.send_signal(signal.SIGINT)
             break
-    _, rest = process.communicate(timeout=120)
+    _, rest = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, seen + rest
     assert "-m tuning.search --resume runs/stopped" in rest
     assert "Traceback" not in rest
@@ -230,14 +244,14 @@ def test_ctrl_c_keeps_what_had_finished_and_the_search_goes_on(search: Search, p
         assert trials[trial.number].intermediate_values == trial.intermediate_values
 
 
-def test_a_resumed_search_refuses_what_would_mix_trials(search: Search, project: Project) -> None:
+def test_a_resumed_search_refuses_what_would_mix_trials(search: Search, here: Command) -> None:
     del search
     for arguments, message in (
         (["--metric", "wups@0.9"], "--metric cannot change when a search is resumed: runs/small was started with "),
         (["--seed", "5"], "--seed cannot change when a search is resumed: runs/small was started with 0, but got 5"),
         (["--set", "hops=1"], "--set cannot change when a search is resumed"),
     ):
-        refused = project.run("tuning.search", "--resume", "small", *arguments)
+        refused = here(command.main, "--resume", "small", *arguments)
         assert refused.returncode == 2
         assert message in refused.stderr
         assert len(refused.stderr.strip().splitlines()) == 1, refused.stderr

@@ -254,5 +254,5 @@ def test_a_matplotlibrc_changes_nothing(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_commands_start_without_matplotlib() -> None:
     code = "import sys, san_core.predict, san_core.training; print('matplotlib' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600, check=True)
     assert done.stdout == "False\n"

@@ -9,12 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from selenium import webdriver
-from selenium.webdriver.common.by import By
-from selenium.webdriver.support.wait import WebDriverWait
 
 from san_core.errors import InputError
-from tests.tuning.commands import LiveSearch, Project
+from tests.browser import By, WebDriverWait, webdriver
+from tests.tuning.commands import LiveSearch
+from tuning import search
 from tuning.monitoring.dashboard import Dashboard, dashboard_of, make_token
 
 RAYS_OWN = (
@@ -123,15 +122,17 @@ def test_a_token_that_cannot_be_written_is_an_error(home: Path) -> None:
         make_token()
 
 
-@pytest.mark.slow
-def test_a_search_refuses_before_it_writes_anything(tmp_path: Path) -> None:
-    refused = Project.in_folder(tmp_path, RAY_AUTH_MODE="disabled").run("tuning.search", "--dashboard-host", "0.0.0.0")
+def test_a_search_refuses_before_it_writes_anything(
+    home: Path, monkeypatch: pytest.MonkeyPatch, run_here: Callable[..., "subprocess.CompletedProcess[str]"]
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    monkeypatch.chdir(home)
+    refused = run_here(search.main, "--dashboard-host", "0.0.0.0")
     assert (refused.returncode, refused.stdout) == (2, "")
     assert re.fullmatch("error: --dashboard-host 0.0.0.0 is refused, .*\n", refused.stderr)
-    assert list((tmp_path / "project").iterdir()) == []
+    assert list(home.iterdir()) == []
 
 
-@pytest.mark.slow
 def test_a_browser_finds_a_running_trial_and_its_epochs(browser: webdriver.Chrome, live_search: LiveSearch) -> None:
     browser.set_window_size(1600, 1000)
     browser.get(f"{live_search.address}/#/actors")

@@ -245,36 +245,33 @@ def in_a_process(code: str, *arguments: str) -> str:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     environment.pop("MLFLOW_TRACKING_URI", None)
     command = [sys.executable, "-c", code, *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1800, check=False)
     assert done.returncode == 0, done.stderr
     assert "warning: tracking" not in done.stderr, done.stderr
     return done.stdout
 
 
-READ = """
-import json, sys
+READ_MLFLOW = """
+import json
 from mlflow.tracking import MlflowClient
 
-client = MlflowClient(f"sqlite:///{sys.argv[1]}")
+client = MlflowClient(f"sqlite:///{run.tracking}/mlflow/mlflow.db")
 runs = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
-for run in runs:
-    history = client.get_metric_history(run.info.run_id, "wups_0.9")
+for found in runs:
+    history = client.get_metric_history(found.info.run_id, "wups_0.9")
     points = sorted((point.step, point.value) for point in history)
-    print(json.dumps([run.info.run_name, run.info.status, run.data.params, run.data.tags["state"], points]))
+    print(json.dumps([found.info.run_name, found.info.status, found.data.params, found.data.tags["state"], points]))
 """
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(find_spec("mlflow") is None, reason="needs pip install '.[mlflow]'")
 def test_mlflow_has_one_run_per_trial_also_when_the_search_is_resumed(make_run: Callable[..., RunFolder]) -> None:
     run = make_run(fixed={"epochs": 2}, metric="wups@0.9", track="mlflow", started="2026")
-    database = run.tracking / "mlflow" / "mlflow.db"
-    in_a_process(TWICE, str(run.path), "1")
-    (interrupted,) = map(json.loads, in_a_process(READ, str(database)).splitlines())
+    first, second = (in_a_process(TWICE + READ_MLFLOW, str(run.path), session) for session in ("1", "2"))
+    (interrupted,) = map(json.loads, first.splitlines())
     assert interrupted[1] == "KILLED"
     assert interrupted[3:] == ["interrupted", [[1, 0.25]]]
-    in_a_process(TWICE, str(run.path), "2")
-    ((name, status, parameters, state, points),) = map(json.loads, in_a_process(READ, str(database)).splitlines())
+    ((name, status, parameters, state, points),) = map(json.loads, second.splitlines())
     assert (name, status, state) == ("search-0000", "FINISHED", "complete")
     assert points == [[1, 0.25], [2, 0.5]]
     assert float(parameters["learning_rate"]) == 4e-4
@@ -315,7 +312,6 @@ while at + 7 <= len(content):
 """
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(find_spec("wandb") is None, reason="needs pip install '.[wandb]'")
 def test_wandb_writes_a_file_per_trial_without_a_network(make_run: Callable[..., RunFolder]) -> None:
     run = make_run(fixed={"epochs": 2}, metric="wups@0.9", track="wandb", started="2026")

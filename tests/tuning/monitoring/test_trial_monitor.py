@@ -83,7 +83,7 @@ def test_values_are_exported_again_only_while_an_epoch_runs(noted: dict[str, Any
     assert len(times) == 1  # the trial may have ended
 
     monitor.start_epoch()
-    _wait(lambda: len(times) > 3, seconds=30)
+    _wait(lambda: len(times) > 3)
     monitor.end_trial()
     time.sleep(0.05)
     before = len(times)
@@ -144,7 +144,6 @@ def prometheus(live_search: LiveSearch, tmp_path_factory: pytest.TempPathFactory
         process.terminate()
 
 
-@pytest.mark.slow
 def test_prometheus_shows_running_trials_and_no_ended_ones(prometheus: Prometheus, live_search: LiveSearch) -> None:
     running = 'ray_san_trial_accuracy{run="live", study="search"}'
     found = _wait(lambda: _asked(prometheus, running))[0]
@@ -153,7 +152,7 @@ def test_prometheus_shows_running_trials_and_no_ended_ones(prometheus: Prometheu
     params = RunFolder(live_search.project.folder / "runs" / "live").study().trials[int(number)].params
     assert f"learning_rate={params['learning_rate']:.3g}" in found["metric"]["parameters"].split(", ")
     for query in _queries():
-        _wait(lambda query=query: prometheus.ask(query), seconds=60)
+        _wait(lambda query=query: prometheus.ask(query))
 
     this, others = (f'ray_san_trial_epoch{{run="live", trial{sign}"{number}"}}' for sign in ("=", "!="))
     _wait(lambda: prometheus.ask(others) and not prometheus.ask(this))
