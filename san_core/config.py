@@ -69,6 +69,8 @@ class TrainingConfig:
         seed: of the initial weights, dropout and the order of the questions, >= 0.
         precision: of the activations: `bfloat16`, `float32`, or `auto`: bfloat16 where the hardware
             multiplies it faster. Weights and their updates are always in float32.
+        device_step: `on` trains with the step that is one CUDA graph (`san_core.cohort`), `off` with that for CPUs,
+            `auto` takes the first on a GPU. Both compute the same, but for rounding and dropout's random numbers.
 
     Raises:
         InputError: if fields break their rules; the message names all of them.
@@ -99,6 +101,7 @@ class TrainingConfig:
     epochs: int = _number(20, at_least=1)
     seed: int = _number(0, at_least=0)
     precision: str = _choice("auto", "auto", "float32", "bfloat16")
+    device_step: str = _choice("auto", "auto", "on", "off")
 
     def __post_init__(self) -> None:
         problems = {f.name: p for f in fields(self) if (p := _problem(f, getattr(self, f.name)))}

@@ -24,19 +24,20 @@ class RMSprop:
 
     Attributes:
         param_groups: the groups with their learning rate (`lr`), which may be changed between steps.
+        square_avg, momentum_buffer: the state of each parameter.
     """
 
     def __init__(self, groups: Iterable[dict[str, Any]], config: TrainingConfig) -> None:
         self.param_groups = [{"lr": config.learning_rate, **group} for group in groups]
         self._alpha, self._eps, self._momentum = config.alpha, config.eps, config.momentum
         params = [param for group in self.param_groups for param in group["params"]]
-        self._square_avg = {param: torch.zeros_like(param) for param in params}
-        self._momentum_buffer = {param: torch.zeros_like(param) for param in params}
+        self.square_avg = {param: torch.zeros_like(param) for param in params}
+        self.momentum_buffer = {param: torch.zeros_like(param) for param in params}
         self._step = torch.zeros(())  # torch increments it and does not use it
 
     def zero_grad(self) -> None:
         """Sets all gradients to None."""
-        for param in self._square_avg:
+        for param in self.square_avg:
             param.grad = None
 
     @torch.no_grad()
@@ -47,9 +48,9 @@ class RMSprop:
             rmsprop(
                 params,
                 [param.grad for param in params],
-                [self._square_avg[param] for param in params],
+                [self.square_avg[param] for param in params],
                 [],  # grad_avgs, which only centered RMSprop has
-                [self._momentum_buffer[param] for param in params],
+                [self.momentum_buffer[param] for param in params],
                 [self._step] * len(params),
                 lr=group["lr"],
                 alpha=self._alpha,
@@ -62,13 +63,13 @@ class RMSprop:
     def state_dict(self) -> dict[str, list[Tensor]]:
         """The state for `load_state_dict`; it has no learning rates, since they follow from the epoch."""
         return {
-            "square_avg": list(self._square_avg.values()),
-            "momentum_buffer": list(self._momentum_buffer.values()),
+            "square_avg": list(self.square_avg.values()),
+            "momentum_buffer": list(self.momentum_buffer.values()),
         }
 
     def load_state_dict(self, state: dict[str, Sequence[Tensor]]) -> None:
         """Restores a state that `state_dict` returned."""
-        for name, own in (("square_avg", self._square_avg), ("momentum_buffer", self._momentum_buffer)):
+        for name, own in (("square_avg", self.square_avg), ("momentum_buffer", self.momentum_buffer)):
             for tensor, value in zip(own.values(), state[name], strict=True):
                 tensor.copy_(value)
 

@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from san_core.cohort.batches import shuffled_order
+from san_core.cohort.training import CohortTraining, Task
 from san_core.config import TrainingConfig
 from san_core.data.prepared import Batch, PreparedData, Split
 from san_core.data.targets import answerable, draw_targets
 from san_core.divergence import constant_answer_score, most_frequent_answer, untrained_loss
+from san_core.errors import InputError
 from san_core.evaluation import objective_metric, predict_split
 from san_core.hardware import autocast, best_device, keep_freed_memory
 from san_core.models.image_encoder import build_image_encoder, layer_of
@@ -124,6 +126,10 @@ class Training:
         torch.manual_seed(config.seed)
         self.model = build_model(config, data).to(self.device)
         self.optimizer = build_optimizer(self.model, config)
+        self._cohort = None
+        if uses_device_step(config, data, self.device):
+            task = Task(data, config.seed, train_on, score_on)
+            self._cohort = CohortTraining([self.model], [config], task, self.device)
 
     @property
     def finished(self) -> bool:
@@ -171,6 +177,9 @@ class Training:
         self.epoch, self.seconds = state["epoch"], state["seconds"]
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
+        if self._cohort is not None:
+            self._cohort.epoch = self.epoch
+            self._cohort.load_member(0, *_named_state(self.model, self.optimizer))
 
     def _why_diverged(self, loss: float, score: float | None) -> str:
         """Why training has diverged; empty if it has not.
@@ -193,11 +202,22 @@ class Training:
         if self._score_on is None:
             return None
         split, questions = self.data.split(self._score_on), self.data.questions_of(self._score_on)
-        answers = predict_split(self.model, self.data, split, self.config.precision).answers
+        if self._cohort is None:
+            answers = predict_split(self.model, self.data, split, self.config.precision).answers
+        else:
+            answers = [self.data.answers[number] for number in self._cohort.predict()[0]]
         return float(self._metric.score(answers, questions).mean())
 
     def _train_epoch(self, steps: int | None = None) -> float:
         """Trains for one epoch, or for its first steps; returns the mean loss."""
+        if self._cohort is not None:
+            (mean_loss,) = self._cohort.train_epoch(steps)
+            trained = self._cohort.member(0)
+            with torch.no_grad():
+                for own, state in zip(_named_state(self.model, self.optimizer), trained, strict=True):
+                    for name, value in state.items():
+                        own[name].copy_(value)
+            return mean_loss
         config = self.config
         self.model.train()
         set_learning_rate(self.optimizer, config, self.epoch)
@@ -211,6 +231,31 @@ class Training:
             loss = train_step(self.model, self.optimizer, batch, targets.to(self.device), config)
             total += loss * len(rows)
         return float(total) / len(self._train)
+
+
+def uses_device_step(config: TrainingConfig, data: PreparedData, device: torch.device) -> bool:
+    """Whether a configuration is trained with the step of `san_core.cohort`: on a GPU, unless its settings say else.
+
+    Raises:
+        InputError: if the settings ask for it and the data hold pixels, since it trains no image encoder.
+    """
+    if config.device_step == "on" and data.fine_tune:
+        raise InputError(
+            "device_step on trains on features of images, but the data hold pixels to train the image encoder with; "
+            "accepted: device_step auto or off"
+        )
+    wanted = device.type == "cuda" if config.device_step == "auto" else config.device_step == "on"
+    return wanted and not data.fine_tune
+
+
+def _named_state(model: SAN, optimizer: RMSprop) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
+    """Parameters, square averages and momentum buffers by the parameter's name; they share memory with both."""
+    parameters = dict(model.named_parameters())
+    return (
+        {name: parameter.detach() for name, parameter in parameters.items()},
+        {name: optimizer.square_avg[parameter] for name, parameter in parameters.items()},
+        {name: optimizer.momentum_buffer[parameter] for name, parameter in parameters.items()},
+    )
 
 
 def train_step(model: SAN, optimizer: RMSprop, batch: Batch, targets: Tensor, config: TrainingConfig) -> Tensor:

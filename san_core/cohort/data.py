@@ -134,11 +134,12 @@ class PrefetchedFeatures:
 
 
 def fits(images: Tensor, device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether the features may stay on the device: they take at most `FREE_SHARE` of what is free there."""
+    """Whether the features may stay on the device: they take at most `FREE_SHARE` of what this process may use."""
     if device.type != "cuda":
         return True
-    free, _ = torch.cuda.mem_get_info(device)
-    return images.numel() * dtype.itemsize <= FREE_SHARE * free
+    free, total = torch.cuda.mem_get_info(device)
+    allowed = torch.cuda.get_per_process_memory_fraction(device) * total
+    return images.numel() * dtype.itemsize <= FREE_SHARE * min(free, allowed)
 
 
 def column(split: Split, name: str, rows: NDArray[np.int64]) -> NDArray[np.int64]:

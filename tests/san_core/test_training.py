@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData, Split
+from san_core.errors import InputError
 from san_core.evaluation import predict_split
 from san_core.models.san import SAN
 from san_core.training import EpochResult, Training, _shuffled_batches, train_fn
@@ -287,3 +288,36 @@ def test_one_step_is_rmsprop_with_the_configured_hyperparameters(
         expected = values[-1] - 0.01 * buffer
         values.append(weight.detach().cpu().double().numpy().copy())
         np.testing.assert_allclose(values[-1], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_the_device_step_reaches_the_scores_of_the_other_up_to_rounding(
+    tiny_config: TrainingConfig, tiny_data: PreparedData
+) -> None:
+    config = _change(tiny_config, dropout=0.0)
+    model, expected = _train(_change(config, device_step="off"), tiny_data)
+    forced, found = _train(_change(config, device_step="on"), tiny_data)
+    assert [each.loss for each in found] == pytest.approx([each.loss for each in expected], rel=1e-3)
+    assert [each.score for each in found] == pytest.approx([each.score for each in expected], abs=0.05)
+    for name, weight in model.state_dict().items():
+        if name.endswith("score.bias"):
+            continue  # softmax does not see it: its gradient is 0, up to rounding
+        assert (forced.state_dict()[name] - weight).norm() <= 0.02 * weight.norm() + 1e-3, name
+
+
+def test_training_with_the_device_step_goes_on_as_if_it_had_not_been_interrupted(
+    tiny_config: TrainingConfig, tiny_data: PreparedData
+) -> None:
+    config = _change(tiny_config, device_step="on")
+    _, expected = _train(config, tiny_data)
+    first = Training(config, tiny_data)
+    results = [first.run_epoch()]
+    second = Training(config, tiny_data)
+    second.load_state_dict(first.state_dict())
+    results += [second.run_epoch() for _ in range(2)]
+    assert _figures(results) == _figures(expected)
+
+
+def test_the_device_step_trains_no_image_encoder(tiny_config: TrainingConfig, tiny_pixels: PreparedData) -> None:
+    Training(_change(tiny_config, device_step="auto"), tiny_pixels)
+    with pytest.raises(InputError, match="device_step on trains on features of images, but the data hold pixels"):
+        Training(_change(tiny_config, device_step="on"), tiny_pixels)

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,6 +12,9 @@ from torch import Tensor
 
 from san_core.cohort import kernels
 from san_core.cohort.graph import EagerStep, GraphedStep
+from san_core.config import TrainingConfig
+from san_core.data.prepared import PreparedData
+from san_core.training import Training
 from tests.san_core.cohort.cohorts import STEPS, Cohort, cohort, configs_of, predict_step
 
 pytestmark = [
@@ -169,3 +173,39 @@ def test_out_of_memory_at_the_capture_leaves_the_gpu_to_a_fresh_process() -> Non
     assert done.stdout.strip() == "out of memory", done.stderr
     made = _cohort()
     _train(made, _graphed(made, _generator()), 3)
+
+
+def test_training_on_the_gpu_is_that_on_the_cpu_up_to_rounding(
+    tiny_config: TrainingConfig, tiny_data: PreparedData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(tiny_config, dropout=0.0)
+    gpu = Training(config, tiny_data)
+    assert gpu.device.type == "cuda"
+    found = [gpu.run_epoch() for _ in range(3)]
+    monkeypatch.setattr("san_core.training.best_device", lambda: torch.device("cpu"))
+    cpu = Training(replace(config, device_step="off"), tiny_data)
+    expected = [cpu.run_epoch() for _ in range(3)]
+    assert [each.loss for each in found] == pytest.approx([each.loss for each in expected], rel=1e-2)
+    assert [each.score for each in found] == pytest.approx([each.score for each in expected], abs=0.1)
+
+
+def test_training_on_the_gpu_goes_on_as_if_it_had_not_been_interrupted(
+    tiny_config: TrainingConfig, tiny_data: PreparedData
+) -> None:
+    whole, first, second = (Training(tiny_config, tiny_data) for _ in range(3))
+    expected = [whole.run_epoch().loss for _ in range(3)]
+    found = [first.run_epoch().loss]
+    second.load_state_dict(first.state_dict())
+    assert found + [second.run_epoch().loss for _ in range(2)] == expected
+
+
+@pytest.mark.parametrize("together", [1, 3])
+def test_features_that_stay_on_the_host_give_the_same_losses(
+    together: int, tiny_config: TrainingConfig, tiny_data: PreparedData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(tiny_config, questions_per_image=together, batch_size=7)
+    training = Training(config, tiny_data)
+    resident = [training.run_epoch().loss for _ in range(2)]
+    monkeypatch.setattr("san_core.cohort.training.fits", lambda *_: False)
+    prefetched = Training(config, tiny_data)
+    assert [prefetched.run_epoch().loss for _ in range(2)] == resident
