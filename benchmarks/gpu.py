@@ -6,6 +6,7 @@ project uses on a CPU. Rows are printed as they are measured.
 """
 
 import argparse
+import gc
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -149,6 +150,10 @@ def bfloat16_rate(edge: int, device: torch.device) -> float:
 
 def seconds_of(step: Callable[[], object], steps: int, device: torch.device) -> float:
     """Seconds of a step, the median of `ROUNDS` times so many."""
+    if device.type == "cuda":
+        gc.collect()  # an earlier step's memory
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
     for _ in range(3):
         step()
     found = []
@@ -177,9 +182,6 @@ def rows_of(shape: Shape, scale: Scale, device: torch.device, rate: float) -> It
         examples = members * batch / seconds
         share = products(shape) * examples / batch / rate
         memory = torch.cuda.max_memory_reserved(device) / 2**20 if device.type == "cuda" else 0.0
-        if device.type == "cuda":
-            torch.cuda.empty_cache()
-            torch.cuda.reset_peak_memory_stats(device)
         return Row(shape.name, what, members, examples, examples / baseline, share, launches, memory)
 
     yield row("plain float32", 1, batch / baseline, None)

@@ -17,6 +17,7 @@ CHOICES = {
     "answer_target": ("modal", "soft", "sampled"),
     "batch_norm": ("frozen", "trained"),
     "precision": ("auto", "float32", "bfloat16"),
+    "device_step": ("auto", "on", "off"),
 }
 BROKEN = [
     *[("learning_rate", value, "number > 0 and < 10") for value in (0, -1e-4, 10, 10.5)],
