@@ -17,6 +17,7 @@ from results.plots.plot import Plot
 from results.plots.search_plots import search_plots
 from results.plots.slices import slice_plots
 from results.plots.timeline import timeline_plot
+from results.report.attention_examples import load_gallery
 from results.report.cautions import cautions
 from results.report.facts import (
     SCORE_NOTE,
@@ -29,7 +30,6 @@ from results.report.facts import (
     setting_lines,
 )
 from results.report.findings import findings
-from results.report.gallery import load_gallery
 from results.report.headline_numbers import headline_numbers
 from results.report.markdown import HEADINGS
 from results.report.verdict import verdict

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.pages import PAGES, ROOT, commands, prose
+from tuning.options.search_options import declared_options
 
 LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 PATH = re.compile(r"`(?P<path>(?:\.ci|benchmarks|docs|results|san_core|search_spaces|tests|tuning)/[\w./-]*)`")
@@ -54,7 +55,7 @@ def test_every_file_and_module_that_is_named_exists(page: Path) -> None:
 @each_page
 def test_every_option_that_is_named_exists(page: Path) -> None:
     code = "".join(path.read_text(encoding="utf-8") for folder in CODE for path in (ROOT / folder).rglob("*.py"))
-    ours = set(re.findall(r'"(--[a-z-]+)"', code))
+    ours = {*re.findall(r'"(--[a-z-]+)"', code), *(option.flag for option in declared_options().values())}
     negated = {option.replace("--", "--no-", 1) for option in ours}
     assert set(OPTION.findall(prose(page))) - ours - negated - ELSEWHERE == set()
 

@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import ray
 import torch
@@ -17,6 +18,10 @@ from tuning.monitoring.dashboard import Dashboard, make_token
 # Ray reads these when it starts: it sends no usage data, and a worker without a GPU sees no GPU.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
+
+
+START_ATTEMPTS = 3
+"""How often Ray is started before a search gives up."""
 
 
 def machine_cpus() -> int:
@@ -65,7 +70,7 @@ def _started(cpus: int, log: Path, dashboard: Dashboard | None) -> Iterator[str]
     make_token()
     served = dashboard or Dashboard()
     try:
-        context = ray.init(
+        context = _init(
             address="local",
             num_cpus=cpus,
             num_gpus=torch.cuda.device_count(),
@@ -74,13 +79,29 @@ def _started(cpus: int, log: Path, dashboard: Dashboard | None) -> Iterator[str]
             dashboard_port=served.port,
             log_to_driver=False,
         )
-    except (RuntimeError, ConnectionError, ValueError) as error:
+    except (RuntimeError, ConnectionError, ValueError, TimeoutError) as error:
         ray.shutdown()
         raise InputError(f"Ray did not start: {' '.join(str(error).split())}; {log} has the details") from error
     try:
         yield f"http://{context.dashboard_url}" if dashboard else ""
     finally:
         ray.shutdown()
+
+
+def _init(**arguments: Any) -> Any:  # noqa: ANN401 - arguments and result of ray.init
+    """Starts Ray, again if a busy machine took longer than the 30 seconds that Ray waits for itself.
+
+    Raises:
+        TimeoutError: if it took longer each of `START_ATTEMPTS` times.
+    """
+    for _ in range(START_ATTEMPTS):
+        try:
+            return ray.init(**arguments)
+        except Exception as error:
+            if type(error) is not Exception or "timed out during startup" not in str(error):  # Ray raises it bare
+                raise
+            ray.shutdown()
+    raise TimeoutError(f"it was not ready after 30 s, {START_ATTEMPTS} times in a row; the machine may be too busy")
 
 
 @contextlib.contextmanager

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from results.report.attention_examples import load_gallery
 from results.report.comparison import comparison_page, reasons_not_to_compare, snapshots_by_name
 from results.report.files import write_report
-from results.report.gallery import load_gallery
 from results.report.html import html_report
 from results.run_folder import SEARCH, RunFolder, write_json
 from results.snapshot import load_snapshot
