@@ -21,7 +21,7 @@ from benchmarks.plain import PlainStep
 from benchmarks.shapes import SHAPES, Shape
 from benchmarks.step import products
 from san_core.cohort import kernels
-from san_core.cohort.batches import Plan, Slots
+from san_core.cohort.batches import BatchBuffers, Slots
 from san_core.cohort.data import PrefetchedFeatures, Questions, ResidentFeatures, padded_channels
 from san_core.cohort.graph import EagerStep, GraphedStep
 from san_core.cohort.layout import Sizes
@@ -265,22 +265,22 @@ def cohort_step(
         network.layout, network.weights, network.working, hyperparameters, clips=False, clip_by="global"
     )
     slots = Slots(-(-config.batch_size // shape.questions_per_image), shape.questions_per_image)
-    plan = random_plan(shape, slots, steps, scale.stored, device)
+    buffers = random_batches(shape, slots, steps, scale.stored, device)
     if features is None:
         store = torch.randn(scale.stored, shape.regions, shape.channels, device=device).relu().to(working)
         features = ResidentFeatures(padded_channels(store))
     questions = Questions.of(texts(shape), config.question_encoder, device)
-    return TrainStep(network, optimizer, plan, features, questions, regions=shape.regions)
+    return TrainStep(network, optimizer, buffers, features, questions, regions=shape.regions)
 
 
-def random_plan(shape: Shape, slots: Slots, steps: int, images: int, device: torch.device) -> Plan:
+def random_batches(shape: Shape, slots: Slots, steps: int, images: int, device: torch.device) -> BatchBuffers:
     """Batches of random images, questions and answers, every slot filled."""
-    plan = Plan(steps, slots, None, device)
-    plan.images.copy_(torch.randint(images, plan.images.shape))
-    plan.questions.copy_(torch.randint(len(texts(shape)), plan.questions.shape))
-    plan.targets.copy_(torch.randint(shape.answers, plan.targets.shape))
-    plan.filled.fill_(True)
-    return plan
+    buffers = BatchBuffers(steps, slots, None, device)
+    buffers.images.copy_(torch.randint(images, buffers.images.shape))
+    buffers.questions.copy_(torch.randint(len(texts(shape)), buffers.questions.shape))
+    buffers.targets.copy_(torch.randint(shape.answers, buffers.targets.shape))
+    buffers.filled.fill_(True)
+    return buffers
 
 
 def texts(shape: Shape) -> Tensor:
@@ -327,10 +327,10 @@ def epoch_seconds(shape: Shape, members: int, scale: Scale, device: torch.device
         if device.type == "cuda"
         else EagerStep(step, generator)
     )
-    order = step.plan.images.cpu().numpy()
+    order = step.buffers.images.cpu().numpy()
     wait(device)
     started = time.perf_counter()
-    step.plan.step.zero_()
+    step.buffers.step.zero_()
     step.losses.zero_()
     if isinstance(features, PrefetchedFeatures):
         for _ in features.feed(order):

@@ -40,7 +40,7 @@ class Slots:
 
 
 @dataclass(frozen=True)
-class EpochPlan:
+class EpochBatches:
     """The batches of an epoch, T of them.
 
     Attributes:
@@ -74,20 +74,20 @@ def shuffled_order(split: Split, config: TrainingConfig, rng: np.random.Generato
     return order
 
 
-def images_of_batches(order: NDArray[np.integer], images: NDArray[np.integer], batch: int, together: int) -> int:
+def images_of_batches(order: NDArray[np.integer], images: NDArray[np.integer], batch: int, max_questions: int) -> int:
     """The most images that a batch of this order needs places for.
 
     Args:
         order: questions of the split, in the order they are trained on [Q].
         images: each question's image [Q], by question.
         batch: questions in a batch.
-        together: at most so many questions share a place.
+        max_questions: at most so many questions share a place.
     """
-    place, _, steps = _places(images[order], batch, together)
+    place, _, steps = _places(images[order], batch, max_questions)
     return int(np.maximum.reduceat(place, np.arange(steps) * batch).max()) + 1
 
 
-def plan_epoch(order: NDArray[np.integer], images: NDArray[np.integer], batch: int, slots: Slots) -> EpochPlan:
+def make_batches(order: NDArray[np.integer], images: NDArray[np.integer], batch: int, slots: Slots) -> EpochBatches:
     """Batches of `batch` questions each, in the given order; the last may have fewer.
 
     Args:
@@ -99,28 +99,30 @@ def plan_epoch(order: NDArray[np.integer], images: NDArray[np.integer], batch: i
     Raises:
         ValueError: if a batch needs more places than there are.
     """
-    asked = images[order].astype(np.int64)
-    place, slot, steps = _places(asked, batch, slots.questions)
+    image_of = images[order].astype(np.int64)
+    place, slot, steps = _places(image_of, batch, slots.questions)
     if place.max() >= slots.images:
         raise ValueError(f"a batch needs places for {place.max() + 1} images, but has {slots.images}")
     step = np.arange(len(order)) // batch
     rows = np.full((steps, slots.images, slots.questions), -1, dtype=np.int64)
     rows[step, place, slot] = order
     features = np.zeros((steps, slots.images), dtype=np.int64)
-    features[step, place] = asked
-    return EpochPlan(rows, features)
+    features[step, place] = image_of
+    return EpochBatches(rows, features)
 
 
-def _places(asked: NDArray[np.integer], batch: int, together: int) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+def _places(
+    image_of: NDArray[np.integer], batch: int, max_questions: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
     """Each question's image place in its batch, its slot there, and the number of batches."""
-    count = np.arange(len(asked))
-    begins = np.ones(len(asked), dtype=bool)
-    begins[1:] = asked[1:] != asked[:-1]
+    count = np.arange(len(image_of))
+    begins = np.ones(len(image_of), dtype=bool)
+    begins[1:] = image_of[1:] != image_of[:-1]
     begins |= count % batch == 0
     since = count - np.maximum.accumulate(np.where(begins, count, 0))  # within a run of one image
-    slot = since % together
+    slot = since % max_questions
     group = np.cumsum(slot == 0) - 1
-    steps = -(-len(asked) // batch)
+    steps = -(-len(image_of) // batch)
     first = group[np.arange(steps) * batch]
     return group - first[count // batch], slot, steps
 
@@ -157,7 +159,7 @@ class Batch:
     filled: Tensor
 
 
-class Plan:
+class BatchBuffers:
     """An epoch's batches in buffers on the device, filled anew for each epoch.
 
     Args:
@@ -181,7 +183,7 @@ class Plan:
         self.step = torch.zeros(1, dtype=torch.int64, device=device)
 
     def fill(self, columns: Mapping[str, Tensor]) -> None:
-        """Puts the columns of an epoch, on the device, by name, into the plan."""
+        """Puts the columns of an epoch, on the device, by name, into the buffers."""
         for name, value in columns.items():
             buffer: Tensor = getattr(self, name)
             buffer.copy_(value.view(buffer.shape))

@@ -13,26 +13,28 @@ if TYPE_CHECKING:
     from san_core.cohort.optimizer import CohortRMSprop
 
 
-def attention_scores(mapped: Tensor, about: Tensor, w_score: Tensor, b_score: Tensor, mask: "Mask | None") -> Tensor:
+def attention_scores(
+    w_image_v: Tensor, w_query_u: Tensor, w_score: Tensor, b_score: Tensor, mask: "Mask | None"
+) -> Tensor:
     """See `san_core.cohort.kernels.attention_scores`."""
-    members, images, regions, size = mapped.shape
-    slots = about.shape[1]
-    scores = mapped.new_empty(members, slots, regions, dtype=torch.float32)
+    members, images, regions, size = w_image_v.shape
+    slots = w_query_u.shape[1]
+    scores = w_image_v.new_empty(members, slots, regions, dtype=torch.float32)
     width = triton.next_power_of_2(size)
     rows = max(1, min(8192 // width, triton.next_power_of_2(regions)))
     triton_kernels.scores_kernel[(members * slots, triton.cdiv(regions, rows))](
-        mapped,
-        about,
+        w_image_v,
+        w_query_u,
         w_score,
         b_score,
-        *(mask or (mapped, mapped)),
+        *(mask or (w_image_v, w_image_v)),
         scores,
         slots,
         slots // images,
         regions,
         size,
-        mapped.stride(1),
-        mapped.stride(2),
+        w_image_v.stride(1),
+        w_image_v.stride(2),
         w_score.stride(0),
         b_score.stride(0),
         DROPS=mask is not None,
@@ -44,48 +46,48 @@ def attention_scores(mapped: Tensor, about: Tensor, w_score: Tensor, b_score: Te
 
 
 def attention_scores_backward(
-    grad_scores: Tensor, mapped: Tensor, about: Tensor, w_score: Tensor, mask: "Mask | None"
+    grad_scores: Tensor, w_image_v: Tensor, w_query_u: Tensor, w_score: Tensor, mask: "Mask | None"
 ) -> tuple[Tensor, Tensor]:
     """See `san_core.cohort.kernels.attention_scores_backward`."""
-    members, images, regions, size = mapped.shape
-    questions = about.shape[1] // images
-    grad_about, grad_w_score = torch.empty_like(about), torch.empty_like(about)
+    members, images, regions, size = w_image_v.shape
+    questions = w_query_u.shape[1] // images
+    grad_w_query_u, grad_w_score = torch.empty_like(w_query_u), torch.empty_like(w_query_u)
     columns = min(64, triton.next_power_of_2(size))
-    together = triton.next_power_of_2(questions)
-    rows = max(1, min(1024 // (columns * together), triton.next_power_of_2(regions)))
+    max_questions = triton.next_power_of_2(questions)
+    rows = max(1, min(1024 // (columns * max_questions), triton.next_power_of_2(regions)))
     triton_kernels.scores_backward_kernel[(members * images, triton.cdiv(size, columns))](
         grad_scores,
-        mapped,
-        about,
+        w_image_v,
+        w_query_u,
         w_score,
-        *(mask or (mapped, mapped)),
-        grad_about,
+        *(mask or (w_image_v, w_image_v)),
+        grad_w_query_u,
         grad_w_score,
         images,
         questions,
         regions,
         size,
-        mapped.stride(1),
-        mapped.stride(2),
+        w_image_v.stride(1),
+        w_image_v.stride(2),
         w_score.stride(0),
         DROPS=mask is not None,
         ROWS=rows,
         COLUMNS=columns,
-        QUESTIONS=together,
-        num_warps=4 if together == 1 else 2,
+        QUESTIONS=max_questions,
+        num_warps=4 if max_questions == 1 else 2,
     )
-    return grad_about, grad_w_score
+    return grad_w_query_u, grad_w_score
 
 
-def regions_backward(grad_regions: Tensor, regions: Tensor, looks: Tensor, grads: Tensor) -> Tensor:
-    """See `san_core.cohort.kernels.regions_backward`; `looks` [W I, Q N, R] and `grads` [W I, Q N, H] by image."""
-    images, pairs, count = looks.shape
+def regions_backward(grad_regions: Tensor, regions: Tensor, attention: Tensor, grads: Tensor) -> Tensor:
+    """See `san_core.cohort.kernels.regions_backward`; `attention` [W I, Q N, R] and `grads` [W I, Q N, H] by image."""
+    images, pairs, count = attention.shape
     hidden = regions.shape[2]
     rows, columns = min(16, triton.next_power_of_2(count)), min(256, triton.next_power_of_2(hidden))
     triton_kernels.regions_backward_kernel[(images, triton.cdiv(count, rows), triton.cdiv(hidden, columns))](
         grad_regions,
         regions,
-        looks,
+        attention,
         grads,
         count,
         hidden,

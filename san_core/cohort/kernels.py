@@ -39,78 +39,80 @@ def plain_operations() -> Iterator[None]:
 
 
 class Mask(NamedTuple):
-    """What dropout drops of a hop's h: where a random byte lies below the member's level.
+    """What dropout drops of a hop's h: where a random byte lies below the member's threshold.
 
     Attributes:
         random: bytes [I, Q, R, K] (uint8).
-        levels: of the members [W] (int32).
+        thresholds: of the members [W] (int32).
     """
 
     random: Tensor
-    levels: Tensor
+    thresholds: Tensor
 
 
-def _attention_hidden(mapped: Tensor, about: Tensor, mask: Mask | None) -> tuple[Tensor, Tensor | None]:
+def _attention_hidden(w_image_v: Tensor, w_query_u: Tensor, mask: Mask | None) -> tuple[Tensor, Tensor | None]:
     """Works out h = dropout(tanh(W_I v + (W_Q u + b))) [W, I, Q, R, K], and what of it is kept."""
-    members, images, _, size = mapped.shape
-    h = (mapped.unsqueeze(2) + about.view(members, images, -1, 1, size)).tanh_()
+    members, images, _, size = w_image_v.shape
+    h = (w_image_v.unsqueeze(2) + w_query_u.view(members, images, -1, 1, size)).tanh_()
     if mask is None:
         return h, None
-    kept = mask.random >= mask.levels.view(-1, 1, 1, 1, 1)
+    kept = mask.random >= mask.thresholds.view(-1, 1, 1, 1, 1)
     return h.mul_(kept), kept
 
 
-def attention_scores(mapped: Tensor, about: Tensor, w_score: Tensor, b_score: Tensor, mask: Mask | None) -> Tensor:
+def attention_scores(
+    w_image_v: Tensor, w_query_u: Tensor, w_score: Tensor, b_score: Tensor, mask: Mask | None
+) -> Tensor:
     """The scores w h + b of a hop's regions, h = dropout(tanh(W_I v + (W_Q u + b))) (paper, section 3.3).
 
     Args:
-        mapped: W_I v [W, I, R, K].
-        about: W_Q u + b [W, S, K].
+        w_image_v: W_I v [W, I, R, K].
+        w_query_u: W_Q u + b [W, S, K].
         w_score: w, dropout's scale included [W, K].
         b_score: b of the scores [W].
         mask: of dropout; None without.
 
     Returns:
-        Scores [W, S, R], float32 where `mapped` is bfloat16.
+        Scores [W, S, R], float32 where `w_image_v` is bfloat16.
     """
-    if uses_triton(mapped):
+    if uses_triton(w_image_v):
         from san_core.cohort import fused
 
-        return fused.attention_scores(mapped, about, w_score, b_score, mask)
-    members, _, regions, _ = mapped.shape
-    h, _ = _attention_hidden(mapped, about, mask)
+        return fused.attention_scores(w_image_v, w_query_u, w_score, b_score, mask)
+    members, _, regions, _ = w_image_v.shape
+    h, _ = _attention_hidden(w_image_v, w_query_u, mask)
     scores = torch.bmm(h.flatten(1, 3), w_score.unsqueeze(2)).view(members, -1, regions)
     exact = torch.float32 if h.dtype == torch.bfloat16 else h.dtype
     return scores.to(exact) + b_score.to(exact).view(-1, 1, 1)
 
 
 def attention_scores_backward(
-    grad_scores: Tensor, mapped: Tensor, about: Tensor, w_score: Tensor, mask: Mask | None
+    grad_scores: Tensor, w_image_v: Tensor, w_query_u: Tensor, w_score: Tensor, mask: Mask | None
 ) -> tuple[Tensor, Tensor]:
     """Gradients of `attention_scores`, from those of the scores.
 
     Args:
         grad_scores: [W, S, R].
-        mapped: as given to `attention_scores`; its gradient, added up over an image's questions in order, takes its
+        w_image_v: as given to `attention_scores`; its gradient, added up over an image's questions in order, takes its
             place.
-        about: as given to `attention_scores`.
+        w_query_u: as given to `attention_scores`.
         w_score: as given to `attention_scores`.
         mask: as given to `attention_scores`.
 
     Returns:
-        Gradients of `about` [W, S, K], and of `w_score` by slot [W, S, K].
+        Gradients of `w_query_u` [W, S, K], and of `w_score` by slot [W, S, K].
     """
-    if uses_triton(mapped):
+    if uses_triton(w_image_v):
         from san_core.cohort import fused
 
-        return fused.attention_scores_backward(grad_scores, mapped, about, w_score, mask)
-    members, _, regions, size = mapped.shape
-    h, kept = _attention_hidden(mapped, about, mask)
+        return fused.attention_scores_backward(grad_scores, w_image_v, w_query_u, w_score, mask)
+    members, _, regions, size = w_image_v.shape
+    h, kept = _attention_hidden(w_image_v, w_query_u, mask)
     grad_scores = grad_scores.to(h.dtype)
     grad_h = w_score.view(members, 1, 1, 1, size).expand_as(h)
     grad_h = grad_h if kept is None else grad_h * kept
     grad_pre_tanh = aten.tanh_backward(grad_h, h).mul_(grad_scores.view(*h.shape[:-1], 1))
-    mapped.copy_(grad_pre_tanh.sum(dim=2))
+    w_image_v.copy_(grad_pre_tanh.sum(dim=2))
     grad_w_score = torch.bmm(grad_scores.view(-1, 1, regions), h.flatten(0, 2))
     return grad_pre_tanh.sum(dim=3).flatten(1, 2), grad_w_score.view(members, -1, size)
 
@@ -129,15 +131,16 @@ def regions_backward(
     members, _, hidden = regions.shape
     slots, count = attentions[0].shape[1:]
     images = regions.shape[1] // count
-    looks = torch.stack([each.view(members, images, -1, count) for each in attentions], dim=3).to(regions.dtype)
+    attention = torch.stack([each.view(members, images, -1, count) for each in attentions], dim=3).to(regions.dtype)
     grads = torch.stack([each.view(members, images, -1, hidden) for each in grad_contexts], dim=3)
     pairs = slots // images * len(attentions)
-    looks, grads = looks.view(members * images, pairs, count), grads.view(members * images, pairs, hidden)
+    attention = attention.view(members * images, pairs, count)
+    grads = grads.view(members * images, pairs, hidden)
     if uses_triton(regions):
         from san_core.cohort import fused
 
-        return fused.regions_backward(grad_regions, regions, looks, grads)
-    by_image = grad_regions.view(members * images, count, hidden).baddbmm_(looks.transpose(1, 2), grads)
+        return fused.regions_backward(grad_regions, regions, attention, grads)
+    by_image = grad_regions.view(members * images, count, hidden).baddbmm_(attention.transpose(1, 2), grads)
     return aten.tanh_backward(by_image.view(regions.shape), regions)  # type: ignore[no-any-return]
 
 

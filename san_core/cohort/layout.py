@@ -100,11 +100,11 @@ def _image() -> Block:
     )
 
 
-def _blocks(config: TrainingConfig, *, mapped: bool) -> Iterator[Block]:
+def _blocks(config: TrainingConfig, *, has_projection: bool) -> Iterator[Block]:
     """The blocks of a network; the word embedding, which has no weight decay, is the first."""
     question = "question_encoder"
-    yield _same("embedding", "VD" if mapped else "VE", f"{question}.embedding.weight")
-    if mapped:
+    yield _same("embedding", "VD" if has_projection else "VE", f"{question}.embedding.weight")
+    if has_projection:
         yield _same("map_embedding", "ED", f"{question}.embedding.project.weight")
     if config.question_encoder == "lstm":
         yield _gates("lstm_input", "GHE", f"{question}.lstm.weight_ih_l0")
@@ -159,8 +159,8 @@ class Layout:
 
     def __init__(self, configs: Sequence[TrainingConfig], sizes: Sizes) -> None:
         self.configs, self.sizes = list(configs), sizes
-        mapped = sizes.vector is not None and any(sizes.vector != config.embedding_size for config in configs)
-        self.blocks = list(_blocks(configs[0], mapped=mapped))
+        has_projection = sizes.vector is not None and any(sizes.vector != config.embedding_size for config in configs)
+        self.blocks = list(_blocks(configs[0], has_projection=has_projection))
         self._own_places = [_places(config, sizes, self._longest) for config in self.configs]
         self.shapes = {block.name: tuple(self._padded(axis) for axis in block.axes) for block in self.blocks}
         self._starts: dict[str, int] = {}

@@ -32,8 +32,8 @@ SHARED_FIELDS = (
 HOP_BLOCKS = ("hop_image", "hop_query", "hop_query_bias", "hop_score", "hop_score_bias")
 """Names of the blocks that `HopWeights` holds, in its order."""
 
-LEVELS = 256
-"""Dropout compares a random byte with the member's level."""
+THRESHOLDS = 256
+"""Dropout compares a random byte with the member's threshold."""
 
 
 def check_alike(configs: Sequence[TrainingConfig]) -> None:
@@ -61,7 +61,7 @@ class Network:
         weights: [W, P], of `dtype`.
         working: the same in the type of the products; the same tensor where the types are equal.
         blocks: views [W, ...] of `working` that gradients are taken of, by name.
-        levels: dropout's levels [W] (int32).
+        thresholds: dropout's thresholds [W] (int32).
         keeps: what dropout multiplies the activations kept by [W].
     """
 
@@ -81,16 +81,18 @@ class Network:
         self.weights = torch.zeros(shape, dtype=dtype, device=device)
         self.working = self.weights if working in {None, dtype} else torch.zeros(shape, dtype=working, device=device)
         self.blocks = {name: view.detach().requires_grad_() for name, view in self.layout.views(self.working).items()}
-        self.levels = torch.zeros(len(configs), dtype=torch.int32, device=device)
+        self.thresholds = torch.zeros(len(configs), dtype=torch.int32, device=device)
         self.keeps = torch.ones(len(configs), dtype=dtype, device=device)
         self.drops = any(config.dropout > 0 for config in configs)
         self.set_dropout([config.dropout for config in configs])
 
     def set_dropout(self, shares: Sequence[float]) -> None:
         """Gives each member its share of dropped activations, in [0, 1)."""
-        levels = torch.tensor([min(round(share * LEVELS), LEVELS - 1) for share in shares], dtype=torch.int32)
-        self.levels.copy_(levels)
-        self.keeps.copy_(LEVELS / (LEVELS - levels.to(self.keeps.dtype)))
+        thresholds = torch.tensor(
+            [min(round(share * THRESHOLDS), THRESHOLDS - 1) for share in shares], dtype=torch.int32
+        )
+        self.thresholds.copy_(thresholds)
+        self.keeps.copy_(THRESHOLDS / (THRESHOLDS - thresholds.to(self.keeps.dtype)))
 
     def random_bytes(self, slots: Slots, regions: int) -> tuple[int, int]:
         """How many random bytes dropout takes in a step: for h of all hops, and for u."""
@@ -110,14 +112,14 @@ class Network:
         weights = HopWeights(*(blocks[name] for name in HOP_BLOCKS))
         if random is not None:
             hops, size = weights.w_score.shape[1:]
-            masks = HopMasks(random[0].view(hops, images, -1, count, size), self.levels)
+            masks = HopMasks(random[0].view(hops, images, -1, count, size), self.thresholds)
             scaled = weights.w_score * self.keeps.view(-1, 1, 1)
             weights = weights._replace(w_score=scaled.to(weights.w_score.dtype))
         query = self._encode(batch, questions)
         bounded = self.config.attention == "bounded"
         last = attend(batch.features, query, blocks["image"], weights, masks=masks, bounded=bounded)
         if random is not None:
-            kept = random[1].view(1, *last.shape[1:]) >= self.levels.view(-1, 1, 1)
+            kept = random[1].view(1, *last.shape[1:]) >= self.thresholds.view(-1, 1, 1)
             last = (last * kept * self.keeps.view(-1, 1, 1)).to(last.dtype)
         logits = torch.baddbmm(blocks["classify_bias"].unsqueeze(1), last, blocks["classify"].transpose(1, 2))
         return logits[:, :, : self.layout.sizes.answers].to(self.weights.dtype)

@@ -9,7 +9,7 @@ Shapes: W members, I images, Q questions about each, S = I Q slots, T steps of a
 import torch
 from torch import Tensor
 
-from san_core.cohort.batches import Batch, Features, Plan
+from san_core.cohort.batches import Batch, BatchBuffers, Features
 from san_core.cohort.data import Questions
 from san_core.cohort.network import Network
 from san_core.cohort.optimizer import CohortRMSprop
@@ -29,7 +29,7 @@ class TrainStep:
     Args:
         network: of the members.
         optimizer: of its weights.
-        plan: batches of the epoch.
+        buffers: batches of the epoch.
         features, questions: of the data set.
         regions: R.
 
@@ -42,20 +42,20 @@ class TrainStep:
         self,
         network: Network,
         optimizer: CohortRMSprop,
-        plan: Plan,
+        buffers: BatchBuffers,
         features: Features,
         questions: Questions,
         *,
         regions: int,
     ) -> None:
-        self.network, self.optimizer, self.plan = network, optimizer, plan
+        self.network, self.optimizer, self.buffers = network, optimizer, buffers
         self.features, self._questions = features, questions
         members, device = len(network.weights), network.weights.device
         self.active = torch.ones(members, 1, dtype=torch.bool, device=device)
         self.losses = torch.zeros(members, dtype=torch.float64, device=device)
         self.grads = torch.zeros_like(network.working)
         self._grad_views = list(network.layout.views(self.grads).values())
-        self._lengths = network.random_bytes(plan.slots, regions) if network.drops else None
+        self._lengths = network.random_bytes(buffers.slots, regions) if network.drops else None
 
     @property
     def state(self) -> list[Tensor]:
@@ -63,16 +63,16 @@ class TrainStep:
         network, optimizer = self.network, self.optimizer
         kept = [network.weights, optimizer.square_avg, optimizer.momentum_buffer]
         working = [] if network.working is network.weights else [network.working]
-        return [*kept, *working, self.active, self.losses, self.plan.step]
+        return [*kept, *working, self.active, self.losses, self.buffers.step]
 
     def run(self, generator: torch.Generator | None) -> None:
-        """Trains on the next batch of the plan.
+        """Trains on the next batch of the buffers.
 
         Args:
             generator: of dropout's random bytes, on the device.
         """
-        self.train(self.plan.batch(self.features), self.draw(generator))
-        self.plan.advance()
+        self.train(self.buffers.batch(self.features), self.draw(generator))
+        self.buffers.advance()
 
     def draw(self, generator: torch.Generator | None) -> tuple[Tensor, Tensor] | None:
         """Dropout's random bytes for a step, the same for all members."""
@@ -112,27 +112,27 @@ class PredictStep:
 
     Args:
         network: of the members.
-        plan: batches of the split.
+        buffers: batches of the split.
         features, questions: of the data set.
 
     Attributes:
         answers: number of each member's likeliest answer [T, W, S].
     """
 
-    def __init__(self, network: Network, plan: Plan, features: Features, questions: Questions) -> None:
-        self._network, self.plan, self.features, self._questions = network, plan, features, questions
-        shape = plan.steps, len(network.weights), plan.questions.shape[1]
+    def __init__(self, network: Network, buffers: BatchBuffers, features: Features, questions: Questions) -> None:
+        self._network, self.buffers, self.features, self._questions = network, buffers, features, questions
+        shape = buffers.steps, len(network.weights), buffers.questions.shape[1]
         self.answers = torch.zeros(shape, dtype=torch.int32, device=network.weights.device)
 
     @torch.no_grad()
     def run(self, generator: torch.Generator | None = None) -> None:
-        """Answers the next batch of the plan."""
+        """Answers the next batch of the buffers."""
         del generator
-        logits = self._network.logits(self.plan.batch(self.features), self._questions, None)
-        self.answers.index_copy_(0, self.plan.step, logits.argmax(dim=2).to(torch.int32).unsqueeze(0))
-        self.plan.advance()
+        logits = self._network.logits(self.buffers.batch(self.features), self._questions, None)
+        self.answers.index_copy_(0, self.buffers.step, logits.argmax(dim=2).to(torch.int32).unsqueeze(0))
+        self.buffers.advance()
 
     @property
     def state(self) -> list[Tensor]:
         """Every tensor that a step changes."""
-        return [self.answers, self.plan.step]
+        return [self.answers, self.buffers.step]

@@ -16,11 +16,11 @@ from torch import Tensor
 
 from san_core.cohort.batches import (
     SPARE_IMAGES,
-    EpochPlan,
-    Plan,
+    BatchBuffers,
+    EpochBatches,
     Slots,
     images_of_batches,
-    plan_epoch,
+    make_batches,
     shuffled_order,
     to_device,
 )
@@ -129,7 +129,7 @@ class CohortTraining:
         batches = self._begin_epoch()
         step = self._step
         step.losses.zero_()
-        _run(self._replay, step.plan, step.features, batches.images[:steps])
+        _run(self._replay, step.buffers, step.features, batches.images[:steps])
         losses = step.losses.where(step.active[:, 0], math.nan) / self.examples
         return [float(loss) for loss in losses.tolist()]
 
@@ -165,26 +165,26 @@ class CohortTraining:
         )
         return weights, square_avg, momentum_buffer
 
-    def _begin_epoch(self) -> EpochPlan:
-        """Fills the plan with the epoch's batches, and sets its seeds and learning rates."""
+    def _begin_epoch(self) -> EpochBatches:
+        """Fills the buffers with the epoch's batches, and sets its seeds and learning rates."""
         rng = np.random.default_rng([self._seed, self.epoch])
         self._generator.manual_seed(int(rng.integers(2**63)))  # of dropout
         order = shuffled_order(self._train, self._config, rng)
         self._grow(order)
-        batches = plan_epoch(order, self._train.images, self._config.batch_size, self._slots)
+        batches = make_batches(order, self._train.images, self._config.batch_size, self._slots)
         columns = {
             "images": batches.images,
             "questions": column(self._train, "questions", batches.rows),
             "targets": self._targets(order, batches),
             "filled": batches.rows >= 0,
         }
-        self._step.plan.fill(to_device(columns, self._device))
+        self._step.buffers.fill(to_device(columns, self._device))
         rates = [config.learning_rate * learning_rate_factor(config, self.epoch) for config in self.configs]
         rate = self._hyperparameters.learning_rate
         rate.copy_(torch.tensor(rates, dtype=rate.dtype).unsqueeze(1))
         return batches
 
-    def _targets(self, order: NDArray[np.int64], batches: EpochPlan) -> NDArray[np.int64]:
+    def _targets(self, order: NDArray[np.int64], batches: EpochBatches) -> NDArray[np.int64]:
         """The right answer of each slot [T, I, Q], or people's answers [T, I, Q, P]."""
         target = self._config.answer_target
         if target == SOFT:
@@ -224,11 +224,11 @@ class CohortTraining:
         """The step of training for batches of these sizes, captured on a GPU."""
         people = self._train.people.shape[1] if self._config.answer_target == SOFT else None
         steps = -(-len(self._train) // self._config.batch_size)
-        plan = Plan(steps, slots, people, self._device)
+        buffers = BatchBuffers(steps, slots, people, self._device)
         features = self._open_features(slots)
         regions = self._images.shape[1]
         self._slots = slots
-        self._step = TrainStep(self._network, self._optimizer, plan, features, self._questions, regions=regions)
+        self._step = TrainStep(self._network, self._optimizer, buffers, features, self._questions, regions=regions)
         self._replay = self._captured(self._step)
 
     def _open_features(self, slots: Slots) -> ResidentFeatures | PrefetchedFeatures:
@@ -244,15 +244,15 @@ class CohortTraining:
     def _evaluate(self, split: Split) -> "_Evaluation":
         """Evaluation on a split; its batches are the same in every epoch."""
         order = np.argsort(split.images, kind="stable")
-        together = int(min(8, np.bincount(split.images).max()))
+        max_questions = int(min(8, np.bincount(split.images).max()))
         size = min(SLOTS_OF_EVALUATION, len(split))
-        slots = Slots(images_of_batches(order, split.images, size, together), together)
-        batches = plan_epoch(order, split.images, size, slots)
-        plan = Plan(batches.steps, slots, None, self._device)
+        slots = Slots(images_of_batches(order, split.images, size, max_questions), max_questions)
+        batches = make_batches(order, split.images, size, slots)
+        buffers = BatchBuffers(batches.steps, slots, None, self._device)
         questions = column(split, "questions", batches.rows)
         columns = {"images": batches.images, "questions": questions, "filled": batches.rows >= 0}
-        plan.fill(to_device(columns, self._device))
-        step = PredictStep(self._network, plan, self._open_features(slots), self._questions)
+        buffers.fill(to_device(columns, self._device))
+        step = PredictStep(self._network, buffers, self._open_features(slots), self._questions)
         return _Evaluation(step, self._captured(step), batches)
 
     def _captured(self, step: Step) -> EagerStep | GraphedStep:
@@ -267,11 +267,11 @@ class _Evaluation:
 
     step: PredictStep
     replay: EagerStep | GraphedStep
-    batches: EpochPlan
+    batches: EpochBatches
 
     def answers(self) -> NDArray[np.int32]:
         """Numbers of each member's most likely answers [W, Q]."""
-        _run(self.replay, self.step.plan, self.step.features, self.batches.images)
+        _run(self.replay, self.step.buffers, self.step.features, self.batches.images)
         found = self.step.answers.cpu().numpy().transpose(1, 0, 2)
         rows = self.batches.rows.reshape(self.batches.steps, -1)
         answers = np.zeros((len(found), rows.max() + 1), dtype=np.int32)
@@ -279,9 +279,9 @@ class _Evaluation:
         return answers
 
 
-def _run(replay: EagerStep | GraphedStep, plan: Plan, features: object, images: NDArray[np.int64]) -> None:
-    """Does a step for each batch, whose images [T, I] are given, from the first of the plan on."""
-    plan.step.zero_()
+def _run(replay: EagerStep | GraphedStep, buffers: BatchBuffers, features: object, images: NDArray[np.int64]) -> None:
+    """Does a step for each batch, whose images [T, I] are given, from the first of the buffers on."""
+    buffers.step.zero_()
     if isinstance(features, PrefetchedFeatures):
         for _ in features.feed(images):
             replay()

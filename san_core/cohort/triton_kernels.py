@@ -17,12 +17,12 @@ def _tanh(x):
 
 @triton.jit
 def scores_kernel(
-    mapped,
-    about,
+    w_image_v,
+    w_query_u,
     w_score,
     b_score,
     random,
-    levels,
+    thresholds,
     scores,
     slots,
     questions,
@@ -43,13 +43,13 @@ def scores_kernel(
     row, column = tl.program_id(1) * ROWS + tl.arange(0, ROWS), tl.arange(0, SIZE)
     in_size = column < size
     inside = (row < regions)[:, None] & in_size[None, :]
-    at = mapped + image * image_stride + row[:, None] * region_stride + column[None, :]
+    at = w_image_v + image * image_stride + row[:, None] * region_stride + column[None, :]
     x = tl.load(at, mask=inside, other=0.0).to(tl.float32)
-    x += tl.load(about + pair * size + column, mask=in_size, other=0.0).to(tl.float32)[None, :]
+    x += tl.load(w_query_u + pair * size + column, mask=in_size, other=0.0).to(tl.float32)[None, :]
     h = _tanh(x)
     if DROPS:
-        drawn = tl.load(random + (slot * regions + row[:, None]) * size + column[None, :], mask=inside, other=0)
-        h = tl.where(drawn.to(tl.int32) >= tl.load(levels + member), h, 0.0)
+        random_byte = tl.load(random + (slot * regions + row[:, None]) * size + column[None, :], mask=inside, other=0)
+        h = tl.where(random_byte.to(tl.int32) >= tl.load(thresholds + member), h, 0.0)
     weight = tl.load(w_score + member * score_stride + column, mask=in_size, other=0.0).to(tl.float32)
     score = tl.sum(h * weight[None, :], axis=1) + tl.load(b_score + member * bias_stride).to(tl.float32)
     tl.store(scores + pair * regions + row, score, mask=row < regions)
@@ -58,12 +58,12 @@ def scores_kernel(
 @triton.jit
 def scores_backward_kernel(
     grad_scores,
-    mapped,
-    about,
+    w_image_v,
+    w_query_u,
     w_score,
     random,
-    levels,
-    grad_about,
+    thresholds,
+    grad_w_query_u,
     grad_w_score,
     images,
     questions,
@@ -77,52 +77,56 @@ def scores_backward_kernel(
     COLUMNS: tl.constexpr,
     QUESTIONS: tl.constexpr,
 ):
-    """A program for `COLUMNS` of K of an image, all its regions and questions; the gradient replaces `mapped`."""
+    """A program for `COLUMNS` of K of an image, all its regions and questions; the gradient replaces `w_image_v`."""
     image = tl.program_id(0).to(tl.int64)
     member, place = image // images, image % images
     column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     number = tl.arange(0, QUESTIONS)
     in_size, in_questions = column < size, number < questions
     weight = tl.load(w_score + member * score_stride + column, mask=in_size, other=0.0).to(tl.float32)
-    each = (image * questions + number[:, None]) * size + column[None, :]
-    used = in_questions[:, None] & in_size[None, :]
-    by_query = tl.load(about + each, mask=used, other=0.0).to(tl.float32)
-    of_about = tl.zeros([QUESTIONS, ROWS, COLUMNS], dtype=tl.float32)
-    of_weight = tl.zeros([QUESTIONS, ROWS, COLUMNS], dtype=tl.float32)
-    level = 0
+    slot_at = (image * questions + number[:, None]) * size + column[None, :]
+    valid = in_questions[:, None] & in_size[None, :]
+    query_part = tl.load(w_query_u + slot_at, mask=valid, other=0.0).to(tl.float32)
+    sum_grad_w_query_u = tl.zeros([QUESTIONS, ROWS, COLUMNS], dtype=tl.float32)
+    sum_grad_w_score = tl.zeros([QUESTIONS, ROWS, COLUMNS], dtype=tl.float32)
+    threshold = 0
     if DROPS:
-        level = tl.load(levels + member)
+        threshold = tl.load(thresholds + member)
     for first in range(0, regions, ROWS):
         row = first + tl.arange(0, ROWS)
         in_regions = row < regions
         inside = in_regions[:, None] & in_size[None, :]
-        at = mapped + image * image_stride + row[:, None] * region_stride + column[None, :]
+        at = w_image_v + image * image_stride + row[:, None] * region_stride + column[None, :]
         x = tl.load(at, mask=inside, other=0.0).to(tl.float32)
-        h = _tanh(x[None, :, :] + by_query[:, None, :])
-        of_slot = (image * questions + number[:, None]) * regions + row[None, :]
-        known = in_questions[:, None] & in_regions[None, :]
-        grad_score = tl.load(grad_scores + of_slot, mask=known, other=0.0).to(tl.float32)[:, :, None]
+        h = _tanh(x[None, :, :] + query_part[:, None, :])
+        score_at = (image * questions + number[:, None]) * regions + row[None, :]
+        valid_scores = in_questions[:, None] & in_regions[None, :]
+        grad_score = tl.load(grad_scores + score_at, mask=valid_scores, other=0.0).to(tl.float32)[:, :, None]
         grad = grad_score * weight[None, None, :] * (1 - h * h)
         if DROPS:
-            there = (place * questions + number[:, None, None]) * regions + row[None, :, None]
-            drawn = tl.load(
-                random + there * size + column[None, None, :], mask=known[:, :, None] & in_size[None, None, :], other=0
+            byte_at = (place * questions + number[:, None, None]) * regions + row[None, :, None]
+            random_byte = tl.load(
+                random + byte_at * size + column[None, None, :],
+                mask=valid_scores[:, :, None] & in_size[None, None, :],
+                other=0,
             )
-            kept = drawn.to(tl.int32) >= level
+            kept = random_byte.to(tl.int32) >= threshold
             grad = tl.where(kept, grad, 0.0)
             h = tl.where(kept, h, 0.0)
-        of_about += grad
-        of_weight += grad_score * h
-        tl.store(at, tl.sum(grad, axis=0).to(mapped.dtype.element_ty), mask=inside)
-    tl.store(grad_about + each, tl.sum(of_about, axis=1).to(grad_about.dtype.element_ty), mask=used)
-    tl.store(grad_w_score + each, tl.sum(of_weight, axis=1).to(grad_w_score.dtype.element_ty), mask=used)
+        sum_grad_w_query_u += grad
+        sum_grad_w_score += grad_score * h
+        tl.store(at, tl.sum(grad, axis=0).to(w_image_v.dtype.element_ty), mask=inside)
+    tl.store(
+        grad_w_query_u + slot_at, tl.sum(sum_grad_w_query_u, axis=1).to(grad_w_query_u.dtype.element_ty), mask=valid
+    )
+    tl.store(grad_w_score + slot_at, tl.sum(sum_grad_w_score, axis=1).to(grad_w_score.dtype.element_ty), mask=valid)
 
 
 @triton.jit
 def regions_backward_kernel(
     grad_regions,
     regions,
-    looks,
+    attention,
     grads,
     count,
     hidden,
@@ -138,9 +142,9 @@ def regions_backward_kernel(
     at = (image * count + row[:, None]) * hidden + column[None, :]
     total = tl.load(grad_regions + at, mask=inside, other=0.0).to(tl.float32)
     for pair in range(PAIRS):
-        look = tl.load(looks + (image * PAIRS + pair) * count + row, mask=row < count, other=0.0).to(tl.float32)
+        weight = tl.load(attention + (image * PAIRS + pair) * count + row, mask=row < count, other=0.0).to(tl.float32)
         grad = tl.load(grads + (image * PAIRS + pair) * hidden + column, mask=column < hidden, other=0.0)
-        total += look[:, None] * grad.to(tl.float32)[None, :]
+        total += weight[:, None] * grad.to(tl.float32)[None, :]
     value = tl.load(regions + at, mask=inside, other=0.0).to(tl.float32)
     tl.store(grad_regions + at, (total * (1 - value * value)).to(grad_regions.dtype.element_ty), mask=inside)
 

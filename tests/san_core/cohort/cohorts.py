@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from san_core.cohort.batches import Plan, Slots
+from san_core.cohort.batches import BatchBuffers, Slots
 from san_core.cohort.data import Questions, ResidentFeatures
 from san_core.cohort.layout import Sizes
 from san_core.cohort.network import Network
@@ -79,7 +79,7 @@ def cohort(
     dtype: torch.dtype = torch.float64,
     working: torch.dtype | None = None,
 ) -> Cohort:
-    """A cohort with fresh weights and a plan of random batches, one slot of each empty."""
+    """A cohort with fresh weights and a buffers of random batches, one slot of each empty."""
     device = torch.device(device)
     random = np.random.default_rng(0)
     images = torch.from_numpy(random.standard_normal((IMAGES, REGIONS, CHANNELS))).float()
@@ -98,17 +98,17 @@ def cohort(
         clip_by=configs[0].clip_by,
     )
     soft = configs[0].answer_target == "soft"
-    plan = Plan(STEPS, SLOTS, 3 if soft else None, device)
+    buffers = BatchBuffers(STEPS, SLOTS, 3 if soft else None, device)
     questions = Questions.of(tokens, configs[0].question_encoder, device)
     features = ResidentFeatures.load(images, device, network.working.dtype)
-    step = TrainStep(network, optimizer, plan, features, questions, regions=REGIONS)
+    step = TrainStep(network, optimizer, buffers, features, questions, regions=REGIONS)
     if device.type != "meta":
-        plan.images.copy_(torch.from_numpy(random.integers(0, IMAGES, (STEPS, SLOTS.images))))
-        plan.questions.copy_(torch.from_numpy(random.integers(0, TEXTS, (STEPS, SLOTS.rows))))
-        plan.questions[0, 0] = TEXTS - 1  # the empty question
-        plan.targets.copy_(torch.from_numpy(random.integers(0, ANSWERS, plan.targets.shape)))
-        plan.filled.fill_(True)
-        plan.filled[:, 3] = False
+        buffers.images.copy_(torch.from_numpy(random.integers(0, IMAGES, (STEPS, SLOTS.images))))
+        buffers.questions.copy_(torch.from_numpy(random.integers(0, TEXTS, (STEPS, SLOTS.rows))))
+        buffers.questions[0, 0] = TEXTS - 1  # the empty question
+        buffers.targets.copy_(torch.from_numpy(random.integers(0, ANSWERS, buffers.targets.shape)))
+        buffers.filled.fill_(True)
+        buffers.filled[:, 3] = False
         for member, config in enumerate(configs):
             _fill(network, member, config)
     return Cohort(list(configs), network, optimizer, step, images, tokens, questions)
@@ -123,6 +123,6 @@ def _fill(network: Network, member: int, config: TrainingConfig) -> None:
 
 
 def predict_step(made: Cohort) -> PredictStep:
-    """Evaluation of a cohort on the batches of its plan."""
+    """Evaluation of a cohort on the batches of its buffers."""
     step = made.step
-    return PredictStep(made.network, step.plan, step.features, made.questions)
+    return PredictStep(made.network, step.buffers, step.features, made.questions)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from san_core.cohort.batches import Slots, images_of_batches, plan_epoch, shuffled_order
+from san_core.cohort.batches import Slots, images_of_batches, make_batches, shuffled_order
 from san_core.config import TrainingConfig
 from san_core.data.prepared import Split
 
@@ -21,17 +21,17 @@ def test_every_batch_holds_its_questions_once_beside_their_image(
     config = TrainingConfig(batch_size=batch, questions_per_image=together)
     order = shuffled_order(split, config, np.random.default_rng(0))
     slots = Slots(images_of_batches(order, split.images, batch, together), together)
-    plan = plan_epoch(order, split.images, batch, slots)
-    assert plan.steps == -(-questions // batch)
-    for step, rows in enumerate(plan.rows):
+    buffers = make_batches(order, split.images, batch, slots)
+    assert buffers.steps == -(-questions // batch)
+    for step, rows in enumerate(buffers.rows):
         expected = order[step * batch : (step + 1) * batch]
         assert sorted(rows[rows >= 0]) == sorted(expected)
         for place, slot in np.argwhere(rows >= 0):
-            assert split.images[rows[place, slot]] == plan.images[step, place]
+            assert split.images[rows[place, slot]] == buffers.images[step, place]
     assert slots.images <= batch
 
 
 def test_a_batch_with_too_many_images_is_refused() -> None:
     with pytest.raises(ValueError, match="needs places for 8 images, but has 2"):
-        plan_epoch(np.arange(50), np.arange(50), 8, Slots(2, 4))
+        make_batches(np.arange(50), np.arange(50), 8, Slots(2, 4))
     assert images_of_batches(np.arange(50), np.arange(50), 8, 4) == 8

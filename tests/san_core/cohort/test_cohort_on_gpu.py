@@ -39,7 +39,7 @@ def _graphed(made: Cohort, generator: torch.Generator) -> GraphedStep:
 
 def _train(made: Cohort, step: Callable[[], None], steps: int = 20) -> Tensor:
     for number in range(steps):
-        made.step.plan.step.fill_(number % STEPS)
+        made.step.buffers.step.fill_(number % STEPS)
         step()
     return made.network.weights.clone()
 
@@ -56,7 +56,7 @@ def operations(request: pytest.FixtureRequest) -> Iterator[None]:
 def test_an_eager_step_waits_for_nothing(encoder: str) -> None:
     made, generator = _cohort(question_encoder=encoder, clip_norm=0.5), _generator()
     made.step.run(generator)
-    made.step.plan.step.zero_()
+    made.step.buffers.step.zero_()
     torch.cuda.set_sync_debug_mode("error")
     try:
         made.step.run(generator)
@@ -116,11 +116,11 @@ def test_evaluation_goes_on_when_the_graph_of_training_is_dropped() -> None:
     _train(made, training, 3)
     del training
     torch.cuda.empty_cache()
-    step.plan.step.zero_()
+    step.buffers.step.zero_()
     for _ in range(STEPS):
         evaluation()
     replayed = step.answers.clone()
-    step.plan.step.zero_()
+    step.buffers.step.zero_()
     for _ in range(STEPS):
         step.run()
     assert torch.equal(replayed, step.answers)

@@ -21,8 +21,8 @@ def _train(made: Cohort, steps: int) -> tuple[list[Batch], list[Random | None]]:
     generator = torch.Generator().manual_seed(3)
     batches, randoms = [], []
     for number in range(steps):
-        made.step.plan.step.fill_(number % STEPS)
-        batches.append(made.step.plan.batch(made.step.features))
+        made.step.buffers.step.fill_(number % STEPS)
+        batches.append(made.step.buffers.batch(made.step.features))
         randoms.append(made.step.draw(generator))
         made.step.train(batches[-1], randoms[-1])
     return batches, randoms
@@ -33,11 +33,11 @@ def _kept(made: Cohort, member: int, random: Random | None, slot: int) -> Random
     config, layout = made.configs[member], made.network.layout
     if random is None or config.dropout == 0:
         return None
-    level = round(config.dropout * 256)
+    threshold = round(config.dropout * 256)
     size, hidden = layout.shapes["hop_image"][1:]
     of_h = random[0].view(config.hops, SLOTS.rows, -1, size)[:, slot, :, : config.attention_size]
     of_u = random[1].view(SLOTS.rows, hidden)[slot, layout.places(member)["H"]]
-    return (of_h >= level) * (256 / (256 - level)), (of_u >= level) * (256 / (256 - level))
+    return (of_h >= threshold) * (256 / (256 - threshold)), (of_u >= threshold) * (256 / (256 - threshold))
 
 
 def _loss_by_the_equations(
@@ -174,8 +174,8 @@ def test_evaluation_answers_as_the_equations_do_without_dropout() -> None:
     for _ in range(STEPS):
         step.run()
     for number in range(STEPS):
-        made.step.plan.step.fill_(number)
-        batch = made.step.plan.batch(made.step.features)
+        made.step.buffers.step.fill_(number)
+        batch = made.step.buffers.batch(made.step.features)
         for member, config in enumerate(made.configs):
             for slot in range(SLOTS.rows):
                 tokens = made.tokens[batch.questions[slot]]

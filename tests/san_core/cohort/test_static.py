@@ -115,7 +115,7 @@ def test_the_traced_step_meets_no_host_tensor_on_a_fake_gpu(settings: dict[str, 
     kept = [*made.step.state, *(made.step.grads, *vars(made.questions).values())]
 
     def step(*_: Tensor) -> list[Tensor]:
-        batch = made.step.plan.batch(made.step.features)
+        batch = made.step.buffers.batch(made.step.features)
         made.step.train(batch, random)
         return [made.step.losses, made.network.weights]
 

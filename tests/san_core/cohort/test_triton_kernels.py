@@ -18,20 +18,20 @@ same = lambda found, expected: torch.testing.assert_close(found, expected, rtol=
 
 for members, images, questions, regions, size, hops in ((2, 3, 2, 5, 24, 2), (1, 4, 1, 9, 16, 1), (3, 2, 3, 4, 8, 3)):
     slots = images * questions
-    mapped = torch.randn(members, images, regions, hops, size)
-    about, w_score = torch.randn(members, slots, size), torch.randn(members, hops, size)
+    w_image_v = torch.randn(members, images, regions, hops, size)
+    w_query_u, w_score = torch.randn(members, slots, size), torch.randn(members, hops, size)
     b_score = torch.randn(members, hops)
     mask = kernels.Mask(
         torch.randint(0, 256, (images, questions, regions, size), dtype=torch.uint8),
         torch.tensor([100, 0, 255][:members], dtype=torch.int32),
     )
     for drops in (None, mask):
-        operands = mapped[:, :, :, -1], about, w_score[:, -1], b_score[:, -1], drops
+        operands = w_image_v[:, :, :, -1], w_query_u, w_score[:, -1], b_score[:, -1], drops
         same(fused.attention_scores(*operands), kernels.attention_scores(*operands))
         grad_scores = torch.randn(members, slots, regions)
-        first, second = mapped.clone(), mapped.clone()
-        found = fused.attention_scores_backward(grad_scores, first[:, :, :, -1], about, w_score[:, -1], drops)
-        expected = kernels.attention_scores_backward(grad_scores, second[:, :, :, -1], about, w_score[:, -1], drops)
+        first, second = w_image_v.clone(), w_image_v.clone()
+        found = fused.attention_scores_backward(grad_scores, first[:, :, :, -1], w_query_u, w_score[:, -1], drops)
+        expected = kernels.attention_scores_backward(grad_scores, second[:, :, :, -1], w_query_u, w_score[:, -1], drops)
         for one, other in zip((*found, first), (*expected, second)):
             same(one, other)
     hidden = 12
@@ -86,3 +86,53 @@ def test_interpreted_kernels_do_what_the_plain_operations_do() -> None:
     command = [sys.executable, "-c", INTERPRETED]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.stdout.strip() == "same", done.stderr
+
+
+COMPILED = """
+import re
+
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from san_core.cohort import triton_kernels
+
+FLOATS = {"scores", "grad_scores", "weights", "square_avg", "momentum_buffer"}
+FLOATS |= {"learning_rate", "momentum", "alpha", "eps", "weight_decay", "scale"}
+TYPES = {"random": "*u8", "thresholds": "*i32", "real": "*i1", "active": "*i1", "words": "*i64"}
+SIZES = {"slots", "questions", "regions", "size", "images", "count", "hidden", "rows"}
+SIZES |= {"vocabulary", "numbers", "decayed_from"}
+CONSTANTS = {"DROPS": True, "HAS_HIDDEN": True, "CLIPS": True, "COPIES": True, "ROWS": 4, "SIZE": 64, "COLUMNS": 64}
+CONSTANTS |= {"QUESTIONS": 2, "PAIRS": 2, "BLOCK": 1024}
+# In these kernels the name is that of a pointer.
+POINTERS = {"regions_backward_kernel": {"regions"}, "lstm_cell_kernel": {"hidden"}}
+
+
+def kind(kernel, name):
+    if name in CONSTANTS:
+        return "constexpr"
+    if name in TYPES or name in FLOATS:
+        return TYPES.get(name, "*fp32")
+    sizes = SIZES - POINTERS.get(kernel, set())
+    return "i32" if name in sizes or name.endswith("_stride") or name == "next_state" else "*bf16"
+
+
+for name in sorted(vars(triton_kernels)):
+    if name.endswith("_kernel"):
+        function = getattr(triton_kernels, name)
+        signature = {argument: kind(name, argument) for argument in function.arg_names}
+        constants = {(i,): CONSTANTS[a] for i, a in enumerate(function.arg_names) if a in CONSTANTS}
+        source = ASTSource(function, signature, constants)
+        compiled = triton.compile(source, target=GPUTarget("cuda", 90, 32))
+        assert not re.search(r"\\b(?<!sha)(atom|red)\\.", compiled.asm["ptx"]), name
+        print(name, ".target sm_90" in compiled.asm["ptx"])
+"""
+
+KERNELS = ("lstm_cell_backward", "lstm_cell", "one_hot", "regions_backward", "rmsprop", "scores_backward", "scores")
+
+
+def test_every_kernel_compiles_for_a_hopper_gpu_that_is_not_there_and_adds_without_atomics() -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(["", *sys.path])}
+    command = [sys.executable, "-c", COMPILED]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert sorted(done.stdout.split("\n")) == sorted(["", *(f"{name}_kernel True" for name in KERNELS)]), done.stderr
