@@ -103,7 +103,7 @@ def _run(study: Study, plan: SearchPlan, notifier: Notifier, address: str | None
             print_message(f"Ray dashboard: {url}{login if address or asks_for_token() else ''}")
         run_study(study, plan, f"searching {run.setting('space')} on {run.setting('data_name')}", callbacks)
         print_message(f"the search is over: {study.stop_reason}")
-        study.close()
+        study.record_end()
         if plan.confirm and study.best:
             run_under_fresh_seeds(
                 plan, [study.best.number], plan.confirm, Callbacks(on_ray_death=notifier.notify_ray_death)

@@ -64,11 +64,11 @@ def test_the_gallery_shows_answers_and_where_the_network_looked(run: RunFolder, 
     write_examples(load_snapshot(run), count=6)
     index = json.loads((run.gallery / "gallery.json").read_text())
 
-    asked = {(question.text, question.answer) for question in data.questions_of("validation")}
+    questions = {(question.text, question.answer) for question in data.questions_of("validation")}
     assert index["note"].startswith("Trial 1 after its last epoch")
     assert len(index["items"]) == 6
     for item in index["items"]:
-        assert (item["question"], item["answer"]) in asked
+        assert (item["question"], item["answer"]) in questions
         probabilities = [probability for _, probability in item["answers"]]
         assert probabilities == sorted(probabilities, reverse=True)
         assert 0 < sum(probabilities) <= 1.001

@@ -284,8 +284,8 @@ def test_questions_that_nobody_answered_are_answered_where_one_person_answered_t
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asked = [Question("is it red?", "", "test/45", id=7), Question("is it a square?", "", "test/46", id=8)]
-    source = replace(tiny_dataset, unanswered=asked)
+    unanswered = [Question("is it red?", "", "test/45", id=7), Question("is it a square?", "", "test/46", id=8)]
+    source = replace(tiny_dataset, unanswered=unanswered)
     monkeypatch.setitem(READERS, "tiny", lambda *_: source)
     data = prepare("tiny", tmp_path / "data", Options(image_size=64, fine_tune=True))
     model = build_model(tiny_config, data)

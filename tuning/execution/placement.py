@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from san_core.errors import InputError
 
@@ -21,18 +22,25 @@ class Placement:
     Attributes:
         cpus: cores, and threads, of a trial.
         gpus: GPUs of a trial: 0, 1, or a fraction of one.
-        slots: most trials that run at once.
+        max_concurrent: most trials that run at once.
     """
 
     cpus: int
     gpus: float
-    slots: int
+    max_concurrent: int
 
     def describe(self) -> str:
         """The placement in words."""
         cores = f"{self.cpus} core{'s' if self.cpus > 1 else ''}"
         each = f"{self.gpus:g} GPU and {cores}" if self.gpus else cores
-        return f"{self.slots} trial{'s' if self.slots > 1 else ''} at once, {each} each"
+        return f"{self.max_concurrent} trial{'s' if self.max_concurrent > 1 else ''} at once, {each} each"
+
+
+class _Capacity(NamedTuple):
+    """A machine's cores, and the most trials that its GPUs can hold, or its cores if trials need no GPU."""
+
+    cpus: int
+    trials: int
 
 
 def place_trials(
@@ -62,12 +70,12 @@ def place_trials(
         raise InputError(f"--gpus-per-trial must be <= {available}, the GPUs there are, but got {gpus:g}")
     if gpus > 1:
         raise InputError(f"--gpus-per-trial must be <= 1, since a trial trains on one GPU, but got {gpus:g}")
-    # Of each machine: its cores, and the most trials it can hold by its GPUs, or by its cores if trials need no GPU.
-    capacities = [(each.cpus, each.gpus * int(1 / gpus + 1e-9) if gpus else each.cpus) for each in machines]
-    usable = [(cores, trials) for cores, trials in capacities if trials]
-    cpus = cpus_per_trial or max(1, min((cores // trials for cores, trials in usable), default=1))
-    most_cores = max((cores for cores, _ in usable), default=0)
+    # 1e-9 because of rounding errors: without it, `int` would make 92 of 1 / (1 / 93).
+    capacities = [_Capacity(each.cpus, each.gpus * int(1 / gpus + 1e-9) if gpus else each.cpus) for each in machines]
+    usable = [machine for machine in capacities if machine.trials]
+    cpus = cpus_per_trial or max(1, min((machine.cpus // machine.trials for machine in usable), default=1))
+    most_cores = max((machine.cpus for machine in usable), default=0)
     if cpus > most_cores:
         raise InputError(f"--cpus-per-trial must be <= {most_cores}, the cores of a machine, but got {cpus}")
-    fitting = sum(min(cores // cpus, trials) for cores, trials in usable)
-    return Placement(cpus=cpus, gpus=gpus, slots=min(fitting, concurrent or fitting))
+    fitting = sum(min(machine.cpus // cpus, machine.trials) for machine in usable)
+    return Placement(cpus=cpus, gpus=gpus, max_concurrent=min(fitting, concurrent or fitting))

@@ -67,21 +67,22 @@ def run_trials(
     folder = checkpoint_folder(run, name)
     old_checkpoints = OldCheckpoints(Checkpoints(folder), study, limits.keep)
     old_checkpoints.delete()
-    common = {TRIAL_SETUP: setup, CHECKPOINT_FOLDER: folder, RUN_AND_STUDY: (run.name, name)}
-    link = TuneLink(study, setup.placement, limits, common=common, on_end=old_checkpoints.delete)
+    shared_config = {TRIAL_SETUP: setup, CHECKPOINT_FOLDER: folder, RUN_AND_STUDY: (run.name, name)}
+    link = TuneLink(study, setup.placement, limits, shared_config=shared_config, on_end=old_checkpoints.delete)
     tuner = _make_tuner(worker, link, run, callbacks.tune_callbacks)
     try:
-        advice = f"what was recorded is safe, and --resume {run.path} goes on"
+        advice = f"what was recorded is safe; run again with --resume {run.path} to go on"
+        # Even with verbose=0, Tune prints to stdout where its own results are. Ours are elsewhere.
         with contextlib.redirect_stdout(io.StringIO()), exit_if_ray_dies(advice, callbacks.on_ray_death):
             tuner.fit()
     finally:
-        if link.write_error is None:
-            study.interrupt()
+        if link.is_writable:
+            study.finish_or_interrupt_trials()
             old_checkpoints.delete()
     if link.write_error is not None:
         raise InputError(
-            f"{run.path} cannot be written: {os.strerror(link.write_error.errno or 0)}; what had finished is safe, "
-            f"and --resume {run.path} goes on when it can be written again"
+            f"{run.path} cannot be written: {os.strerror(link.write_error.errno or 0)}; what had finished is safe; "
+            f"when it can be written again, run again with --resume {run.path} to go on"
         )
 
 
@@ -89,7 +90,7 @@ def _make_tuner(
     worker: type[tune.Trainable], link: TuneLink, run: RunFolder, callbacks: Sequence[tune.Callback]
 ) -> tune.Tuner:
     # By default Tune starts one worker after the other. `StudySearcher` bounds how many trials there are at once.
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(link.placement.slots)
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(link.placement.max_concurrent)
     return tune.Tuner(
         worker,
         tune_config=tune.TuneConfig(

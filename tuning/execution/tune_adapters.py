@@ -9,7 +9,7 @@ import errno
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ray import cloudpickle
 from ray.tune import PlacementGroupFactory
@@ -23,21 +23,26 @@ from tuning.execution.trial_setup import Limits
 from tuning.study.study import Study
 from tuning.study.tune_interface import EPOCH, GPU_SHARE, TRAINING_SETTINGS, TRIAL_NUMBER, NotInSnapshots
 
+_FINISHED = cast("dict[str, Any]", Searcher.FINISHED)
+"""The searcher's answer that no trial will start any more: a string, although Tune declares a dict."""
+
 
 class TuneLink:
     """What the searcher and the scheduler of a study share.
 
     Args:
         study: the study.
-        placement: its slots bound the live trials. A trial that is sampled later is sampled from more results.
+        placement: says how many trials may be live at once. None is sampled earlier than it can start, since a trial
+            that is sampled later is sampled from more results.
         limits: say how often a trial is tried again whose worker died before the trial started.
-        common: what every trial's configuration holds besides its number and settings.
+        shared_config: what every trial's configuration holds besides its number and settings.
         on_end: called after each trial's end.
 
     Attributes:
         write_error: the error of the first write to the journal that failed; after it the study is not called any more.
         failure_reasons: why trials failed, by number.
-        failed_starts: how often each trial failed before it started, by number; 0 once it is not to be tried again.
+        failed_starts: how often each trial failed before it started, by number.
+        given_up: numbers of the trials that Tune has tried again as often as it may.
     """
 
     def __init__(
@@ -46,17 +51,23 @@ class TuneLink:
         placement: Placement,
         limits: Limits,
         *,
-        common: Mapping[str, Any],
+        shared_config: Mapping[str, Any],
         on_end: Callable[[], object] | None = None,
     ) -> None:
         self.study = study
         self.placement = placement
         self.limits = limits
-        self.common = dict(common)
+        self.shared_config = dict(shared_config)
         self.on_end = on_end
         self.write_error: OSError | None = None
         self.failure_reasons: dict[int, str] = {}
         self.failed_starts: Counter[int] = Counter()
+        self.given_up: set[int] = set()
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether no write to the journal has failed so far. Once one has, the study must not be called."""
+        return self.write_error is None
 
     def is_tried_again(self, number: int) -> bool:
         """Whether a trial that failed is to be started again by the study.
@@ -64,7 +75,7 @@ class TuneLink:
         Tune itself tries a trial again that was running. A trial whose worker dies while Tune hands it the trial counts
         for Tune as never started, and would be lost.
         """
-        return 0 < self.failed_starts[number] <= self.limits.max_failures
+        return number not in self.given_up and 0 < self.failed_starts[number] <= self.limits.max_failures
 
     @contextlib.contextmanager
     def record_write_errors(self) -> Iterator[None]:
@@ -86,34 +97,35 @@ class StudySearcher(NotInSnapshots, Searcher):
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         """The configuration of the next trial; None if none is to start now; `FINISHED` if none will start any more.
 
-        While a trial is live the answer is never `FINISHED`, since the trial may have to be started again, and Tune
-        does not ask again after that answer.
+        Tune does not ask again after `FINISHED`. So the answer is `None` while a trial is live, since that trial may
+        have to be started again. It is `FINISHED` at once if the journal cannot be written.
         """
-        link, live = self._link, None
-        if link.write_error is None:
-            if len(link.study.live) >= link.placement.slots:
-                return None
-            with link.record_write_errors():
-                live = link.study.ask()
-            if live is None and link.write_error is None and link.study.live:
-                return None
+        link = self._link
+        if not link.is_writable:
+            return _FINISHED
+        if len(link.study.live) >= link.placement.max_concurrent:
+            return None
+        live = None
+        with link.record_write_errors():
+            live = link.study.ask()
         if live is None:
-            return Searcher.FINISHED  # type: ignore[return-value]  # a string, although Tune declares a dict
+            return None if link.is_writable and link.study.live else _FINISHED
         self._numbers[trial_id] = live.trial.number
-        return {**link.common, TRIAL_NUMBER: live.trial.number, TRAINING_SETTINGS: live.settings}
+        return {**link.shared_config, TRIAL_NUMBER: live.trial.number, TRAINING_SETTINGS: live.settings}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tells the study that a trial ended, or that it is to be started again."""
         del result  # the study was told of every epoch when it was reported
         link, number = self._link, self._numbers[trial_id]
-        if number in link.study.live and link.write_error is None:
-            if error and link.is_tried_again(number):
-                link.study.requeue(number)
-                return
-            with link.record_write_errors():
-                link.study.finish(number, link.failure_reasons.get(number, "failed") if error else "")
-                if link.on_end:
-                    link.on_end()
+        if not link.is_writable or number not in link.study.live:
+            return
+        if error and link.is_tried_again(number):
+            link.study.requeue(number)
+            return
+        with link.record_write_errors():
+            link.study.finish(number, link.failure_reasons.get(number, "failed") if error else "")
+            if link.on_end:
+                link.on_end()
 
     def save(self, checkpoint_path: str) -> None:
         """Saves nothing: the journal has it."""
@@ -136,7 +148,7 @@ class StudyScheduler(NotInSnapshots, FIFOScheduler):
         """Reports an epoch to the study; tells Tune whether the trial goes on."""
         del tune_controller
         go_on = False
-        if self._link.write_error is None:
+        if self._link.is_writable:
             with self._link.record_write_errors():
                 go_on = self._link.study.report(trial.config[TRIAL_NUMBER], result[EPOCH])
         return str(TrialScheduler.CONTINUE if go_on else TrialScheduler.STOP)
@@ -155,7 +167,7 @@ class StudyScheduler(NotInSnapshots, FIFOScheduler):
         if trial.status == Trial.PENDING:
             self._link.failed_starts[number] += 1
         elif trial.status == Trial.RUNNING:  # Tune has tried it again as often as it may
-            self._link.failed_starts[number] = 0
+            self._link.given_up.add(number)
         if disk_full := _disk_full_error(error):
             self._link.write_error = disk_full
             tune_controller.request_stop_experiment()  # type: ignore[no-untyped-call]

@@ -192,7 +192,7 @@ def _settings(
         "try_first": inputs.configurations,
         "prior": [str(run.path) for run in inputs.priors],
         **inputs.bounds,
-        "concurrent": placement.slots,
+        "concurrent": placement.max_concurrent,
         "cpus_per_trial": placement.cpus,
         "gpus_per_trial": placement.gpus,
     }

@@ -33,22 +33,26 @@ class TriedConfigurations:
 
     Args:
         distributions: of the space's parameters.
-        trials: that have a configuration already.
+        trials: trials whose configurations are recorded from the start.
     """
 
     def __init__(self, distributions: Iterable[BaseDistribution], trials: Iterable[FrozenTrial]) -> None:
         self._count = count_configurations(distributions)
         self._first_trials: dict[tuple[tuple[str, Any], ...], int] = {}
         for trial in trials:
-            self.first_trial(trial)
+            self.record(trial)
 
-    def first_trial(self, trial: FrozenTrial | optuna.Trial) -> int:
-        """Number of the first trial with the configuration of this one; its own if there was none before."""
+    def record(self, trial: FrozenTrial | optuna.Trial) -> int:
+        """Records a trial's configuration.
+
+        Returns:
+            Number of the first recorded trial that has this configuration: the trial's own if it is new.
+        """
         configuration = tuple(sorted((name, round_float(value)) for name, value in trial.params.items()))
         return self._first_trials.setdefault(configuration, trial.number)
 
-    def all_tried(self) -> str:
-        """A sentence that says so if every configuration of the space was tried; empty otherwise."""
+    def all_tried_reason(self) -> str:
+        """Why no new configuration is left: all of the space were tried. Empty while one is left."""
         if self._count and len(self._first_trials) >= self._count:
             return f"all {self._count} configurations of the space tried"
         return ""

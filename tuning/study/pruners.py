@@ -14,19 +14,20 @@ from optuna.trial import FrozenTrial
 from results.run_folder import DIVERGED, is_own
 
 _REDUCTION_FACTOR = 2
-"""Of so many trials, one goes on after a rung."""
+"""A rung is an epoch after which trials are compared. There, one of so many trials goes on."""
 
 _Rungs = dict[tuple[int, int], list[float]]
-"""Scores by bracket and epoch."""
+"""Scores of trials, by bracket and epoch."""
 
 
 class SuccessiveHalving(optuna.pruners.BasePruner):
     """After 1, 2, 4, ... epochs only the better half of the trials goes on (asynchronous successive halving).
 
-    Li et al., A System for Massively Parallel Hyperparameter Tuning, MLSys 2020. A trial is compared with all trials
-    that reported the same epoch before it. `optuna.pruners.SuccessiveHalvingPruner` decides alike, but writes into the
-    journal which rungs a trial has passed; if a search is killed between that note and the decision, the decision is
-    lost.
+    Li et al., A System for Massively Parallel Hyperparameter Tuning, MLSys 2020. These epochs are
+    called rungs. At a rung, a trial is compared with all trials that have reported that epoch so far.
+    `optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=2)` makes the same decisions, but writes
+    into the journal which rungs a trial has passed; if a search is killed between that note and the decision, the
+    decision is lost.
 
     With several brackets it is Hyperband (Li et al., JMLR 2018): the trials of bracket b are compared among themselves,
     for the first time after 2^b epochs, so that some trials cannot be stopped by a comparison that comes too early.
@@ -34,10 +35,10 @@ class SuccessiveHalving(optuna.pruners.BasePruner):
     A pruner serves one study, since it reads the scores of ended trials only once.
 
     Args:
-        brackets: how many, >= 1.
+        brackets: number of brackets, >= 1.
 
     Raises:
-        ValueError: if there are fewer.
+        ValueError: if `brackets` is less than 1.
     """
 
     def __init__(self, *, brackets: int = 1) -> None:
@@ -45,7 +46,7 @@ class SuccessiveHalving(optuna.pruners.BasePruner):
             raise ValueError(f"brackets must be >= 1, but got {brackets}")
         self._brackets = brackets
         self._ended: _Rungs = {}
-        self._next = 0  # number of the first trial that is not in `_ended`
+        self._next = 0  # number of the first trial whose scores are not in `_ended` yet
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
         """Whether the trial is to stop after the last epoch it reported."""
@@ -53,8 +54,9 @@ class SuccessiveHalving(optuna.pruners.BasePruner):
         if epoch is None or not _is_rung(epoch, first=_REDUCTION_FACTOR**bracket):
             return False
         score, scores = trial.intermediate_values[epoch], self._scores(study, bracket, epoch)
+        promoted = max(1, len(scores) // _REDUCTION_FACTOR)  # how many go on; `scores` includes the trial's own
         better = sum(other > score for other in scores)
-        return better >= max(1, len(scores) // _REDUCTION_FACTOR)
+        return better >= promoted
 
     def _scores(self, study: optuna.Study, bracket: int, epoch: int) -> list[float]:
         """Scores of the bracket's trials after an epoch, from the journal."""
@@ -62,10 +64,10 @@ class SuccessiveHalving(optuna.pruners.BasePruner):
         while self._next < len(trials) and trials[self._next].state.is_finished():
             self._add_scores(trials[self._next], self._ended)
             self._next += 1
-        others: _Rungs = {}
+        later: _Rungs = {}  # of the first trial that has not ended and of all after it, ended or not
         for trial in trials[self._next :]:
-            self._add_scores(trial, others)
-        return self._ended.get((bracket, epoch), []) + others.get((bracket, epoch), [])
+            self._add_scores(trial, later)
+        return self._ended.get((bracket, epoch), []) + later.get((bracket, epoch), [])
 
     def _add_scores(self, trial: FrozenTrial, rungs: _Rungs) -> None:
         """Adds a trial's scores; it has none for the epoch in which it diverged."""
@@ -77,10 +79,10 @@ class SuccessiveHalving(optuna.pruners.BasePruner):
 
 
 def bracket_of(number: int, brackets: int) -> int:
-    """The bracket of the trial of a number, in [0, brackets).
+    """The bracket, in [0, brackets), of the trial with this number.
 
-    All brackets train about the same number of epochs, so the bracket whose trials may be stopped first has the most
-    trials.
+    The trials of each bracket together train about the same number of epochs. So bracket 0, whose trials may be stopped
+    earliest, has the most trials.
     """
     order = _bracket_order(brackets)
     return order[number % len(order)]
@@ -94,13 +96,19 @@ def _bracket_order(brackets: int) -> list[int]:
 
 
 def _bracket_size(bracket: int, brackets: int) -> int:
-    """How many trials of one round belong to a bracket: Hyperband's rule, with s = brackets - 1 - bracket."""
+    """How many trials of one round belong to a bracket.
+
+    Algorithm 1 of Hyperband (Li et al., JMLR 2018): n = ceil((s_max + 1) / (s + 1) * eta^s). Here eta is the reduction
+    factor and s_max + 1 the number of brackets. The paper numbers the brackets from s_max down to 0; here that is from
+    0 up.
+    """
     s = brackets - 1 - bracket
     size: int = ceil(brackets * _REDUCTION_FACTOR**s / (s + 1))
     return size
 
 
 def _is_rung(epoch: int, first: int) -> bool:
+    """Whether trials are compared after an epoch: first, first * 2, first * 4, ..."""
     rung = first
     while rung < epoch:
         rung *= _REDUCTION_FACTOR
@@ -113,4 +121,4 @@ PRUNERS: dict[str, Callable[[int], optuna.pruners.BasePruner]] = {
     "median": lambda _: optuna.pruners.MedianPruner(n_startup_trials=5),
     "none": lambda _: optuna.pruners.NopPruner(),
 }
-"""The pruners by name; each is made for trials of so many epochs."""
+"""Makes a pruner, by name; the argument is the number of epochs of a trial."""

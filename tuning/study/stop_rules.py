@@ -27,7 +27,7 @@ class StopRules:
     patience: int | None = None
     gpus: float = 0.0
 
-    def time_is_up(self, wall: float, trained: float) -> str:
+    def time_stop_reason(self, wall: float, trained: float) -> str:
         """Why running trials are to stop after their epoch; empty while they may go on.
 
         Args:
@@ -40,7 +40,7 @@ class StopRules:
             return f"{self.gpu_hours:g} GPU hours used up"
         return ""
 
-    def no_more_trials(self, started: int, ended: Sequence[FrozenTrial]) -> str:
+    def trials_stop_reason(self, started: int, ended: Sequence[FrozenTrial]) -> str:
         """Why no further trial is to start; empty while one may.
 
         Args:

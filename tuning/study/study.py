@@ -4,11 +4,11 @@
 run's journal through Optuna. `tuning.execution.tune_adapters` connects the study to Ray Tune.
 """
 
-import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from itertools import chain, count
+from typing import NamedTuple
 
 import optuna
 from optuna.samplers import TPESampler
@@ -27,6 +27,7 @@ from results.run_folder import (
     WORKER,
     is_own,
 )
+from results.snapshot import in_order_of_end
 from tuning.study.configurations import TriedConfigurations
 from tuning.study.live_trial import Epoch, LiveTrial
 from tuning.study.stop_rules import StopRules, TimeSpent
@@ -34,6 +35,18 @@ from tuning.study.trial_source import TrialSource
 
 MAX_DUPLICATES = 50
 """The search ends after so many new trials in a row whose configurations were tried before."""
+
+
+class _Interrupted(NamedTuple):
+    """A trial that was interrupted and is to go on.
+
+    Attributes:
+        trial: the trial as it was when it was interrupted.
+        by_earlier_end: whether it was interrupted because the search ended; False if only its worker failed.
+    """
+
+    trial: FrozenTrial
+    by_earlier_end: bool
 
 
 class Study:
@@ -45,12 +58,12 @@ class Study:
         study: Optuna's study.
         source: where new trials come from.
         rules: when the study ends.
-        epochs: of a trial that is not stopped early.
+        epochs: number of epochs of a trial that is not stopped early.
 
     Attributes:
         optuna_study: Optuna's study.
         rules: when the study ends.
-        epochs: of a trial that is not stopped early.
+        epochs: number of epochs of a trial that is not stopped early.
         live: trials that were started and have not ended, by number.
         best: the best trial so far, by the rule of `results.ranking`; None if no trial can be the best.
         baseline: number of the first trial with the baseline configuration; None if there is none.
@@ -67,14 +80,16 @@ class Study:
         self._source = source
         trials = study.get_trials(deepcopy=False)
         waiting = [trial.number for trial in trials if trial.state == TrialState.WAITING]
+        # The sampler is chosen by the number of the trial that Optuna gives next: first those that wait, then new ones.
         self._next_numbers = chain(waiting, count(len(trials)))
         own = [trial for trial in trials if is_own(trial)]
         self.baseline = next((trial.number for trial in own if BASELINE in trial.user_attrs), None)
-        self._ended = sorted((trial for trial in own if trial.state.is_finished()), key=_end_time)
+        self._ended = in_order_of_end(own)
         self.ended_before = len(self._ended)
         self.best = best_trial(self._ended)
-        # With each trial: whether it was interrupted by the end of an earlier start of the search.
-        self._interrupted = deque((trial, True) for trial in own if trial.state == TrialState.RUNNING)
+        self._interrupted = deque(
+            _Interrupted(trial, by_earlier_end=True) for trial in own if trial.state == TrialState.RUNNING
+        )
         self._tried = TriedConfigurations(source.parameters.values(), self._ended)
         self._stop_reason = ""
         self._time = TimeSpent(
@@ -98,9 +113,9 @@ class Study:
         if not self._stop_reason:
             started = len(self._ended) + len(self.live) + len(self._interrupted)
             self._stop_reason = (
-                self._time_is_up()
-                or self.rules.no_more_trials(started, self._ended)
-                or (self._tried.all_tried() if self._source.unique else "")
+                self._time_stop_reason()
+                or self.rules.trials_stop_reason(started, self._ended)
+                or (self._tried.all_tried_reason() if self._source.unique else "")
             )
         return self._stop_reason
 
@@ -109,7 +124,7 @@ class Study:
         duplicates = 0
         while not self.exhausted:
             trial, scores = self._resume() if self._interrupted else (self._sample(duplicates), {})
-            first = self._tried.first_trial(trial)
+            first = self._tried.record(trial)
             if first == trial.number or not self._source.unique:
                 return self._start(trial, scores)
             self._reject_duplicate(trial, first)
@@ -153,18 +168,23 @@ class Study:
     def requeue(self, number: int) -> None:
         """Has a trial whose worker failed started again; what it reported stays."""
         live = self.live.pop(number)
-        self._interrupted.append((self.optuna_study.get_trials(deepcopy=False)[live.trial.number], False))
+        trial = self.optuna_study.get_trials(deepcopy=False)[live.trial.number]
+        self._interrupted.append(_Interrupted(trial, by_earlier_end=False))
         self.on_change()
 
-    def interrupt(self) -> None:
-        """Ends the trials that have all their epochs or were told to stop; the others stay open, to be resumed."""
+    def finish_or_interrupt_trials(self) -> None:
+        """Leaves no trial live, because Ray Tune has ended.
+
+        Finishes each live trial that has all its epochs or was told to stop. The others stay open in the journal as
+        interrupted trials, to be resumed. Does nothing if no trial is live, as at the normal end of a search.
+        """
         for number, live in list(self.live.items()):
             if live.stop_reason or len(live.scores) == self.epochs:
                 self.finish(number)
         self.live.clear()
 
-    def close(self) -> None:
-        """Records why the study ended."""
+    def record_end(self) -> None:
+        """Records that the study has ended, and why."""
         self._record_time()
         self.optuna_study.set_user_attr(STOPPED_BY, self.stop_reason)
 
@@ -174,12 +194,12 @@ class Study:
 
     def _resume(self) -> tuple[optuna.Trial, Mapping[int, float]]:
         """The interrupted trial that has waited longest, and its scores so far."""
-        interrupted, by_earlier_end = self._interrupted.popleft()
-        trial = self._source.restored_trial(self.optuna_study, interrupted)
-        if by_earlier_end:
+        interrupted = self._interrupted.popleft()
+        trial = self._source.restored_trial(self.optuna_study, interrupted.trial)
+        if interrupted.by_earlier_end:
             now = datetime.now()  # noqa: DTZ005 - local and without time zone, as Optuna's times are
             trial.set_user_attr(RESUMED, now.isoformat())
-        return trial, interrupted.intermediate_values
+        return trial, interrupted.trial.intermediate_values
 
     def _start(self, trial: optuna.Trial, scores: Mapping[int, float]) -> LiveTrial:
         live = LiveTrial(trial, self._source.seed_of(trial), dict(scores))
@@ -201,8 +221,8 @@ class Study:
             return f"diverged in epoch {epoch.number}: {epoch.diverged}"
         if epoch.number == self.epochs:
             return ""
-        if time_is_up := self._time_is_up():
-            return f"stopped after epoch {epoch.number}: {time_is_up}"
+        if reason := self._time_stop_reason():
+            return f"stopped after epoch {epoch.number}: {reason}"
         if live.trial.should_prune() and BASELINE not in live.trial.user_attrs:
             return f"pruned after epoch {epoch.number}"
         return ""
@@ -226,13 +246,11 @@ class Study:
             state, value = TrialState.PRUNED, None
         return self.optuna_study.tell(live.trial, value, state=state, skip_if_finished=True)
 
-    def _time_is_up(self) -> str:
-        return self.rules.time_is_up(self._time.wall(), self._time.trained(live.seconds for live in self.live.values()))
+    def _time_stop_reason(self) -> str:
+        """Why running trials are to stop after their epoch; empty while they may go on."""
+        trained = self._time.trained(live.seconds for live in self.live.values())
+        return self.rules.time_stop_reason(self._time.wall(), trained)
 
     def _record_time(self) -> None:
         """Records how long the search has run, so that the budget holds when it is resumed."""
         self.optuna_study.set_user_attr(SECONDS, round(self._time.wall(), 3))
-
-
-def _end_time(trial: FrozenTrial) -> float:
-    return trial.datetime_complete.timestamp() if trial.datetime_complete else math.inf

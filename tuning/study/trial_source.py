@@ -16,8 +16,8 @@ class TrialSource:
     Attributes:
         parameters: the distribution of each parameter.
         seed_of: gives the training seed of a trial.
-        sampler_of: gives the sampler for the trial of a number. What it draws must follow from that number and the
-            trials before, so that a resumed search draws what it would have drawn.
+        sampler_of: gives the sampler for a trial, from the trial's number. What the sampler draws must depend only on
+            that number and on the trials before, so that a resumed search draws what it would have drawn.
         unique: whether a configuration that was tried before is rejected.
     """
 
@@ -30,15 +30,15 @@ class TrialSource:
         """The study's next trial: the first that waits in the journal, or else one that is sampled.
 
         Args:
-            study: asked for the trial.
-            number: that the trial will have.
-            at_random: whether parameters are drawn at random, because the sampler repeats itself.
+            study: Optuna's study, in which the trial is made.
+            number: the number that the trial will have.
+            at_random: whether its parameters are drawn at random, because the sampler drew tried ones again.
         """
         study.sampler = RandomSampler(seed=number) if at_random else self.sampler_of(number)
         return study.ask(dict(self.parameters))
 
     def restored_trial(self, study: optuna.Study, interrupted: FrozenTrial) -> optuna.Trial:
-        """An interrupted trial as one that can report; parameters it was not given yet are sampled now."""
+        """The interrupted trial, ready to report again. Parameters that it had not been given yet are sampled now."""
         study.sampler = self.sampler_of(interrupted.number)
         trial = optuna.Trial(study, interrupted._trial_id)
         for name, distribution in self.parameters.items():

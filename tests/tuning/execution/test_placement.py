@@ -7,17 +7,17 @@ from tuning.execution.placement import Machine, Placement, place_trials
 @pytest.mark.parametrize(
     ("machine", "options", "expected"),
     [
-        ((2, 0), {}, Placement(cpus=1, gpus=0, slots=2)),
-        ((8, 0), {"cpus_per_trial": 3}, Placement(cpus=3, gpus=0, slots=2)),
-        ((8, 0), {"concurrent": 5}, Placement(cpus=1, gpus=0, slots=5)),
-        ((8, 0), {"concurrent": 50}, Placement(cpus=1, gpus=0, slots=8)),
-        ((16, 1), {}, Placement(cpus=16, gpus=1, slots=1)),
-        ((16, 4), {}, Placement(cpus=4, gpus=1, slots=4)),
-        ((16, 4), {"gpus_per_trial": 0.5}, Placement(cpus=2, gpus=0.5, slots=8)),
-        ((16, 4), {"gpus_per_trial": 0.3}, Placement(cpus=1, gpus=0.3, slots=12)),
-        ((16, 4), {"gpus_per_trial": 0.1}, Placement(cpus=1, gpus=0.1, slots=16)),
-        ((16, 4), {"gpus_per_trial": 0}, Placement(cpus=1, gpus=0, slots=16)),
-        ((2, 4), {}, Placement(cpus=1, gpus=1, slots=2)),
+        ((2, 0), {}, Placement(cpus=1, gpus=0, max_concurrent=2)),
+        ((8, 0), {"cpus_per_trial": 3}, Placement(cpus=3, gpus=0, max_concurrent=2)),
+        ((8, 0), {"concurrent": 5}, Placement(cpus=1, gpus=0, max_concurrent=5)),
+        ((8, 0), {"concurrent": 50}, Placement(cpus=1, gpus=0, max_concurrent=8)),
+        ((16, 1), {}, Placement(cpus=16, gpus=1, max_concurrent=1)),
+        ((16, 4), {}, Placement(cpus=4, gpus=1, max_concurrent=4)),
+        ((16, 4), {"gpus_per_trial": 0.5}, Placement(cpus=2, gpus=0.5, max_concurrent=8)),
+        ((16, 4), {"gpus_per_trial": 0.3}, Placement(cpus=1, gpus=0.3, max_concurrent=12)),
+        ((16, 4), {"gpus_per_trial": 0.1}, Placement(cpus=1, gpus=0.1, max_concurrent=16)),
+        ((16, 4), {"gpus_per_trial": 0}, Placement(cpus=1, gpus=0, max_concurrent=16)),
+        ((2, 4), {}, Placement(cpus=1, gpus=1, max_concurrent=2)),
     ],
 )
 def test_a_machine_is_divided_among_trials(
@@ -45,7 +45,7 @@ def test_more_than_one_gpu_for_a_trial_is_refused() -> None:
 
 def test_a_trial_of_a_cluster_fits_on_one_of_its_machines() -> None:
     cluster = [Machine(4, 0)] * 3
-    assert place_trials(cluster, cpus_per_trial=4).slots == 3
+    assert place_trials(cluster, cpus_per_trial=4).max_concurrent == 3
     with pytest.raises(InputError, match="must be <= 4, the cores of a machine, but got 5"):
         place_trials(cluster, cpus_per_trial=5)
 
@@ -53,10 +53,10 @@ def test_a_trial_of_a_cluster_fits_on_one_of_its_machines() -> None:
 @pytest.mark.parametrize(
     ("cluster", "expected"),
     [
-        ([Machine(16, 0), Machine(16, 1)], Placement(cpus=16, gpus=1, slots=1)),
-        ([Machine(16, 0), Machine(16, 4)], Placement(cpus=4, gpus=1, slots=4)),
-        ([Machine(16, 4), Machine(4, 4)], Placement(cpus=1, gpus=1, slots=8)),
-        ([Machine(16, 4), Machine(2, 4)], Placement(cpus=1, gpus=1, slots=6)),
+        ([Machine(16, 0), Machine(16, 1)], Placement(cpus=16, gpus=1, max_concurrent=1)),
+        ([Machine(16, 0), Machine(16, 4)], Placement(cpus=4, gpus=1, max_concurrent=4)),
+        ([Machine(16, 4), Machine(4, 4)], Placement(cpus=1, gpus=1, max_concurrent=8)),
+        ([Machine(16, 4), Machine(2, 4)], Placement(cpus=1, gpus=1, max_concurrent=6)),
     ],
 )
 def test_trials_on_gpus_get_cores_of_the_machines_that_have_them(cluster: list[Machine], expected: Placement) -> None:

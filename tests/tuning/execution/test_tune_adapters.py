@@ -20,11 +20,13 @@ def test_the_last_trial_may_start_again_before_tune_is_told_that_there_are_no_mo
     make_run: Callable[..., RunFolder],
 ) -> None:
     run = make_run()
-    link = TuneLink(searching(run, trials=1), Placement(1, 0, slots=2), Limits(max_failures=1), common={})
+    link = TuneLink(
+        searching(run, trials=1), Placement(1, 0, max_concurrent=2), Limits(max_failures=1), shared_config={}
+    )
     searcher = StudySearcher(link)
     first = searcher.suggest("a")
     assert first is not None
-    assert searcher.suggest("b") is None  # a slot is free, but no trial is left, as yet
+    assert searcher.suggest("b") is None  # there is room for one more, but no trial is left, as yet
 
     link.failed_starts[first[TRIAL_NUMBER]] += 1  # its worker died while it was given the trial
     searcher.on_trial_complete("a", error=True)
@@ -40,7 +42,9 @@ def test_the_last_trial_may_start_again_before_tune_is_told_that_there_are_no_mo
 def test_a_trial_that_tune_has_tried_often_enough_does_not_start_again(make_run: Callable[..., RunFolder]) -> None:
     """It failed before it began, came back, and failed after it had begun as often as Tune tries."""
     run = make_run()
-    link = TuneLink(searching(run, trials=1), Placement(1, 0, slots=1), Limits(max_failures=2), common={})
+    link = TuneLink(
+        searching(run, trials=1), Placement(1, 0, max_concurrent=1), Limits(max_failures=2), shared_config={}
+    )
     searcher, scheduler = StudySearcher(link), StudyScheduler(link)
     for tune_id, failures in (("a", [Trial.PENDING]), ("b", [Trial.ERROR, Trial.ERROR, Trial.RUNNING])):
         config = searcher.suggest(tune_id)

@@ -26,7 +26,7 @@ RAYS_OWN = (
 """What Ray's page logs as errors after the login, whatever runs on Ray."""
 
 
-def asked(**options: object) -> argparse.Namespace:
+def parsed_options(**options: object) -> argparse.Namespace:
     nothing = {"dashboard_host": None, "dashboard_port": None, "no_dashboard": False, "address": None}
     return argparse.Namespace(**{**nothing, **options})
 
@@ -48,17 +48,17 @@ def test_a_dashboard_without_login_is_not_served_to_others(
     del home
     monkeypatch.setenv("RAY_AUTH_MODE", mode)
     with pytest.raises(InputError, match=f"--dashboard-host {host} is refused, because RAY_AUTH_MODE='{mode}' lets"):
-        dashboard_of(asked(dashboard_host=host))
-    assert dashboard_of(asked(dashboard_host="localhost")) == Dashboard("localhost")
-    assert dashboard_of(asked()) == Dashboard("127.0.0.1")
+        dashboard_of(parsed_options(dashboard_host=host))
+    assert dashboard_of(parsed_options(dashboard_host="localhost")) == Dashboard("localhost")
+    assert dashboard_of(parsed_options()) == Dashboard("127.0.0.1")
     monkeypatch.setenv("RAY_AUTH_MODE", "Token")
-    assert dashboard_of(asked(dashboard_host=host)) == Dashboard(host)
+    assert dashboard_of(parsed_options(dashboard_host=host)) == Dashboard(host)
 
 
 def test_a_dashboard_with_login_is_served_at_the_given_address(home: Path) -> None:
     del home
-    assert dashboard_of(asked(dashboard_host="0.0.0.0")) == Dashboard("0.0.0.0")
-    assert dashboard_of(asked(no_dashboard=True)) is None
+    assert dashboard_of(parsed_options(dashboard_host="0.0.0.0")) == Dashboard("0.0.0.0")
+    assert dashboard_of(parsed_options(no_dashboard=True)) is None
 
 
 @pytest.mark.parametrize(
@@ -76,14 +76,14 @@ def test_a_dashboard_with_login_is_served_at_the_given_address(home: Path) -> No
 )
 def test_an_address_where_it_cannot_be_served_is_an_error(options: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        dashboard_of(asked(**options))
+        dashboard_of(parsed_options(**options))
 
 
 def test_a_port_that_is_taken_is_an_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(InputError, match=f"--dashboard-port {port}: .* Address already in use"):
-            dashboard_of(asked(dashboard_port=port))
+            dashboard_of(parsed_options(dashboard_port=port))
 
 
 def test_the_token_is_private_from_the_start(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -127,7 +127,7 @@ def test_an_interrupted_search_posts_the_last_score_of_its_baseline(inbox: Inbox
         (callback,) = notifier.callbacks(study)
         study.report(ask(study).trial.number, Epoch(1, 0.5, 1.0))
         callback.on_trial_result(iteration=0, trials=[], trial=None, result={})  # type: ignore[arg-type]
-        study.interrupt()
+        study.finish_or_interrupt_trials()
         notifier.notify_end(130)
     (event,) = inbox.events
     assert (event["event"], event["trial"], event["baseline"]) == ("interrupted", None, 0.5)

@@ -101,8 +101,8 @@ def _panels() -> list[dict[str, Any]]:
 
 def _queries() -> list[str]:
     """What Grafana's panels ask Prometheus, for all runs."""
-    asked = [target["expr"] for panel in _panels() for target in panel["targets"]]
-    return [query.replace("$run", ".*") for query in asked]
+    queries = [target["expr"] for panel in _panels() for target in panel["targets"]]
+    return [query.replace("$run", ".*") for query in queries]
 
 
 def test_the_dashboard_for_grafana_shows_every_gauge_and_nothing_else() -> None:
@@ -146,7 +146,7 @@ def prometheus(live_search: LiveSearch, tmp_path_factory: pytest.TempPathFactory
 
 def test_prometheus_shows_running_trials_and_no_ended_ones(prometheus: Prometheus, live_search: LiveSearch) -> None:
     running = 'ray_san_trial_accuracy{run="live", study="search"}'
-    found = _wait(lambda: _asked(prometheus, running))[0]
+    found = _wait(lambda: _ask_or_nothing(prometheus, running))[0]
     assert 0 <= float(found["value"][1]) <= 1
     number = found["metric"]["trial"]
     params = RunFolder(live_search.project.folder / "runs" / "live").study().trials[int(number)].params
@@ -158,8 +158,8 @@ def test_prometheus_shows_running_trials_and_no_ended_ones(prometheus: Prometheu
     _wait(lambda: prometheus.ask(others) and not prometheus.ask(this))
 
 
-def _asked(prometheus: Prometheus, query: str) -> list[dict[str, Any]]:
-    """The same; nothing where Prometheus is still starting."""
+def _ask_or_nothing(prometheus: Prometheus, query: str) -> list[dict[str, Any]]:
+    """What Prometheus answers to a query; nothing while it is still starting."""
     try:
         return prometheus.ask(query)
     except OSError:

@@ -84,7 +84,7 @@ def test_gpu_hours_alone_bound_no_search_without_a_gpu(plan: PLAN) -> None:
 
 
 def test_a_share_of_a_gpu_may_be_left_to_the_machine(plan: PLAN) -> None:
-    assert plan("--gpus-per-trial", "auto").placement.slots >= 1
+    assert plan("--gpus-per-trial", "auto").placement.max_concurrent >= 1
 
 
 @pytest.mark.parametrize("arguments", [("--trials", "+3"), ("--budget", "+30m"), ("--gpu-hours", "+1")])

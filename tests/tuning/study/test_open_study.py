@@ -68,7 +68,7 @@ def test_a_resumed_confirmation_runs_only_the_repeats_that_are_missing(study: St
 def test_an_interrupted_search_samples_what_an_uninterrupted_one_samples(
     make_run: Callable[..., RunFolder], sampler: str
 ) -> None:
-    def asked(*, interrupted: bool) -> list[dict[str, float]]:
+    def settings_of_trials(*, interrupted: bool) -> list[dict[str, float]]:
         run = make_run(f"run {interrupted}", sampler=sampler, pruner="none")
         study, settings = searching(run, trials=16), []
         while not study.exhausted:
@@ -81,7 +81,7 @@ def test_an_interrupted_search_samples_what_an_uninterrupted_one_samples(
                 study = searching(run, trials=16)
         return settings
 
-    assert asked(interrupted=True) == asked(interrupted=False)
+    assert settings_of_trials(interrupted=True) == settings_of_trials(interrupted=False)
 
 
 def test_configurations_to_try_first_come_first_and_missing_parameters_are_sampled(
@@ -127,14 +127,14 @@ def test_the_sampler_learns_from_an_earlier_searchs_trials_which_do_not_count(
             *copied_trials(earlier.study(), "earlier", space.parameters),
         ],
     )
-    asked = []
+    started = []
     while not study.exhausted:
-        asked.append(ask(study))
-        study.report(asked[-1].trial.number, Epoch(EPOCHS, 0.05, 1.0))
-        study.finish(asked[-1].trial.number)
-    assert len(asked) == 12
-    assert asked[0].trial.params == space.baseline
-    assert np.mean([live.trial.params["learning_rate"] > 1e-3 for live in asked[1:]]) > 0.6  # a third, untaught
+        started.append(ask(study))
+        study.report(started[-1].trial.number, Epoch(EPOCHS, 0.05, 1.0))
+        study.finish(started[-1].trial.number)
+    assert len(started) == 12
+    assert started[0].trial.params == space.baseline
+    assert np.mean([live.trial.params["learning_rate"] > 1e-3 for live in started[1:]]) > 0.6  # a third, untaught
     best = best_trial(run.study().trials)
     assert best is not None
     assert PRIOR not in best.user_attrs
@@ -144,8 +144,8 @@ def test_the_sampler_learns_from_an_earlier_searchs_trials_which_do_not_count(
 
 
 def test_the_same_seed_samples_the_same_trials(make_run: Callable[..., RunFolder]) -> None:
-    asked = []
+    settings = []
     for name in ("a", "b"):
         study = searching(make_run(name))
-        asked.append([ask(study).settings for _ in range(5)])
-    assert asked[0] == asked[1]
+        settings.append([ask(study).settings for _ in range(5)])
+    assert settings[0] == settings[1]

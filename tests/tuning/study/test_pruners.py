@@ -23,12 +23,12 @@ def test_fewer_than_one_bracket_is_refused(brackets: int) -> None:
 
 def test_the_decision_follows_from_the_journal_and_not_from_what_was_asked_before() -> None:
     study = _study(SuccessiveHalving())
-    asked = []
+    decisions = []
     for score in (0.5, 0.7, 0.6, 0.4):
         trial = study.ask()
         trial.report(score, 1)
-        asked.append(trial.should_prune())
-    assert asked == [False, False, True, True]
+        decisions.append(trial.should_prune())
+    assert decisions == [False, False, True, True]
     study.pruner = SuccessiveHalving()  # has not been asked about any trial
     assert trial.should_prune()
 

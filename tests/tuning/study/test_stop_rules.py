@@ -26,14 +26,14 @@ def _ended(outcomes: Iterable[float | str]) -> list[FrozenTrial]:
 
 def test_without_bounds_a_search_never_ends() -> None:
     rules = StopRules()
-    assert rules.time_is_up(1e9, 1e9) == ""
-    assert rules.no_more_trials(10**6, _ended([0.5] * 100)) == ""
+    assert rules.time_stop_reason(1e9, 1e9) == ""
+    assert rules.trials_stop_reason(10**6, _ended([0.5] * 100)) == ""
 
 
 @pytest.mark.parametrize(("wall", "reason"), [(0, ""), (1799.9, ""), (1800, "used"), (1801, "used")])
 def test_the_budget_bounds_wall_time(wall: float, reason: str) -> None:
     expected = "budget of 30 min used up" if reason else ""
-    assert StopRules(budget=1800, gpus=1).time_is_up(wall, trained=1e6) == expected
+    assert StopRules(budget=1800, gpus=1).time_stop_reason(wall, trained=1e6) == expected
 
 
 @pytest.mark.parametrize(
@@ -41,25 +41,27 @@ def test_the_budget_bounds_wall_time(wall: float, reason: str) -> None:
     [(1, 7199, False), (1, 7200, True), (0.5, 14399, False), (0.5, 14400, True), (0.25, 28800, True), (0, 1e9, False)],
 )
 def test_gpu_hours_count_each_trials_share(gpus: float, trained: float, over: bool) -> None:
-    found = StopRules(gpu_hours=2, gpus=gpus).time_is_up(wall=1e9, trained=trained)
+    found = StopRules(gpu_hours=2, gpus=gpus).time_stop_reason(wall=1e9, trained=trained)
     assert found == ("2 GPU hours used up" if over else "")
 
 
 def test_the_first_of_two_time_bounds_that_is_reached_ends_the_search() -> None:
     rules = StopRules(budget=3600, gpu_hours=1.5, gpus=1)
-    assert rules.time_is_up(3599, 5399) == ""
-    assert rules.time_is_up(3600, 0) == "budget of 1 h used up"
-    assert rules.time_is_up(0, 5400) == "1.5 GPU hours used up"
+    assert rules.time_stop_reason(3599, 5399) == ""
+    assert rules.time_stop_reason(3600, 0) == "budget of 1 h used up"
+    assert rules.time_stop_reason(0, 5400) == "1.5 GPU hours used up"
 
 
-@pytest.mark.parametrize(("asked", "reason"), [(0, ""), (23, ""), (24, "all 24 trials run"), (30, "all 24 trials run")])
-def test_the_number_of_trials_counts_started_trials(asked: int, reason: str) -> None:
-    assert StopRules(trials=24).no_more_trials(asked, []) == reason
+@pytest.mark.parametrize(
+    ("started", "reason"), [(0, ""), (23, ""), (24, "all 24 trials run"), (30, "all 24 trials run")]
+)
+def test_the_number_of_trials_counts_started_trials(started: int, reason: str) -> None:
+    assert StopRules(trials=24).trials_stop_reason(started, []) == reason
 
 
 def test_bounds_on_time_and_on_trials_are_independent() -> None:
-    assert StopRules(trials=1, patience=1).time_is_up(1e9, 1e9) == ""
-    assert StopRules(budget=1, gpu_hours=1, gpus=1).no_more_trials(10**6, _ended([0.5] * 100)) == ""
+    assert StopRules(trials=1, patience=1).time_stop_reason(1e9, 1e9) == ""
+    assert StopRules(budget=1, gpu_hours=1, gpus=1).trials_stop_reason(10**6, _ended([0.5] * 100)) == ""
 
 
 @pytest.mark.parametrize(
@@ -80,23 +82,23 @@ def test_bounds_on_time_and_on_trials_are_independent() -> None:
 )
 def test_patience_counts_every_trial_that_ended_after_the_best(outcomes: list[float | str], since: int) -> None:
     ended = _ended(outcomes)
-    assert StopRules(patience=since + 1).no_more_trials(len(ended), ended) == ""
+    assert StopRules(patience=since + 1).trials_stop_reason(len(ended), ended) == ""
     if since:
-        assert StopRules(patience=since).no_more_trials(len(ended), ended) == f"no better result in {since} trials"
+        assert StopRules(patience=since).trials_stop_reason(len(ended), ended) == f"no better result in {since} trials"
 
 
 def test_patience_counts_in_the_order_in_which_trials_ended() -> None:
     best, worse, pruned = _ended([0.9, 0.2, PRUNED])
     for order in ([best, worse, pruned], [pruned, best, worse], [worse, pruned, best]):
-        assert StopRules(patience=2).no_more_trials(3, order) == "no better result in 2 trials"
-        assert StopRules(patience=3).no_more_trials(3, order) == ""
+        assert StopRules(patience=2).trials_stop_reason(3, order) == "no better result in 2 trials"
+        assert StopRules(patience=3).trials_stop_reason(3, order) == ""
 
 
 def test_the_number_of_trials_is_the_reason_if_patience_ran_out_too() -> None:
     rules = StopRules(trials=3, patience=2)
     ended = _ended([0.5, 0.4, 0.3])
-    assert rules.no_more_trials(3, ended) == "all 3 trials run"
-    assert rules.no_more_trials(2, ended) == "no better result in 2 trials"
+    assert rules.trials_stop_reason(3, ended) == "all 3 trials run"
+    assert rules.trials_stop_reason(2, ended) == "no better result in 2 trials"
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def test_an_interruption_does_not_lose_a_trial_that_had_all_its_epochs(study: St
     number = ask(study).trial.number
     for epoch in range(1, EPOCHS + 1):
         study.report(number, Epoch(epoch, 0.7, 1.0))
-    study.interrupt()
+    study.finish_or_interrupt_trials()
     assert run.study().trials[number].state == TrialState.COMPLETE
 
 
@@ -165,7 +165,7 @@ def test_an_interrupted_trial_starts_again_with_its_scores_before_a_new_one(stud
     run_trial(study, 0.5)
     first, second = ask(study), ask(study)
     study.report(second.trial.number, Epoch(1, 0.6, 1.0))
-    study.interrupt()
+    study.finish_or_interrupt_trials()
     assert [trial.state.name for trial in run.study().trials] == ["COMPLETE", "RUNNING", "RUNNING"]
 
     again = searching(run)
@@ -184,13 +184,13 @@ def test_a_trial_interrupted_while_it_was_sampled_gets_the_parameters_it_would_h
     whole, cut = make_run("whole"), make_run("cut")
     expected = searching(whole)
     run_trial(expected, 0.5)
-    asked = ask(expected).settings
+    settings = ask(expected).settings
 
     study = searching(cut)
     run_trial(study, 0.5)
     study.optuna_study.sampler = study._source.sampler_of(1)
     study.optuna_study.ask()  # killed before the first parameter was drawn
-    assert ask(searching(cut)).settings == asked
+    assert ask(searching(cut)).settings == settings
 
 
 def test_a_requeued_trial_starts_again(study: Study, run: RunFolder) -> None:
@@ -282,7 +282,7 @@ def test_a_used_up_budget_ends_running_trials_at_their_next_epoch(make_run: Call
     assert not study.report(number, Epoch(2, 0.5, 7200.0))
     study.finish(number)
     assert study.exhausted
-    study.close()
+    study.record_end()
     assert run.study().user_attrs[STOPPED_BY] == "1 GPU hours used up"
     told = run.study().trials[number]
     assert told.state == TrialState.PRUNED
