@@ -16,9 +16,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from results.ranking import best_trial
 from results.run_folder import (
-    BASELINE,
     DIVERGED,
     DUPLICATE_OF,
+    IS_BASELINE,
     REASON,
     RESUMED,
     SECONDS,
@@ -69,7 +69,7 @@ class Study:
         waiting = [trial.number for trial in trials if trial.state == TrialState.WAITING]
         self._next_numbers = chain(waiting, count(len(trials)))
         own = [trial for trial in trials if is_own(trial)]
-        self.baseline = next((trial.number for trial in own if BASELINE in trial.user_attrs), None)
+        self.baseline = next((trial.number for trial in own if IS_BASELINE in trial.user_attrs), None)
         self._ended = sorted((trial for trial in own if trial.state.is_finished()), key=_end_time)
         self.ended_before = len(self._ended)
         self.best = best_trial(self._ended)
@@ -203,7 +203,7 @@ class Study:
             return ""
         if time_is_up := self._time_is_up():
             return f"stopped after epoch {epoch.number}: {time_is_up}"
-        if live.trial.should_prune() and BASELINE not in live.trial.user_attrs:
+        if live.trial.should_prune() and IS_BASELINE not in live.trial.user_attrs:
             return f"pruned after epoch {epoch.number}"
         return ""
 
