@@ -1,4 +1,4 @@
-"""The journal file: Optuna's, written to the disk at fewer moments, and repaired after a kill."""
+"""Optuna's journal file with fewer calls of `fsync`, and its repair after a search was killed."""
 
 import json
 import os
@@ -30,7 +30,9 @@ class Journal(JournalFileBackend):
 
 
 def repair_journal(path: Path) -> None:
-    """Removes an incomplete last line and the lock file, which a killed process may have left; a whole journal stays.
+    """Removes what a killed process may have left of a journal: an incomplete last line, and Optuna's lock file.
+
+    Call it only while no process writes the journal, see `RunFolder.lock_for`. Complete lines stay as they are.
 
     Raises:
         OSError: if the journal cannot be read or written.

@@ -3,9 +3,8 @@
 No other module spells these names. This one imports neither Ray nor torch, so that reading results is quick.
 """
 
-import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
@@ -19,7 +18,7 @@ from optuna.trial import FrozenTrial
 
 from results.journal import Journal, repair_journal
 from san_core.errors import InputError
-from san_core.files import is_file
+from san_core.files import is_file, read_json, write_json
 
 RUNS = Path("runs")
 """Where run folders are made, unless a path is given."""
@@ -27,8 +26,11 @@ RUNS = Path("runs")
 MAX_NAME_BYTES = 200
 """Longest name of a run. File systems allow 255 bytes, and Ray appends to the name."""
 
-GALLERY_FILE = "gallery.json"
-"""File in the gallery's folder that lists its questions, answers and pictures."""
+SETTINGS_FILE = "settings.json"
+"""File in the run folder with the settings of the search."""
+
+ATTENTION_EXAMPLES_FILE = "gallery.json"
+"""File in the folder of the attention examples that lists their questions, answers and pictures."""
 
 SEARCH = "search"
 """Name of the study with the trials of the search; also of the lock that a search holds."""
@@ -60,20 +62,20 @@ RESUMED = "resumed"
 DIVERGED = "diverged"
 """Trial attribute: true if its training diverged and was stopped, for example because the loss was not a number."""
 
-BASELINE = "baseline"
+IS_BASELINE = "baseline"
 """Trial attribute: true for the trial of the baseline configuration."""
 
 STOPPED_BY = "stopped_by"
 """Study attribute: why the search ended."""
+
+FIRST_TRIALS_ADDED = "filled"
+"""Study attribute: true once the first trials are in the journal."""
 
 PRIOR = "prior"
 """Trial attribute of one copied from an earlier run for the sampler to learn from: the name of that run."""
 
 DUPLICATE_OF = "duplicate_of"
 """Trial attribute of one not trained because an earlier trial has the same parameters: that trial's number."""
-
-BASELINE_TRIAL = 0
-"""Number of the baseline configuration's trial, in a search that has one."""
 
 
 def is_own(trial: FrozenTrial) -> bool:
@@ -83,7 +85,7 @@ def is_own(trial: FrozenTrial) -> bool:
 
 def baseline_number(settings: Mapping[str, Any]) -> int | None:
     """Number of the baseline's trial, by a search's settings; None if the search was told to run no baseline."""
-    return BASELINE_TRIAL if settings.get("baseline_first", True) else None
+    return 0 if settings.get("baseline_first", True) else None
 
 
 class RunFolder:
@@ -92,7 +94,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.journal = path / "journal.log"
-        self.settings_file = path / "settings.json"
+        self.settings_file = path / SETTINGS_FILE
         self.environment_file = path / "environment.json"
         self.best_file = path / "best.json"  # the best configuration, ready to train
         self.trials_csv = path / "trials.csv"
@@ -103,9 +105,9 @@ class RunFolder:
         self.log = path / "search.log"  # log output of Ray and the workers
         self.ray = path / "ray"
         self.checkpoints = path / "checkpoints"
-        self.tested_file = path / "tested.json"  # models that the test split was used for
-        self.gallery = path / "gallery"  # answers and attention maps of the best trial
-        self.gallery_file = self.gallery / GALLERY_FILE
+        self.test_split_uses = path / "tested.json"  # models that the test split was used for
+        self.attention_examples = path / "gallery"  # which is what users call them
+        self.attention_examples_file = self.attention_examples / ATTENTION_EXAMPLES_FILE
         self.retrained = path / "retrained"  # model folders
         self.retrain_log = path / "retrain.log"  # log output of Ray while retraining
         self.tracking = path / "tracking"  # what experiment trackers write
@@ -183,8 +185,8 @@ class RunFolder:
         return run
 
     @contextmanager
-    def locked(self, use: str = SEARCH) -> Iterator[None]:
-        """Holds the folder's lock for one use while the block runs. The lock is freed even if the process is killed.
+    def lock_for(self, use: str) -> Iterator[None]:
+        """Holds the lock for one use of the folder while the block runs. If the process is killed, the lock is free.
 
         Args:
             use: SEARCH or RETRAINING; each has a lock of its own.
@@ -207,7 +209,7 @@ class RunFolder:
     def repair_journal(self) -> None:
         """Removes the incomplete last line and the lock file that a killed search may have left of the journal.
 
-        Call it only while holding `locked()`, so that no other search is writing.
+        Call it only inside `lock_for(SEARCH)`, so that no other search is writing.
 
         Raises:
             InputError: if the journal cannot be read or written.
@@ -256,13 +258,21 @@ class RunFolder:
         return settings[name]
 
     @property
-    def baseline_trial(self) -> int | None:
+    def baseline_number(self) -> int | None:
         """Number of the baseline's trial; None if the search was told to run no baseline."""
         return baseline_number(self.settings)
 
     @property
     def environment(self) -> dict[str, Any]:
-        """Versions and hardware that the search ran with; read from its file at each use."""
+        """Versions and hardware that the search ran with, as read at the first use: a copy, as the settings are.
+
+        Raises:
+            InputError: if the file is missing or damaged.
+        """
+        return dict(self._environment)
+
+    @cached_property
+    def _environment(self) -> Mapping[str, Any]:
         return read_json(self.environment_file)
 
     def storage(self) -> JournalStorage:
@@ -281,33 +291,3 @@ class RunFolder:
             raise InputError(f"{self.journal} holds no study called {name!r}") from error
         except (OSError, ValueError) as error:
             raise InputError(f"cannot read {self.journal}: {error}") from error
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in a file.
-
-    Raises:
-        InputError: if the file is missing or damaged.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read {path}: {error}") from error
-    if not isinstance(content, dict):
-        raise InputError(f"cannot read {path}: it holds {type(content).__name__}, accepted: a JSON object")
-    return content
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes a JSON object to a file, atomically."""
-    write_atomically(path, lambda partial: partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8"))
-
-
-def write_atomically(path: Path, write_to: Callable[[Path], object]) -> None:
-    """Lets `write_to` write a temporary file beside `path`, then renames it to `path`.
-
-    A reader sees the old file or the whole new one, never a part.
-    """
-    partial = path.with_name(f".{path.name}.partial")
-    write_to(partial)
-    partial.replace(path)

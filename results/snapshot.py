@@ -20,9 +20,9 @@ from results.run_folder import (
     RunFolder,
     baseline_number,
     is_own,
-    read_json,
 )
 from san_core.errors import InputError
+from san_core.files import read_json
 
 COMPLETE, PRUNED, DIVERGED, FAILED = "complete", "pruned", "diverged", "failed"
 RUNNING, WAITING = "running", "waiting"

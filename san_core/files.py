@@ -1,9 +1,11 @@
-"""Reads the user's files, with one-line errors. All such files are opened here."""
+"""Reads and finds files, with one-line errors; all files of the user are opened here. Writes files atomically."""
 
 import hashlib
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from san_core.errors import InputError
 
@@ -62,6 +64,36 @@ def sha256(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Raises:
+        InputError: if the file is missing or damaged.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {path}: {error}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"cannot read {path}: it holds {type(content).__name__}, accepted: a JSON object")
+    return content
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Writes a JSON object to a file, atomically."""
+    write_atomically(path, lambda partial: partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8"))
+
+
+def write_atomically(path: Path, write_to: Callable[[Path], object]) -> None:
+    """Lets `write_to` write a temporary file beside `path`, then renames it to `path`.
+
+    A reader sees the old file or the whole new one, never a part.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    write_to(partial)
+    partial.replace(path)
 
 
 def sync(path: Path) -> None:

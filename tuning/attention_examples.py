@@ -1,4 +1,4 @@
-"""Writes the gallery of a run: validation questions, the best trial's answers to them, and where its network looks."""
+"""Writes a run's attention examples: validation questions, the best trial's answers, and where its network looks."""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from results.run_folder import GALLERY_FILE, SEARCH, write_json
+from results.run_folder import ATTENTION_EXAMPLES_FILE, SEARCH
 from results.snapshot import RunSnapshot
 from san_core.command_line import print_message
 from san_core.config import TrainingConfig
@@ -22,6 +22,7 @@ from san_core.data.prepared import PreparedData
 from san_core.data.questions import Question
 from san_core.errors import InputError
 from san_core.evaluation import predict_split
+from san_core.files import write_json
 from san_core.hardware import autocast
 from san_core.training import Training
 from tuning.execution.checkpoints import Checkpoints, checkpoint_folder
@@ -82,9 +83,9 @@ def write_examples(snapshot: RunSnapshot, count: int = 12) -> None:
         note = f"There is no gallery: {' '.join(str(error).split())}."
         print_message(note)
     try:
-        _write(run.gallery, examples, note)
+        _write(run.attention_examples, examples, note)
     except OSError as error:
-        print_message(f"There is no gallery: cannot write {run.gallery}: {error.strerror}.")
+        print_message(f"There is no gallery: cannot write {run.attention_examples}: {error.strerror}.")
 
 
 def _make_examples(snapshot: RunSnapshot, count: int) -> tuple[Sequence[Example], str]:
@@ -186,7 +187,7 @@ def _write(folder: Path, examples: Sequence[Example], note: str) -> None:
         shutil.rmtree(folder)
     folder.mkdir()
     items = [_write_pictures(folder, place, example) for place, example in enumerate(examples)]
-    write_json(folder / GALLERY_FILE, {"note": note, "items": items})
+    write_json(folder / ATTENTION_EXAMPLES_FILE, {"note": note, "items": items})
 
 
 def _write_pictures(folder: Path, place: int, example: Example) -> Mapping[str, Any]:

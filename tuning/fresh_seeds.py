@@ -44,7 +44,7 @@ def run_under_fresh_seeds(
     Raises:
         InputError: if the journal, or a checkpoint, can no longer be written.
     """
-    baseline = plan.run.baseline_trial
+    baseline = plan.run.baseline_number
     repeated = list(trials) if baseline is None else [baseline, *trials]
     study = open_confirmation(plan.run, plan.space, repeated, seeds)
     numbers = ", ".join(str(number) for number in dict.fromkeys(repeated))

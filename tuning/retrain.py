@@ -9,7 +9,7 @@ import pandas as pd
 
 from results.ranking import rank_trials
 from results.report.files import write_report
-from results.run_folder import RETRAINING, RunFolder
+from results.run_folder import RETRAINING, SEARCH, RunFolder
 from results.snapshot import load_snapshot
 from results.summary import as_json, print_seeds
 from san_core.command_line import CommandLine, number, print_message, run_command
@@ -21,11 +21,11 @@ from tuning.fresh_seeds import run_under_fresh_seeds
 from tuning.options.search_options import SearchOptions
 from tuning.planning.data import open_searched_data
 from tuning.planning.resumed_search import resumed_plan
+from tuning.retraining.held_out_guard import models_tested, record_test, refuse_second_test
 from tuning.retraining.model_card import Card
 from tuning.retraining.model_folder import complete_folder, folder_when_whole
 from tuning.retraining.score_check import check_score
 from tuning.retraining.score_tables import as_records, print_scores
-from tuning.retraining.test_split_guard import models_tested, record_test, refuse_second_test
 from tuning.retraining.training import chosen_trial, held_out, plan_jobs, run_jobs
 
 
@@ -68,7 +68,7 @@ def retrain(
     folder, split = Path(out or run.retrained / name), held_out(data)
     if seeds < 1:
         raise InputError(f"seeds must be >= 1, but got {seeds}")
-    with run.locked(RETRAINING):
+    with run.lock_for(RETRAINING):
         if folder.exists():
             raise InputError(f"model folder {folder} exists already; delete it or choose another with --out")
         if split == "test" and not again:
@@ -154,7 +154,7 @@ def _repeat(options: argparse.Namespace, run: RunFolder) -> int:
     trial = chosen_trial(run, options.trial)
     ranked = rank_trials(run.study().get_trials(deepcopy=False))
     numbers = [best.number for best in ranked[: options.top]] if options.trial is None else [trial.number]
-    with run.locked():
+    with run.lock_for(SEARCH):
         run.repair_journal()
         plan = resumed_plan(SearchOptions(resume=f"{run.path}/", no_dashboard=True))
         with ray_session(run.retrain_log):

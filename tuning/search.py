@@ -9,10 +9,11 @@ from pathlib import Path
 
 from results import summary
 from results.report.files import write_report
-from results.run_folder import RunFolder, write_json
+from results.run_folder import SEARCH, RunFolder
 from results.snapshot import RunSnapshot, load_snapshot
 from san_core.command_line import INTERRUPTED, print_message, run_command
 from san_core.data.prepared import PreparedData
+from san_core.files import write_json
 from tuning.attention_examples import write_examples
 from tuning.execution.ray_session import ray_session
 from tuning.execution.run_trials import Callbacks
@@ -75,7 +76,7 @@ def _search(options: SearchOptions) -> tuple[RunSnapshot, int]:
     """
     plan = resumed_plan(options) if options.resume else new_plan(options)
     run, interrupted = plan.run, False
-    with run.locked(), Notifier(options.notify, run) as notifier:
+    with run.lock_for(SEARCH), Notifier(options.notify, run) as notifier:
         print_message(f"run folder {run.path}; {plan.placement.describe()}")
         run.change_settings(plan.settings)
         run.repair_journal()

@@ -5,7 +5,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from results.run_folder import SEED
+from results.run_folder import SEED, SETTINGS_FILE
 from san_core.config import TrainingConfig
 from san_core.errors import InputError
 from san_core.models.presets import preset
@@ -25,7 +25,7 @@ def training_settings(settings: Mapping[str, Any], trial: FrozenTrial, seed: int
     if seed is None and SEED not in trial.user_attrs:
         raise InputError(f"trial {trial.number} cannot be trained again: the journal lacks its seed")
     if "fixed" not in settings:
-        raise InputError("settings.json is damaged: it lacks 'fixed'")
+        raise InputError(f"{SETTINGS_FILE} is damaged: it lacks 'fixed'")
     return {**settings["fixed"], **trial.params, "seed": trial.user_attrs[SEED] if seed is None else seed}
 
 
@@ -33,7 +33,7 @@ def chosen_settings(preset_name: str | None, assignments: Sequence[str], epochs:
     """The training settings that `--preset`, `--set` and `--epochs` fix; the later of the three wins.
 
     Args:
-        preset_name: a network of the paper, see `san_core.presets`.
+        preset_name: a network of the paper, see `san_core.models.presets`.
         assignments: texts SETTING=VALUE; of a setting that is named twice the last counts.
         epochs: of a full trial.
 

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from results.plots.palette import BLUE, ORANGE
 from results.plots.plot import Plot
-from results.plots.points import NEITHER
+from results.plots.points import NO_CONFIG
 from results.plots.style import style_layout
 from results.snapshot import RunSnapshot
 from results.tables.columns import CONFIG, SCORE, TRIAL
@@ -16,17 +16,17 @@ from results.tables.intervals import Sample, score_bounds
 from results.tables.trials import config_names
 
 
-def seed_score_table(snapshot: RunSnapshot) -> pd.DataFrame:
+def fresh_seeds_table(snapshot: RunSnapshot) -> pd.DataFrame:
     """Every score under a fresh seed: trial, config, score; the best mean first, of equal means the lower number."""
     names = config_names(snapshot)
     by_mean = sorted(seed_scores(snapshot).items(), key=lambda item: (-sum(item[1]) / len(item[1]), item[0]))
-    rows = [(number, names.get(number, NEITHER), score) for number, scores in by_mean for score in scores]
+    rows = [(number, names.get(number, NO_CONFIG), score) for number, scores in by_mean for score in scores]
     return pd.DataFrame(rows, columns=[TRIAL, CONFIG, SCORE])
 
 
 def fresh_seeds_plot(snapshot: RunSnapshot) -> Plot | None:
     """A row for each repeated trial: every score, and the mean with its 95 % interval; None without fresh seeds."""
-    table = seed_score_table(snapshot)
+    table = fresh_seeds_table(snapshot)
     if table.empty:
         return None
     groups = {number: group[SCORE].tolist() for number, group in table.groupby(TRIAL, sort=False)}

@@ -7,45 +7,45 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from results.plots.plot import Plot
-from results.plots.points import LABEL, NEITHER, trial_label
+from results.plots.points import LABEL, NO_CONFIG, trial_label
 from results.plots.style import MARKERS, STATE_COLORS, STATE_SYMBOLS, style_layout, style_score_axis
 from results.snapshot import RunSnapshot, epoch_scores, state_of
 from results.tables.columns import CONFIG, SCORE, STATE, TRIAL
 from results.tables.trials import config_names
 
-EPOCH = "epoch"
+EPOCH_NUMBER = "epoch"
 """Column: number of the epoch, from 1 on."""
 
 
-def curves_table(snapshot: RunSnapshot) -> pd.DataFrame:
+def learning_curves_table(snapshot: RunSnapshot) -> pd.DataFrame:
     """Every scored epoch of every trial: trial, config, state, label, epoch, score."""
     names = config_names(snapshot)
     rows = [
-        (trial.number, names.get(trial.number, NEITHER), state_of(trial), trial_label(trial), epoch, score)
+        (trial.number, names.get(trial.number, NO_CONFIG), state_of(trial), trial_label(trial), epoch, score)
         for trial in snapshot.search
         for epoch, score in epoch_scores(trial).items()
     ]
-    return pd.DataFrame(rows, columns=[TRIAL, CONFIG, STATE, LABEL, EPOCH, SCORE])
+    return pd.DataFrame(rows, columns=[TRIAL, CONFIG, STATE, LABEL, EPOCH_NUMBER, SCORE])
 
 
 def add_gaps(curves: pd.DataFrame) -> pd.DataFrame:
     """Curves with an empty row after each trial, so that one trace can draw all of them as separate lines."""
     if curves.empty:
         return curves
-    gaps = curves.drop_duplicates(TRIAL).assign(**{EPOCH: float("inf"), SCORE: float("nan")})
-    joined = pd.concat([curves, gaps]).sort_values([TRIAL, EPOCH], ignore_index=True)
-    return joined.assign(**{EPOCH: joined[EPOCH].where(joined[SCORE].notna())})
+    gaps = curves.drop_duplicates(TRIAL).assign(**{EPOCH_NUMBER: float("inf"), SCORE: float("nan")})
+    joined = pd.concat([curves, gaps]).sort_values([TRIAL, EPOCH_NUMBER], ignore_index=True)
+    return joined.assign(**{EPOCH_NUMBER: joined[EPOCH_NUMBER].where(joined[SCORE].notna())})
 
 
-def curves_plot(snapshot: RunSnapshot) -> Plot:
+def learning_curves_plot(snapshot: RunSnapshot) -> Plot:
     """A line for each trial, coloured by state; the best and the baseline stand out.
 
     All trials of a state are one trace: a browser takes many seconds for a thousand, which is why Optuna's own plot of
     intermediate values is not used.
     """
-    table, figure = curves_table(snapshot), go.Figure()
+    table, figure = learning_curves_table(snapshot), go.Figure()
     for state, symbol in STATE_SYMBOLS.items():
-        rows = add_gaps(table[(table[STATE] == state) & (table[CONFIG] == NEITHER)])
+        rows = add_gaps(table[(table[STATE] == state) & (table[CONFIG] == NO_CONFIG)])
         if not rows.empty:
             figure.add_trace(_lines(rows, state, {"color": STATE_COLORS[state], "width": 1}, 4, symbol))
             figure.data[-1].opacity = 0.65
@@ -53,7 +53,7 @@ def curves_plot(snapshot: RunSnapshot) -> Plot:
         rows = table[table[CONFIG] == config]
         if not rows.empty:
             figure.add_trace(_lines(rows, config, {"color": color, "width": 3}, size * 0.6, symbol))
-    figure.update_xaxes(title="epoch", dtick=max(1, math.ceil(table[EPOCH].max() / 10)))
+    figure.update_xaxes(title="epoch", dtick=max(1, math.ceil(table[EPOCH_NUMBER].max() / 10)))
     style_score_axis(figure, snapshot.metric_title)
     note = "Validation score after each epoch, of every trial."
     return Plot("curves", "Learning curves", note, style_layout(figure))
@@ -61,7 +61,7 @@ def curves_plot(snapshot: RunSnapshot) -> Plot:
 
 def _lines(rows: pd.DataFrame, name: str, line: Mapping[str, object], size: float, symbol: str) -> go.Scatter:
     return go.Scatter(
-        x=rows[EPOCH],
+        x=rows[EPOCH_NUMBER],
         y=rows[SCORE],
         text=rows[LABEL],
         mode="lines+markers",

@@ -13,14 +13,14 @@ BEST_SO_FAR = "best so far"
 """Column: the best score of the complete trials up to this one; missing before the first."""
 
 
-def history_table(points: pd.DataFrame) -> pd.DataFrame:
+def optimization_history_table(points: pd.DataFrame) -> pd.DataFrame:
     """The points of `points_table`, which are in the order of trial numbers, with the best score so far."""
     return points.assign(**{BEST_SO_FAR: points[SCORE].where(points[STATE] == COMPLETE).cummax().ffill()})
 
 
-def history_plot(snapshot: RunSnapshot) -> Plot:
+def optimization_history_plot(snapshot: RunSnapshot) -> Plot:
     """The score of each trial over its number, and a line for the best so far."""
-    table = history_table(points_table(snapshot))
+    table = optimization_history_table(points_table(snapshot))
     figure = scatter_plot(table, TRIAL, snapshot.metric_title)
     figure.add_scatter(
         x=table[TRIAL],

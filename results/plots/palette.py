@@ -1,4 +1,4 @@
-"""The colours of plots and pages: those of Okabe and Ito, which colour-blind people can distinguish, brown and grey."""
+"""The colours of plots and pages: those of Okabe and Ito, which colour-blind people can distinguish, and four more."""
 
 BLUE = "#0072B2"
 SKY_BLUE = "#56B4E9"
@@ -8,6 +8,8 @@ VERMILION = "#D55E00"
 PURPLE = "#CC79A7"
 BROWN = "#8B5A2B"
 GREY = "#999999"
+GOLD = "#C9A227"
+BRIGHT_BLUE = "#1E88C9"
 
 CSS_VARIABLES = {
     "blue": BLUE,

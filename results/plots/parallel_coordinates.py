@@ -15,8 +15,8 @@ from results.snapshot import RunSnapshot
 from results.tables.columns import SCORE, TRIAL
 from results.tables.formatting import show_value
 
-HEIGHT = 420
-"""Of the plot, in pixels."""
+PARALLEL_HEIGHT = 420
+"""Height of the plot, in pixels."""
 
 TICKS = 5
 """Ticks of a logarithmic axis."""
@@ -54,7 +54,7 @@ def parallel_coordinates_plot(snapshot: RunSnapshot) -> Plot | None:
         "showscale": True,
         "colorbar": {"tickformat": ".0%", "thickness": 12},
     }
-    figure = style_layout(go.Figure(go.Parcoords(line=colors, dimensions=[score, *axes])), HEIGHT)
+    figure = style_layout(go.Figure(go.Parcoords(line=colors, dimensions=[score, *axes])), PARALLEL_HEIGHT)
     figure.update_layout(margin={"l": 60, "r": 10, "t": 50, "b": 20})
     note = "A line for each trial. Drag along an axis to keep the trials in that range; click the axis to let go."
     return Plot("parallel", "Parallel coordinates", note, figure, wide=True)

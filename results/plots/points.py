@@ -14,7 +14,7 @@ from results.tables.trials import config_names, trial_table
 LABEL = "label"
 """Column: the text that is shown when the mouse is over a trial."""
 
-NEITHER = ""
+NO_CONFIG = ""
 """Value of `config` for a trial that is neither the best nor the baseline."""
 
 
@@ -27,7 +27,7 @@ def points_table(snapshot: RunSnapshot) -> pd.DataFrame:
     table = trial_table(snapshot)
     table = table[table[SCORE].notna()].sort_values(TRIAL, ignore_index=True)
     names, labels = config_names(snapshot), {trial.number: trial_label(trial) for trial in snapshot.search}
-    table[CONFIG] = pd.Series([names.get(number, NEITHER) for number in table[TRIAL]], dtype="str")
+    table[CONFIG] = pd.Series([names.get(number, NO_CONFIG) for number in table[TRIAL]], dtype="str")
     table[LABEL] = pd.Series([labels[number] for number in table[TRIAL]], dtype="str")
     return table
 

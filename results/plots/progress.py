@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import pandas as pd
 import plotly.express as px
 
+from results import run_folder
 from results.plots.optimization_history import BEST_SO_FAR
 from results.plots.plot import Plot
 from results.plots.style import RUN_COLORS, style_layout, style_score_axis
-from results.run_folder import SECONDS
 from results.snapshot import COMPLETE, RunSnapshot, best_score, in_order_of_end, state_of
 
 RUN, TRIALS, HOURS = "run", "trials", "hours"
@@ -21,7 +21,7 @@ def progress_table(snapshot: RunSnapshot) -> pd.DataFrame:
     scores = pd.Series(
         [best_score(trial) if state_of(trial) == COMPLETE else float("nan") for trial in ended], dtype="float64"
     )
-    hours = pd.Series([float(trial.user_attrs.get(SECONDS, 0)) / 3600 for trial in ended], dtype="float64")
+    hours = pd.Series([float(trial.user_attrs.get(run_folder.SECONDS, 0)) / 3600 for trial in ended], dtype="float64")
     best = scores.cummax().ffill()
     return pd.DataFrame({TRIALS: range(1, len(ended) + 1), HOURS: hours.cumsum(), BEST_SO_FAR: best})
 

@@ -7,7 +7,7 @@ from results.snapshot import RunSnapshot
 from results.tables.columns import SECONDS
 
 
-def cost_plot(snapshot: RunSnapshot, *, wide: bool) -> Plot:
+def score_against_cost_plot(snapshot: RunSnapshot, *, wide: bool) -> Plot:
     """The score of each trial over its training time."""
     title = snapshot.metric_title
     figure = scatter_plot(points_table(snapshot), SECONDS, title)

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 
 from results.plots.importance import importance_plot
-from results.plots.learning_curves import curves_plot
-from results.plots.optimization_history import history_plot
+from results.plots.learning_curves import learning_curves_plot
+from results.plots.optimization_history import optimization_history_plot
 from results.plots.parallel_coordinates import parallel_coordinates_plot
 from results.plots.plot import Plot
 from results.plots.points import points_table
-from results.plots.score_against_cost import cost_plot
+from results.plots.score_against_cost import score_against_cost_plot
 from results.snapshot import RunSnapshot
 
 
@@ -22,10 +22,10 @@ def search_plots(snapshot: RunSnapshot, shares: Mapping[str, float]) -> list[Plo
     if points_table(snapshot).empty:
         return []
     plots = [
-        history_plot(snapshot),
-        curves_plot(snapshot),
+        optimization_history_plot(snapshot),
+        learning_curves_plot(snapshot),
         importance_plot(shares) if shares else None,
-        cost_plot(snapshot, wide=not shares),
+        score_against_cost_plot(snapshot, wide=not shares),  # without importance it is alone in its row
         parallel_coordinates_plot(snapshot),
     ]
     return [plot for plot in plots if plot]

@@ -9,8 +9,8 @@ from results.plots.style import style_layout
 from results.snapshot import RunSnapshot
 from results.tables.trials import parameter_column
 
-HEIGHT = 300
-"""Of a slice plot, in pixels."""
+SLICE_HEIGHT = 300
+"""Height of a slice plot, in pixels."""
 
 SHORT_RANGE = 20
 """A logarithmic range whose bounds have a smaller ratio than this gets a tick at every digit."""
@@ -30,7 +30,7 @@ def slice_plots(snapshot: RunSnapshot) -> list[Plot]:
         _scale_axis(figure, distribution)
         figure.update_xaxes(title=name)
         note = f"Every trial's score by its {name}."
-        plots.append(Plot(f"slice-{name}", name, note, style_layout(figure, HEIGHT)))
+        plots.append(Plot(f"slice-{name}", name, note, style_layout(figure, SLICE_HEIGHT)))
     return plots
 
 

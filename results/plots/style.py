@@ -6,7 +6,7 @@ reader's light or dark theme.
 
 import plotly.graph_objects as go
 
-from results.plots.palette import BLUE, BROWN, GREEN, GREY, ORANGE, PURPLE, SKY_BLUE, VERMILION
+from results.plots.palette import BLUE, BRIGHT_BLUE, BROWN, GOLD, GREEN, GREY, ORANGE, PURPLE, SKY_BLUE, VERMILION
 from results.snapshot import COMPLETE, DIVERGED, FAILED, PRUNED, RUNNING, WAITING
 from results.tables.columns import BASELINE, BEST
 
@@ -32,11 +32,11 @@ STATE_SYMBOLS = {
 MARKERS = {BEST: ("star", 15, BLUE), BASELINE: ("diamond", 11, PURPLE)}
 """Symbol, size in pixels and colour of the best trial and the baseline."""
 
-SCORE_SCALE = [[0, VERMILION], [0.5, "#C9A227"], [1, "#1E88C9"]]
+SCORE_SCALE = [[0, VERMILION], [0.5, GOLD], [1, BRIGHT_BLUE]]
 """Colours from low to high scores. All of them are visible on a light and on a dark page."""
 
-HEIGHT = 360
-"""Of a plot, in pixels."""
+PLOT_HEIGHT = 360
+"""Height of a plot, in pixels, unless it has its own."""
 
 MARGIN = {"l": 10, "r": 10, "t": 36, "b": 10}
 """Around a plot, in pixels; axes make room for their labels."""
@@ -47,7 +47,7 @@ def style_score_axis(figure: go.Figure, metric_title: str) -> None:
     figure.update_yaxes(tickformat=".1~%", title=metric_title)
 
 
-def style_layout(figure: go.Figure, height: int = HEIGHT) -> go.Figure:
+def style_layout(figure: go.Figure, height: int = PLOT_HEIGHT) -> go.Figure:
     """Sets height and margins, and puts the legend above the plot, where a narrow screen has room for it."""
     figure.update_layout(
         height=height,

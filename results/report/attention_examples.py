@@ -1,39 +1,44 @@
-"""The gallery that `tuning.attention_examples` wrote: questions, answers and pictures, the pictures as data URLs."""
+"""Reads the attention examples that `tuning.attention_examples` wrote, with their pictures as data URLs."""
 
 import base64
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from results.run_folder import RunFolder, read_json
+from results.run_folder import RunFolder
 from san_core.errors import InputError
-from san_core.files import is_file
+from san_core.files import is_file, read_json
 
 _MEDIA_TYPES = {".jpg": "image/jpeg", ".png": "image/png"}
 
 
 @dataclass(frozen=True)
-class Gallery:
-    """A gallery.
+class AttentionExamples:
+    """What the report shows under the heading "Gallery".
 
     Attributes:
         items: questions with answers and pictures, those answered right first.
-        note: which trial's answers it shows, or why there is none; empty if no gallery was made.
+        note: which trial's answers these are, or why there are none; empty if `tuning.attention_examples` did not run.
     """
 
     items: list[dict[str, Any]]
     note: str
 
 
-def load_gallery(folder: RunFolder) -> Gallery:
-    """Reads a run's gallery. If it is damaged, `note` says so: the rest of the report does not need it."""
-    if not is_file(folder.gallery_file):
-        return Gallery([], "")
+def load_attention_examples(folder: RunFolder) -> AttentionExamples:
+    """Reads a run's attention examples.
+
+    If they are damaged, `note` says so and nothing is raised: the rest of the report does not need them.
+    """
+    if not is_file(folder.attention_examples_file):
+        return AttentionExamples([], "")
     try:
-        index = read_json(folder.gallery_file)
-        return Gallery([_item(folder.gallery, item) for item in index["items"]], str(index["note"]))
+        index = read_json(folder.attention_examples_file)
+        return AttentionExamples(
+            [_item(folder.attention_examples, item) for item in index["items"]], str(index["note"])
+        )
     except (InputError, OSError, KeyError, TypeError) as error:
-        return Gallery([], f"The gallery cannot be read: {error}")
+        return AttentionExamples([], f"The gallery cannot be read: {error}")
 
 
 def _item(folder: Path, item: dict[str, Any]) -> dict[str, Any]:

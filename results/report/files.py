@@ -5,10 +5,10 @@ from pathlib import Path
 
 from results.report.html import html_report
 from results.report.markdown import markdown_report
-from results.run_folder import write_atomically
 from results.snapshot import RunSnapshot
 from results.tables.trials import comparison, trial_table
 from san_core.errors import InputError
+from san_core.files import write_atomically
 
 
 def write_report(snapshot: RunSnapshot) -> None:

@@ -17,7 +17,7 @@ from results.plots.plot import Plot
 from results.plots.search_plots import search_plots
 from results.plots.slices import slice_plots
 from results.plots.timeline import timeline_plot
-from results.report.attention_examples import load_gallery
+from results.report.attention_examples import load_attention_examples
 from results.report.cautions import cautions
 from results.report.facts import (
     SCORE_NOTE,
@@ -68,7 +68,7 @@ def html_report(snapshot: RunSnapshot) -> str:
         timeline=timeline,
         seeds=seeds,
         seed_table=show_seeds(seed_table(snapshot), snapshot.metric_title),
-        gallery=load_gallery(snapshot.folder),
+        attention_examples=load_attention_examples(snapshot.folder),
         columns=[(HEADINGS | {SCORE: snapshot.metric_title}).get(name, name) for name in trials.columns],
         trials=trial_rows(snapshot, trials),
         costs=cost_rows(snapshot),

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from optuna.trial import FrozenTrial
 
-from results.run_folder import SECONDS, WORKER, RunFolder
+from results import run_folder
+from results.run_folder import WORKER, RunFolder
 from results.snapshot import COMPLETE, DIVERGED, FAILED, PRUNED, RunSnapshot, epochs, started, state_of
 
-Lane = tuple[str, int]
-"""A place where trials run one after another: the worker's name (empty if not recorded), and a number from 0 on."""
+Slot = tuple[str, int]
+"""A place of a worker where one trial runs at a time: the worker's name (empty if not recorded), number from 0 on."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Cost:
 
     Attributes:
         name: what the time was used for.
-        seconds: summed over all lanes.
+        seconds: summed over all slots.
         useful: whether anything was learned from it.
     """
 
@@ -31,12 +32,12 @@ class Cost:
 
 
 def time_spent(snapshot: RunSnapshot) -> list[Cost]:
-    """What the time of all lanes was used for, while at least one trial ran.
+    """What the time of all slots was used for, while at least one trial ran.
 
-    There are as many lanes as trials ever ran at once on each worker.
+    There are as many slots as trials ever ran at once on each worker.
     """
     ended = [trial for trial in snapshot.all_trials if started(trial) and trial.datetime_complete]
-    lanes = len({lane for _, lane in assign_lanes(ended)})
+    slots = len({slot for _, slot in assign_slots(ended)})
     states = {
         state: [t for t in snapshot.search if state_of(t) == state] for state in (COMPLETE, PRUNED, DIVERGED, FAILED)
     }
@@ -50,14 +51,14 @@ def time_spent(snapshot: RunSnapshot) -> list[Cost]:
         Cost("fresh seeds", training_seconds(fresh), useful=True),
         Cost("failed", training_seconds([*states[FAILED], *fresh_failed]), useful=False),
         Cost("starting, saving, waiting", max(0.0, running - training), useful=False),
-        Cost("idle", max(0.0, lanes * busy_seconds(ended) - running), useful=False),
+        Cost("idle", max(0.0, slots * busy_seconds(ended) - running), useful=False),
     ]
 
 
-def assign_lanes(trials: Iterable[FrozenTrial], until: datetime | None = None) -> list[tuple[FrozenTrial, Lane]]:
-    """Gives each trial that was started a lane in which no other trial ran at the same time.
+def assign_slots(trials: Iterable[FrozenTrial], until: datetime | None = None) -> list[tuple[FrozenTrial, Slot]]:
+    """Gives each trial that was started a slot in which no other trial ran at the same time.
 
-    A trial gets a lane of its worker; a worker that runs several trials at once has several. Of the free lanes it gets
+    A trial gets a slot of its worker; a worker that runs several trials at once has several. Of the free slots it gets
     the one that was free the longest.
 
     Args:
@@ -65,7 +66,7 @@ def assign_lanes(trials: Iterable[FrozenTrial], until: datetime | None = None) -
         until: when trials that have not ended are taken to end; None leaves them out.
 
     Returns:
-        The trials with their lanes, by start.
+        The trials with their slots, by start.
     """
     ran = [
         (start, end, trial)
@@ -77,16 +78,16 @@ def assign_lanes(trials: Iterable[FrozenTrial], until: datetime | None = None) -
     for start, end, trial in sorted(ran, key=lambda each: (each[0], each[2].number)):
         worker = str(trial.user_attrs.get(WORKER, ""))
         ends = ends_by_worker.setdefault(worker, [])
-        free = [lane for lane, lane_end in enumerate(ends) if lane_end <= start]
-        lane = min(free, key=lambda lane: ends[lane], default=len(ends))
-        ends[lane : lane + 1] = [end]
-        placed.append((trial, (worker, lane)))
+        free = [slot for slot, slot_end in enumerate(ends) if slot_end <= start]
+        slot = min(free, key=lambda slot: ends[slot], default=len(ends))
+        ends[slot : slot + 1] = [end]
+        placed.append((trial, (worker, slot)))
     return placed
 
 
 def training_seconds(trials: Iterable[FrozenTrial]) -> float:
     """Training and scoring time of the trials' epochs."""
-    return sum(float(trial.user_attrs.get(SECONDS, 0)) for trial in trials)
+    return sum(float(trial.user_attrs.get(run_folder.SECONDS, 0)) for trial in trials)
 
 
 def seconds_saved(snapshot: RunSnapshot) -> float:

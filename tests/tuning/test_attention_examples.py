@@ -62,7 +62,7 @@ def run(tmp_path: Path, data: PreparedData) -> RunFolder:
 
 def test_the_gallery_shows_answers_and_where_the_network_looked(run: RunFolder, data: PreparedData) -> None:
     write_examples(load_snapshot(run), count=6)
-    index = json.loads((run.gallery / "gallery.json").read_text())
+    index = json.loads((run.attention_examples / "gallery.json").read_text())
 
     questions = {(question.text, question.answer) for question in data.questions_of("validation")}
     assert index["note"].startswith("Trial 1 after its last epoch")
@@ -74,24 +74,24 @@ def test_the_gallery_shows_answers_and_where_the_network_looked(run: RunFolder, 
         assert 0 < sum(probabilities) <= 1.001
         assert item["right"] == (item["answers"][0][0] == item["answer"])
         for name in (item["picture"], *item["hops"]):
-            with Image.open(run.gallery / name) as picture:
+            with Image.open(run.attention_examples / name) as picture:
                 assert picture.size == (192, 192)
         assert len(item["hops"]) == 2
 
 
 def test_the_same_seed_chooses_the_same_questions(run: RunFolder) -> None:
     write_examples(load_snapshot(run), count=4)
-    first = (run.gallery / "gallery.json").read_text()
+    first = (run.attention_examples / "gallery.json").read_text()
     write_examples(load_snapshot(run), count=4)
 
-    assert (run.gallery / "gallery.json").read_text() == first
-    assert len(list(run.gallery.iterdir())) == 1 + 4 * 3
+    assert (run.attention_examples / "gallery.json").read_text() == first
+    assert len(list(run.attention_examples.iterdir())) == 1 + 4 * 3
 
 
 def test_missing_pictures_are_left_out_and_counted(run: RunFolder, data: PreparedData) -> None:
     (data.folder / "image_files.json").unlink()
     write_examples(load_snapshot(run), count=3)
-    index = json.loads((run.gallery / "gallery.json").read_text())
+    index = json.loads((run.attention_examples / "gallery.json").read_text())
 
     assert [item["picture"] for item in index["items"]] == [None] * 3
     assert index["note"].endswith("3 of 3 pictures are not at hand.")
@@ -122,7 +122,7 @@ def test_what_is_missing_is_said_and_fails_nothing(
     assert said.startswith("There is no gallery: ")
     assert why in said
     assert len(said.splitlines()) == 1
-    assert json.loads((run.gallery / "gallery.json").read_text()) == {"note": said.rstrip("\n"), "items": []}
+    assert json.loads((run.attention_examples / "gallery.json").read_text()) == {"note": said.rstrip("\n"), "items": []}
 
 
 @pytest.mark.parametrize(("good", "count", "right"), [(10, 6, 3), (1, 6, 1), (19, 6, 5), (20, 6, 6), (0, 6, 0)])

@@ -15,7 +15,7 @@ import pytest
 from optuna.trial import TrialState
 
 import san_core
-from results.run_folder import RETRAINING, RunFolder
+from results.run_folder import RETRAINING, SEARCH, RunFolder
 from san_core.config import TrainingConfig
 from san_core.data.preparation import Options, prepare
 from san_core.data.prepared import PreparedData
@@ -28,7 +28,7 @@ from tests.tuning.commands import PATIENCE
 from tests.tuning.finished import BASELINE, BEST, BEST_EPOCH, finished_search
 from tuning import retrain as command
 from tuning.retrain import retrain
-from tuning.retraining.test_split_guard import models_tested, record_test
+from tuning.retraining.held_out_guard import models_tested, record_test
 from tuning.retraining.training import _write_results
 from tuning.study.seeds import RETRAINING_SEEDS, derive_seed
 
@@ -216,24 +216,27 @@ def test_what_cannot_be_noted_is_not_tested(run: RunFolder, monkeypatch: pytest.
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("tuning.retraining.test_split_guard.write_json", full)
+    monkeypatch.setattr("tuning.retraining.held_out_guard.write_json", full)
     with pytest.raises(InputError, match=r"tested.json, so nothing was tested: No space left on device"):
         record_test(run, Path("model"))
 
 
 def test_a_damaged_record_of_tests_is_no_free_test(run: RunFolder) -> None:
-    run.tested_file.write_text('{"model": "x"}')
+    run.test_split_uses.write_text('{"model": "x"}')
     with pytest.raises(InputError, match=r"tested.json is damaged: it lacks 'models'"):
         retrain(run)
 
 
 def test_two_retrainings_at_a_time_are_refused(run: RunFolder) -> None:
-    with run.locked(RETRAINING), pytest.raises(InputError, match=r"^another retraining is running in .*; wait for it"):
+    with (
+        run.lock_for(RETRAINING),
+        pytest.raises(InputError, match=r"^another retraining is running in .*; wait for it"),
+    ):
         retrain(run, again=True)
 
 
 def test_a_search_that_runs_does_not_keep_retraining_out(run: RunFolder) -> None:
-    with run.locked(), run.locked(RETRAINING):
+    with run.lock_for(SEARCH), run.lock_for(RETRAINING):
         pass
 
 
@@ -245,7 +248,7 @@ def test_a_failed_retraining_leaves_nothing(run: RunFolder, tmp_path: Path, monk
     with pytest.raises(KeyboardInterrupt):
         retrain(run, out=tmp_path / "models" / "mine")
     assert list((tmp_path / "models").iterdir()) == []
-    assert not run.tested_file.exists()
+    assert not run.test_split_uses.exists()
 
 
 def test_the_folder_must_be_new_and_writable(run: RunFolder, tmp_path: Path) -> None:
@@ -275,7 +278,7 @@ def test_data_without_a_test_split_are_never_noted_as_tested(
         with pytest.raises(KeyboardInterrupt):
             retrain(run, out=tmp_path / "model")
     assert called == [True, True]
-    assert not run.tested_file.exists()
+    assert not run.test_split_uses.exists()
 
 
 def test_questions_that_nobody_answered_are_answered_where_one_person_answered_the_others(

@@ -177,8 +177,8 @@ def test_retraining_tests_both_configurations_and_the_model_answers(
 
 
 def test_the_test_split_is_not_used_a_second_time_unasked(search: Search, project: Project, here: Command) -> None:
-    if not search.run.tested_file.exists():  # tests run in any order
-        search.run.tested_file.write_text('{"models": ["runs/small/retrained/best"]}')
+    if not search.run.test_split_uses.exists():  # tests run in any order
+        search.run.test_split_uses.write_text('{"models": ["runs/small/retrained/best"]}')
     refused = here(retrain.main, "small", "--out", "other")
     assert refused.returncode == 2
     assert "runs/small has used its test split before (runs/small/retrained/best): who chooses" in refused.stderr

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from results.run_folder import write_json
 from san_core.errors import InputError
+from san_core.files import write_json
 from tuning.retraining.learning_curves import curve_table, draw_curves
 from tuning.retraining.model_card import Card, write_card
 from tuning.retraining.score_tables import as_records, spread

@@ -106,9 +106,9 @@ def plan_jobs(run: RunFolder, name: str, trial: FrozenTrial, seeds: int) -> list
         seeds: number of seeds.
     """
     settings, seed = run.settings, run.setting("seed")
-    chosen = {"baseline" if trial.number == run.baseline_trial else name: trial}
-    if run.baseline_trial not in {None, trial.number}:
-        baseline = run.study().trials[run.baseline_trial]
+    chosen = {"baseline" if trial.number == run.baseline_number else name: trial}
+    if run.baseline_number not in {None, trial.number}:
+        baseline = run.study().trials[run.baseline_number]
         if can_be_best(baseline):
             chosen["baseline"] = baseline
         else:

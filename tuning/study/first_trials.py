@@ -9,7 +9,7 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from results.run_folder import BASELINE, PRIOR, RunFolder, is_own
+from results.run_folder import IS_BASELINE, PRIOR, RunFolder, is_own
 from san_core.errors import InputError
 from san_core.files import read_bytes
 from search_spaces import SearchSpace, misfits
@@ -91,7 +91,7 @@ def first_trials(baseline: Mapping[str, Any] | None, configurations: Iterable[Ma
 
     The baseline is marked as such. It is not pruned, since every comparison needs its full score.
     """
-    waiting = [waiting_trial(baseline, {BASELINE: True})] if baseline is not None else []
+    waiting = [waiting_trial(baseline, {IS_BASELINE: True})] if baseline is not None else []
     return waiting + [waiting_trial(configuration, {}) for configuration in configurations]
 
 

@@ -7,7 +7,7 @@ import optuna
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial
 
-from results.run_folder import BASELINE, CONFIRMATION, CONFIRMS, SEARCH, SEED, RunFolder
+from results.run_folder import CONFIRMATION, CONFIRMS, FIRST_TRIALS_ADDED, IS_BASELINE, SEARCH, SEED, RunFolder
 from search_spaces import SearchSpace
 from tuning.study.first_trials import waiting_trial
 from tuning.study.pruners import PRUNERS
@@ -16,9 +16,6 @@ from tuning.study.seeds import CONFIRMATION_SEEDS, SAMPLER_SEEDS, SEARCH_SEEDS, 
 from tuning.study.stop_rules import StopRules
 from tuning.study.study import Study
 from tuning.study.trial_source import TrialSource
-
-_FILLED = "filled"
-"""Study attribute: the first trials are in the journal."""
 
 
 def open_search(
@@ -39,10 +36,10 @@ def open_search(
     """
     seed, epochs, sampler = run.setting("seed"), run.setting("fixed")["epochs"], run.setting("sampler")
     study = _open(run, SEARCH, PRUNERS[run.setting("pruner")](epochs))
-    if not study.user_attrs.get(_FILLED):
+    if not study.user_attrs.get(FIRST_TRIALS_ADDED):
         for trial in (first_trials() if first_trials else [])[len(study.get_trials(deepcopy=False)) :]:
             study.add_trial(trial)
-        study.set_user_attr(_FILLED, True)
+        study.set_user_attr(FIRST_TRIALS_ADDED, True)
     pruning = run.setting("pruner") != "none"
 
     def sampler_of(number: int) -> BaseSampler:
@@ -72,8 +69,8 @@ def open_confirmation(run: RunFolder, space: SearchSpace, trials: Sequence[int],
     for repeat in range(seeds):
         for number in dict.fromkeys(trials):
             attributes: dict[str, Any] = {CONFIRMS: number, SEED: derive_seed(seed, CONFIRMATION_SEEDS, repeat)}
-            if number == run.baseline_trial:
-                attributes[BASELINE] = True
+            if number == run.baseline_number:
+                attributes[IS_BASELINE] = True
             if (number, attributes[SEED]) not in planned:
                 study.add_trial(waiting_trial(search.trials[number].params, attributes))
     source = TrialSource(

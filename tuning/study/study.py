@@ -16,9 +16,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from results.ranking import best_trial
 from results.run_folder import (
-    BASELINE,
     DIVERGED,
     DUPLICATE_OF,
+    IS_BASELINE,
     REASON,
     RESUMED,
     SECONDS,
@@ -83,7 +83,7 @@ class Study:
         # The sampler is chosen by the number of the trial that Optuna gives next: first those that wait, then new ones.
         self._next_numbers = chain(waiting, count(len(trials)))
         own = [trial for trial in trials if is_own(trial)]
-        self.baseline = next((trial.number for trial in own if BASELINE in trial.user_attrs), None)
+        self.baseline = next((trial.number for trial in own if IS_BASELINE in trial.user_attrs), None)
         self._ended = in_order_of_end(own)
         self.ended_before = len(self._ended)
         self.best = best_trial(self._ended)
@@ -223,7 +223,7 @@ class Study:
             return ""
         if reason := self._time_stop_reason():
             return f"stopped after epoch {epoch.number}: {reason}"
-        if live.trial.should_prune() and BASELINE not in live.trial.user_attrs:
+        if live.trial.should_prune() and IS_BASELINE not in live.trial.user_attrs:
             return f"pruned after epoch {epoch.number}"
         return ""
 

@@ -7,8 +7,8 @@ from optuna.distributions import CategoricalDistribution
 from optuna.trial import TrialState, create_trial
 
 from results.plots.fresh_seeds import fresh_seeds_plot
-from results.plots.learning_curves import add_gaps, curves_plot, curves_table
-from results.plots.optimization_history import history_table
+from results.plots.learning_curves import add_gaps, learning_curves_plot, learning_curves_table
+from results.plots.optimization_history import optimization_history_table
 from results.plots.parallel_coordinates import parallel_axes
 from results.plots.points import points_table
 from results.plots.progress import progress_table
@@ -42,7 +42,7 @@ SEARCH = [
 
 
 def test_history_keeps_the_best_of_complete_trials(make_snapshot: MakeSnapshot) -> None:
-    table = history_table(points_table(make_snapshot([pruned(0.9), *SEARCH])))
+    table = optimization_history_table(points_table(make_snapshot([pruned(0.9), *SEARCH])))
 
     assert table["trial"].tolist() == [0, 1, 2, 3, 5]  # trial 4 failed without a score
     assert table["config"].tolist() == ["baseline", "", "", "best", ""]
@@ -51,7 +51,7 @@ def test_history_keeps_the_best_of_complete_trials(make_snapshot: MakeSnapshot) 
 
 
 def test_curves_of_many_trials_are_one_line_with_gaps(make_snapshot: MakeSnapshot) -> None:
-    table = curves_table(make_snapshot(SEARCH))
+    table = learning_curves_table(make_snapshot(SEARCH))
     joined = add_gaps(table[table["config"] == ""])
 
     assert table["epoch"].tolist() == [1, 2, 1, 1, 2, 1]
@@ -61,7 +61,7 @@ def test_curves_of_many_trials_are_one_line_with_gaps(make_snapshot: MakeSnapsho
 
 def test_many_trials_are_a_few_traces(make_snapshot: MakeSnapshot) -> None:
     trials = [*[complete(0.5, 0.6) if number % 2 else pruned(0.4) for number in range(40)], diverged(0.3, 0.0)]
-    curves = curves_plot(make_snapshot(trials))
+    curves = learning_curves_plot(make_snapshot(trials))
 
     assert [trace.name for trace in curves.figure.data] == ["complete", "pruned", "diverged", "best", "baseline"]
     assert len(set(STATE_SYMBOLS.values())) == len(STATE_SYMBOLS)
@@ -101,13 +101,13 @@ def test_a_search_that_has_not_begun_has_no_plots(make_snapshot: MakeSnapshot) -
     assert timeline_plot(snapshot) is fresh_seeds_plot(snapshot) is None
 
 
-def test_the_timeline_has_a_lane_for_each_trial_at_a_time(make_snapshot: MakeSnapshot) -> None:
+def test_the_timeline_has_a_slot_for_each_trial_at_a_time(make_snapshot: MakeSnapshot) -> None:
     running = trial(0.3, state=TrialState.RUNNING)
     running.datetime_start = START + timedelta(minutes=15)
     table = timeline_table(make_snapshot([*SEARCH[:3], SEARCH[4], running], []))
 
     minutes = [[(time - START).total_seconds() / 60 for time in table[end]] for end in ("start", "end")]
-    assert table["lane"].tolist() == ["lane 1", "lane 2", "lane 2", "lane 1", "lane 2"]
+    assert table["slot"].tolist() == ["lane 1", "lane 2", "lane 2", "lane 1", "lane 2"]
     assert minutes == [[0, 0, 4, 13, 15], [10, 4, 12, 20, 20]]
     assert table["kind"].tolist() == ["complete", "pruned", "complete", "complete", "running"]
 

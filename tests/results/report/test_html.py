@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from results.report.attention_examples import load_gallery
+from results.report.attention_examples import load_attention_examples
 from results.report.comparison import comparison_page, reasons_not_to_compare, snapshots_by_name
 from results.report.files import write_report
 from results.report.html import html_report
-from results.run_folder import SEARCH, RunFolder, write_json
+from results.run_folder import SEARCH, RunFolder
 from results.snapshot import load_snapshot
+from san_core.files import write_json
 from tests.browser import By, webdriver
 from tests.results.journals import MakeRun, MakeSnapshot, complete, failed, fresh
 from tests.results.large import many_trials
@@ -25,8 +26,8 @@ PHONE, DESK = 390, 1280
 def run(make_run: MakeRun) -> RunFolder:
     again = [fresh(0, 0.5), fresh(0, 0.51), fresh(3, 0.6), fresh(3, 0.61)]
     made = make_run(many_trials(30), again, command="python -m tuning.search" + " --set hidden_size=64" * 9)
-    made.gallery.mkdir()
-    Image.new("RGB", (8, 8), "red").save(made.gallery / "00.jpg")
+    made.attention_examples.mkdir()
+    Image.new("RGB", (8, 8), "red").save(made.attention_examples / "00.jpg")
     item = {
         "question": "what is <b>red</b>?",
         "answer": "shape",
@@ -35,7 +36,7 @@ def run(make_run: MakeRun) -> RunFolder:
         "picture": "00.jpg",
         "hops": ["00.jpg"],
     }
-    write_json(made.gallery / "gallery.json", {"note": "Trial 3.", "items": [item]})
+    write_json(made.attention_examples / "gallery.json", {"note": "Trial 3.", "items": [item]})
     return made
 
 
@@ -179,10 +180,10 @@ def test_the_report_says_what_stopped_the_search(make_run: MakeRun) -> None:
 
 
 def test_a_damaged_gallery_is_told_of(run: RunFolder) -> None:
-    (run.gallery / "00.jpg").unlink()
+    (run.attention_examples / "00.jpg").unlink()
 
-    assert load_gallery(run).items == []
-    assert load_gallery(run).note.startswith("The gallery cannot be read: ")
+    assert load_attention_examples(run).items == []
+    assert load_attention_examples(run).note.startswith("The gallery cannot be read: ")
 
 
 def test_a_report_can_be_made_before_the_first_trial(browser: webdriver.Chrome, make_run: MakeRun) -> None:

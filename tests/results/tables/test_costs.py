@@ -4,21 +4,21 @@ from pathlib import Path
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
-from results.plots.timeline import lane_names, timeline_table
+from results.plots.timeline import slot_names, timeline_table
 from results.run_folder import RESUMED, SECONDS, WORKER
-from results.tables.costs import _file_size, assign_lanes, busy_seconds, disk_sizes, seconds_saved, time_spent
+from results.tables.costs import _file_size, assign_slots, busy_seconds, disk_sizes, seconds_saved, time_spent
 from results.tables.formatting import show_bytes
 from tests.results.journals import START, MakeRun, MakeSnapshot, complete, diverged, pruned, trial
 
 
-def test_a_trial_lies_in_its_workers_lane() -> None:
+def test_a_trial_lies_in_its_workers_slot() -> None:
     def on(worker: str, start: float, end: float) -> FrozenTrial:
         return complete(0.5, minutes=(start, end), **{WORKER: worker})
 
-    placed = assign_lanes([on("b", 0, 2), on("a", 1, 3), on("a", 2, 4), on("b", 2, 3)])
+    placed = assign_slots([on("b", 0, 2), on("a", 1, 3), on("a", 2, 4), on("b", 2, 3)])
 
-    assert [lane for _, lane in placed] == [("b", 0), ("a", 0), ("a", 1), ("b", 0)]
-    assert list(lane_names([lane for _, lane in placed]).values()) == ["a (1)", "a (2)", "b"]
+    assert [slot for _, slot in placed] == [("b", 0), ("a", 0), ("a", 1), ("b", 0)]
+    assert list(slot_names([slot for _, slot in placed]).values()) == ["a (1)", "a (2)", "b"]
 
 
 def test_time_is_split_into_useful_and_wasted(make_snapshot: MakeSnapshot) -> None:

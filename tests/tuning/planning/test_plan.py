@@ -8,7 +8,7 @@ from typing import Any
 import optuna
 import pytest
 
-from results.run_folder import BASELINE, SEARCH, SECONDS, RunFolder
+from results.run_folder import IS_BASELINE, SEARCH, SECONDS, RunFolder
 from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
 from search_spaces import load
@@ -195,7 +195,7 @@ def test_the_first_trials_are_the_baseline_and_what_is_to_be_tried(plan: PLAN, t
         {"dropout": 0.1},
         {"momentum": 0.5, "embedding_size": 64},
     ]
-    assert [trial.user_attrs.get(BASELINE) for trial in waiting] == [True, None, None]
+    assert [trial.user_attrs.get(IS_BASELINE) for trial in waiting] == [True, None, None]
     (tmp_path / "runs" / "run").rename(tmp_path / "runs" / "other")
     without = plan("--try", "first.json", "--no-baseline-first").first_trials()
     assert [trial.system_attrs["fixed_params"] for trial in without] == [

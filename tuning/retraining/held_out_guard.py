@@ -5,8 +5,9 @@ Whoever chooses among models by their test scores can no longer trust these scor
 
 from pathlib import Path
 
-from results.run_folder import RunFolder, read_json, write_json
+from results.run_folder import RunFolder
 from san_core.errors import InputError
+from san_core.files import read_json, write_json
 
 _MODELS = "models"
 
@@ -17,11 +18,11 @@ def models_tested(run: RunFolder) -> list[str]:
     Raises:
         InputError: if the record cannot be read.
     """
-    if not run.tested_file.exists():
+    if not run.test_split_uses.exists():
         return []
-    models = read_json(run.tested_file).get(_MODELS)
+    models = read_json(run.test_split_uses).get(_MODELS)
     if not isinstance(models, list):
-        raise InputError(f"{run.tested_file} is damaged: it lacks {_MODELS!r}")
+        raise InputError(f"{run.test_split_uses} is damaged: it lacks {_MODELS!r}")
     return [str(model) for model in models]
 
 
@@ -46,6 +47,6 @@ def record_test(run: RunFolder, model: Path) -> None:
         InputError: if the record cannot be written.
     """
     try:
-        write_json(run.tested_file, {_MODELS: [*models_tested(run), str(model)]})
+        write_json(run.test_split_uses, {_MODELS: [*models_tested(run), str(model)]})
     except OSError as error:
-        raise InputError(f"cannot write {run.tested_file}, so nothing was tested: {error.strerror}") from error
+        raise InputError(f"cannot write {run.test_split_uses}, so nothing was tested: {error.strerror}") from error
