@@ -51,7 +51,7 @@ class Mask(NamedTuple):
 
 
 def _attention_hidden(mapped: Tensor, about: Tensor, mask: Mask | None) -> tuple[Tensor, Tensor | None]:
-    """Works out h = dropout(tanh(W_I v + (W_Q u + b))) [W, I, Q, R, K], and what of it is kept."""
+    """Works out h = dropout(tanh(W_I v + (W_Q u + b_A))) [W, I, Q, R, K], and what of it is kept."""
     members, images, _, size = mapped.shape
     h = (mapped.unsqueeze(2) + about.view(members, images, -1, 1, size)).tanh_()
     if mask is None:
@@ -61,7 +61,7 @@ def _attention_hidden(mapped: Tensor, about: Tensor, mask: Mask | None) -> tuple
 
 
 def attention_scores(mapped: Tensor, about: Tensor, w_score: Tensor, b_score: Tensor, mask: Mask | None) -> Tensor:
-    """The scores w h + b of a hop's regions, h = dropout(tanh(W_I v + (W_Q u + b))) (paper, section 3.3).
+    """The scores W_P h + b_P of a hop's regions, h = dropout(tanh(W_I v + (W_Q u + b_A))) (paper, section 3.3).
 
     Args:
         mapped: W_I v [W, I, R, K].

@@ -41,14 +41,14 @@ class HopOptions(NamedTuple):
 
 
 class HopWeights(NamedTuple):
-    """The weights of all hops, in the paper's letters W_I, W_Q, b_A, W_P and b_P.
+    """The weights of all hops.
 
     Attributes:
-        w_image: W_I of each hop, one below the other [N K, H].
-        w_query: [N, K, H].
-        b_query: [N, K].
-        w_score: [N, K]. Where there are dropout masks, it is multiplied by the scale of dropout.
-        b_score: [N].
+        w_image: W_I of the hops, one below the other [N K, H].
+        w_query: W_Q [N, K, H].
+        b_query: b_A [N, K].
+        w_score: W_P [N, K]. Where there are dropout masks, it is multiplied by the scale of dropout.
+        b_score: b_P [N].
     """
 
     w_image: Tensor
