@@ -54,8 +54,8 @@ class TrainingConfig:
         embedding_init: initial word embedding: `random`, or the `pretrained` word vectors that the data were prepared
             with. Both are trained.
         hidden_size: length H of the question vector and of a projected region, >= 1.
-        attention: of a hop: `paper`, softmax(w h + b), or `bounded`, softmax(tanh(w h + b)), as in the authors'
-            code.
+        attention: of a hop: `paper`, softmax(W_P h + b_P), or `bounded`, softmax(tanh(W_P h + b_P)), as in the
+            authors' code.
         attention_size: length K of a hop's hidden layer, >= 1.
         hops: number of attention hops, >= 1 (the paper: 1 or 2).
         answer_target: the training target where people answered differently: `modal`, the most frequent answer,

@@ -47,7 +47,7 @@ class PlainTraining:
         self.config, self.data = config, data
         self._step = PlainStep(shape_of(config, data))
         self._train, self._validation = answerable(data.split("train"), config.answer_target), data.split("validation")
-        self._asked, self._metric = data.questions_of("validation"), objective_metric(data)
+        self._questions, self._metric = data.questions_of("validation"), objective_metric(data)
         self._order = np.random.default_rng(config.seed)
 
     def run_epoch(self, epoch: int) -> float:
@@ -62,7 +62,7 @@ class PlainTraining:
             every = self._batches(np.arange(len(self._validation)))
             likeliest = [self._step.model(*self._inputs(self._validation, rows)).argmax(dim=1) for rows in every]
         answers = [self.data.answers[number] for number in torch.cat(likeliest).tolist()]
-        return float(self._metric.score(answers, self._asked).mean())
+        return float(self._metric.score(answers, self._questions).mean())
 
     def _batches(self, rows: NDArray[np.integer]) -> list[NDArray[np.integer]]:
         return [rows[start : start + self.config.batch_size] for start in range(0, len(rows), self.config.batch_size)]

@@ -55,7 +55,7 @@ class _Hop(NamedTuple):
 
     Attributes:
         query: u before the hop [W, S, H].
-        w_query_u: W_Q u + b [W, S, K].
+        w_query_u: W_Q u + b_A [W, S, K].
         scores: of the regions, after their tanh where they are bounded [W, S, R].
         attention: p = softmax(scores) [W, S, R].
     """
@@ -87,9 +87,9 @@ class _Attend(Function):
         w_image_v = torch.bmm(regions, w_image.flatten(1, 2).transpose(1, 2)).view(members, images, count, hops, size)
         saved: list[Tensor] = []
         for hop in range(hops):
-            # W_Q u + b
+            # W_Q u + b_A
             w_query_u = torch.baddbmm(b_query[:, hop].unsqueeze(1), query, w_query[:, hop].transpose(1, 2))
-            # scores = w h + b, h = dropout(tanh(W_I v + (W_Q u + b)))
+            # scores = W_P h + b_P, h = dropout(tanh(W_I v + (W_Q u + b_A)))
             mask = None if masks is None else masks.of_hop(hop)
             scores = kernels.attention_scores(
                 w_image_v[:, :, :, hop], w_query_u, w_score[:, hop], b_score[:, hop], mask
@@ -115,7 +115,7 @@ class _Attend(Function):
         for number, hop in reversed(list(enumerate(hops))):
             grad_contexts.insert(0, grad_query)
             grad_scores = _grad_scores(hop, grad_query, regions, images=ctx.images, bounded=ctx.bounded)
-            # scores = w h + b, h = dropout(tanh(W_I v + (W_Q u + b))); the gradient of W_I v is written over it
+            # scores = W_P h + b_P, h = dropout(tanh(W_I v + (W_Q u + b_A))); the gradient of W_I v is written over it
             grad_w_query_u, grad_w_score = kernels.attention_scores_backward(
                 grad_scores,
                 w_image_v[:, :, :, number],
@@ -124,7 +124,7 @@ class _Attend(Function):
                 None if ctx.masks is None else ctx.masks.of_hop(number),
             )
             grads.w_score[:, number], grads.b_score[:, number] = grad_w_score.sum(dim=1), grad_scores.sum(dim=(1, 2))
-            # W_Q u + b
+            # W_Q u + b_A
             grads.w_query[:, number] = torch.bmm(grad_w_query_u.transpose(1, 2), hop.query)
             grads.b_query[:, number] = grad_w_query_u.sum(dim=1)
             grad_query = torch.baddbmm(grad_query, grad_w_query_u, weights.w_query[:, number])

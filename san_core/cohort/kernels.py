@@ -51,7 +51,7 @@ class Mask(NamedTuple):
 
 
 def _attention_hidden(w_image_v: Tensor, w_query_u: Tensor, mask: Mask | None) -> tuple[Tensor, Tensor | None]:
-    """Works out h = dropout(tanh(W_I v + (W_Q u + b))) [W, I, Q, R, K], and what of it is kept."""
+    """Works out h = dropout(tanh(W_I v + (W_Q u + b_A))) [W, I, Q, R, K], and what of it is kept."""
     members, images, _, size = w_image_v.shape
     h = (w_image_v.unsqueeze(2) + w_query_u.view(members, images, -1, 1, size)).tanh_()
     if mask is None:
@@ -63,13 +63,13 @@ def _attention_hidden(w_image_v: Tensor, w_query_u: Tensor, mask: Mask | None) -
 def attention_scores(
     w_image_v: Tensor, w_query_u: Tensor, w_score: Tensor, b_score: Tensor, mask: Mask | None
 ) -> Tensor:
-    """The scores w h + b of a hop's regions, h = dropout(tanh(W_I v + (W_Q u + b))) (paper, section 3.3).
+    """The scores W_P h + b_P of a hop's regions, h = dropout(tanh(W_I v + (W_Q u + b_A))) (paper, section 3.3).
 
     Args:
         w_image_v: W_I v [W, I, R, K].
-        w_query_u: W_Q u + b [W, S, K].
-        w_score: w, dropout's scale included [W, K].
-        b_score: b of the scores [W].
+        w_query_u: W_Q u + b_A [W, S, K].
+        w_score: W_P, dropout's scale included [W, K].
+        b_score: b_P [W].
         mask: of dropout; None without.
 
     Returns:

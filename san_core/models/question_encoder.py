@@ -80,9 +80,9 @@ class LSTMQuestionEncoder(nn.Module):
         words, word_rows = torch.unique(tree.words, return_inverse=True)
         words = nn.functional.pad(words, (0, -len(words) % SIZE_MULTIPLE), value=PADDING)
         w_input, w_hidden, b_input, b_hidden = self.lstm.all_weights[0]
-        gates_of_words = nn.functional.linear(self.embedding(words), w_input, b_input + b_hidden)
-        gates = gates_of_words.index_select(0, word_rows)
-        return tree_lstm(gates, w_hidden.to(gates.dtype), tree.parents).index_select(0, tree.ends)
+        inputs_of_words = nn.functional.linear(self.embedding(words), w_input, b_input + b_hidden)
+        gate_inputs = inputs_of_words.index_select(0, word_rows)
+        return tree_lstm(gate_inputs, w_hidden.to(gate_inputs.dtype), tree.parents).index_select(0, tree.ends)
 
 
 class CNNQuestionEncoder(nn.Module):

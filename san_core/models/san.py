@@ -52,7 +52,7 @@ class SAN(nn.Module):
         )
         self.project = nn.Linear(channels, hidden_size)
         self.attention = StackedAttention(
-            hops=hops, hidden_size=hidden_size, attention_size=attention_size, dropout=dropout, attention=attention
+            num_hops=hops, hidden_size=hidden_size, attention_size=attention_size, dropout=dropout, attention=attention
         )
         self.dropout = Dropout(dropout)
         self.classify = nn.Linear(hidden_size, answers)

@@ -1,42 +1,64 @@
 """Stacked attention (paper, section 3.3): each hop attends to the regions of the image with a query refined so far.
 
+    (15)  h = tanh(W_I v (+) (W_Q u + b_A))      (+) adds the second term to each region
+    (16)  p = softmax(W_P h + b_P)               over the regions
+    (17)  context = sum_i p_i v_i
+    (18)  next u = context + u                   the first u is the question vector
+
+Names of the paper, of this code, and of the parameters of an `AttentionHop`:
+
+    v     regions     [I, R, H]
+    u     query       [B, H]
+    h     h           [B, R, K], after dropout
+    p     attention   [B, R]
+    W_I   w_image     region.weight
+    W_Q   w_query     query.weight
+    b_A   b_query     query.bias
+    W_P   w_score     score.weight
+    b_P   b_score     score.bias
+
 Shapes: I images, B questions, R regions, H hidden, K attention, N hops.
 """
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from san_core.models.dropout import Dropout
-from san_core.models.hops import HopOptions, apply_hops
+from san_core.models.hops import HopOptions, HopWeights, apply_hops
+
+_FORMS = ("paper", "bounded")
 
 
-def reference_hops(options: HopOptions, images: Tensor, query: Tensor, *weights: Tensor) -> tuple[Tensor, list[Tensor]]:
+def reference_hops(
+    options: HopOptions, regions: Tensor, query: Tensor, weights: HopWeights
+) -> tuple[Tensor, list[Tensor]]:
     """Applies all hops by the plain equations of the paper. Training uses `apply_hops`, which computes the same faster.
 
     Args:
         options: of the hops.
-        images: regions v [I, R, H].
-        query: question vectors, the first u [B, H].
-        weights: of all hops: w_image (W_I) [N K, H], w_query (W_Q) [N, K, H] and its b_query [N, K], w_score (W_P)
-            [N, K] and its b_score [N]. Where there are dropout masks, w_score includes the scale of dropout.
+        regions: of the images [I, R, H].
+        query: question vectors, the first query [B, H].
+        weights: of all hops.
 
     Returns:
-        The last query [B, H], and the attention p of each hop [B, R].
+        The last query [B, H], and the attention of each hop [B, R].
     """
-    w_image, w_query, b_query, w_score, b_score = weights
-    v = images if options.image_rows is None else images[options.image_rows]
-    u, attention = query, []
-    for hop, (w_image_of_hop, mask) in enumerate(zip(w_image.chunk(len(w_score)), options.masks, strict=True)):
-        h = torch.tanh(v @ w_image_of_hop.T + (u @ w_query[hop].T + b_query[hop]).unsqueeze(1))  # (15)
+    regions = regions if options.image_rows is None else regions[options.image_rows]
+    w_image_by_hop = weights.w_image.chunk(len(weights.w_score))
+    all_attention = []
+    for hop, (w_image, mask) in enumerate(zip(w_image_by_hop, options.masks, strict=True)):
+        w_query_u = query @ weights.w_query[hop].T + weights.b_query[hop]
+        h = torch.tanh(regions @ w_image.T + w_query_u.unsqueeze(1))  # (15)
         h = h if mask is None else h * mask
-        scores = h @ w_score[hop] + b_score[hop]
-        p = torch.softmax(scores.tanh() if options.bounded else scores, dim=1)  # (16)
-        context = (p.unsqueeze(2) * v).sum(dim=1)  # (17)
-        u = context + u  # (18)
-        attention.append(p)
-    return u, attention
+        scores = h @ weights.w_score[hop] + weights.b_score[hop]
+        attention = torch.softmax(scores.tanh() if options.bounded else scores, dim=1)  # (16)
+        context = (attention.unsqueeze(2) * regions).sum(dim=1)  # (17)
+        query = context + query  # (18)
+        all_attention.append(attention)
+    return query, all_attention
 
 
 class AttentionHop(nn.Module):
@@ -46,40 +68,45 @@ class AttentionHop(nn.Module):
         hidden_size: H.
         attention_size: K.
         dropout: share of h zeroed, in [0, 1).
-        bounded: whether the scores of the regions go through a tanh, as in the authors' code. No region then gets
-            more than e^2 = 7.4 times the attention of another.
+        bounded: whether the scores of the regions go through a tanh, p = softmax(tanh(W_P h + b_P)), as in the
+            authors' code. No region then gets more than e^2 = 7.4 times the attention of another.
     """
 
     def __init__(self, *, hidden_size: int, attention_size: int, dropout: float, bounded: bool = False) -> None:
         super().__init__()
         self.bounded = bounded
-        self.region = nn.Linear(hidden_size, attention_size, bias=False)  # w_image
-        self.query = nn.Linear(hidden_size, attention_size)  # w_query, b_query
-        self.score = nn.Linear(attention_size, 1)  # w_score, b_score
+        self.region = nn.Linear(hidden_size, attention_size, bias=False)  # W_I
+        self.query = nn.Linear(hidden_size, attention_size)  # W_Q, b_A
+        self.score = nn.Linear(attention_size, 1)  # W_P, b_P
         self.dropout = Dropout(dropout)
 
     def forward(self, regions: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns the next query [B, H] and the attention [B, R], given regions v [B, R, H] and a query u [B, H].
+        """Returns the next query [B, H] and the attention [B, R], given regions [B, R, H] and a query [B, H].
 
-        h = tanh(W_I v (+) (W_Q u + b)); p = softmax(w h + b) over regions; next u = sum_i p_i v_i + u
-        (paper, equations (15) to (18)). Bounded: p = softmax(tanh(w h + b)).
+        Raises:
+            ValueError: if the shapes do not fit.
         """
-        query, attention = _apply([self], regions, query)
-        return query, attention[0]
+        query, (attention,) = _run_hops([self], regions, query)
+        return query, attention
 
 
 class StackedAttention(nn.Module):
     """Attention hops one after the other, each with its own weights.
 
     Args:
-        hops: N, how many.
-        attention: `paper` or `bounded`, see `TrainingConfig`.
+        num_hops: N, >= 1.
+        attention: `paper` or `bounded`, see `AttentionHop`.
         hidden_size, attention_size, dropout: see `AttentionHop`.
+
+    Raises:
+        ValueError: if `attention` is neither `paper` nor `bounded`.
     """
 
     def __init__(
-        self, *, hops: int, hidden_size: int, attention_size: int, dropout: float, attention: str = "paper"
+        self, *, num_hops: int, hidden_size: int, attention_size: int, dropout: float, attention: str = "paper"
     ) -> None:
+        if attention not in _FORMS:
+            raise ValueError(f"attention must be {' or '.join(_FORMS)}, but got {attention}")
         super().__init__()
         self.hops = nn.ModuleList(
             AttentionHop(
@@ -88,34 +115,54 @@ class StackedAttention(nn.Module):
                 dropout=dropout,
                 bounded=attention == "bounded",
             )
-            for _ in range(hops)
+            for _ in range(num_hops)
         )
 
-    def forward(self, images: Tensor, query: Tensor, image_rows: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
+    def forward(self, regions: Tensor, query: Tensor, image_rows: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
         """Returns the last query [B, H] and the attention of each hop [B, R].
 
         Args:
-            images: regions of the images [I, R, H].
+            regions: of the images [I, R, H].
             query: question vectors [B, H].
             image_rows: which image each question is about [B]; None if question b is about image b.
+
+        Raises:
+            ValueError: if the shapes do not fit.
         """
-        return _apply([hop for hop in self.hops if isinstance(hop, AttentionHop)], images, query, image_rows)
+        return _run_hops(cast("Sequence[AttentionHop]", self.hops), regions, query, image_rows)
 
 
-def _apply(
-    hops: Sequence[AttentionHop], images: Tensor, query: Tensor, image_rows: Tensor | None = None
+def _run_hops(
+    hops: Sequence[AttentionHop], regions: Tensor, query: Tensor, image_rows: Tensor | None = None
 ) -> tuple[Tensor, list[Tensor]]:
-    """Draws the dropout masks, stacks the weights of the hops and applies them."""
+    """Checks the shapes, draws the dropout masks, stacks the weights of the hops and applies them.
+
+    The sizes, the share of dropout and `bounded` must be the same for all hops; they are read from the first.
+    """
     first = hops[0]
-    shape = len(query), images.shape[1], len(first.score.weight[0])
-    masks = [hop.dropout.draw_mask(images.new_empty(shape)) if hop.dropout.active else None for hop in hops]
-    scale = first.dropout.scale if first.dropout.active else 1.0  # w (scale h) = (scale w) h, and w is smaller than h
-    weights = (
-        torch.cat([hop.region.weight for hop in hops]),
-        torch.stack([hop.query.weight for hop in hops]),
-        torch.stack([hop.query.bias for hop in hops]),
-        torch.cat([hop.score.weight for hop in hops]) * scale,
-        torch.cat([hop.score.bias for hop in hops]),
+    _check_shapes(first.region.in_features, regions, query, image_rows)
+    h_shape = len(query), regions.shape[1], first.region.out_features
+    masks = [hop.dropout.draw_mask(regions.new_empty(h_shape)) if hop.dropout.active else None for hop in hops]
+    # Dropout multiplies h by its scale. W_P is multiplied instead: the result is the same, and W_P is smaller than h.
+    scale = first.dropout.scale if first.dropout.active else 1.0
+    weights = HopWeights(
+        w_image=torch.cat([hop.region.weight for hop in hops]),
+        w_query=torch.stack([hop.query.weight for hop in hops]),
+        b_query=torch.stack([hop.query.bias for hop in hops]),
+        w_score=torch.cat([hop.score.weight for hop in hops]) * scale,
+        b_score=torch.cat([hop.score.bias for hop in hops]),
     )
-    operands = [operand.to(images.dtype) for operand in (query, *weights)]
-    return apply_hops(HopOptions(image_rows, masks, first.bounded), images, *operands)
+    weights = HopWeights(*(weight.to(regions.dtype) for weight in weights))
+    return apply_hops(HopOptions(image_rows, masks, first.bounded), regions, query.to(regions.dtype), weights)
+
+
+def _check_shapes(hidden_size: int, regions: Tensor, query: Tensor, image_rows: Tensor | None) -> None:
+    sizes = list(regions.shape), list(query.shape)
+    if [len(size) for size in sizes] != [3, 2] or any(size[-1] != hidden_size for size in sizes):
+        raise ValueError(
+            f"regions must be [I, R, {hidden_size}] and query [B, {hidden_size}], but got {sizes[0]} and {sizes[1]}"
+        )
+    found = len(regions if image_rows is None else image_rows)
+    if found != len(query):
+        name = "regions" if image_rows is None else "image_rows"
+        raise ValueError(f"{name} must have a row for each of the {len(query)} queries, but got {found}")

@@ -119,8 +119,8 @@ def run(text: str, folder: Path, surroundings: Mapping[str, str]) -> Outcome:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             rest = f"it took more than {PATIENCE} s"
-    stopped_as_asked = serves and "http://" in said and process.returncode in {130, -signal.SIGINT}
-    return Outcome(0 if stopped_as_asked else process.returncode, said + rest)
+    stopped_by_us = serves and "http://" in said and process.returncode in {130, -signal.SIGINT}
+    return Outcome(0 if stopped_by_us else process.returncode, said + rest)
 
 
 def read_arguments(text: str, folder: Path, surroundings: Mapping[str, str]) -> Outcome:

@@ -105,12 +105,15 @@ def coco(folder: Path) -> None:
 def vqa(questions: Path, annotations: Path, numbers: Sequence[int] = TRAIN, people: int = 10) -> None:
     """Questions and annotations in the official VQA layout."""
     rows = list(enumerate(ask(numbers), start=1))
-    asked = [{"question_id": i, "image_id": number, "question": text} for i, (text, _, number) in rows]
-    answered = [
+    question_entries = [{"question_id": i, "image_id": number, "question": text} for i, (text, _, number) in rows]
+    annotation_entries = [
         {"question_id": i, "answers": [{"answer": answer}] * people, "answer_type": "other"}
         for i, (_, answer, _) in rows
     ]
-    for path, key, entries in ((questions, "questions", asked), (annotations, "annotations", answered)):
+    for path, key, entries in (
+        (questions, "questions", question_entries),
+        (annotations, "annotations", annotation_entries),
+    ):
         path.write_text(json.dumps({key: entries}))
 
 

@@ -20,8 +20,8 @@ Pages = Mapping[str, Future[dict[Command, Outcome]]]
 @pytest.fixture(scope="module")
 def pages_run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
     """The outcomes of the pages of the tests that were asked for."""
-    asked = (item.callspec.params.get("command") for item in request.session.items if hasattr(item, "callspec"))
-    names = {command.page for command in asked if isinstance(command, Command)}
+    requested = (item.callspec.params.get("command") for item in request.session.items if hasattr(item, "callspec"))
+    names = {command.page for command in requested if isinstance(command, Command)}
     small_run = SmallRun(tmp_path_factory.mktemp("small") / "run")
     with ThreadPoolExecutor(AT_ONCE) as pool:
         yield {

@@ -56,7 +56,7 @@ def write_coco_qa(root: Path, train: Sequence[Row], test: Sequence[Row]) -> Path
     return root
 
 
-def asked(number: int | str, image: int | str, text: str = "what is it?") -> dict[str, Any]:
+def question_entry(number: int | str, image: int | str, text: str = "what is it?") -> dict[str, Any]:
     """An entry of a VQA question file."""
     return {"question_id": number, "image_id": image, "question": text}
 

@@ -23,7 +23,7 @@ from san_core.evaluation import (
 )
 from san_core.metrics import get_metric
 from san_core.models.san import SAN
-from tests.san_core.data_sets import answered, asked, paint, write_json
+from tests.san_core.data_sets import answered, paint, question_entry, write_json
 
 QUESTIONS = [
     Question("what?", "cup", "a", id=11, answer_type="other", question_type="what"),
@@ -43,14 +43,14 @@ def several_people(tmp_path_factory: pytest.TempPathFactory) -> PreparedData:
         paint(folder / f"{image}.jpg", image)
     people = ["yes"] * 6 + ["no"] * 4
     train = VQAFiles(
-        write_json(folder / "q.json", "questions", [asked(i, i % 5) for i in range(10)]),
+        write_json(folder / "q.json", "questions", [question_entry(i, i % 5) for i in range(10)]),
         write_json(folder / "a.json", "annotations", [answered(i, people) for i in range(10)]),
         folder,
         "{image_id}.jpg",
     )
     test = replace(
         train,
-        questions=write_json(folder / "t.json", "questions", [asked(9_000_000_001, 5), asked(22, 5)]),
+        questions=write_json(folder / "t.json", "questions", [question_entry(9_000_000_001, 5), question_entry(22, 5)]),
         annotations=None,
     )
     options = Options(encoder="small-cnn", image_size=16)

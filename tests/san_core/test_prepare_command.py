@@ -18,7 +18,7 @@ from san_core.data import feature_extraction
 from san_core.data.preparation import Options, prepare
 from san_core.data.prepared import PreparedData
 from san_core.data.raw_dataset import Location, RawDataset, VQAFiles
-from tests.san_core.data_sets import SHARED, answered, asked, needs_daquar, paint, write_daquar, write_json
+from tests.san_core.data_sets import SHARED, answered, needs_daquar, paint, question_entry, write_daquar, write_json
 
 OWN = ["vqa", "--questions", "q.json", "--annotations", "a.json", "--images", "."]
 
@@ -121,7 +121,7 @@ def _own_files(folder: Path, images: int = 6) -> list[str]:
     for number in range(images):
         paint(folder / f"{number}.jpg", number)
     people = ["yes"] * 6 + ["no"] * 4
-    questions = write_json(folder / "q.json", "questions", [asked(i, i) for i in range(images)])
+    questions = write_json(folder / "q.json", "questions", [question_entry(i, i) for i in range(images)])
     annotations = [answered(i, people, answer_type="yes/no") for i in range(images)]
     answers = write_json(folder / "a.json", "annotations", annotations)
     return ["--questions", str(questions), "--annotations", str(answers), "--images", str(folder)]
@@ -131,7 +131,7 @@ def test_own_files_are_prepared(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     own = _own_files(tmp_path / "own")
-    test = ["--test-questions", str(write_json(tmp_path / "t.json", "questions", [asked(99, 4)]))]
+    test = ["--test-questions", str(write_json(tmp_path / "t.json", "questions", [question_entry(99, 4)]))]
     options = [*own, *test, "--encoder", "small-cnn", "--image-size", "16", "--out", tmp_path / "out"]
     code, out, _ = _run(monkeypatch, capsys, "vqa", *options)
     assert code == 0

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from san_core.models.hops import HopOptions
+from san_core.models.hops import HopOptions, HopWeights
 from san_core.models.stacked_attention import AttentionHop, StackedAttention, reference_hops
 
 IMAGES, B, R, H, K = 4, 6, 5, 8, 7
@@ -16,7 +16,8 @@ BOTH_FORMS = pytest.mark.parametrize("attention", ["paper", "bounded"])
 
 def _stack(attention: str, dropout: float = 0.0, hops: int = 2, dtype: torch.dtype = torch.float64) -> StackedAttention:
     torch.manual_seed(0)
-    return StackedAttention(hops=hops, hidden_size=H, attention_size=K, dropout=dropout, attention=attention).to(dtype)
+    stack = StackedAttention(num_hops=hops, hidden_size=H, attention_size=K, dropout=dropout, attention=attention)
+    return stack.to(dtype)
 
 
 def _inputs(rows: Tensor | None, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
@@ -30,14 +31,14 @@ def _reference(
 ) -> Tensor:
     """The last query by the plain equations with the stack's weights; the masks [B, R, K] are scaled already."""
     hops = [hop for hop in stack.hops if isinstance(hop, AttentionHop)]
-    weights = (
+    weights = HopWeights(
         torch.cat([hop.region.weight for hop in hops]),
         torch.stack([hop.query.weight for hop in hops]),
         torch.stack([hop.query.bias for hop in hops]),
         torch.cat([hop.score.weight for hop in hops]),
         torch.cat([hop.score.bias for hop in hops]),
     )
-    return reference_hops(HopOptions(rows, masks, hops[0].bounded), images, query, *weights)[0]
+    return reference_hops(HopOptions(rows, masks, hops[0].bounded), images, query, weights)[0]
 
 
 def _gradients(result: Tensor, stack: StackedAttention, *inputs: Tensor) -> dict[str, Tensor]:
@@ -101,5 +102,5 @@ def test_bfloat16_differs_from_double_precision_by_its_rounding_only(attention: 
 def test_image_without_questions_gets_no_gradient(rows: Tensor | None) -> None:
     stack, (images, query) = _stack("paper"), _inputs(rows)
     gradient = _gradients(stack(images, query, rows)[0], stack, images, query)["images"]
-    asked = set(range(B) if rows is None else SHARED.tolist())
-    assert [i for i, part in enumerate(gradient) if part.abs().sum() > 0] == sorted(asked)
+    images_of_questions = set(range(B) if rows is None else SHARED.tolist())
+    assert [i for i, part in enumerate(gradient) if part.abs().sum() > 0] == sorted(images_of_questions)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from san_core.models.hops import HopOptions, apply_hops
+from san_core.models.hops import HopOptions, HopWeights, apply_hops
 from san_core.models.stacked_attention import reference_hops
 
 QUESTIONS, IMAGES, REGIONS, HIDDEN, ATTENTION = 5, 3, 4, 6, 7
@@ -30,8 +30,8 @@ def test_fast_hops_and_their_gradients_are_those_of_the_reference(
     ]
     inputs = [torch.randn(shape, requires_grad=True) for shape in shapes]
     options, direction = HopOptions(rows, masks, bounded), torch.randn(QUESTIONS, HIDDEN)
-    found, found_attention = apply_hops(options, *inputs)
-    expected, expected_attention = reference_hops(options, *inputs)
+    found, found_attention = apply_hops(options, *inputs[:2], HopWeights(*inputs[2:]))
+    expected, expected_attention = reference_hops(options, *inputs[:2], HopWeights(*inputs[2:]))
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(found_attention, expected_attention, rtol=1e-4, atol=1e-5)
     gradients = [torch.autograd.grad((last * direction).sum(), inputs) for last in (found, expected)]

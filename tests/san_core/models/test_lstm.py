@@ -14,9 +14,9 @@ ONE_LEVEL = [[0, 0]]
 
 def _inputs(parents: list[list[int]], dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, list[Tensor]]:
     torch.manual_seed(0)
-    gates = torch.randn(sum(map(len, parents)), 4 * HIDDEN, dtype=dtype, requires_grad=True)
+    gate_inputs = torch.randn(sum(map(len, parents)), 4 * HIDDEN, dtype=dtype, requires_grad=True)
     w_hidden = torch.randn(4 * HIDDEN, HIDDEN, dtype=dtype, requires_grad=True)
-    return gates, w_hidden, [torch.tensor(parent) for parent in parents]
+    return gate_inputs, w_hidden, [torch.tensor(parent) for parent in parents]
 
 
 @pytest.mark.parametrize("parents", [CHAIN, TREE, ONE_LEVEL], ids=["chain", "tree", "one level"])
@@ -30,11 +30,11 @@ def test_fast_lstm_and_its_gradients_are_those_of_the_reference(parents: list[li
 
 
 def test_reference_is_nn_lstm_along_a_chain() -> None:
-    gates, w_hidden, parents = _inputs(CHAIN)
+    gate_inputs, w_hidden, parents = _inputs(CHAIN)
     lstm = nn.LSTM(4 * HIDDEN, HIDDEN, dtype=torch.float64)
     with torch.no_grad():
         lstm.weight_ih_l0.copy_(torch.eye(4 * HIDDEN))
         lstm.weight_hh_l0.copy_(w_hidden)
         lstm.bias_ih_l0.zero_()
         lstm.bias_hh_l0.zero_()
-    torch.testing.assert_close(reference_tree_lstm(gates, w_hidden, parents), lstm(gates)[0])
+    torch.testing.assert_close(reference_tree_lstm(gate_inputs, w_hidden, parents), lstm(gate_inputs)[0])

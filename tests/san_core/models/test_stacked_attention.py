@@ -1,3 +1,4 @@
+import re
 from itertools import combinations
 
 import numpy as np
@@ -48,7 +49,7 @@ def test_hop_computes_the_papers_equations_or_those_of_the_authors_code(bounded:
 @pytest.mark.parametrize("hops", [1, 2, 3])
 def test_each_hop_starts_from_the_query_of_the_last(hops: int) -> None:
     torch.manual_seed(0)
-    attention = StackedAttention(hops=hops, hidden_size=H, attention_size=K, dropout=0.5).eval()
+    attention = StackedAttention(num_hops=hops, hidden_size=H, attention_size=K, dropout=0.5).eval()
     regions, question = _inputs()
     found_query, found_maps = attention(regions, question)
 
@@ -64,7 +65,7 @@ def test_each_hop_starts_from_the_query_of_the_last(hops: int) -> None:
 @pytest.mark.parametrize(("attention", "is_bounded"), [("paper", False), ("bounded", True)])
 def test_bounded_attention_never_prefers_a_region_more_than_e_squared_times(attention: str, is_bounded: bool) -> None:
     torch.manual_seed(0)
-    stack = StackedAttention(hops=3, hidden_size=H, attention_size=K, dropout=0.0, attention=attention)
+    stack = StackedAttention(num_hops=3, hidden_size=H, attention_size=K, dropout=0.0, attention=attention)
     with torch.no_grad():
         for hop in stack.hops:
             assert isinstance(hop, AttentionHop)
@@ -76,7 +77,7 @@ def test_bounded_attention_never_prefers_a_region_more_than_e_squared_times(atte
 
 @pytest.mark.parametrize("training", [True, False])
 def test_attention_over_regions_sums_to_one(training: bool) -> None:
-    attention = StackedAttention(hops=2, hidden_size=H, attention_size=K, dropout=0.5).train(training)
+    attention = StackedAttention(num_hops=2, hidden_size=H, attention_size=K, dropout=0.5).train(training)
     _, maps = attention(*_inputs())
     for attended in maps:
         assert attended.shape == (B, R)
@@ -86,7 +87,7 @@ def test_attention_over_regions_sums_to_one(training: bool) -> None:
 
 @pytest.mark.parametrize("hops", [2, 3])
 def test_hops_do_not_share_weights(hops: int) -> None:
-    attention = StackedAttention(hops=hops, hidden_size=H, attention_size=K, dropout=0.0)
+    attention = StackedAttention(num_hops=hops, hidden_size=H, attention_size=K, dropout=0.0)
     for one, other in combinations(attention.hops, 2):
         first, second = dict(one.named_parameters()), dict(other.named_parameters())
         assert first.keys() == second.keys()
@@ -98,10 +99,42 @@ def test_hops_do_not_share_weights(hops: int) -> None:
 
 
 def test_dropout_acts_in_training_only() -> None:
-    attention = StackedAttention(hops=1, hidden_size=H, attention_size=K, dropout=0.5)
+    attention = StackedAttention(num_hops=1, hidden_size=H, attention_size=K, dropout=0.5)
     inputs = _inputs()
     torch.manual_seed(0)
     calm = [attention.eval()(*inputs)[0] for _ in range(2)]
     noisy = [attention.train()(*inputs)[0] for _ in range(2)]
     assert torch.equal(*calm)
     assert not torch.equal(*noisy)
+
+
+def test_an_unknown_form_of_attention_is_refused() -> None:
+    with pytest.raises(ValueError, match="^attention must be paper or bounded, but got bouned$"):
+        StackedAttention(num_hops=1, hidden_size=H, attention_size=K, dropout=0.0, attention="bouned")
+
+
+@pytest.mark.parametrize(
+    ("regions", "query"), [([B, R, H + 1], [B, H]), ([B, R, H], [B, H + 1]), ([B, H], [B, H]), ([B, R, H], [H])]
+)
+def test_shapes_that_do_not_fit_the_hops_are_refused(regions: list[int], query: list[int]) -> None:
+    message = f"regions must be [I, R, {H}] and query [B, {H}], but got {regions} and {query}"
+    for network in (
+        AttentionHop(hidden_size=H, attention_size=K, dropout=0.0),
+        StackedAttention(num_hops=1, hidden_size=H, attention_size=K, dropout=0.0),
+    ):
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+            network(torch.zeros(regions), torch.zeros(query))
+
+
+@pytest.mark.parametrize(
+    ("image_rows", "message"),
+    [
+        (None, "regions must have a row for each of the 2 queries, but got 3"),
+        ([0, 1, 2], "image_rows must have a row for each of the 2 queries, but got 3"),
+    ],
+)
+def test_a_query_without_its_image_is_refused(image_rows: list[int] | None, message: str) -> None:
+    attention = StackedAttention(num_hops=1, hidden_size=H, attention_size=K, dropout=0.0)
+    regions, query = _inputs()
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        attention(regions, query[:2], None if image_rows is None else torch.tensor(image_rows))

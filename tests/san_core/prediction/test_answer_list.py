@@ -110,10 +110,10 @@ def test_replies_in_batches_of_any_size_are_the_single_ones(
     model = load_model(tiny_model)
     pairs = _pairs(model, tiny_dataset)
     order = np.random.default_rng(3).permutation(len(pairs))
-    asked = [pairs[i] for i in order]
+    shuffled = [pairs[i] for i in order]
     monkeypatch.setattr(trained_model, "_PIXELS_PER_PASS", dict.fromkeys(["cpu", "cuda"], images * 64 * 64))
     monkeypatch.setattr(trained_model, "_QUESTIONS_PER_PASS", rows)
-    for (pixels, question), found in zip(asked, model.replies(asked, top=6), strict=True):
+    for (pixels, question), found in zip(shuffled, model.replies(shuffled, top=6), strict=True):
         _assert_same(found, model.reply(pixels, question, top=6))
 
 
@@ -335,10 +335,10 @@ def test_pictures_are_loaded_batch_by_batch(tiny_model: Path, task: ListTask, mo
         loaded.append(path)
         return load_pixels(path, size)
 
-    def reply(self: TrainedModel, asked: Sequence[tuple[NDArray[np.uint8], str]], *, top: int = 5) -> list[Reply]:
-        answered.append(len({id(pixels) for pixels, _ in asked}))
+    def reply(self: TrainedModel, questions: Sequence[tuple[NDArray[np.uint8], str]], *, top: int = 5) -> list[Reply]:
+        answered.append(len({id(pixels) for pixels, _ in questions}))
         ahead.append(len(loaded) - sum(answered))
-        return replies(self, asked, top=top)
+        return replies(self, questions, top=top)
 
     answered: list[int] = []
     monkeypatch.setattr(predict_list, "_IMAGES_PER_BATCH", 2)

@@ -10,7 +10,7 @@ from san_core.data.problems import Problems
 from san_core.data.raw_dataset import RawDataset, VQAFiles
 from san_core.data.readers import vqa
 from san_core.errors import InputError
-from tests.san_core.data_sets import SHARED, answered, asked, flaws, needs_coco, paint, write_json
+from tests.san_core.data_sets import SHARED, answered, flaws, needs_coco, paint, question_entry, write_json
 
 TEN = ["yes"] * 6 + ["no"] * 3 + ["maybe"]
 NO_ID = "entry without a question_id, left out"
@@ -20,7 +20,7 @@ NOT_WHOLE = "entry without a question or an image_id, left out"
 def _official(root: Path, prefix: str, *parts: str) -> Path:
     """A question about each of two images in each part; test2015 comes without annotations."""
     for start, part in enumerate(parts):
-        entries = [asked(1000 * start + i, 40 + i, f"what is {part}?") for i in (1, 2)]
+        entries = [question_entry(1000 * start + i, 40 + i, f"what is {part}?") for i in (1, 2)]
         write_json(root / f"{prefix}OpenEnded_mscoco_{part}_questions.json", "questions", entries)
         if not part.startswith("test"):
             people = [
@@ -55,7 +55,7 @@ def test_each_question_keeps_ten_answers_the_modal_one_and_its_types(tmp_path: P
 
 def test_answers_written_as_numbers_are_answers(tmp_path: Path) -> None:
     lists: list[list[Any]] = [[2], [3.0, 3.0, "3"], [2.5], [True], [float("nan")], [None]]
-    entries = [asked(number, 7) for number in range(len(lists) + 1)]
+    entries = [question_entry(number, 7) for number in range(len(lists) + 1)]
     people = [answered(number, answers) for number, answers in enumerate(lists)]
     people.append(answered(len(lists), [], multiple_choice_answer=12))
     problems = Problems()
@@ -112,7 +112,7 @@ def _read(
 
 def test_modal_answer_is_found_where_it_is_not_told(tmp_path: Path) -> None:
     people = ["cat"] * 4 + ["dog"] * 6
-    (question,) = _read(_own(tmp_path, [asked(1, 1)], [answered(1, people)])).train
+    (question,) = _read(_own(tmp_path, [question_entry(1, 1)], [answered(1, people)])).train
     assert question.answer == "dog"
 
 
@@ -126,7 +126,7 @@ def test_modal_answer_is_found_where_it_is_not_told(tmp_path: Path) -> None:
     ],
 )
 def test_pattern_names_the_image_file(pattern: str, image: int | str, file: str, tmp_path: Path) -> None:
-    files = _own(tmp_path, [asked(1, image)], [answered(1, TEN)])
+    files = _own(tmp_path, [question_entry(1, image)], [answered(1, TEN)])
     source = _read(VQAFiles(files.questions, files.annotations, files.images, pattern))
     assert source.images[source.train[0].image] == tmp_path / "images" / file
 
@@ -135,14 +135,14 @@ def test_pattern_names_the_image_file(pattern: str, image: int | str, file: str,
     "pattern", ["{id}.jpg", "{image_id:012d}.jpg", "{}.jpg", "{image_id.name}", "{image_id", "{0}"]
 )
 def test_pattern_that_does_not_fit_is_named(pattern: str, tmp_path: Path) -> None:
-    files = _own(tmp_path, [asked(1, "cat")], [answered(1, TEN)])
+    files = _own(tmp_path, [question_entry(1, "cat")], [answered(1, TEN)])
     with pytest.raises(InputError, match=re.escape(f"image name {pattern!r} does not fit image_id 'cat'")):
         _read(VQAFiles(files.questions, files.annotations, files.images, pattern))
 
 
 def test_images_of_the_same_name_in_different_folders_stay_apart(tmp_path: Path) -> None:
-    train = _own(tmp_path / "train", [asked(1, 7)], [answered(1, TEN)])
-    test = _own(tmp_path / "test", [asked(2, 7), asked(3, 8)], [answered(2, TEN), answered(3, TEN)])
+    train = _own(tmp_path / "train", [question_entry(1, 7)], [answered(1, TEN)])
+    test = _own(tmp_path / "test", [question_entry(2, 7), question_entry(3, 8)], [answered(2, TEN), answered(3, TEN)])
     source = _read(train, test)
     files = [source.images[question.image] for question in (*source.train, *source.test)]
     assert files == [
@@ -153,40 +153,40 @@ def test_images_of_the_same_name_in_different_folders_stay_apart(tmp_path: Path)
 
 def test_image_key_does_not_tell_where_the_data_lie(tmp_path: Path) -> None:
     for place in ("here", "there"):
-        (question,) = _read(_own(tmp_path / place, [asked(1, 7)], [answered(1, TEN)])).train
+        (question,) = _read(_own(tmp_path / place, [question_entry(1, 7)], [answered(1, TEN)])).train
         assert question.image == "images/7.jpg"
 
 
 def test_image_in_train_and_test_is_one_image(tmp_path: Path) -> None:
-    train = _own(tmp_path, [asked(1, 7)], [answered(1, TEN)])
-    other = _own(tmp_path / "test", [asked(2, 7)], [answered(2, TEN)])
+    train = _own(tmp_path, [question_entry(1, 7)], [answered(1, TEN)])
+    other = _own(tmp_path / "test", [question_entry(2, 7)], [answered(2, TEN)])
     source = _read(train, VQAFiles(other.questions, other.annotations, train.images, train.image_name))
     assert source.train[0].image == source.test[0].image
     assert len(source.images) == 1
 
 
 def test_test_questions_without_annotations_are_only_asked(tmp_path: Path) -> None:
-    train = _own(tmp_path, [asked(1, 7)], [answered(1, TEN)])
-    source = _read(train, _own(tmp_path / "test", [asked(2, 7)]))
+    train = _own(tmp_path, [question_entry(1, 7)], [answered(1, TEN)])
+    source = _read(train, _own(tmp_path / "test", [question_entry(2, 7)]))
     assert (source.test, [question.id for question in source.unanswered]) == ([], [2])
 
 
 def test_questions_to_learn_from_need_annotations(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="vqa needs training questions with annotations"):
-        _read(_own(tmp_path, [asked(1, 7)]))
+        _read(_own(tmp_path, [question_entry(1, 7)]))
 
 
 def test_missing_image_folder_is_named(tmp_path: Path) -> None:
-    files = _own(tmp_path, [asked(1, 7)], [answered(1, TEN)])
+    files = _own(tmp_path, [question_entry(1, 7)], [answered(1, TEN)])
     files.images.rmdir()
     with pytest.raises(InputError, match=re.escape(f"image folder {files.images} does not exist")):
         _read(files)
 
 
 def test_single_answers_are_not_scored_by_vqa_accuracy(tmp_path: Path) -> None:
-    source = _read(_own(tmp_path, [asked(1, 7)], [answered(1, ["cat"])]))
+    source = _read(_own(tmp_path, [question_entry(1, 7)], [answered(1, ["cat"])]))
     assert source.metrics == ("accuracy",)
-    only_modal = _own(tmp_path, [asked(1, 7)], [{"question_id": 1, "multiple_choice_answer": "cat"}])
+    only_modal = _own(tmp_path, [question_entry(1, 7)], [{"question_id": 1, "multiple_choice_answer": "cat"}])
     (question,) = _read(only_modal).train
     assert (question.answer, question.human_answers) == ("cat", ("cat",))
 
@@ -194,25 +194,35 @@ def test_single_answers_are_not_scored_by_vqa_accuracy(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("questions", "annotations", "where", "kind"),
     [
-        ([asked(2, 7)], [], "questions.json question_id 2", "question without an annotation, left out"),
+        ([question_entry(2, 7)], [], "questions.json question_id 2", "question without an annotation, left out"),
         ([], [answered(2, TEN)], "annotations.json question_id 2", "annotation without a question, left out"),
-        ([asked(1, 8)], [], "questions.json question_id 1", "duplicate question_id, the first is used"),
+        ([question_entry(1, 8)], [], "questions.json question_id 1", "duplicate question_id, the first is used"),
         ([], [answered(1, ["no"])], "annotations.json question_id 1", "duplicate question_id, the first is used"),
-        ([asked(2, 7)], [answered(2, TEN[:7])], "annotations.json question_id 2", "fewer than 10 answers (7)"),
-        ([asked(2, 7)], [answered(2, [*TEN[:9], " "])], "annotations.json question_id 2", "fewer than 10 answers (9)"),
-        ([asked(2, 7)], [answered(2, [""] * 10)], "questions.json question_id 2", "question without an annotation"),
-        ([asked(2, 7, " ")], [answered(2, TEN)], "questions.json question_id 2", "question without a word"),
-        ([asked(2, 7, "?!")], [answered(2, TEN)], "questions.json question_id 2", "question without a word"),
+        ([question_entry(2, 7)], [answered(2, TEN[:7])], "annotations.json question_id 2", "fewer than 10 answers (7)"),
+        (
+            [question_entry(2, 7)],
+            [answered(2, [*TEN[:9], " "])],
+            "annotations.json question_id 2",
+            "fewer than 10 answers (9)",
+        ),
+        (
+            [question_entry(2, 7)],
+            [answered(2, [""] * 10)],
+            "questions.json question_id 2",
+            "question without an annotation",
+        ),
+        ([question_entry(2, 7, " ")], [answered(2, TEN)], "questions.json question_id 2", "question without a word"),
+        ([question_entry(2, 7, "?!")], [answered(2, TEN)], "questions.json question_id 2", "question without a word"),
         (
             [{"image_id": 7, "question": "?"}],
             [],
             "questions.json questions[1]",
             "entry without a question_id, left out",
         ),
-        ([asked(True, 7)], [], "questions.json questions[1]", NO_ID),
+        ([question_entry(True, 7)], [], "questions.json questions[1]", NO_ID),
         ([7], [], "questions.json questions[1]", "not a JSON object, left out"),
         ([], [None], "annotations.json annotations[1]", "not a JSON object, left out"),
-        ([asked(2, True)], [answered(2, TEN)], "questions.json question_id 2", NOT_WHOLE),
+        ([question_entry(2, True)], [answered(2, TEN)], "questions.json question_id 2", NOT_WHOLE),
         ([{"question_id": 2, "image_id": 7}], [answered(2, TEN)], "questions.json question_id 2", NOT_WHOLE),
         ([{"question_id": 2, "question": "?"}], [answered(2, TEN)], "questions.json question_id 2", NOT_WHOLE),
     ],
@@ -220,7 +230,7 @@ def test_single_answers_are_not_scored_by_vqa_accuracy(tmp_path: Path) -> None:
 def test_flawed_entry_is_told_and_the_rest_is_used(
     questions: list[dict[str, Any]], annotations: list[dict[str, Any]], where: str, kind: str, tmp_path: Path
 ) -> None:
-    files = _own(tmp_path, [asked(1, 7), *questions], [answered(1, TEN), *annotations])
+    files = _own(tmp_path, [question_entry(1, 7), *questions], [answered(1, TEN), *annotations])
     problems = Problems()
     source = _read(files, problems=problems)
     left = [1, 2] if kind.startswith(("fewer", "question without a word")) else [1]
@@ -232,8 +242,8 @@ def test_flawed_entry_is_told_and_the_rest_is_used(
 
 
 def test_entries_are_counted_as_the_file_does(tmp_path: Path) -> None:
-    files = _own(tmp_path, [asked(1, 7)], [answered(1, TEN)])
-    entries = [asked(1, 7), "no object", {"question": "which?", "image_id": 7}, None, asked("", 7)]
+    files = _own(tmp_path, [question_entry(1, 7)], [answered(1, TEN)])
+    entries = [question_entry(1, 7), "no object", {"question": "which?", "image_id": 7}, None, question_entry("", 7)]
     files.questions.write_text(json.dumps({"questions": entries}))
     problems = Problems()
     _read(files, problems=problems)
@@ -245,7 +255,9 @@ def test_entries_are_counted_as_the_file_does(tmp_path: Path) -> None:
 @pytest.mark.parametrize("people", [["cup"], ["cup", "mug", "cup"], []], ids=["one", "three", "modal"])
 def test_few_answers_are_no_flaw_where_no_question_has_ten(people: list[str], tmp_path: Path) -> None:
     annotations = [answered(number, people, multiple_choice_answer="cup") for number in (1, 2)]
-    source = _read(_own(tmp_path, [asked(1, 7), asked(2, 7)], annotations), problems=Problems(strict=True))
+    source = _read(
+        _own(tmp_path, [question_entry(1, 7), question_entry(2, 7)], annotations), problems=Problems(strict=True)
+    )
     assert [question.answer for question in source.train] == ["cup", "cup"]
 
 
@@ -265,7 +277,7 @@ def test_questions_nobody_answers_may_lack_their_images(part: str, tmp_path: Pat
 
 def test_flaws_come_in_the_order_of_the_file(tmp_path: Path) -> None:
     surplus = [f"q{number}" for number in (31, 4, 159, 26, 5)]
-    files = _own(tmp_path, [asked("q1", 7)], [answered(number, TEN) for number in ("q1", *surplus)])
+    files = _own(tmp_path, [question_entry("q1", 7)], [answered(number, TEN) for number in ("q1", *surplus)])
     problems = Problems()
     _read(files, problems=problems)
     assert [problem.where.split()[-1] for problem in problems.found] == surplus
@@ -273,7 +285,7 @@ def test_flaws_come_in_the_order_of_the_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["questions.json", "annotations.json"])
 def test_of_a_file_cut_short_what_stands_before_is_used(name: str, tmp_path: Path) -> None:
-    files = _own(tmp_path, [asked(i, 7) for i in range(5)], [answered(i, TEN) for i in range(5)])
+    files = _own(tmp_path, [question_entry(i, 7) for i in range(5)], [answered(i, TEN) for i in range(5)])
     path = tmp_path / name
     text = path.read_text()
     path.write_text(text[: text.index('"question_id": 3') + 5])
