@@ -7,8 +7,13 @@ Shapes: W members, I images, Q questions about each, S = I Q slots, R regions, K
 """
 
 import importlib.util
+import os
+import shutil
+import sysconfig
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -18,13 +23,20 @@ from san_core.data.vocabulary import PADDING
 
 aten = torch.ops.aten
 
-_HAS_TRITON = importlib.util.find_spec("triton") is not None
 _fused = True
+
+
+@cache
+def has_triton() -> bool:
+    """Whether Triton is here, and what it compiles its launchers with: a C compiler and Python's headers."""
+    compiler = os.environ.get("CC") or next(filter(shutil.which, ("gcc", "clang", "cc")), None)
+    headers = Path(sysconfig.get_path("include")) / "Python.h"
+    return importlib.util.find_spec("triton") is not None and compiler is not None and headers.is_file()
 
 
 def uses_triton(tensor: Tensor) -> bool:
     """Whether the fused kernels work on a tensor."""
-    return _fused and _HAS_TRITON and tensor.is_cuda and tensor.dtype in {torch.bfloat16, torch.float32}
+    return _fused and tensor.is_cuda and tensor.dtype in {torch.bfloat16, torch.float32} and has_triton()
 
 
 @contextmanager

@@ -4,10 +4,39 @@ import importlib.util
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from san_core.cohort import kernels
+
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
+
+
+@pytest.fixture
+def fresh_answer() -> Iterator[None]:
+    """`has_triton` looks again."""
+    kernels.has_triton.cache_clear()
+    yield
+    kernels.has_triton.cache_clear()
+
+
+@pytest.mark.usefixtures("fresh_answer")
+def test_the_fused_kernels_want_a_compiler_and_pythons_headers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CC", "gcc")
+    (tmp_path / "Python.h").touch()
+    monkeypatch.setattr("sysconfig.get_path", lambda _: str(tmp_path))
+    assert kernels.has_triton()
+    kernels.has_triton.cache_clear()
+    monkeypatch.delenv("CC")
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    assert not kernels.has_triton()
+    kernels.has_triton.cache_clear()
+    monkeypatch.setenv("CC", "gcc")
+    (tmp_path / "Python.h").unlink()
+    assert not kernels.has_triton()
+
 
 INTERPRETED = """
 import torch
