@@ -5,7 +5,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # A worker for each core. It runs whole modules, whose tests may share something, such as a search.
-WORKERS := -n logical --maxprocesses 8 --dist loadscope
+WORKERS := -n logical --maxprocesses 8 --dist loadscope --no-loadscope-reorder
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: search test test-long check bench clean

@@ -20,7 +20,7 @@ from torch import Tensor
 from benchmarks.plain import PlainStep
 from benchmarks.shapes import SHAPES, Shape
 from benchmarks.step import products
-from san_core.cohort import kernels
+from san_core.cohort import pointwise
 from san_core.cohort.batches import BatchBuffers, Slots
 from san_core.cohort.data import PrefetchedFeatures, Questions, ResidentFeatures, padded_channels
 from san_core.cohort.graph import EagerStep, GraphedStep
@@ -226,7 +226,7 @@ def cohort_steps(
         yield "cohort", run, None
         return
     if members == scale.members[0]:
-        with kernels.plain_operations():
+        with pointwise.plain_operations():
             graph = GraphedStep(step, generator, torch.cuda.graph_pool_handle())
             yield "cohort, plain operations, graph", graph, launches_of(run)
             del graph

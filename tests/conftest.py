@@ -44,12 +44,20 @@ LONG = ("browser", "live_search", "pages_run")
 """Fixtures whose tests are left to `make test-long`."""
 
 
+FIRST = {
+    *("test_search", "test_retrain", "test_placing", "test_results_command", "test_trackers"),
+    *("test_commands", "test_faults", "test_dashboard", "test_trial_monitor", "test_cluster"),
+}
+"""Modules that take longest. They begin first, so that all workers end at about the same time."""
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks tests by the fixtures they use."""
+    """Marks tests by the fixtures they use, and puts the longest modules first."""
     for item in items:
         if set(LONG).intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.long)
+    items.sort(key=lambda item: item.path.stem not in FIRST)
 
 
 @pytest.fixture(scope="session", autouse=True)

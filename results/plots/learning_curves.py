@@ -53,7 +53,8 @@ def learning_curves_plot(snapshot: RunSnapshot) -> Plot:
         rows = table[table[CONFIG] == config]
         if not rows.empty:
             figure.add_trace(_lines(rows, config, {"color": color, "width": 3}, size * 0.6, symbol))
-    figure.update_xaxes(title="epoch", dtick=max(1, math.ceil(table[EPOCH_NUMBER].max() / 10)))
+    epochs = 0 if table.empty else table[EPOCH_NUMBER].max()
+    figure.update_xaxes(title="epoch", dtick=max(1, math.ceil(epochs / 10)))
     style_score_axis(figure, snapshot.metric_title)
     note = "Validation score after each epoch, of every trial."
     return Plot("curves", "Learning curves", note, style_layout(figure))

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from san_core.cohort import kernels
+from san_core.cohort import pointwise
 
 
 class HopMasks(NamedTuple):
@@ -28,9 +28,9 @@ class HopMasks(NamedTuple):
     random: Tensor
     thresholds: Tensor
 
-    def of_hop(self, hop: int) -> kernels.Mask:
+    def of_hop(self, hop: int) -> pointwise.Mask:
         """Random bytes [I, Q, R, K] of a hop, and the thresholds."""
-        return kernels.Mask(self.random[hop], self.thresholds)
+        return pointwise.Mask(self.random[hop], self.thresholds)
 
 
 class HopWeights(NamedTuple):
@@ -55,13 +55,13 @@ class _Hop(NamedTuple):
 
     Attributes:
         query: u before the hop [W, S, H].
-        w_query_u: W_Q u + b_A [W, S, K].
+        projected_query: W_Q u + b_A [W, S, K].
         scores: of the regions, after their tanh where they are bounded [W, S, R].
         attention: p = softmax(scores) [W, S, R].
     """
 
     query: Tensor
-    w_query_u: Tensor
+    projected_query: Tensor
     scores: Tensor
     attention: Tensor
 
@@ -69,7 +69,7 @@ class _Hop(NamedTuple):
 class _Attend(Function):
     @staticmethod
     def forward(  # noqa: PLR0913 - torch's own form
-        ctx: Any,  # noqa: ANN401 - as above
+        ctx: Any,  # noqa: ANN401 - it has no public type
         features: Tensor,
         query: Tensor,
         w_region: Tensor,
@@ -79,74 +79,76 @@ class _Attend(Function):
     ) -> Tensor:
         w_image, w_query, b_query, w_score, b_score = weights
         members, images, count = len(w_region), *features.shape[:2]
-        hops, size = w_score.shape[1:]
+        num_hops, size = w_score.shape[1:]
         flat_features = features.flatten(0, 1).expand(members, -1, -1)
-        # v = tanh(W f + b): b is the weight of the channel that is 1.
+        # regions v = tanh(W f + b); b is the weight of the channel that is 1.
         regions = torch.bmm(flat_features, w_region.transpose(1, 2)).tanh_()
         # W_I v of all hops.
-        w_image_v = torch.bmm(regions, w_image.flatten(1, 2).transpose(1, 2)).view(members, images, count, hops, size)
+        projected_regions = torch.bmm(regions, w_image.flatten(1, 2).transpose(1, 2)).view(
+            members, images, count, num_hops, size
+        )
         saved: list[Tensor] = []
-        for hop in range(hops):
-            # W_Q u + b_A
-            w_query_u = torch.baddbmm(b_query[:, hop].unsqueeze(1), query, w_query[:, hop].transpose(1, 2))
-            # scores = W_P h + b_P, h = dropout(tanh(W_I v + (W_Q u + b_A)))
+        for hop in range(num_hops):
+            # Equation (15): h = mask * tanh(W_I v + (W_Q u + b_A)), scores = W_P h + b_P
+            projected_query = torch.baddbmm(b_query[:, hop].unsqueeze(1), query, w_query[:, hop].transpose(1, 2))
             mask = None if masks is None else masks.of_hop(hop)
-            scores = kernels.attention_scores(
-                w_image_v[:, :, :, hop], w_query_u, w_score[:, hop], b_score[:, hop], mask
+            scores = pointwise.attention_scores(
+                projected_regions[:, :, :, hop], projected_query, w_score[:, hop], b_score[:, hop], mask
             )
             scores = scores.tanh_() if bounded else scores
-            # p: softmax of the scores
+            # Equation (16): attention = softmax(scores)
             attention = scores.softmax(dim=-1)
-            saved += _Hop(query, w_query_u, scores, attention)
-            # u = sum_i p_i v_i + u
+            saved += _Hop(query, projected_query, scores, attention)
+            # Equations (17) and (18): next query = sum_i attention_i regions_i + query
             query = torch.bmm(*_by_image(attention.to(regions.dtype), regions, images)).view(query.shape) + query
         ctx.masks, ctx.bounded, ctx.images = masks, bounded, images
-        ctx.save_for_backward(flat_features, regions, w_image_v, *weights, *saved)
+        ctx.save_for_backward(flat_features, regions, projected_regions, *weights, *saved)
         return query
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401 - torch's own
-        flat_features, regions, w_image_v, *saved = ctx.saved_tensors
+        flat_features, regions, projected_regions, *saved = ctx.saved_tensors
         weights = HopWeights(*saved[:5])
-        hops = [_Hop(*saved[start : start + 4]) for start in range(5, len(saved), 4)]
+        saved_hops = [_Hop(*saved[start : start + 4]) for start in range(5, len(saved), 4)]
         grads = HopWeights(*(weight.new_empty(weight.shape) for weight in weights))
         grad_query = gradients[0].contiguous()
         grad_contexts: list[Tensor] = []
-        for number, hop in reversed(list(enumerate(hops))):
+        for hop in reversed(range(len(saved_hops))):
+            kept = saved_hops[hop]
             grad_contexts.insert(0, grad_query)
-            grad_scores = _grad_scores(hop, grad_query, regions, images=ctx.images, bounded=ctx.bounded)
-            # scores = W_P h + b_P, h = dropout(tanh(W_I v + (W_Q u + b_A))); the gradient of W_I v is written over it
-            grad_w_query_u, grad_w_score = kernels.attention_scores_backward(
+            grad_scores = _grad_scores(kept, grad_query, regions, images=ctx.images, bounded=ctx.bounded)
+            # Equation (15); the gradient of W_I v is written over W_I v
+            grad_projected_query, grad_w_score = pointwise.attention_scores_backward_(
                 grad_scores,
-                w_image_v[:, :, :, number],
-                hop.w_query_u,
-                weights.w_score[:, number],
-                None if ctx.masks is None else ctx.masks.of_hop(number),
+                projected_regions[:, :, :, hop],
+                kept.projected_query,
+                weights.w_score[:, hop],
+                None if ctx.masks is None else ctx.masks.of_hop(hop),
             )
-            grads.w_score[:, number], grads.b_score[:, number] = grad_w_score.sum(dim=1), grad_scores.sum(dim=(1, 2))
+            grads.w_score[:, hop], grads.b_score[:, hop] = grad_w_score.sum(dim=1), grad_scores.sum(dim=(1, 2))
             # W_Q u + b_A
-            grads.w_query[:, number] = torch.bmm(grad_w_query_u.transpose(1, 2), hop.query)
-            grads.b_query[:, number] = grad_w_query_u.sum(dim=1)
-            grad_query = torch.baddbmm(grad_query, grad_w_query_u, weights.w_query[:, number])
+            grads.w_query[:, hop] = torch.bmm(grad_projected_query.transpose(1, 2), kept.query)
+            grads.b_query[:, hop] = grad_projected_query.sum(dim=1)
+            grad_query = torch.baddbmm(grad_query, grad_projected_query, weights.w_query[:, hop])
         # W_I v of all hops
-        grad_w_image_v = w_image_v.flatten(3, 4).flatten(1, 2)
-        torch.bmm(grad_w_image_v.transpose(1, 2), regions, out=grads.w_image.flatten(1, 2))
-        grad_regions = torch.bmm(grad_w_image_v, weights.w_image.flatten(1, 2))
-        # v = tanh(W f + b), and sum_i p_i v_i of each hop
-        attentions = [hop.attention for hop in hops]
-        grad_pre_tanh = kernels.regions_backward(grad_regions, regions, attentions, grad_contexts)
+        grad_projected_regions = projected_regions.flatten(3, 4).flatten(1, 2)
+        torch.bmm(grad_projected_regions.transpose(1, 2), regions, out=grads.w_image.flatten(1, 2))
+        grad_regions = torch.bmm(grad_projected_regions, weights.w_image.flatten(1, 2))
+        # regions = tanh(W f + b), and equation (17) of each hop
+        attentions = [kept.attention for kept in saved_hops]
+        grad_pre_tanh = pointwise.regions_backward_(grad_regions, regions, attentions, grad_contexts)
         grad_w_region = torch.bmm(grad_pre_tanh.transpose(1, 2), flat_features)
         return None, grad_query, grad_w_region, None, None, *grads
 
 
 def _grad_scores(hop: _Hop, grad_query: Tensor, regions: Tensor, *, images: int, bounded: bool) -> Tensor:
     """Gradient of a hop's scores [W, S, R] from that of the query after it [W, S, H]."""
-    # u = sum_i p_i v_i + u
+    # Equations (17) and (18): next query = sum_i attention_i regions_i + query
     by_image, regions_by_image = _by_image(grad_query, regions, images)
     grad_attention = torch.bmm(by_image, regions_by_image.transpose(1, 2)).view(hop.attention.shape)
-    # p: softmax of the scores
-    exact = hop.attention.dtype
-    grad_scores: Tensor = torch.ops.aten._softmax_backward_data(grad_attention.to(exact), hop.attention, -1, exact)
+    # Equation (16): attention = softmax(scores)
+    dtype = hop.attention.dtype
+    grad_scores: Tensor = torch.ops.aten._softmax_backward_data(grad_attention.to(dtype), hop.attention, -1, dtype)
     return torch.ops.aten.tanh_backward(grad_scores, hop.scores) if bounded else grad_scores
 
 

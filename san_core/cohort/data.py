@@ -23,12 +23,12 @@ class Questions:
     Attributes:
         words: word numbers [U, L]: each question at the end of its row for the LSTM, at the start for the CNN, which
             has two words of padding behind the longest.
-        real: which of them belong to a question [U, L]; an empty question is one word of padding.
+        is_word: which of them belong to a question [U, L]; an empty question is one word of padding.
         lengths: words of each question, at least 1 [U].
     """
 
     words: Tensor
-    real: Tensor
+    is_word: Tensor
     lengths: Tensor
 
     @classmethod
@@ -39,12 +39,12 @@ class Questions:
         places = torch.arange(longest)
         if encoder == "cnn":
             words = torch.nn.functional.pad(tokens[:, :longest], (0, 2), value=PADDING)
-            real = torch.arange(longest + 2) < lengths.unsqueeze(1)
+            is_word = torch.arange(longest + 2) < lengths.unsqueeze(1)
         else:
             shift = longest - lengths.unsqueeze(1)
-            real = places >= shift
-            words = tokens[:, :longest].gather(1, (places - shift).clamp(min=0)).where(real, PADDING)
-        return cls(*(each.to(device) for each in (words, real, lengths)))
+            is_word = places >= shift
+            words = tokens[:, :longest].gather(1, (places - shift).clamp(min=0)).where(is_word, PADDING)
+        return cls(*(each.to(device) for each in (words, is_word, lengths)))
 
 
 def padded_width(channels: int) -> int:

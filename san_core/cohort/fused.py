@@ -1,4 +1,4 @@
-"""The fused forms of `san_core.cohort.kernels`, for a GPU. Tile sizes are those that were fastest on an H100."""
+"""The fused forms of `san_core.cohort.pointwise`, for a GPU. Tile sizes are those that were fastest on an H100."""
 
 from typing import TYPE_CHECKING
 
@@ -9,32 +9,32 @@ from torch import Tensor
 from san_core.cohort import triton_kernels
 
 if TYPE_CHECKING:
-    from san_core.cohort.kernels import CellStates, Mask
     from san_core.cohort.optimizer import CohortRMSprop
+    from san_core.cohort.pointwise import CellStates, Mask
 
 
 def attention_scores(
-    w_image_v: Tensor, w_query_u: Tensor, w_score: Tensor, b_score: Tensor, mask: "Mask | None"
+    projected_regions: Tensor, projected_query: Tensor, w_score: Tensor, b_score: Tensor, mask: "Mask | None"
 ) -> Tensor:
-    """See `san_core.cohort.kernels.attention_scores`."""
-    members, images, regions, size = w_image_v.shape
-    slots = w_query_u.shape[1]
-    scores = w_image_v.new_empty(members, slots, regions, dtype=torch.float32)
+    """See `san_core.cohort.pointwise.attention_scores`."""
+    members, images, regions, size = projected_regions.shape
+    slots = projected_query.shape[1]
+    scores = projected_regions.new_empty(members, slots, regions, dtype=torch.float32)
     width = triton.next_power_of_2(size)
     rows = max(1, min(8192 // width, triton.next_power_of_2(regions)))
     triton_kernels.scores_kernel[(members * slots, triton.cdiv(regions, rows))](
-        w_image_v,
-        w_query_u,
+        projected_regions,
+        projected_query,
         w_score,
         b_score,
-        *(mask or (w_image_v, w_image_v)),
+        *(mask or (projected_regions, projected_regions)),
         scores,
         slots,
         slots // images,
         regions,
         size,
-        w_image_v.stride(1),
-        w_image_v.stride(2),
+        projected_regions.stride(1),
+        projected_regions.stride(2),
         w_score.stride(0),
         b_score.stride(0),
         DROPS=mask is not None,
@@ -45,30 +45,30 @@ def attention_scores(
     return scores
 
 
-def attention_scores_backward(
-    grad_scores: Tensor, w_image_v: Tensor, w_query_u: Tensor, w_score: Tensor, mask: "Mask | None"
+def attention_scores_backward_(
+    grad_scores: Tensor, projected_regions: Tensor, projected_query: Tensor, w_score: Tensor, mask: "Mask | None"
 ) -> tuple[Tensor, Tensor]:
-    """See `san_core.cohort.kernels.attention_scores_backward`."""
-    members, images, regions, size = w_image_v.shape
-    questions = w_query_u.shape[1] // images
-    grad_w_query_u, grad_w_score = torch.empty_like(w_query_u), torch.empty_like(w_query_u)
+    """See `san_core.cohort.pointwise.attention_scores_backward_`."""
+    members, images, regions, size = projected_regions.shape
+    questions = projected_query.shape[1] // images
+    grad_projected_query, grad_w_score = torch.empty_like(projected_query), torch.empty_like(projected_query)
     columns = min(64, triton.next_power_of_2(size))
     max_questions = triton.next_power_of_2(questions)
     rows = max(1, min(1024 // (columns * max_questions), triton.next_power_of_2(regions)))
     triton_kernels.scores_backward_kernel[(members * images, triton.cdiv(size, columns))](
         grad_scores,
-        w_image_v,
-        w_query_u,
+        projected_regions,
+        projected_query,
         w_score,
-        *(mask or (w_image_v, w_image_v)),
-        grad_w_query_u,
+        *(mask or (projected_regions, projected_regions)),
+        grad_projected_query,
         grad_w_score,
         images,
         questions,
         regions,
         size,
-        w_image_v.stride(1),
-        w_image_v.stride(2),
+        projected_regions.stride(1),
+        projected_regions.stride(2),
         w_score.stride(0),
         DROPS=mask is not None,
         ROWS=rows,
@@ -76,11 +76,11 @@ def attention_scores_backward(
         QUESTIONS=max_questions,
         num_warps=4 if max_questions == 1 else 2,
     )
-    return grad_w_query_u, grad_w_score
+    return grad_projected_query, grad_w_score
 
 
-def regions_backward(grad_regions: Tensor, regions: Tensor, attention: Tensor, grads: Tensor) -> Tensor:
-    """See `san_core.cohort.kernels.regions_backward`; `attention` [W I, Q N, R] and `grads` [W I, Q N, H] by image."""
+def regions_backward_(grad_regions: Tensor, regions: Tensor, attention: Tensor, grads: Tensor) -> Tensor:
+    """See `pointwise.regions_backward_`; `attention` [W I, Q N, R] and `grads` [W I, Q N, H] are by image."""
     images, pairs, count = attention.shape
     hidden = regions.shape[2]
     rows, columns = min(16, triton.next_power_of_2(count)), min(256, triton.next_power_of_2(hidden))
@@ -99,18 +99,18 @@ def regions_backward(grad_regions: Tensor, regions: Tensor, attention: Tensor, g
     return grad_regions
 
 
-def lstm_cell(
-    gates: Tensor, by_hidden: Tensor | None, bias: Tensor, real: Tensor, states: "CellStates", step: int
+def lstm_cell_(
+    gates: Tensor, gates_from_hidden: Tensor | None, bias: Tensor, is_word: Tensor, states: "CellStates", step: int
 ) -> None:
-    """See `san_core.cohort.kernels.lstm_cell`."""
+    """See `san_core.cohort.pointwise.lstm_cell_`."""
     members, rows, _ = gates.shape
     size = states.hidden.shape[3]
     columns = min(512, triton.next_power_of_2(size))
     triton_kernels.lstm_cell_kernel[(members * rows, triton.cdiv(size, columns))](
         gates,
-        gates if by_hidden is None else by_hidden,
+        gates if gates_from_hidden is None else gates_from_hidden,
         bias,
-        real,
+        is_word,
         states.hidden[:, step],
         states.cell[:, step],
         rows,
@@ -118,14 +118,14 @@ def lstm_cell(
         gates.stride(0),
         states.cell.stride(0),
         states.cell.stride(1),
-        HAS_HIDDEN=by_hidden is not None,
+        HAS_HIDDEN=gates_from_hidden is not None,
         COLUMNS=columns,
         num_warps=max(1, columns // 128),
     )
 
 
-def lstm_cell_backward(gates: Tensor, grad_hidden: Tensor, grad_cell: Tensor, states: "CellStates", step: int) -> None:
-    """See `san_core.cohort.kernels.lstm_cell_backward`."""
+def lstm_cell_backward_(gates: Tensor, grad_hidden: Tensor, grad_cell: Tensor, states: "CellStates", step: int) -> None:
+    """See `san_core.cohort.pointwise.lstm_cell_backward_`."""
     members, rows, _ = gates.shape
     size = states.hidden.shape[3]
     columns = min(512, triton.next_power_of_2(size))
@@ -145,7 +145,7 @@ def lstm_cell_backward(gates: Tensor, grad_hidden: Tensor, grad_cell: Tensor, st
 
 
 def one_hot(words: Tensor, vocabulary: int, dtype: torch.dtype) -> Tensor:
-    """See `san_core.cohort.kernels.one_hot`."""
+    """See `san_core.cohort.pointwise.one_hot`."""
     found = torch.empty(vocabulary, len(words), dtype=dtype, device=words.device)
     grid = triton.cdiv(vocabulary, 16), triton.cdiv(len(words), 256)
     triton_kernels.one_hot_kernel[grid](words, found, vocabulary, len(words), ROWS=16, COLUMNS=256, num_warps=4)

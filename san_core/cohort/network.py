@@ -128,5 +128,5 @@ class Network:
         words = questions.words.index_select(0, batch.questions)
         if self.config.question_encoder == "cnn":
             return cnn(self.blocks, words, questions.lengths.index_select(0, batch.questions))
-        real = questions.real.index_select(0, batch.questions)
-        return lstm(self.blocks, words.t().contiguous(), real.t().contiguous())
+        is_word = questions.is_word.index_select(0, batch.questions)
+        return lstm(self.blocks, words.t().contiguous(), is_word.t().contiguous())

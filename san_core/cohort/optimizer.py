@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from san_core.cohort import kernels
+from san_core.cohort import pointwise
 from san_core.cohort.layout import Layout
 from san_core.config import TrainingConfig
 
@@ -76,7 +76,7 @@ class CohortRMSprop:
             active: whether a member is updated [W, 1] (bool).
         """
         scale = self._clip(grads)
-        if kernels.uses_triton(self._weights):
+        if pointwise.uses_triton(self._weights):
             from san_core.cohort import fused
 
             fused.rmsprop(self, grads, scale, active)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from san_core.cohort import kernels
+from san_core.cohort import pointwise
 from san_core.data.vocabulary import PADDING
 
 Weights = dict[str, Tensor]
@@ -33,7 +33,7 @@ class _Embed(Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401 - as above
         (words,) = ctx.saved_tensors
         grad = gradients[0]
-        rows = kernels.one_hot(words, ctx.vocabulary, grad.dtype)  # padding learns nothing
+        rows = pointwise.one_hot(words, ctx.vocabulary, grad.dtype)  # padding learns nothing
         return torch.bmm(rows.expand(len(grad), -1, -1), grad), None
 
 
@@ -44,7 +44,7 @@ def embed(weights: Weights, words: Tensor) -> Tensor:
 
 
 class _LSTM(Function):
-    """The steps of an LSTM, see `kernels.lstm_cell`. Gates are in the order of `nn.LSTM`."""
+    """The steps of an LSTM, see `pointwise.lstm_cell_`. Gates are in the order of `nn.LSTM`."""
 
     @staticmethod
     def forward(  # noqa: PLR0913 - torch's own form
@@ -53,31 +53,31 @@ class _LSTM(Function):
         input_weight: Tensor,
         bias: Tensor,
         hidden_weight: Tensor,
-        real: Tensor,
+        is_word: Tensor,
     ) -> Tensor:
-        steps, rows = real.shape
+        steps, rows = is_word.shape
         members, _, size = hidden_weight.shape
         gates = torch.bmm(vectors, input_weight.transpose(1, 2)).view(members, steps, rows, 4 * size)
-        states = kernels.CellStates(*(vectors.new_empty(members, steps + 1, rows, size) for _ in range(2)))
+        states = pointwise.CellStates(*(vectors.new_empty(members, steps + 1, rows, size) for _ in range(2)))
         states.hidden[:, 0].zero_()
         states.cell[:, 0].zero_()
-        by_hidden = None
+        gates_from_hidden = None
         for step in range(steps):
             if step:
-                by_hidden = torch.bmm(states.hidden[:, step], hidden_weight.transpose(1, 2))
-            kernels.lstm_cell(gates[:, step], by_hidden, bias, real[step], states, step)
+                gates_from_hidden = torch.bmm(states.hidden[:, step], hidden_weight.transpose(1, 2))
+            pointwise.lstm_cell_(gates[:, step], gates_from_hidden, bias, is_word[step], states, step)
         ctx.save_for_backward(vectors, input_weight, hidden_weight, gates, *states)
         return states.hidden[:, steps].contiguous()
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401 - as above
         vectors, input_weight, hidden_weight, gates, *states = ctx.saved_tensors
-        states = kernels.CellStates(*states)
+        states = pointwise.CellStates(*states)
         steps = gates.shape[1]
         grad_hidden = gradients[0].contiguous()
         grad_cell = torch.zeros_like(grad_hidden)
         for step in reversed(range(steps)):
-            kernels.lstm_cell_backward(gates[:, step], grad_hidden, grad_cell, states, step)
+            pointwise.lstm_cell_backward_(gates[:, step], grad_hidden, grad_cell, states, step)
             if step:
                 grad_hidden = torch.bmm(gates[:, step], hidden_weight)
         # The loop has put the gradients where the gates were; the first step starts from a hidden state of 0.
@@ -89,18 +89,18 @@ class _LSTM(Function):
         return grad_vectors, torch.bmm(grads.transpose(1, 2), vectors), grads.sum(dim=1), grad_hidden_weight, None
 
 
-def lstm(weights: Weights, words: Tensor, real: Tensor) -> Tensor:
+def lstm(weights: Weights, words: Tensor, is_word: Tensor) -> Tensor:
     """Vectors [W, S, H] of questions: the hidden state after the last word.
 
     Args:
         weights: of the cohort.
         words: word numbers [L, S], each question at the end of its column.
-        real: which of them belong to a question [L, S].
+        is_word: which of them belong to a question [L, S].
     """
     vectors = embed(weights, words.flatten())
     bias = (weights["lstm_input_bias"] + weights["lstm_hidden_bias"]).flatten(1, 2)
     hidden: Tensor = _LSTM.apply(
-        vectors, weights["lstm_input"].flatten(1, 2), bias, weights["lstm_hidden"].flatten(1, 2), real
+        vectors, weights["lstm_input"].flatten(1, 2), bias, weights["lstm_hidden"].flatten(1, 2), is_word
     )
     return hidden
 

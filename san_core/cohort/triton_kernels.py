@@ -17,8 +17,8 @@ def _tanh(x):
 
 @triton.jit
 def scores_kernel(
-    w_image_v,
-    w_query_u,
+    projected_regions,
+    projected_query,
     w_score,
     b_score,
     random,
@@ -43,9 +43,9 @@ def scores_kernel(
     row, column = tl.program_id(1) * ROWS + tl.arange(0, ROWS), tl.arange(0, SIZE)
     in_size = column < size
     inside = (row < regions)[:, None] & in_size[None, :]
-    at = w_image_v + image * image_stride + row[:, None] * region_stride + column[None, :]
+    at = projected_regions + image * image_stride + row[:, None] * region_stride + column[None, :]
     x = tl.load(at, mask=inside, other=0.0).to(tl.float32)
-    x += tl.load(w_query_u + pair * size + column, mask=in_size, other=0.0).to(tl.float32)[None, :]
+    x += tl.load(projected_query + pair * size + column, mask=in_size, other=0.0).to(tl.float32)[None, :]
     h = _tanh(x)
     if DROPS:
         random_byte = tl.load(random + (slot * regions + row[:, None]) * size + column[None, :], mask=inside, other=0)
@@ -58,12 +58,12 @@ def scores_kernel(
 @triton.jit
 def scores_backward_kernel(
     grad_scores,
-    w_image_v,
-    w_query_u,
+    projected_regions,
+    projected_query,
     w_score,
     random,
     thresholds,
-    grad_w_query_u,
+    grad_projected_query,
     grad_w_score,
     images,
     questions,
@@ -77,7 +77,7 @@ def scores_backward_kernel(
     COLUMNS: tl.constexpr,
     QUESTIONS: tl.constexpr,
 ):
-    """A program for `COLUMNS` of K of an image, all its regions and questions; the gradient replaces `w_image_v`."""
+    """A program for `COLUMNS` of K of an image, all its regions and questions. In place."""
     image = tl.program_id(0).to(tl.int64)
     member, place = image // images, image % images
     column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
@@ -86,8 +86,8 @@ def scores_backward_kernel(
     weight = tl.load(w_score + member * score_stride + column, mask=in_size, other=0.0).to(tl.float32)
     slot_at = (image * questions + number[:, None]) * size + column[None, :]
     valid = in_questions[:, None] & in_size[None, :]
-    query_part = tl.load(w_query_u + slot_at, mask=valid, other=0.0).to(tl.float32)
-    sum_grad_w_query_u = tl.zeros([QUESTIONS, ROWS, COLUMNS], dtype=tl.float32)
+    query_part = tl.load(projected_query + slot_at, mask=valid, other=0.0).to(tl.float32)
+    sum_grad_projected_query = tl.zeros([QUESTIONS, ROWS, COLUMNS], dtype=tl.float32)
     sum_grad_w_score = tl.zeros([QUESTIONS, ROWS, COLUMNS], dtype=tl.float32)
     threshold = 0
     if DROPS:
@@ -96,7 +96,7 @@ def scores_backward_kernel(
         row = first + tl.arange(0, ROWS)
         in_regions = row < regions
         inside = in_regions[:, None] & in_size[None, :]
-        at = w_image_v + image * image_stride + row[:, None] * region_stride + column[None, :]
+        at = projected_regions + image * image_stride + row[:, None] * region_stride + column[None, :]
         x = tl.load(at, mask=inside, other=0.0).to(tl.float32)
         h = _tanh(x[None, :, :] + query_part[:, None, :])
         score_at = (image * questions + number[:, None]) * regions + row[None, :]
@@ -113,11 +113,13 @@ def scores_backward_kernel(
             kept = random_byte.to(tl.int32) >= threshold
             grad = tl.where(kept, grad, 0.0)
             h = tl.where(kept, h, 0.0)
-        sum_grad_w_query_u += grad
+        sum_grad_projected_query += grad
         sum_grad_w_score += grad_score * h
-        tl.store(at, tl.sum(grad, axis=0).to(w_image_v.dtype.element_ty), mask=inside)
+        tl.store(at, tl.sum(grad, axis=0).to(projected_regions.dtype.element_ty), mask=inside)
     tl.store(
-        grad_w_query_u + slot_at, tl.sum(sum_grad_w_query_u, axis=1).to(grad_w_query_u.dtype.element_ty), mask=valid
+        grad_projected_query + slot_at,
+        tl.sum(sum_grad_projected_query, axis=1).to(grad_projected_query.dtype.element_ty),
+        mask=valid,
     )
     tl.store(grad_w_score + slot_at, tl.sum(sum_grad_w_score, axis=1).to(grad_w_score.dtype.element_ty), mask=valid)
 
@@ -152,9 +154,9 @@ def regions_backward_kernel(
 @triton.jit
 def lstm_cell_kernel(
     gates,
-    by_hidden,
+    gates_from_hidden,
     bias,
-    real,
+    is_word,
     hidden,
     cell,
     rows,
@@ -181,12 +183,12 @@ def lstm_cell_kernel(
     o = tl.load(gate + 3 * size, mask=inside, other=0.0).to(tl.float32)
     o += tl.load(own_bias + 3 * size, mask=inside, other=0.0).to(tl.float32)
     if HAS_HIDDEN:
-        more = by_hidden + pair * 4 * size + column
+        more = gates_from_hidden + pair * 4 * size + column
         i += tl.load(more, mask=inside, other=0.0).to(tl.float32)
         f += tl.load(more + size, mask=inside, other=0.0).to(tl.float32)
         g += tl.load(more + 2 * size, mask=inside, other=0.0).to(tl.float32)
         o += tl.load(more + 3 * size, mask=inside, other=0.0).to(tl.float32)
-    here = tl.where(tl.load(real + row) != 0, 1.0, 0.0)
+    here = tl.where(tl.load(is_word + row) != 0, 1.0, 0.0)
     i, f, g, o = tl.sigmoid(i) * here, tl.sigmoid(f) * here, _tanh(g) * here, tl.sigmoid(o) * here
     kind = gates.dtype.element_ty
     before = tl.load(cell + state, mask=inside, other=0.0).to(tl.float32)

@@ -75,11 +75,11 @@ class _Hops(Function):
         questions = _QuestionsByImage(options.image_rows, len(regions))
         by_hop = []
         with torch.autocast(regions.device.type, enabled=False):
-            w_image_v = torch.mm(regions.flatten(0, 1), w_image.t())  # of all hops [I R, N K]
-            w_image_v = w_image_v.view(*regions.shape[:2], *w_score.shape)
+            projected_regions = torch.mm(regions.flatten(0, 1), w_image.t())  # of all hops [I R, N K]
+            projected_regions = projected_regions.view(*regions.shape[:2], *w_score.shape)
             for hop, mask in enumerate(options.masks):
-                w_query_u = torch.addmm(b_query[hop], query, w_query[hop].t())
-                h = tanh_(questions.gather(w_image_v[:, :, hop]) + w_query_u.unsqueeze(1), mask)  # (15)
+                projected_query = torch.addmm(b_query[hop], query, w_query[hop].t())
+                h = tanh_(questions.gather(projected_regions[:, :, hop]) + projected_query.unsqueeze(1), mask)  # (15)
                 scores = torch.matmul(h, w_score[hop]).add_(b_score[hop]).float()
                 scores = scores.tanh() if options.bounded else scores
                 attention = scores.softmax(dim=1)  # (16)
@@ -100,7 +100,7 @@ class _Hops(Function):
         num_hops = len(w_score)
         queries, all_h, all_scores, all_attention = (saved[i * num_hops : (i + 1) * num_hops] for i in range(4))
         grad_query = grads[0]
-        grad_w_image_v = regions.new_empty(*all_h[0].shape[:2], *w_score.shape)  # of each question [B, R, N, K]
+        all_grad_pre_tanh = regions.new_empty(*all_h[0].shape[:2], *w_score.shape)  # of all hops [B, R, N, K]
         grad_w_query, grad_b_query = torch.empty_like(w_query), regions.new_empty(w_score.shape)
         grad_w_score, grad_b_score = torch.empty_like(w_score), regions.new_empty(num_hops)
         grad_contexts = [grad_query] * num_hops
@@ -119,20 +119,23 @@ class _Hops(Function):
             # mask, but only h is kept. It is the same where the mask is 1; where the mask is 0, w_score_masked is 0
             # and so is the gradient.
             w_score_masked = w_score[hop].expand_as(all_h[hop]) if masks[hop] is None else masks[hop] * w_score[hop]
-            grad_pre_tanh = grad_w_image_v[:, :, hop]
+            grad_pre_tanh = all_grad_pre_tanh[:, :, hop]
             _tanh_backward.grad_input(w_score_masked, all_h[hop], grad_input=grad_pre_tanh)
             grad_pre_tanh.mul_(grad_scores.unsqueeze(2))
-            grad_w_query_u = grad_pre_tanh.sum(dim=1)
-            grad_w_query[hop], grad_b_query[hop] = grad_w_query_u.t() @ queries[hop], grad_w_query_u.sum(dim=0)
-            grad_query = torch.addmm(grad_query, grad_w_query_u, w_query[hop])
+            grad_projected_query = grad_pre_tanh.sum(dim=1)
+            grad_w_query[hop], grad_b_query[hop] = (
+                grad_projected_query.t() @ queries[hop],
+                grad_projected_query.sum(dim=0),
+            )
+            grad_query = torch.addmm(grad_query, grad_projected_query, w_query[hop])
         # The regions of equation (17), for all hops at once: [I, M N, R] and [I, M N, H]
         padded_attention = questions.pad(torch.stack(all_attention, dim=1).to(regions.dtype)).flatten(1, 2)
         padded_grad_contexts = questions.pad(torch.stack(grad_contexts, dim=1)).flatten(1, 2)
         grad_regions = torch.bmm(padded_attention.transpose(1, 2), padded_grad_contexts)
         # The regions of equation (15), for all hops at once
-        grad_w_image_v_by_image = questions.scatter_add(grad_w_image_v).flatten(0, 1).flatten(1)  # [I R, N K]
-        grad_regions.flatten(0, 1).addmm_(grad_w_image_v_by_image, w_image)
-        grad_w_image = grad_w_image_v_by_image.t() @ regions.flatten(0, 1)
+        grad_projected_regions = questions.scatter_add(all_grad_pre_tanh).flatten(0, 1).flatten(1)  # [I R, N K]
+        grad_regions.flatten(0, 1).addmm_(grad_projected_regions, w_image)
+        grad_w_image = grad_projected_regions.t() @ regions.flatten(0, 1)
         return None, grad_regions, grad_query, grad_w_image, grad_w_query, grad_b_query, grad_w_score, grad_b_score
 
 

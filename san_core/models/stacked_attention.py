@@ -50,8 +50,8 @@ def reference_hops(
     w_image_by_hop = weights.w_image.chunk(len(weights.w_score))
     all_attention = []
     for hop, (w_image, mask) in enumerate(zip(w_image_by_hop, options.masks, strict=True)):
-        w_query_u = query @ weights.w_query[hop].T + weights.b_query[hop]
-        h = torch.tanh(regions @ w_image.T + w_query_u.unsqueeze(1))  # (15)
+        projected_query = query @ weights.w_query[hop].T + weights.b_query[hop]
+        h = torch.tanh(regions @ w_image.T + projected_query.unsqueeze(1))  # (15)
         h = h if mask is None else h * mask
         scores = h @ weights.w_score[hop] + weights.b_score[hop]
         attention = torch.softmax(scores.tanh() if options.bounded else scores, dim=1)  # (16)

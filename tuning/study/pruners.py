@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial
 from results.run_folder import DIVERGED, is_own
 
 _REDUCTION_FACTOR = 2
-"""A rung is an epoch after which trials are compared. There, one of so many trials goes on."""
+"""A rung is an epoch after which trials are compared. At each rung the best 1/2 of the trials goes on."""
 
 _Rungs = dict[tuple[int, int], list[float]]
 """Scores of trials, by bracket and epoch."""

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from san_core.cohort import kernels
+from san_core.cohort import pointwise
 from san_core.cohort.graph import EagerStep, GraphedStep
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
@@ -47,7 +47,7 @@ def _train(made: Cohort, step: Callable[[], None], steps: int = 20) -> Tensor:
 @pytest.fixture(params=[True, False], ids=["fused", "plain"])
 def operations(request: pytest.FixtureRequest) -> Iterator[None]:
     """With the fused kernels, and without."""
-    with nullcontext() if request.param else kernels.plain_operations():
+    with nullcontext() if request.param else pointwise.plain_operations():
         yield
 
 
@@ -78,7 +78,7 @@ def test_replays_do_what_eager_steps_do(encoder: str) -> None:
 def test_fused_kernels_do_what_plain_operations_do() -> None:
     fused, plain = _cohort(working=None), _cohort(working=None)
     _train(fused, EagerStep(fused.step, _generator()))
-    with kernels.plain_operations():
+    with pointwise.plain_operations():
         _train(plain, EagerStep(plain.step, _generator()))
     assert fused.step.losses.tolist() == pytest.approx(plain.step.losses.tolist(), rel=1e-4)
     # RMSprop divides by the root of what is almost 0 for some weights, so a few of them stray further.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from san_core.cohort import kernels
+from san_core.cohort import pointwise
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
 
@@ -17,9 +17,9 @@ pytestmark = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reas
 @pytest.fixture
 def fresh_answer() -> Iterator[None]:
     """`has_triton` looks again."""
-    kernels.has_triton.cache_clear()
+    pointwise.has_triton.cache_clear()
     yield
-    kernels.has_triton.cache_clear()
+    pointwise.has_triton.cache_clear()
 
 
 @pytest.mark.usefixtures("fresh_answer")
@@ -27,40 +27,41 @@ def test_the_fused_kernels_want_a_compiler_and_pythons_headers(monkeypatch: pyte
     monkeypatch.setenv("CC", "gcc")
     (tmp_path / "Python.h").touch()
     monkeypatch.setattr("sysconfig.get_path", lambda _: str(tmp_path))
-    assert kernels.has_triton()
-    kernels.has_triton.cache_clear()
+    assert pointwise.has_triton()
+    pointwise.has_triton.cache_clear()
     monkeypatch.delenv("CC")
     monkeypatch.setattr("shutil.which", lambda _: None)
-    assert not kernels.has_triton()
-    kernels.has_triton.cache_clear()
+    assert not pointwise.has_triton()
+    pointwise.has_triton.cache_clear()
     monkeypatch.setenv("CC", "gcc")
     (tmp_path / "Python.h").unlink()
-    assert not kernels.has_triton()
+    assert not pointwise.has_triton()
 
 
 INTERPRETED = """
 import torch
-from san_core.cohort import fused, kernels
+from san_core.cohort import fused, pointwise
 
 torch.manual_seed(0)
 same = lambda found, expected: torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 for members, images, questions, regions, size, hops in ((2, 3, 2, 5, 24, 2), (1, 4, 1, 9, 16, 1), (3, 2, 3, 4, 8, 3)):
     slots = images * questions
-    w_image_v = torch.randn(members, images, regions, hops, size)
-    w_query_u, w_score = torch.randn(members, slots, size), torch.randn(members, hops, size)
+    projected_regions = torch.randn(members, images, regions, hops, size)
+    projected_query, w_score = torch.randn(members, slots, size), torch.randn(members, hops, size)
     b_score = torch.randn(members, hops)
-    mask = kernels.Mask(
+    mask = pointwise.Mask(
         torch.randint(0, 256, (images, questions, regions, size), dtype=torch.uint8),
         torch.tensor([100, 0, 255][:members], dtype=torch.int32),
     )
     for drops in (None, mask):
-        operands = w_image_v[:, :, :, -1], w_query_u, w_score[:, -1], b_score[:, -1], drops
-        same(fused.attention_scores(*operands), kernels.attention_scores(*operands))
+        operands = projected_regions[:, :, :, -1], projected_query, w_score[:, -1], b_score[:, -1], drops
+        same(fused.attention_scores(*operands), pointwise.attention_scores(*operands))
         grad_scores = torch.randn(members, slots, regions)
-        first, second = w_image_v.clone(), w_image_v.clone()
-        found = fused.attention_scores_backward(grad_scores, first[:, :, :, -1], w_query_u, w_score[:, -1], drops)
-        expected = kernels.attention_scores_backward(grad_scores, second[:, :, :, -1], w_query_u, w_score[:, -1], drops)
+        first, second = projected_regions.clone(), projected_regions.clone()
+        others = projected_query, w_score[:, -1], drops
+        found = fused.attention_scores_backward_(grad_scores, first[:, :, :, -1], *others)
+        expected = pointwise.attention_scores_backward_(grad_scores, second[:, :, :, -1], *others)
         for one, other in zip((*found, first), (*expected, second)):
             same(one, other)
     hidden = 12
@@ -69,26 +70,26 @@ for members, images, questions, regions, size, hops in ((2, 3, 2, 5, 24, 2), (1,
     grads = torch.randn(members * images, questions * hops, hidden)
     by_image = grad.view(members * images, regions, hidden) + looks.transpose(1, 2) @ grads
     expected = by_image.view_as(grad) * (1 - regions_ ** 2)
-    same(fused.regions_backward(grad.clone(), regions_, looks, grads), expected)
+    same(fused.regions_backward_(grad.clone(), regions_, looks, grads), expected)
 
 members, steps, rows, size = 2, 3, 5, 12
-bias, real = torch.randn(members, 4 * size), torch.tensor([True, False, True, True, True])
-for by_hidden in (None, torch.randn(members, rows, 4 * size)):
+bias, is_word = torch.randn(members, 4 * size), torch.tensor([True, False, True, True, True])
+for gates_from_hidden in (None, torch.randn(members, rows, 4 * size)):
     gates = torch.randn(members, steps, rows, 4 * size)
     states = torch.randn(2, members, steps + 1, rows, size)
     grad_hidden, grad_cell = torch.randn(2, members, rows, size)
     results = []
-    for module in (fused, kernels):
-        own_gates, own_grad, own = gates.clone(), grad_cell.clone(), kernels.CellStates(*states.clone())
-        module.lstm_cell(own_gates[:, 1], by_hidden, bias, real, own, 1)
+    for module in (fused, pointwise):
+        own_gates, own_grad, own = gates.clone(), grad_cell.clone(), pointwise.CellStates(*states.clone())
+        module.lstm_cell_(own_gates[:, 1], gates_from_hidden, bias, is_word, own, 1)
         activated = own_gates.clone()
-        module.lstm_cell_backward(own_gates[:, 1], grad_hidden, own_grad, own, 1)
+        module.lstm_cell_backward_(own_gates[:, 1], grad_hidden, own_grad, own, 1)
         results.append((activated, own_gates, own_grad, *own))
     for one, other in zip(*results):
         same(one, other)
 
 words = torch.tensor([3, 0, 1, 1, 6])
-same(fused.one_hot(words, 7, torch.float32), kernels.one_hot(words, 7, torch.float32))
+same(fused.one_hot(words, 7, torch.float32), pointwise.one_hot(words, 7, torch.float32))
 
 from tests.san_core.cohort.cohorts import cohort, configs_of
 for settings in ({"weight_decay": 0.01}, {"clip_norm": 0.1}):
@@ -128,7 +129,7 @@ from san_core.cohort import triton_kernels
 
 FLOATS = {"scores", "grad_scores", "weights", "square_avg", "momentum_buffer"}
 FLOATS |= {"learning_rate", "momentum", "alpha", "eps", "weight_decay", "scale"}
-TYPES = {"random": "*u8", "thresholds": "*i32", "real": "*i1", "active": "*i1", "words": "*i64"}
+TYPES = {"random": "*u8", "thresholds": "*i32", "is_word": "*i1", "active": "*i1", "words": "*i64"}
 SIZES = {"slots", "questions", "regions", "size", "images", "count", "hidden", "rows"}
 SIZES |= {"vocabulary", "numbers", "decayed_from"}
 CONSTANTS = {"DROPS": True, "HAS_HIDDEN": True, "CLIPS": True, "COPIES": True, "ROWS": 4, "SIZE": 64, "COLUMNS": 64}
@@ -157,7 +158,7 @@ for name in sorted(vars(triton_kernels)):
         print(name, ".target sm_90" in compiled.asm["ptx"])
 """
 
-KERNELS = ("lstm_cell_backward", "lstm_cell", "one_hot", "regions_backward", "rmsprop", "scores_backward", "scores")
+KERNELS = ("lstm_cell_backward_", "lstm_cell_", "one_hot", "regions_backward_", "rmsprop", "scores_backward", "scores")
 
 
 def test_every_kernel_compiles_for_a_hopper_gpu_that_is_not_there_and_adds_without_atomics() -> None:

@@ -62,10 +62,12 @@ class Mask(NamedTuple):
     thresholds: Tensor
 
 
-def _attention_hidden(w_image_v: Tensor, w_query_u: Tensor, mask: Mask | None) -> tuple[Tensor, Tensor | None]:
+def _attention_hidden(
+    projected_regions: Tensor, projected_query: Tensor, mask: Mask | None
+) -> tuple[Tensor, Tensor | None]:
     """Works out h = dropout(tanh(W_I v + (W_Q u + b_A))) [W, I, Q, R, K], and what of it is kept."""
-    members, images, _, size = w_image_v.shape
-    h = (w_image_v.unsqueeze(2) + w_query_u.view(members, images, -1, 1, size)).tanh_()
+    members, images, _, size = projected_regions.shape
+    h = (projected_regions.unsqueeze(2) + projected_query.view(members, images, -1, 1, size)).tanh_()
     if mask is None:
         return h, None
     kept = mask.random >= mask.thresholds.view(-1, 1, 1, 1, 1)
@@ -73,66 +75,66 @@ def _attention_hidden(w_image_v: Tensor, w_query_u: Tensor, mask: Mask | None) -
 
 
 def attention_scores(
-    w_image_v: Tensor, w_query_u: Tensor, w_score: Tensor, b_score: Tensor, mask: Mask | None
+    projected_regions: Tensor, projected_query: Tensor, w_score: Tensor, b_score: Tensor, mask: Mask | None
 ) -> Tensor:
     """The scores W_P h + b_P of a hop's regions, h = dropout(tanh(W_I v + (W_Q u + b_A))) (paper, section 3.3).
 
     Args:
-        w_image_v: W_I v [W, I, R, K].
-        w_query_u: W_Q u + b_A [W, S, K].
+        projected_regions: W_I v [W, I, R, K].
+        projected_query: W_Q u + b_A [W, S, K].
         w_score: W_P, dropout's scale included [W, K].
         b_score: b_P [W].
         mask: of dropout; None without.
 
     Returns:
-        Scores [W, S, R], float32 where `w_image_v` is bfloat16.
+        Scores [W, S, R], float32 where `projected_regions` is bfloat16.
     """
-    if uses_triton(w_image_v):
+    if uses_triton(projected_regions):
         from san_core.cohort import fused
 
-        return fused.attention_scores(w_image_v, w_query_u, w_score, b_score, mask)
-    members, _, regions, _ = w_image_v.shape
-    h, _ = _attention_hidden(w_image_v, w_query_u, mask)
+        return fused.attention_scores(projected_regions, projected_query, w_score, b_score, mask)
+    members, _, regions, _ = projected_regions.shape
+    h, _ = _attention_hidden(projected_regions, projected_query, mask)
     scores = torch.bmm(h.flatten(1, 3), w_score.unsqueeze(2)).view(members, -1, regions)
-    exact = torch.float32 if h.dtype == torch.bfloat16 else h.dtype
-    return scores.to(exact) + b_score.to(exact).view(-1, 1, 1)
+    score_dtype = torch.float32 if h.dtype == torch.bfloat16 else h.dtype
+    return scores.to(score_dtype) + b_score.to(score_dtype).view(-1, 1, 1)
 
 
-def attention_scores_backward(
-    grad_scores: Tensor, w_image_v: Tensor, w_query_u: Tensor, w_score: Tensor, mask: Mask | None
+def attention_scores_backward_(
+    grad_scores: Tensor, projected_regions: Tensor, projected_query: Tensor, w_score: Tensor, mask: Mask | None
 ) -> tuple[Tensor, Tensor]:
-    """Gradients of `attention_scores`, from those of the scores.
+    """Gradients of `attention_scores`, from those of the scores. In place: `projected_regions` becomes its gradient.
 
     Args:
         grad_scores: [W, S, R].
-        w_image_v: as given to `attention_scores`; its gradient, added up over an image's questions in order, takes its
-            place.
-        w_query_u: as given to `attention_scores`.
+        projected_regions: as given to `attention_scores`; its gradient, the sum over an
+            image's questions in order, takes its place.
+        projected_query: as given to `attention_scores`.
         w_score: as given to `attention_scores`.
         mask: as given to `attention_scores`.
 
     Returns:
-        Gradients of `w_query_u` [W, S, K], and of `w_score` by slot [W, S, K].
+        Gradients of `projected_query` [W, S, K], and of `w_score` by slot [W, S, K].
     """
-    if uses_triton(w_image_v):
+    if uses_triton(projected_regions):
         from san_core.cohort import fused
 
-        return fused.attention_scores_backward(grad_scores, w_image_v, w_query_u, w_score, mask)
-    members, _, regions, size = w_image_v.shape
-    h, kept = _attention_hidden(w_image_v, w_query_u, mask)
+        return fused.attention_scores_backward_(grad_scores, projected_regions, projected_query, w_score, mask)
+    members, _, regions, size = projected_regions.shape
+    h, kept = _attention_hidden(projected_regions, projected_query, mask)
     grad_scores = grad_scores.to(h.dtype)
     grad_h = w_score.view(members, 1, 1, 1, size).expand_as(h)
     grad_h = grad_h if kept is None else grad_h * kept
     grad_pre_tanh = aten.tanh_backward(grad_h, h).mul_(grad_scores.view(*h.shape[:-1], 1))
-    w_image_v.copy_(grad_pre_tanh.sum(dim=2))
+    projected_regions.copy_(grad_pre_tanh.sum(dim=2))
     grad_w_score = torch.bmm(grad_scores.view(-1, 1, regions), h.flatten(0, 2))
     return grad_pre_tanh.sum(dim=3).flatten(1, 2), grad_w_score.view(members, -1, size)
 
 
-def regions_backward(
+def regions_backward_(
     grad_regions: Tensor, regions: Tensor, attentions: Sequence[Tensor], grad_contexts: Sequence[Tensor]
 ) -> Tensor:
-    """Gradient of the projected features before their tanh [W, I R, H].
+    """Gradient of the regions before their tanh [W, I R, H]. In place: it may take the place of `grad_regions`.
 
     Args:
         grad_regions: what comes from W_I v of the hops [W, I R, H]; it may be overwritten.
@@ -151,7 +153,7 @@ def regions_backward(
     if uses_triton(regions):
         from san_core.cohort import fused
 
-        return fused.regions_backward(grad_regions, regions, attention, grads)
+        return fused.regions_backward_(grad_regions, regions, attention, grads)
     by_image = grad_regions.view(members * images, count, hidden).baddbmm_(attention.transpose(1, 2), grads)
     return aten.tanh_backward(by_image.view(regions.shape), regions)  # type: ignore[no-any-return]
 
@@ -167,39 +169,39 @@ class CellStates(NamedTuple):
     cell: Tensor
 
 
-def lstm_cell(
-    gates: Tensor, by_hidden: Tensor | None, bias: Tensor, real: Tensor, states: CellStates, step: int
+def lstm_cell_(
+    gates: Tensor, gates_from_hidden: Tensor | None, bias: Tensor, is_word: Tensor, states: CellStates, step: int
 ) -> None:
-    """One step of an LSTM: i, f, o = sigmoid(...), g = tanh(...); c' = f c + i g; h' = o tanh(c').
+    """One step of an LSTM: i, f, o = sigmoid(...), g = tanh(...); c' = f c + i g; h' = o tanh(c'). In place.
 
-    A word that is not real belongs to no question yet: its gates are 0, and so are the states after it.
+    A word that is not is_word belongs to no question yet: its gates are 0, and so are the states after it.
 
     Args:
         gates: what the word adds to the gates [W, S, 4 H], in the order i, f, g, o; the gates take its place.
-        by_hidden: what the hidden state adds [W, S, 4 H]; None in the first step.
+        gates_from_hidden: what the hidden state adds [W, S, 4 H]; None in the first step.
         bias: of the gates [W, 4 H].
-        real: whether the word belongs to a question [S].
+        is_word: whether the word belongs to a question [S].
         states: of which those after the step are written.
         step: counted from 0.
     """
     if uses_triton(gates):
         from san_core.cohort import fused
 
-        fused.lstm_cell(gates, by_hidden, bias, real, states, step)
+        fused.lstm_cell_(gates, gates_from_hidden, bias, is_word, states, step)
         return
     total = gates + bias.unsqueeze(1)
-    total = total if by_hidden is None else total + by_hidden
+    total = total if gates_from_hidden is None else total + gates_from_hidden
     input_gate, forget_gate, cell_gate, output_gate = total.chunk(4, dim=2)
     activated = torch.cat([input_gate.sigmoid(), forget_gate.sigmoid(), cell_gate.tanh(), output_gate.sigmoid()], dim=2)
-    gates.copy_(activated * real.unsqueeze(1))
+    gates.copy_(activated * is_word.unsqueeze(1))
     input_gate, forget_gate, cell_gate, output_gate = gates.chunk(4, dim=2)
     cell = forget_gate * states.cell[:, step] + input_gate * cell_gate
     states.cell[:, step + 1] = cell
     states.hidden[:, step + 1] = output_gate * cell.tanh()
 
 
-def lstm_cell_backward(gates: Tensor, grad_hidden: Tensor, grad_cell: Tensor, states: CellStates, step: int) -> None:
-    """Gradients of a step of an LSTM.
+def lstm_cell_backward_(gates: Tensor, grad_hidden: Tensor, grad_cell: Tensor, states: CellStates, step: int) -> None:
+    """Gradients of a step of an LSTM. In place: `gates` and `grad_cell` become gradients.
 
     Args:
         gates: of the step [W, S, 4 H]; the gradient before sigmoid and tanh takes their place.
@@ -211,7 +213,7 @@ def lstm_cell_backward(gates: Tensor, grad_hidden: Tensor, grad_cell: Tensor, st
     if uses_triton(gates):
         from san_core.cohort import fused
 
-        fused.lstm_cell_backward(gates, grad_hidden, grad_cell, states, step)
+        fused.lstm_cell_backward_(gates, grad_hidden, grad_cell, states, step)
         return
     input_gate, forget_gate, cell_gate, output_gate = gates.chunk(4, dim=2)
     tanh_cell = states.cell[:, step + 1].tanh()
