@@ -4,8 +4,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-# A worker for each core. It runs whole modules, whose tests may share something, such as a search.
-WORKERS := -n logical --maxprocesses 8 --dist loadscope --no-loadscope-reorder
+# Two workers for each core, since tests often wait for Ray. They run whole modules, whose tests may share a search.
+WORKERS := -n $(shell $(PYTHON) -c "import os; print(min(8, 2 * (os.cpu_count() or 1)))") --dist loadscope --no-loadscope-reorder
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: search test test-long check bench clean

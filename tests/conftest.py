@@ -40,7 +40,7 @@ ARGUMENTS = (
     "--disable-sync --enable-unsafe-swiftshader"
 )
 
-LONG = ("browser", "live_search", "pages_run")
+LONG = ("browser", "live_search", "pages_run", "retrained")
 """Fixtures whose tests are left to `make test-long`."""
 
 

@@ -216,10 +216,12 @@ run_command(prepare.main)
 
 
 def _stop_halfway(command: list[str], partial: Path, stop: signal.Signals) -> tuple[int, str]:
-    """Sends a signal once some fifty images are written; returns the exit code and stderr."""
+    """Sends a signal once some fifty images are written, SIGKILL once that is noted; returns exit code and stderr."""
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=_heed_ctrl_c)
-    table, deadline = partial / "pixels.npy", time.monotonic() + 120
-    while not (table.exists() and table.stat().st_size > 50 * SIZE * SIZE * 3):
+    table, noted, deadline = partial / "pixels.npy", partial / "progress.json", time.monotonic() + 120
+    while not (
+        table.exists() and table.stat().st_size > 50 * SIZE * SIZE * 3 and (stop != signal.SIGKILL or noted.exists())
+    ):
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.005)

@@ -150,6 +150,7 @@ def test_a_trial_trained_alone_reaches_the_score_it_had_in_the_search(search: Se
     assert scores == trial.intermediate_values
 
 
+@pytest.mark.long
 def test_retraining_tests_both_configurations_and_the_model_answers(
     search: Search, project: Project, here: Command
 ) -> None:
@@ -176,6 +177,7 @@ def test_retraining_tests_both_configurations_and_the_model_answers(
     assert search.run.retrained.is_dir()
 
 
+@pytest.mark.long
 def test_the_test_split_is_not_used_a_second_time_unasked(search: Search, project: Project, here: Command) -> None:
     if not search.run.test_split_uses.exists():  # tests run in any order
         search.run.test_split_uses.write_text('{"models": ["runs/small/retrained/best"]}')
@@ -185,6 +187,7 @@ def test_the_test_split_is_not_used_a_second_time_unasked(search: Search, projec
     assert not (project.folder / "other").exists()
 
 
+@pytest.mark.long
 def test_the_best_trials_are_run_again_on_validation_under_fresh_seeds(search: Search, project: Project) -> None:
     before = {trial.number: trial.values for trial in search.run.study("confirmation").trials}
     done = project.run("tuning.retrain", "small", "--on", "validation", "--top", "1", "--seeds", "3")
@@ -214,6 +217,7 @@ def test_a_trial_run_again_alone_reaches_its_recorded_score(search: Search, here
     )
 
 
+@pytest.mark.long
 def test_ctrl_c_keeps_what_had_finished_and_the_search_goes_on(search: Search, project: Project) -> None:
     del search  # its data are prepared
     arguments = ["--run", "stopped", "--trials", "4", "--confirm", "0", "--no-dashboard", *SMALL]

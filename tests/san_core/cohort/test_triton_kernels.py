@@ -158,7 +158,7 @@ for name in sorted(vars(triton_kernels)):
         print(name, ".target sm_90" in compiled.asm["ptx"])
 """
 
-KERNELS = ("lstm_cell_backward_", "lstm_cell_", "one_hot", "regions_backward_", "rmsprop", "scores_backward", "scores")
+KERNELS = ("lstm_cell_backward", "lstm_cell", "one_hot", "regions_backward", "rmsprop", "scores_backward", "scores")
 
 
 def test_every_kernel_compiles_for_a_hopper_gpu_that_is_not_there_and_adds_without_atomics() -> None:
