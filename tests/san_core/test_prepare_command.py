@@ -210,7 +210,7 @@ from san_core import prepare
 from san_core.command_line import run_command
 from san_core.data import feature_extraction
 
-feature_extraction._SECONDS_BETWEEN_NOTES = 0
+feature_extraction._SECONDS_BETWEEN_SAVES = 0
 run_command(prepare.main)
 """
 
@@ -234,7 +234,7 @@ def _stop_halfway(command: list[str], partial: Path, stop: signal.Signals) -> tu
     return process.returncode, err
 
 
-SIZE, COUNT = 128, 400
+SIZE, COUNT = 128, 150
 
 
 @pytest.mark.long
