@@ -46,7 +46,7 @@ LONG = ("browser", "live_search", "pages_run", "retrained")
 
 FIRST = {
     *("test_search", "test_retrain", "test_placing", "test_results_command", "test_trackers"),
-    *("test_commands", "test_faults", "test_dashboard", "test_trial_monitor", "test_cluster"),
+    *("test_commands", "test_faults", "test_cluster"),
 }
 """Modules that take longest. They begin first, so that all workers end at about the same time."""
 
@@ -57,6 +57,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if set(LONG).intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.long)
+        if "pages_run" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.pages)
     items.sort(key=lambda item: item.path.stem not in FIRST)
 
 
