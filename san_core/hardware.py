@@ -34,6 +34,11 @@ def fastest_precision(device: torch.device) -> str:
     return "bfloat16" if fast else "float32"
 
 
+def chosen_precision(device: torch.device, precision: str) -> str:
+    """`precision`, or what is fastest on the device where it is `auto`."""
+    return fastest_precision(device) if precision == "auto" else precision
+
+
 def autocast(device: torch.device, precision: str) -> torch.autocast:
     """A context in which a network's products are computed in `precision`.
 
@@ -41,8 +46,8 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
         device: of the network.
         precision: `float32`, `bfloat16`, or `auto` for what is fastest on the device.
     """
-    chosen = fastest_precision(device) if precision == "auto" else precision
-    return torch.autocast(device.type, torch.bfloat16, enabled=chosen == "bfloat16")
+    enabled = chosen_precision(device, precision) == "bfloat16"
+    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from san_core.cohort.layout import MULTIPLE
+from san_core.cohort.layout import round_up
 from san_core.data.prepared import Split
 from san_core.data.vocabulary import PADDING
 
@@ -49,7 +49,7 @@ class Questions:
 
 def padded_width(channels: int) -> int:
     """Channels with the one for the bias, up to a multiple of 8."""
-    return -(-(channels + 1) // MULTIPLE) * MULTIPLE
+    return round_up(channels + 1)
 
 
 def padded_channels(features: Tensor) -> Tensor:

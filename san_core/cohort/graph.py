@@ -71,7 +71,7 @@ class GraphedStep:
 
 @contextmanager
 def _unchanged(step: Step, generator: torch.Generator) -> Iterator[None]:
-    """Puts back afterwards what the steps inside change; the step counter starts from 0."""
+    """Puts back afterwards what the steps inside change."""
     saved = [tensor.clone() for tensor in step.state]
     random = generator.get_state()
     try:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from san_core.config import TrainingConfig
+from san_core.models.question_encoder import filter_sizes
 
 MULTIPLE = 8
 """Sizes are padded to multiples of this: a bfloat16 matrix product wants 16 bytes."""
@@ -167,7 +168,7 @@ class Layout:
         self.numbers = 0
         for name, shape in self.shapes.items():
             self._starts[name] = self.numbers
-            self.numbers += _round_up(math.prod(shape))
+            self.numbers += round_up(math.prod(shape))
 
     @property
     def decayed_from(self) -> int:
@@ -210,15 +211,14 @@ class Layout:
         return found
 
     def _of(self, row: Tensor, member: int) -> Iterator[tuple[Block, "_Place"]]:
-        for name, view in self.views(row.unsqueeze(0)).items():
-            block = next(block for block in self.blocks if block.name == name)
+        for block, view in zip(self.blocks, self.views(row.unsqueeze(0)).values(), strict=True):
             yield block, _Place(view[0], [self._own_places[member].get(axis) for axis in block.axes])
 
     @cached_property
     def _longest(self) -> dict[str, int]:
         """The largest of each size that may differ, by axis."""
         each = [_own_sizes(config) for config in self.configs]
-        return {axis: _round_up(max(sizes[axis] for sizes in each)) for axis in each[0]}
+        return {axis: round_up(max(sizes[axis] for sizes in each)) for axis in each[0]}
 
     def _padded(self, axis: str) -> int:
         longest = self._longest
@@ -232,10 +232,11 @@ class Layout:
         if axis in shared:
             return shared[axis]
         padded = {"C": sizes.channels + 1, "A": sizes.answers}
-        return _round_up(padded[axis]) if axis in padded else int(axis)
+        return round_up(padded[axis]) if axis in padded else int(axis)
 
 
-def _round_up(number: int) -> int:
+def round_up(number: int) -> int:
+    """The next multiple of `MULTIPLE`."""
     return -(-number // MULTIPLE) * MULTIPLE
 
 
@@ -244,9 +245,7 @@ def _own_sizes(config: TrainingConfig) -> dict[str, int]:
     sizes = {"E": config.embedding_size, "K": config.attention_size}
     if config.question_encoder == "lstm":
         return {**sizes, "L": config.hidden_size}
-    one = config.hidden_size // 5
-    two = (config.hidden_size - one) // 2
-    return {**sizes, "U": one, "B": two, "T": config.hidden_size - one - two}
+    return {**sizes, **dict(zip("UBT", filter_sizes(config.hidden_size), strict=True))}
 
 
 def _places(config: TrainingConfig, sizes: Sizes, longest: Mapping[str, int]) -> dict[str, Tensor]:

@@ -15,6 +15,7 @@ from san_core.cohort.layout import Layout, Sizes
 from san_core.cohort.questions import cnn, lstm
 from san_core.config import TrainingConfig
 from san_core.errors import InputError
+from san_core.models.dropout import dropout_scale, dropout_threshold
 
 SHARED_FIELDS = (
     "batch_size",
@@ -31,9 +32,6 @@ SHARED_FIELDS = (
 
 HOP_BLOCKS = ("hop_image", "hop_query", "hop_query_bias", "hop_score", "hop_score_bias")
 """Names of the blocks that `HopWeights` holds, in its order."""
-
-THRESHOLDS = 256
-"""Dropout compares a random byte with the member's threshold."""
 
 
 def check_alike(configs: Sequence[TrainingConfig]) -> None:
@@ -88,11 +86,9 @@ class Network:
 
     def set_dropout(self, shares: Sequence[float]) -> None:
         """Gives each member its share of dropped activations, in [0, 1)."""
-        thresholds = torch.tensor(
-            [min(round(share * THRESHOLDS), THRESHOLDS - 1) for share in shares], dtype=torch.int32
-        )
-        self.thresholds.copy_(thresholds)
-        self.keeps.copy_(THRESHOLDS / (THRESHOLDS - thresholds.to(self.keeps.dtype)))
+        thresholds = [dropout_threshold(share) for share in shares]
+        self.thresholds.copy_(torch.tensor(thresholds, dtype=torch.int32))
+        self.keeps.copy_(torch.tensor([dropout_scale(threshold) for threshold in thresholds], dtype=self.keeps.dtype))
 
     def random_bytes(self, slots: Slots, regions: int) -> tuple[int, int]:
         """How many random bytes dropout takes in a step: for h of all hops, and for u."""

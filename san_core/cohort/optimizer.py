@@ -4,7 +4,7 @@ Every hyperparameter is a tensor on the device, so that a captured step takes th
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -15,8 +15,6 @@ from san_core.config import TrainingConfig
 
 _TINY = 1e-6
 """What `clip_grad_norm_` adds to the norm it divides by."""
-
-HYPERPARAMETERS = ("learning_rate", "momentum", "alpha", "eps", "weight_decay", "clip_norm")
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,7 @@ class Hyperparameters:
     @classmethod
     def of(cls, configs: Sequence[TrainingConfig], device: torch.device, dtype: torch.dtype) -> "Hyperparameters":
         """Those of the members' configurations."""
-        columns = {name: [[getattr(config, name)] for config in configs] for name in HYPERPARAMETERS}
+        columns = {each.name: [[getattr(config, each.name)] for config in configs] for each in fields(cls)}
         return cls(**{name: torch.tensor(column, dtype=dtype, device=device) for name, column in columns.items()})
 
 

@@ -14,6 +14,7 @@ from san_core.cohort.data import Questions
 from san_core.cohort.network import Network
 from san_core.cohort.optimizer import CohortRMSprop
 from san_core.data.targets import SOFT
+from san_core.models.dropout import draw_bytes
 
 
 def answer_shares(people: Tensor, answers: int) -> Tensor:
@@ -79,10 +80,8 @@ class TrainStep:
         if self._lengths is None:
             return None
         count = sum(self._lengths)
-        words = torch.empty(-(-count // 8), dtype=torch.int64, device=self.grads.device)
-        words.random_(-(2**63), None, generator=generator)  # all 64 bits
-        random = words.view(torch.uint8)
-        return random[: self._lengths[0]], random[self._lengths[0] : count]
+        random = draw_bytes(count, self.grads.device, generator)
+        return random[: self._lengths[0]], random[self._lengths[0] :]
 
     def train(self, batch: Batch, random: tuple[Tensor, Tensor] | None) -> None:
         """Trains on a batch with the given random bytes."""

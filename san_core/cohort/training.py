@@ -33,7 +33,7 @@ from san_core.cohort.step import PredictStep, TrainStep
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData, Split
 from san_core.data.targets import SAMPLED, SOFT, answerable, draw_targets
-from san_core.hardware import fastest_precision
+from san_core.hardware import chosen_precision
 from san_core.models.san import SAN
 from san_core.optimizer import learning_rate_factor
 
@@ -292,5 +292,5 @@ def _run(replay: EagerStep | GraphedStep, buffers: BatchBuffers, features: objec
 
 def working_type(precision: str, device: torch.device, dtype: torch.dtype) -> torch.dtype:
     """The type of the products: bfloat16, or that of the weights."""
-    chosen = fastest_precision(device) if precision == "auto" else precision
-    return torch.bfloat16 if chosen == "bfloat16" and dtype == torch.float32 else dtype
+    low = chosen_precision(device, precision) == "bfloat16"
+    return torch.bfloat16 if low and dtype == torch.float32 else dtype

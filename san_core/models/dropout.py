@@ -6,6 +6,23 @@ from torch import Tensor, nn
 _BYTE_VALUES = 256
 
 
+def dropout_threshold(share: float) -> int:
+    """Number of byte values, of 256, for which an activation is dropped; `share` is in [0, 1)."""
+    return min(round(share * _BYTE_VALUES), _BYTE_VALUES - 1)
+
+
+def dropout_scale(threshold: int) -> float:
+    """What the kept activations are multiplied by, so that their expected value stays the same."""
+    return _BYTE_VALUES / (_BYTE_VALUES - threshold)
+
+
+def draw_bytes(count: int, device: torch.device, generator: torch.Generator | None = None) -> Tensor:
+    """Random bytes [count] (uint8), eight with each 64-bit number; without a generator from torch's own."""
+    words = torch.empty(-(-count // 8), dtype=torch.int64, device=device)
+    words.random_(-(2**63), None, generator=generator)  # all 64 bits; the default range leaves the sign bit 0
+    return words.view(torch.uint8)[:count]
+
+
 class Dropout(nn.Module):
     """Zeroes a share of the activations in training and scales up the others, as `nn.Dropout` does.
 
@@ -24,8 +41,8 @@ class Dropout(nn.Module):
 
     def __init__(self, share: float) -> None:
         super().__init__()
-        self.threshold = min(round(share * _BYTE_VALUES), _BYTE_VALUES - 1)
-        self.scale = _BYTE_VALUES / (_BYTE_VALUES - self.threshold)
+        self.threshold = dropout_threshold(share)
+        self.scale = dropout_scale(self.threshold)
 
     @property
     def active(self) -> bool:
@@ -34,10 +51,7 @@ class Dropout(nn.Module):
 
     def draw_mask(self, activations: Tensor) -> Tensor:
         """Draws a mask of the activations' shape and type: 1 where an activation is kept, 0 where it is dropped."""
-        count = activations.numel()
-        random_words = torch.empty(-(-count // 8), dtype=torch.int64, device=activations.device)
-        random_words.random_(-(2**63), None)  # all 64 bits; the default range leaves the sign bit 0
-        random_bytes = random_words.view(torch.uint8)[:count].view(activations.shape)
+        random_bytes = draw_bytes(activations.numel(), activations.device).view(activations.shape)
         mask = torch.empty(activations.shape, dtype=activations.dtype, device=activations.device)
         return torch.ge(random_bytes, self.threshold, out=mask)
 

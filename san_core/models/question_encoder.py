@@ -85,6 +85,13 @@ class LSTMQuestionEncoder(nn.Module):
         return tree_lstm(gate_inputs, w_hidden.to(gate_inputs.dtype), tree.parents).index_select(0, tree.ends)
 
 
+def filter_sizes(hidden_size: int) -> tuple[int, int, int]:
+    """Numbers of the CNN's filters over one, two and three words, about 1 : 2 : 2; they add up to `hidden_size`."""
+    one = hidden_size // 5
+    two = (hidden_size - one) // 2
+    return one, two, hidden_size - one - two
+
+
 class CNNQuestionEncoder(nn.Module):
     """Word embedding and filters over one, two and three words, with max pooling over the question.
 
@@ -102,11 +109,10 @@ class CNNQuestionEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.embedding = WordEmbedding(vocabulary_size=vocabulary_size, embedding_size=embedding_size, vectors=vectors)
-        one = hidden_size // 5
-        two = (hidden_size - one) // 2
+        one, two, three = filter_sizes(hidden_size)
         self.unigram = nn.Conv1d(embedding_size, one, 1, bias=False)
         self.bigram = nn.Conv1d(embedding_size, two, 2, bias=False)
-        self.trigram = nn.Conv1d(embedding_size, hidden_size - one - two, 3, bias=False)
+        self.trigram = nn.Conv1d(embedding_size, three, 3, bias=False)
         self.bias = nn.Parameter(torch.zeros(hidden_size))
 
     def forward(self, tokens: Tensor) -> Tensor:
