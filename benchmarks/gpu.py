@@ -28,6 +28,7 @@ from san_core.cohort.layout import Sizes
 from san_core.cohort.network import Network
 from san_core.cohort.optimizer import CohortRMSprop, Hyperparameters
 from san_core.cohort.step import TrainStep
+from san_core.cohort.training import run_steps
 from san_core.optimizer import build_optimizer
 from san_core.training import train_step
 
@@ -330,14 +331,8 @@ def epoch_seconds(shape: Shape, members: int, scale: Scale, device: torch.device
     order = step.buffers.images.cpu().numpy()
     wait(device)
     started = time.perf_counter()
-    step.buffers.step.zero_()
     step.losses.zero_()
-    if isinstance(features, PrefetchedFeatures):
-        for _ in features.feed(order):
-            replay()
-    else:
-        for _ in range(steps):
-            replay()
+    run_steps(replay, step.buffers, features, order)
     step.losses.tolist()
     return time.perf_counter() - started
 

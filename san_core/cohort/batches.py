@@ -5,7 +5,7 @@ I images with Q slots each; slots that no question fills are empty and count for
 change, an image is projected once for its questions, and what they add to its gradient is a matrix product.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -140,6 +140,9 @@ class Features(Protocol):
 
     def of(self, images: Tensor) -> Tensor:
         """Features [I, R, C] of a batch's images [I]."""
+
+    def feed(self, batches: NDArray[np.int64]) -> Iterator[None]:
+        """Has the features of each batch's images [T, I] ready, one batch after the other; take a step after each."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 import torch
@@ -85,6 +86,10 @@ class ResidentFeatures:
     def of(self, images: Tensor) -> Tensor:
         """Features [I, R, C] of a batch's images [I]."""
         return self._store.index_select(0, images)
+
+    def feed(self, batches: NDArray[np.int64]) -> Iterator[None]:
+        """Nothing has to be brought for the batches [T, I]."""
+        yield from repeat(None, len(batches))
 
 
 class PrefetchedFeatures:

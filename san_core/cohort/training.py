@@ -18,6 +18,7 @@ from san_core.cohort.batches import (
     SPARE_IMAGES,
     BatchBuffers,
     EpochBatches,
+    Features,
     Slots,
     images_of_batches,
     make_batches,
@@ -129,7 +130,7 @@ class CohortTraining:
         batches = self._begin_epoch()
         step = self._step
         step.losses.zero_()
-        _run(self._replay, step.buffers, step.features, batches.images[:steps])
+        run_steps(self._replay, step.buffers, step.features, batches.images[:steps])
         losses = step.losses.where(step.active[:, 0], math.nan) / self.examples
         return [float(loss) for loss in losses.tolist()]
 
@@ -271,7 +272,7 @@ class _Evaluation:
 
     def answers(self) -> NDArray[np.int32]:
         """Numbers of each member's most likely answers [W, Q]."""
-        _run(self.replay, self.step.buffers, self.step.features, self.batches.images)
+        run_steps(self.replay, self.step.buffers, self.step.features, self.batches.images)
         found = self.step.answers.cpu().numpy().transpose(1, 0, 2)
         rows = self.batches.rows.reshape(self.batches.steps, -1)
         answers = np.zeros((len(found), rows.max() + 1), dtype=np.int32)
@@ -279,14 +280,12 @@ class _Evaluation:
         return answers
 
 
-def _run(replay: EagerStep | GraphedStep, buffers: BatchBuffers, features: object, images: NDArray[np.int64]) -> None:
+def run_steps(
+    replay: EagerStep | GraphedStep, buffers: BatchBuffers, features: Features, images: NDArray[np.int64]
+) -> None:
     """Does a step for each batch, whose images [T, I] are given, from the first of the buffers on."""
     buffers.step.zero_()
-    if isinstance(features, PrefetchedFeatures):
-        for _ in features.feed(images):
-            replay()
-        return
-    for _ in images:
+    for _ in features.feed(images):
         replay()
 
 
