@@ -32,7 +32,7 @@ from search_spaces import load
 from tuning.monitoring.trackers import PACKAGES
 from tuning.study.live_trial import Epoch
 from tuning.study.stop_rules import StopRules
-from tuning.study.tune_interface import EPOCH, TRIAL_NUMBER
+from tuning.study.tune_interface import EPOCHS, only_trial
 
 REPORTS, SLOTS = 3, 2
 """Reports of a trial, and trials at once."""
@@ -87,15 +87,15 @@ class NullWorker(tune.Trainable):
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Prepares for the next trial."""
-        self._epoch, self._first = 0, new_config[TRIAL_NUMBER] < SLOTS
+        self._epoch, self._number = 0, only_trial(new_config)
         return True
 
     def step(self) -> dict[str, Any]:
         """One report. All trials have the same scores, so that every pruner is asked and lets them go on."""
         self._epoch += 1
-        if self._first and self._epoch == 1:
+        if self._number < SLOTS and self._epoch == 1:
             time.sleep(WARM_UP_SECONDS)
-        return {EPOCH: Epoch(self._epoch, self._epoch / 10, 0.0, worker="null")}
+        return {EPOCHS: {self._number: Epoch(self._epoch, self._epoch / 10, 0.0, worker="null")}}
 
 
 def null_function(config: dict[str, Any]) -> None:

@@ -74,6 +74,9 @@ FIRST_TRIALS_ADDED = "filled"
 PRIOR = "prior"
 """Trial attribute of one copied from an earlier run for the sampler to learn from: the name of that run."""
 
+JOB = "job-"
+"""Beginning of a study attribute that holds a job, see `results.jobs`; its number follows."""
+
 DUPLICATE_OF = "duplicate_of"
 """Trial attribute of one not trained because an earlier trial has the same parameters: that trial's number."""
 

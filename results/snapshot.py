@@ -11,6 +11,7 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from results import ranking, run_folder
+from results.jobs import Job, read_jobs
 from results.run_folder import (
     CONFIRMATION,
     REASON,
@@ -52,6 +53,8 @@ class RunSnapshot:
         confirmations: the trials that repeat some of them under fresh seeds, by number.
         left_out: how many trials of the journal were not trained here: copied from an earlier run, or duplicates.
         stopped_by: what ended the search; empty if it has not ended.
+        jobs: what Ray Tune ran of the search, by number; empty without cohorts.
+        confirmation_jobs: the same of the repeats.
     """
 
     folder: RunFolder
@@ -61,6 +64,8 @@ class RunSnapshot:
     confirmations: Sequence[FrozenTrial]
     left_out: int = 0
     stopped_by: str = ""
+    jobs: Sequence[Job] = ()
+    confirmation_jobs: Sequence[Job] = ()
 
     @property
     def name(self) -> str:
@@ -116,20 +121,30 @@ def load_snapshot(folder: RunFolder) -> RunSnapshot:
     """
     try:
         study = folder.study(SEARCH)
-        found, stopped_by = study.get_trials(deepcopy=False), study.user_attrs.get(STOPPED_BY)
+        found, attributes = study.get_trials(deepcopy=False), study.user_attrs
     except InputError:
         raise
     except ValueError as error:
         raise InputError(f"cannot read {folder.journal}: {error}") from error
     try:
-        confirmations = folder.study(CONFIRMATION).get_trials(deepcopy=False)
+        repeats = folder.study(CONFIRMATION)
+        confirmations, confirmation_jobs = repeats.get_trials(deepcopy=False), read_jobs(repeats.user_attrs)
     except InputError:  # the search has not come to it, or was told to leave it out
-        confirmations = []
+        confirmations, confirmation_jobs = [], []
     settings = read_json(folder.settings_file)  # as it is now, which may be later than when `folder` was opened
     environment = folder.environment if folder.environment_file.is_file() else {}
     search = [trial for trial in found if is_own(trial)]
-    left_out = len(found) - len(search)
-    return RunSnapshot(folder, settings, environment, search, confirmations, left_out, str(stopped_by or ""))
+    return RunSnapshot(
+        folder,
+        settings,
+        environment,
+        search,
+        confirmations,
+        left_out=len(found) - len(search),
+        stopped_by=str(attributes.get(STOPPED_BY) or ""),
+        jobs=read_jobs(attributes),
+        confirmation_jobs=confirmation_jobs,
+    )
 
 
 def state_of(trial: FrozenTrial) -> str:

@@ -28,7 +28,7 @@ from tuning.study.open_study import open_search
 from results.run_folder import RunFolder
 from tuning.study.stop_rules import StopRules
 from tuning.study.live_trial import Epoch
-from tuning.study.tune_interface import EPOCH, GPU_SHARE, TRIAL_NUMBER, TRIAL_SETUP
+from tuning.study.tune_interface import EPOCHS, GPU_SHARE, TRIAL_SETUP, only_trial
 
 def main(gpus, share, slots, trials, folder, hungry):
     class Probe(tune.Trainable):
@@ -38,7 +38,7 @@ def main(gpus, share, slots, trials, folder, hungry):
         def setup(self, config):
             self.reset_config(config)
         def reset_config(self, new_config):
-            self.number = new_config[TRIAL_NUMBER]
+            self.number = only_trial(new_config)
             self.share = new_config.get(GPU_SHARE, new_config[TRIAL_SETUP].placement.gpus)
             return True
         def step(self):
@@ -53,7 +53,7 @@ def main(gpus, share, slots, trials, folder, hungry):
             ids = ray.get_runtime_context().get_accelerator_ids()["GPU"]
             seen = os.environ.get("CUDA_VISIBLE_DEVICES")
             place = json.dumps([ids, seen, self.share, began, time.time()])
-            return {EPOCH: Epoch(1, 0.5, 0.4, "", place)}
+            return {EPOCHS: {self.number: Epoch(1, 0.5, 0.4, "", place)}}
 
     ray.init("local", num_cpus=4, num_gpus=gpus, include_dashboard=False, log_to_driver=False)
     settings = {"seed": 0, "sampler": "random", "pruner": "none", "fixed": {"epochs": 1}}

@@ -17,7 +17,7 @@ from tuning.execution.tune_adapters import StudyScheduler, StudySearcher, TuneLi
 from tuning.execution.watchdog import exit_if_ray_dies
 from tuning.execution.worker import SANWorker
 from tuning.study.study import Study
-from tuning.study.tune_interface import CHECKPOINT_FOLDER, RUN_AND_STUDY, TRIAL_NUMBER, TRIAL_SETUP
+from tuning.study.tune_interface import CHECKPOINT_FOLDER, RUN_AND_STUDY, TRIAL_SETUP, only_trial
 
 # Tune reads these when it starts: it writes no logs of its own per trial, does not catch Ctrl-C, and writes no
 # snapshots, because nothing would read them.
@@ -113,4 +113,4 @@ def _make_tuner(
 
 
 def _trial_name(trial: tune.experiment.Trial) -> str:
-    return f"trial-{trial.config[TRIAL_NUMBER]:04d}"
+    return f"trial-{only_trial(trial.config):04d}"

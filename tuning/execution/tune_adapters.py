@@ -21,7 +21,7 @@ from ray.tune.search import Searcher
 from tuning.execution.placement import Placement
 from tuning.execution.trial_setup import Limits
 from tuning.study.study import Study
-from tuning.study.tune_interface import EPOCH, GPU_SHARE, TRAINING_SETTINGS, TRIAL_NUMBER, NotInSnapshots
+from tuning.study.tune_interface import EPOCHS, GPU_SHARE, TRIALS, NotInSnapshots, only_trial
 
 _FINISHED = cast("dict[str, Any]", Searcher.FINISHED)
 """The searcher's answer that no trial will start any more: a string, although Tune declares a dict."""
@@ -111,7 +111,7 @@ class StudySearcher(NotInSnapshots, Searcher):
         if live is None:
             return None if link.is_writable and link.study.live else _FINISHED
         self._numbers[trial_id] = live.trial.number
-        return {**link.shared_config, TRIAL_NUMBER: live.trial.number, TRAINING_SETTINGS: live.settings}
+        return {**link.shared_config, TRIALS: {live.trial.number: live.settings}}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tells the study that a trial ended, or that it is to be started again."""
@@ -142,15 +142,16 @@ class StudyScheduler(NotInSnapshots, FIFOScheduler):
         """The pending trial with the lowest number. Tune's own method goes through all trials that ever ran."""
         live: set[Trial] = tune_controller.get_live_trials()  # type: ignore[no-untyped-call]
         pending = [trial for trial in live if trial.status == Trial.PENDING]
-        return min(pending, key=lambda trial: int(trial.config[TRIAL_NUMBER]), default=None)
+        return min(pending, key=lambda trial: only_trial(trial.config), default=None)
 
     def on_trial_result(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> str:
         """Reports an epoch to the study; tells Tune whether the trial goes on."""
-        del tune_controller
+        del tune_controller, trial
         go_on = False
         if self._link.is_writable:
             with self._link.record_write_errors():
-                go_on = self._link.study.report(trial.config[TRIAL_NUMBER], result[EPOCH])
+                ((number, epoch),) = result[EPOCHS].items()
+                go_on = self._link.study.report(number, epoch)
         return str(TrialScheduler.CONTINUE if go_on else TrialScheduler.STOP)
 
     def on_trial_complete(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> None:
@@ -162,7 +163,7 @@ class StudyScheduler(NotInSnapshots, FIFOScheduler):
         """Keeps the reason for `StudySearcher.on_trial_complete`; a trial that ran out of memory gets more of a GPU."""
         error = _load_error(trial)
         reason = _describe_error(error)
-        number = trial.config[TRIAL_NUMBER]
+        number = only_trial(trial.config)
         self._link.failure_reasons[number] = reason
         if trial.status == Trial.PENDING:
             self._link.failed_starts[number] += 1

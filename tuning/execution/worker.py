@@ -15,17 +15,7 @@ from tuning.execution.checkpoints import Checkpoints, CheckpointTimer
 from tuning.execution.trial_setup import TrialSetup
 from tuning.monitoring.trial_monitor import TrialMonitor
 from tuning.study.live_trial import Epoch
-from tuning.study.tune_interface import (
-    CHECKPOINT_FOLDER,
-    EPOCH,
-    EXAMPLES_PER_SECOND,
-    GPU_SHARE,
-    LOSS,
-    RUN_AND_STUDY,
-    TRAINING_SETTINGS,
-    TRIAL_NUMBER,
-    TRIAL_SETUP,
-)
+from tuning.study.tune_interface import CHECKPOINT_FOLDER, EPOCHS, GPU_SHARE, RUN_AND_STUDY, TRIAL_SETUP, TRIALS
 
 
 class SANWorker(tune.Trainable):
@@ -52,12 +42,13 @@ class SANWorker(tune.Trainable):
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Prepares the next trial, from its checkpoint if it has one."""
-        settings, setup = new_config[TRAINING_SETTINGS], new_config[TRIAL_SETUP]
+        ((number, settings),) = new_config[TRIALS].items()
+        setup: TrialSetup = new_config[TRIAL_SETUP]
         self.cleanup()
         if self._trial_monitor:
-            self._trial_monitor.start_trial(new_config[TRIAL_NUMBER], settings)
+            self._trial_monitor.start_trial(number, settings)
         config = TrainingConfig.from_dict({**setup.fixed, **settings})
-        self._number, self._checkpoint_timer = new_config[TRIAL_NUMBER], CheckpointTimer()
+        self._number, self._checkpoint_timer = number, CheckpointTimer()
         self._training = Training(config, self._data, metric=setup.metric)
         # The epoch of the checkpoint is reported again, since the study may not have received the first report.
         self._unreported = self._checkpoints.load(self._number, self._training)
@@ -77,8 +68,16 @@ class SANWorker(tune.Trainable):
                 self._checkpoints.save(self._number, training, result)
         if self._trial_monitor:
             self._trial_monitor.end_epoch(result, training.examples)
-        epoch = Epoch(result.epoch, result.score or 0.0, training.seconds, result.diverged, self._location)
-        return {EPOCH: epoch, LOSS: result.loss, EXAMPLES_PER_SECOND: result.per_second(training.examples)}
+        epoch = Epoch(
+            number=result.epoch,
+            score=result.score or 0.0,
+            seconds=training.seconds,
+            diverged=result.diverged,
+            worker=self._location,
+            loss=result.loss,
+            examples_per_second=result.per_second(training.examples),
+        )
+        return {EPOCHS: {self._number: epoch}}
 
     def cleanup(self) -> None:
         """Ends the last trial, and frees its memory before the next trial needs it."""

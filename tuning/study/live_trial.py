@@ -44,6 +44,8 @@ class Epoch:
         seconds: training and scoring time of all its epochs so far.
         diverged: why its training diverged; empty if it did not.
         worker: where it ran, in words.
+        loss: mean training loss of the epoch, in nats; None if it was not measured.
+        examples_per_second: training questions over the epoch's time, scoring included; None if it was not measured.
     """
 
     number: int
@@ -51,3 +53,5 @@ class Epoch:
     seconds: float
     diverged: str = ""
     worker: str = ""
+    loss: float | None = None
+    examples_per_second: float | None = None

@@ -1,27 +1,28 @@
 """What the worker, the searcher and the trackers must agree on because Ray Tune carries it between them.
 
+What Tune calls a trial is a trial of the study, or with cohorts a job: several trials of the study at once.
 Imports nothing of Ray.
 """
 
 from typing import Any
 
-TRIAL_NUMBER, TRAINING_SETTINGS = "trial_number", "training_settings"
-"""Keys of a trial's configuration: its number in the study; its parameters and its seed."""
+TRIALS = "trials"
+"""Key of a configuration: the training settings of each trial of the study, by number: its parameters and its seed."""
+
+JOB = "job"
+"""Key of a configuration: the `results.jobs.Job` that Tune is to run; absent without cohorts."""
 
 TRIAL_SETUP, CHECKPOINT_FOLDER = "trial_setup", "checkpoint_folder"
-"""Keys of a trial's configuration that all trials have alike: a `TrialSetup`; a path or URI."""
+"""Keys of a configuration that are the same for all: a `TrialSetup`; a path or URI."""
 
 RUN_AND_STUDY = "run_and_study"
-"""Key of a trial's configuration: the names of its run and of its study."""
+"""Key of a configuration: the names of the run and of the study."""
 
 GPU_SHARE = "gpu_share"
-"""Key of a trial's configuration: its share of a GPU, if it was given another than the `TrialSetup` says."""
+"""Key of a configuration: the share of a GPU, if it was given another than the `TrialSetup` says."""
 
-EPOCH = "epoch"
-"""Key of a trial's report to the study: an `Epoch`."""
-
-LOSS, EXAMPLES_PER_SECOND = "loss", "examples_per_second"
-"""Keys of a trial's report to trackers: mean training loss, in nats; training questions over the epoch's time."""
+EPOCHS = "epochs"
+"""Key of a report: an `Epoch` of each trial of the study that finished one, by number."""
 
 
 class NotInSnapshots:
@@ -33,3 +34,9 @@ class NotInSnapshots:
     def __getstate__(self) -> dict[str, Any]:
         """No state."""
         return {}
+
+
+def only_trial(config: dict[str, Any]) -> int:
+    """The number of the trial that a configuration without cohorts has."""
+    (number,) = config[TRIALS]
+    return int(number)

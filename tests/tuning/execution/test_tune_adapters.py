@@ -13,7 +13,7 @@ from tests.tuning.studies import searching
 from tuning.execution.placement import Placement
 from tuning.execution.trial_setup import Limits
 from tuning.execution.tune_adapters import StudyScheduler, StudySearcher, TuneLink
-from tuning.study.tune_interface import TRIAL_NUMBER
+from tuning.study.tune_interface import only_trial
 
 
 def test_the_last_trial_may_start_again_before_tune_is_told_that_there_are_no_more(
@@ -28,11 +28,11 @@ def test_the_last_trial_may_start_again_before_tune_is_told_that_there_are_no_mo
     assert first is not None
     assert searcher.suggest("b") is None  # there is room for one more, but no trial is left, as yet
 
-    link.failed_starts[first[TRIAL_NUMBER]] += 1  # its worker died while it was given the trial
+    link.failed_starts[only_trial(first)] += 1  # its worker died while it was given the trial
     searcher.on_trial_complete("a", error=True)
     assert searcher.suggest("c") == first
 
-    link.failed_starts[first[TRIAL_NUMBER]] += 1
+    link.failed_starts[only_trial(first)] += 1
     searcher.on_trial_complete("c", error=True)
     assert searcher.suggest("d") == Searcher.FINISHED
     (trial,) = run.study().trials

@@ -24,15 +24,7 @@ from tuning.monitoring.trackers import to_tensorboard
 from tuning.monitoring.trackers.tracker import Tracker, tracked
 from tuning.study.live_trial import Epoch
 from tuning.study.study import Study
-from tuning.study.tune_interface import (
-    CHECKPOINT_FOLDER,
-    EPOCH,
-    EXAMPLES_PER_SECOND,
-    LOSS,
-    TRAINING_SETTINGS,
-    TRIAL_NUMBER,
-    TRIAL_SETUP,
-)
+from tuning.study.tune_interface import CHECKPOINT_FOLDER, EPOCHS, TRIAL_SETUP, TRIALS, only_trial
 
 
 def records(path: Path) -> Iterator[bytes]:
@@ -72,20 +64,16 @@ class Tune:
 
     def start(self) -> Any:  # noqa: ANN401 - stands for Ray's trial
         live = ask(self.study)
-        config = {
-            TRIAL_NUMBER: live.trial.number,
-            TRAINING_SETTINGS: live.settings,
-            TRIAL_SETUP: object(),
-            CHECKPOINT_FOLDER: object(),
-        }
+        config = {TRIALS: {live.trial.number: live.settings}, TRIAL_SETUP: object(), CHECKPOINT_FOLDER: object()}
         trial = SimpleNamespace(config=config)
         self.tracker.on_trial_start(0, [], trial)  # type: ignore[arg-type]
         return trial
 
     def report(self, trial: Any, epoch: int, score: float, diverged: str = "") -> None:  # noqa: ANN401
-        told = Epoch(epoch, score, float(epoch), diverged)
-        self.study.report(trial.config[TRIAL_NUMBER], told)
-        result = {EPOCH: told, LOSS: 1 / epoch, EXAMPLES_PER_SECOND: 50.0, "pid": 7}
+        number = only_trial(trial.config)
+        told = Epoch(epoch, score, float(epoch), diverged, loss=1 / epoch, examples_per_second=50.0)
+        self.study.report(number, told)
+        result = {EPOCHS: {number: told}, "pid": 7}
         self.tracker.on_trial_result(0, [], trial, result)
 
     def run(self, *scores: float) -> None:
@@ -96,7 +84,7 @@ class Tune:
         self.end(trial)
 
     def end(self, trial: Any, error: str = "") -> None:  # noqa: ANN401
-        self.study.finish(trial.config[TRIAL_NUMBER], error)
+        self.study.finish(only_trial(trial.config), error)
         tell = self.tracker.on_trial_error if error else self.tracker.on_trial_complete
         tell(0, [], trial)
 

@@ -9,9 +9,10 @@ second run in the tracker.
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
 from importlib import import_module
+from operator import methodcaller
 from typing import Any
 
 from ray.air.constants import TRAINING_ITERATION
@@ -25,14 +26,10 @@ from tuning.monitoring.background_thread import BackgroundThread
 from tuning.monitoring.trackers.tracked_trial import TrackedStudy
 from tuning.study.live_trial import Epoch
 from tuning.study.study import Study
-from tuning.study.tune_interface import (
-    EPOCH,
-    EXAMPLES_PER_SECOND,
-    LOSS,
-    TRAINING_SETTINGS,
-    TRIAL_NUMBER,
-    NotInSnapshots,
-)
+from tuning.study.tune_interface import EPOCHS, TRIALS, NotInSnapshots
+
+LOSS, EXAMPLES_PER_SECOND, EPOCH = "loss", "examples_per_second", "epoch"
+"""Names of logged values: mean training loss, in nats; training questions over the epoch's time; the epoch."""
 
 CLOSE_TIMEOUT = 90.0
 """Seconds that the end of a study waits for what the tracker has not written yet."""
@@ -69,57 +66,62 @@ class Tracker(NotInSnapshots, Callback):
         folder = run.tracking / name
         self._tracked_study = TrackedStudy(folder, run.name, study.optuna_study.study_name, run.setting("started"))
         self._open: dict[int, Trial] = {}
+        self._ended = len(study.ended)
         self._logged_epochs: dict[int, set[int]] = {}
         self._thread = BackgroundThread(f"tracking with {name}")
         self._logger: LoggerCallback | None = None
         self._thread.submit(partial(self._open_logger, name))
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
-        """Starts logging a trial, unless it is logged already and was only started again."""
+        """Starts logging the trials that Tune starts, unless they are logged already and were only started again."""
         del iteration, trials, info
-        number = trial.config[TRIAL_NUMBER]
-        live = self._study.live.get(number)
-        self._logged_epochs[number] = set(live.scores) if live else set()
-        if number not in self._open:
-            tracked_trial = self._open[number] = self._tracked_study.trial(number, trial.config[TRAINING_SETTINGS])
-            self._log(lambda logger: logger.log_trial_start(tracked_trial))
+        for number, settings in trial.config[TRIALS].items():
+            live = self._study.live.get(number)
+            self._logged_epochs[number] = set(live.scores) if live else set()
+            if number not in self._open:
+                self._open[number] = self._tracked_study.trial(number, settings)
+                self._log(methodcaller("log_trial_start", self._open[number]))
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: object
     ) -> None:
         """Logs an epoch."""
-        del trials, info
-        number, epoch = trial.config[TRIAL_NUMBER], result[EPOCH]
-        if number in self._open and epoch.number not in self._logged_epochs[number]:
-            self._logged_epochs[number].add(epoch.number)
-            tracked_trial, values = self._open[number], scalars(result, self._score_name)
-            self._log(lambda logger: logger.log_trial_result(iteration, tracked_trial, values))
+        del trials, trial, info
+        for number, epoch in result[EPOCHS].items():
+            if number in self._open and epoch.number not in self._logged_epochs[number]:
+                self._logged_epochs[number].add(epoch.number)
+                values = scalars(epoch, self._score_name)
+                self._log(methodcaller("log_trial_result", iteration, self._open[number], values))
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
-        """Ends logging a trial that has ended."""
-        del iteration, trials, info
-        self._end_trial(trial.config[TRIAL_NUMBER])
+        """Ends logging the trials that have ended."""
+        del iteration, trials, trial, info
+        self._end_trials()
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
-        """Ends logging a trial that has failed, unless it is started again."""
-        del iteration, trials, info
-        self._end_trial(trial.config[TRIAL_NUMBER])
+        """Ends logging the trials that have failed; those that are started again have not."""
+        del iteration, trials, trial, info
+        self._end_trials()
 
     def close(self) -> None:
         """Ends logging the trials that were interrupted, and waits until all is written."""
+        self._end_trials()
         for number in list(self._open):
-            self._end_trial(number, interrupted=True)
+            self._end_trial(number, {})
         self._log(lambda logger: logger.on_experiment_end(trials=[]))
         self._thread.close(CLOSE_TIMEOUT)
 
-    def _end_trial(self, number: int, *, interrupted: bool = False) -> None:
-        """Ends logging a trial if the study says that it has ended, or if it was interrupted."""
-        ended = next((trial for trial in reversed(self._study.ended) if trial.number == number), None)
-        if number not in self._open or (ended is None and not interrupted):
-            return
-        tracked_trial, outcome = self._open.pop(number), {}
-        if ended is not None:
-            outcome = {**tracked_trial.config, "state": state_of(ended), "reason": ended.user_attrs.get(REASON, "")}
+    def _end_trials(self) -> None:
+        """Ends logging the trials that ended since the last call."""
+        for ended in self._study.ended[self._ended :]:
+            if ended.number in self._open:
+                outcome = {"state": state_of(ended), "reason": ended.user_attrs.get(REASON, "")}
+                self._end_trial(ended.number, {**self._open[ended.number].config, **outcome})
+        self._ended = len(self._study.ended)
+
+    def _end_trial(self, number: int, outcome: dict[str, Any]) -> None:
+        """Ends logging a trial; `outcome` is empty for one that was interrupted."""
+        tracked_trial = self._open.pop(number)
 
         def log_end(logger: LoggerCallback) -> None:
             tracked_trial.evaluated_params = outcome
@@ -135,8 +137,8 @@ class Tracker(NotInSnapshots, Callback):
         self._logger = import_module(f"tuning.monitoring.trackers.to_{name}").open_logger(self._tracked_study)
 
 
-def scalars(result: Mapping[str, Any], score_name: str) -> dict[str, float]:
+def scalars(epoch: Epoch, score_name: str) -> dict[str, float]:
     """The values of an epoch that are logged: score, loss, examples per second and the epoch, which is the step."""
-    epoch: Epoch = result[EPOCH]
-    values = {name: result[name] for name in (LOSS, EXAMPLES_PER_SECOND) if name in result}
+    measured = {LOSS: epoch.loss, EXAMPLES_PER_SECOND: epoch.examples_per_second}
+    values = {name: value for name, value in measured.items() if value is not None}
     return {score_name: epoch.score, **values, EPOCH: epoch.number, TRAINING_ITERATION: epoch.number}
