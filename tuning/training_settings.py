@@ -17,7 +17,7 @@ def training_settings(settings: Mapping[str, Any], trial: FrozenTrial, seed: int
     Args:
         settings: of its run.
         trial: whose parameters are used.
-        seed: of the training; None takes the trial's own.
+        seed: of the training, its batches' order included; None takes the trial's own, and the search's order.
 
     Raises:
         InputError: if the run folder lacks the fixed settings, or the trial its seed.
@@ -26,7 +26,8 @@ def training_settings(settings: Mapping[str, Any], trial: FrozenTrial, seed: int
         raise InputError(f"trial {trial.number} cannot be trained again: the journal lacks its seed")
     if "fixed" not in settings:
         raise InputError(f"{SETTINGS_FILE} is damaged: it lacks 'fixed'")
-    return {**settings["fixed"], **trial.params, "seed": trial.user_attrs[SEED] if seed is None else seed}
+    seeds = {"seed": trial.user_attrs[SEED]} if seed is None else {"seed": seed, "order_seed": seed}
+    return {**settings["fixed"], **trial.params, **seeds}
 
 
 def chosen_settings(preset_name: str | None, assignments: Sequence[str], epochs: int | None) -> dict[str, Any]:

@@ -17,7 +17,8 @@ class LiveTrial:
         seconds: training and scoring time of its epochs, those before an interruption included.
         worker: where it runs, in words.
         stop_reason: why it was told to stop early; empty while it may go on.
-        diverged: whether it was told to stop because its training diverged.
+        diverged: why its training diverged; empty if it has not.
+        own_order: whether the order of its batches and its dropout follow from its own seed.
     """
 
     trial: optuna.Trial
@@ -26,12 +27,19 @@ class LiveTrial:
     seconds: float = 0.0
     worker: str = ""
     stop_reason: str = ""
-    diverged: bool = False
+    diverged: str = ""
+    own_order: bool = False
+
+    @property
+    def epochs(self) -> int:
+        """The last epoch that was recorded; 0 before the first."""
+        return max(self.scores, default=0)
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The training settings in which trials differ: the parameters and the seed."""
-        return {**self.trial.params, "seed": self.seed}
+        """The training settings in which trials differ: the parameters and the seeds."""
+        order = {"order_seed": self.seed} if self.own_order else {}
+        return {**self.trial.params, "seed": self.seed, **order}
 
 
 @dataclass(frozen=True)

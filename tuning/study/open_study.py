@@ -78,6 +78,7 @@ def open_confirmation(run: RunFolder, space: SearchSpace, trials: Sequence[int],
         seed_of=lambda trial: int(trial.user_attrs[SEED]),
         sampler_of=lambda _: RandomSampler(seed=0),  # it has nothing to sample: every trial waits with its parameters
         unique=False,
+        own_order=True,
     )
     rules = StopRules(trials=len(study.get_trials(deepcopy=False)))
     return Study(study, source, rules=rules, epochs=run.setting("fixed")["epochs"])

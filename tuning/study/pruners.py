@@ -115,6 +115,16 @@ def _is_rung(epoch: int, first: int) -> bool:
     return rung == epoch
 
 
+def next_decision(pruner: optuna.pruners.BasePruner, epoch: int, epochs: int) -> int:
+    """The first epoch after `epoch` at which a pruner of `PRUNERS` may stop trials; at most `epochs`, a trial's last."""
+    if isinstance(pruner, SuccessiveHalving):
+        rung = 1
+        while rung <= epoch:
+            rung *= _REDUCTION_FACTOR
+        return min(rung, epochs)
+    return epochs if isinstance(pruner, optuna.pruners.NopPruner) else min(epoch + 1, epochs)
+
+
 PRUNERS: dict[str, Callable[[int], optuna.pruners.BasePruner]] = {
     "halving": lambda _: SuccessiveHalving(),
     "hyperband": lambda epochs: SuccessiveHalving(brackets=epochs.bit_length()),

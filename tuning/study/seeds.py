@@ -2,7 +2,7 @@
 
 import numpy as np
 
-SEARCH_SEEDS, CONFIRMATION_SEEDS, RETRAINING_SEEDS, SAMPLER_SEEDS = range(4)
+SEARCH_SEEDS, CONFIRMATION_SEEDS, RETRAINING_SEEDS, SAMPLER_SEEDS, ORDER_SEEDS = range(5)
 """Series of seeds, one for each use, so that no two uses share a seed."""
 
 

@@ -14,6 +14,7 @@ import optuna
 from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
+from results.jobs import Job
 from results.ranking import best_trial
 from results.run_folder import (
     DIVERGED,
@@ -68,6 +69,7 @@ class Study:
         best: the best trial so far, by the rule of `results.ranking`; None if no trial can be the best.
         baseline: number of the first trial with the baseline configuration; None if there is none.
         ended_before: number of trials that had ended when the study was opened.
+        jobs: what Ray Tune runs now with cohorts, by number; empty without.
         on_change: called after every change, to show progress.
     """
 
@@ -76,6 +78,7 @@ class Study:
         self.rules = rules
         self.epochs = epochs
         self.live: dict[int, LiveTrial] = {}
+        self.jobs: dict[int, Job] = {}
         self.on_change: Callable[[], object] = lambda: None
         self._source = source
         trials = study.get_trials(deepcopy=False)
@@ -103,6 +106,11 @@ class Study:
         return self._ended
 
     @property
+    def has_interrupted(self) -> bool:
+        """Whether a trial that was interrupted waits to go on."""
+        return bool(self._interrupted)
+
+    @property
     def exhausted(self) -> bool:
         """Whether no trial is left to start."""
         return not self._interrupted and bool(self.stop_reason)
@@ -113,7 +121,7 @@ class Study:
         if not self._stop_reason:
             started = len(self._ended) + len(self.live) + len(self._interrupted)
             self._stop_reason = (
-                self._time_stop_reason()
+                self.time_stop_reason()
                 or self.rules.trials_stop_reason(started, self._ended)
                 or (self._tried.all_tried_reason() if self._source.unique else "")
             )
@@ -134,22 +142,32 @@ class Study:
         return None
 
     def report(self, number: int, epoch: Epoch) -> bool:
-        """Records an epoch of a trial; returns whether the trial is to go on.
+        """Records an epoch of a trial, see `record`; returns whether the trial is to go on, see `decide`.
 
-        An epoch that diverged is recorded with score 0. A trial that was interrupted may report epochs again: the
-        recorded score stays, and only the last recorded epoch is decided on.
+        Only the last recorded epoch is decided on: a trial goes on after one that it reports again.
+        """
+        self.record(number, epoch)
+        return epoch.number < self.live[number].epochs or self.decide(number)
+
+    def record(self, number: int, epoch: Epoch) -> None:
+        """Records an epoch of a trial; one that diverged with score 0.
+
+        A trial that was interrupted may report epochs again: the recorded score stays.
         """
         live = self.live[number]
         live.seconds, live.worker = epoch.seconds, epoch.worker
-        if epoch.number < max(live.scores, default=0):
-            return True
-        if epoch.number not in live.scores:
+        if epoch.number > live.epochs:
             live.scores[epoch.number] = 0.0 if epoch.diverged else epoch.score
             live.trial.report(live.scores[epoch.number], epoch.number)
-        live.diverged = bool(epoch.diverged)
-        live.stop_reason = self._why_stop(live, epoch)
+        if epoch.number == live.epochs:
+            live.diverged = epoch.diverged
+
+    def decide(self, number: int) -> bool:
+        """Whether a trial is to go on after the last epoch that was recorded."""
+        live = self.live[number]
+        live.stop_reason = self._why_stop(live)
         self.on_change()
-        return epoch.number < self.epochs and not live.stop_reason
+        return live.epochs < self.epochs and not live.stop_reason
 
     def finish(self, number: int, error: str = "") -> None:
         """Records a trial's end: failed if there is an error, pruned if it was told to stop early, else complete."""
@@ -202,7 +220,7 @@ class Study:
         return trial, interrupted.trial.intermediate_values
 
     def _start(self, trial: optuna.Trial, scores: Mapping[int, float]) -> LiveTrial:
-        live = LiveTrial(trial, self._source.seed_of(trial), dict(scores))
+        live = LiveTrial(trial, self._source.seed_of(trial), dict(scores), own_order=self._source.own_order)
         if SEED not in trial.user_attrs:
             trial.set_user_attr(SEED, live.seed)
         self.live[trial.number] = live
@@ -215,16 +233,16 @@ class Study:
         trial.set_user_attr(REASON, f"the configuration of trial {first}")
         self.optuna_study.tell(trial, state=TrialState.FAIL)
 
-    def _why_stop(self, live: LiveTrial, epoch: Epoch) -> str:
-        """Why a trial is to stop early after this epoch; empty if it is not. The baseline is never pruned."""
-        if epoch.diverged:
-            return f"diverged in epoch {epoch.number}: {epoch.diverged}"
-        if epoch.number == self.epochs:
+    def _why_stop(self, live: LiveTrial) -> str:
+        """Why a trial is to stop early after its last epoch; empty if it is not. The baseline is never pruned."""
+        if live.diverged:
+            return f"diverged in epoch {live.epochs}: {live.diverged}"
+        if live.epochs == self.epochs:
             return ""
-        if reason := self._time_stop_reason():
-            return f"stopped after epoch {epoch.number}: {reason}"
+        if reason := self.time_stop_reason():
+            return f"stopped after epoch {live.epochs}: {reason}"
         if live.trial.should_prune() and IS_BASELINE not in live.trial.user_attrs:
-            return f"pruned after epoch {epoch.number}"
+            return f"pruned after epoch {live.epochs}"
         return ""
 
     def _tell(self, live: LiveTrial, *, failed: bool) -> FrozenTrial:
@@ -246,7 +264,7 @@ class Study:
             state, value = TrialState.PRUNED, None
         return self.optuna_study.tell(live.trial, value, state=state, skip_if_finished=True)
 
-    def _time_stop_reason(self) -> str:
+    def time_stop_reason(self) -> str:
         """Why running trials are to stop after their epoch; empty while they may go on."""
         trained = self._time.trained(live.seconds for live in self.live.values())
         return self.rules.time_stop_reason(self._time.wall(), trained)

@@ -19,12 +19,15 @@ class TrialSource:
         sampler_of: gives the sampler for a trial, from the trial's number. What the sampler draws must depend only on
             that number and on the trials before, so that a resumed search draws what it would have drawn.
         unique: whether a configuration that was tried before is rejected.
+        own_order: whether the order of a trial's batches and its dropout follow from its own seed; if not they follow
+            from the study's, so that all trials are compared on the same batches.
     """
 
     parameters: Mapping[str, BaseDistribution]
     seed_of: Callable[[FrozenTrial | optuna.Trial], int]
     sampler_of: Callable[[int], BaseSampler]
     unique: bool = True
+    own_order: bool = False
 
     def new_trial(self, study: optuna.Study, number: int, *, at_random: bool) -> optuna.Trial:
         """The study's next trial: the first that waits in the journal, or else one that is sampled.

@@ -1,0 +1,278 @@
+"""Cohorts: which trials are trained together, and from which epoch to which.
+
+A *job* trains up to W trials at once from one rung to the next, W being the width. At its end all its trials are
+recorded, then the study decides on each, so that no trial is judged before its neighbours are known. Those that go on
+wait until W of them have the same epoch; new trials fill the jobs meanwhile.
+
+With several workers jobs end in an order that depends on chance. What the study decides does not: jobs are planned and
+decided on in *planned time*, in which each worker takes one unit for an epoch. A job that ends early waits with its last
+scores until those that were due before it have ended. So the same seed gives the same trials, decisions and scores.
+"""
+
+from collections import Counter, deque
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from results.jobs import Job, read_jobs
+from san_core.cohort.network import SHARED_FIELDS
+from tuning.study.live_trial import Epoch, LiveTrial
+from tuning.study.pruners import next_decision
+from tuning.study.study import Study
+
+_KIND = (*SHARED_FIELDS, "order_seed")
+"""Settings that the trials of a job have alike."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What one worker is to do of a job: all of it, or after a failure a part.
+
+    Attributes:
+        job: the job.
+        trials: those of its trials that the worker trains.
+        failures: how often a worker has failed with them.
+    """
+
+    job: Job
+    trials: tuple[int, ...]
+    failures: int = 0
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an attempt failed.
+
+    Attributes:
+        reason: in one line.
+        worker_died: whether the worker's process or node died, which may have nothing to do with its trials.
+        out_of_memory: whether the device had too little memory.
+    """
+
+    reason: str
+    worker_died: bool = False
+    out_of_memory: bool = False
+
+
+class Cohorts:
+    """The jobs of a study. A study that was interrupted goes on with the jobs that its journal has.
+
+    Args:
+        study: whose trials are trained.
+        width: most trials of a job.
+        workers: how many jobs run at once.
+        max_failures: how often a trial whose worker fails is tried again.
+
+    Attributes:
+        study: whose trials are trained.
+        width: most trials of a job; halved when a device has too little memory.
+    """
+
+    def __init__(self, study: Study, *, width: int, workers: int, max_failures: int = 2) -> None:
+        self.study, self.width = study, width
+        self._workers, self._max_failures = workers, max_failures
+        self._ready: deque[Attempt] = deque()
+        self._running: list[Attempt] = []
+        self._undecided: dict[int, Job] = {}
+        self._last_epochs: dict[int, Epoch] = {}  # of trials that have done their job, until it is decided on
+        self._waiting: set[int] = set()
+        jobs = read_jobs(study.optuna_study.user_attrs)
+        self._next_number = len(jobs)
+        self._planned_time = max((job.due for job in jobs if job.ended), default=0)
+        self._take_up([job for job in jobs if not job.ended])
+        self._plan_jobs()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing runs and nothing is left to start."""
+        return not self._undecided
+
+    def next(self) -> Attempt | None:
+        """What a free worker is to do; None if it has to wait, or all is over."""
+        if not self._ready or len(self._running) >= self._workers:
+            return None
+        attempt = self._ready.popleft()
+        self._running.append(attempt)
+        self.study.jobs[attempt.job.number] = attempt.job
+        self.study.on_change()
+        return attempt
+
+    def settings(self, attempt: Attempt) -> dict[int, dict[str, Any]]:
+        """The training settings of each trial of an attempt that has not ended, by number."""
+        live = self.study.live
+        return {number: live[number].settings for number in attempt.trials if number in live}
+
+    @property
+    def live(self) -> frozenset[int]:
+        """The trials that have not ended: a worker may forget all others."""
+        return frozenset(self.study.live)
+
+    def report(self, attempt: Attempt, epochs: Mapping[int, Epoch]) -> bool:
+        """Records epochs of an attempt's trials; returns whether the attempt is to go on.
+
+        Scores after the job's last epoch are recorded when the job is decided on.
+        """
+        job = self._note_worker(attempt.job, next(iter(epochs.values())).worker)
+        live = self.study.live
+        for number, epoch in epochs.items():
+            if number not in live:
+                continue
+            if epoch.number < job.last:
+                self.study.record(number, epoch)
+            else:
+                self._last_epochs[number] = epoch
+                live[number].seconds = epoch.seconds
+        self.study.on_change()
+        missing = [n for n in attempt.trials if n in live and n not in self._last_epochs and not live[n].diverged]
+        return bool(missing) and not self.study.time_stop_reason()
+
+    def finish(self, attempt: Attempt, failure: Failure | None = None) -> None:
+        """Tells that a worker has done its part of a job, or failed; decides on the jobs whose turn it is."""
+        self._running.remove(attempt)
+        if failure:
+            self._try_again(attempt, failure)
+        self._decide_in_turn()
+
+    def _decide_in_turn(self) -> None:
+        """Decides on the jobs that have ended, up to the first that has not, in the order in which they were due."""
+        while self._undecided and not self._is_open(job := min(self._undecided.values(), key=_by_due)):
+            self._decide(job)
+            self._plan_jobs()
+
+    def _is_open(self, job: Job) -> bool:
+        return any(attempt.job.number == job.number for attempt in [*self._running, *self._ready])
+
+    def _decide(self, job: Job) -> None:
+        """Records the last scores of a job's trials; then decides on each, and has those that go on wait."""
+        study = self.study
+        trials = [number for number in job.trials if number in study.live]
+        for number in trials:
+            if number in self._last_epochs:
+                study.record(number, self._last_epochs.pop(number))
+        go_on = [number for number in trials if study.decide(number)]
+        self._waiting.update(go_on)
+        for number in trials:
+            if number not in go_on:
+                study.finish(number)
+        self._record(replace(self._undecided.pop(job.number), ended=_now()))
+        study.jobs.pop(job.number, None)
+        self._planned_time = job.due
+        study.on_change()
+
+    def _plan_jobs(self) -> None:
+        """Plans a job for each worker that has none in planned time."""
+        if self.study.time_stop_reason():
+            self._stop_waiting()
+            return
+        while len(self._undecided) < self._workers and (trials := self._choose()):
+            first = self.study.live[trials[0]].epochs
+            last = next_decision(self.study.optuna_study.pruner, first, self.study.epochs)
+            job = Job(self._next_number, tuple(trials), first, last, due=self._planned_time + last - first)
+            self._next_number += 1
+            self._waiting.difference_update(trials)
+            self._record(job)
+            self._start(job)
+
+    def _start(self, job: Job) -> None:
+        self._undecided[job.number] = job
+        if trials := tuple(number for number in job.trials if number in self.study.live):
+            self._ready.append(Attempt(job, trials))
+
+    def _choose(self) -> Sequence[int]:
+        """Trials for a job: those of the highest rung that fill one; else new ones; else those of the lowest rung."""
+        full = [pool for pool in self._pools() if len(pool) >= self.width]
+        if full and self._epochs(full[-1]):
+            return full[-1][: self.width]
+        self._draw()
+        pools = self._pools()
+        if not pools:
+            return ()
+        lowest = [pool for pool in pools if self._epochs(pool) == self._epochs(pools[0])]
+        return max(lowest, key=len)[: self.width]
+
+    def _draw(self) -> None:
+        """Asks for new trials until they fill a job, or are twice as many: of several kinds none may fill one."""
+        kinds = Counter(_kind(self.study.live[n]) for n in self._waiting if not self.study.live[n].epochs)
+        while max(kinds.values(), default=0) < self.width and kinds.total() < 2 * self.width:
+            live = self.study.ask()
+            if live is None:
+                return
+            self._waiting.add(live.trial.number)
+            kinds[_kind(live)] += 1
+
+    def _pools(self) -> list[list[int]]:
+        """The waiting trials that may share a job, each pool by number; the pools by epoch, then by first number."""
+        pools: dict[tuple[int, Hashable], list[int]] = {}
+        for number in sorted(self._waiting):
+            live = self.study.live[number]
+            pools.setdefault((live.epochs, _kind(live)), []).append(number)
+        return sorted(pools.values(), key=lambda pool: (self._epochs(pool), pool[0]))
+
+    def _epochs(self, pool: Sequence[int]) -> int:
+        return self.study.live[pool[0]].epochs
+
+    def _stop_waiting(self) -> None:
+        """Ends the waiting trials, since time is up. Those that have no epoch yet stay to be resumed."""
+        for number in sorted(self._waiting):
+            if self.study.live[number].epochs and not self.study.decide(number):
+                self.study.finish(number)
+                self._waiting.discard(number)
+        self._waiting.clear()
+
+    def _try_again(self, attempt: Attempt, failure: Failure) -> None:
+        """Has the trials of a failed attempt tried again, or finds the one that makes the others fail by halving."""
+        trials, failures = tuple(self.settings(attempt)), attempt.failures + 1
+        is_blameless = failure.worker_died and failures <= self._max_failures
+        if len(trials) > 1 and not is_blameless:
+            if failure.out_of_memory:
+                self.width = min(self.width, _lower_width(len(trials)))
+            half = (len(trials) + 1) // 2
+            failures = failures if failure.worker_died else 0  # else one half may be blameless
+            self._ready.extendleft([Attempt(attempt.job, part, failures) for part in (trials[half:], trials[:half])])
+        elif len(trials) == 1 and failures > self._max_failures:
+            self.study.finish(trials[0], failure.reason)
+        elif trials:
+            self._ready.appendleft(Attempt(attempt.job, trials, failures))
+
+    def _take_up(self, jobs: Sequence[Job]) -> None:
+        """Starts the trials that were interrupted, and the jobs that were; the other trials wait."""
+        live = self.study.live
+        while self.study.has_interrupted:
+            self.study.ask()
+        self._waiting = set(live)
+        for job in jobs:
+            trials = [number for number in job.trials if number in live]
+            if any(live[number].epochs > job.last for number in trials):  # they went on without cohorts
+                self._record(replace(job, ended=_now()))
+                continue
+            self._waiting.difference_update(trials)
+            self._start(job)
+        self._decide_in_turn()
+
+    def _note_worker(self, job: Job, worker: str) -> Job:
+        """Keeps when a job was started, and where."""
+        known = self._undecided[job.number]
+        known = replace(known, started=known.started or _now(), worker=worker)
+        self._undecided[job.number] = known
+        return known
+
+    def _record(self, job: Job) -> None:
+        self.study.optuna_study.set_user_attr(*job.attribute)
+
+
+def _kind(live: LiveTrial) -> Hashable:
+    return tuple(live.settings.get(name) for name in _KIND)
+
+
+def _lower_width(trials: int) -> int:
+    """The next lower width of a step than the one that holds so many trials, at least 2."""
+    return 1 << ((trials - 1).bit_length() - 1)
+
+
+def _by_due(job: Job) -> tuple[int, int]:
+    return job.due, job.number
+
+
+def _now() -> datetime:
+    return datetime.now()  # noqa: DTZ005 - local and without time zone, as Optuna's times are
