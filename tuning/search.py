@@ -77,7 +77,7 @@ def _search(options: SearchOptions) -> tuple[RunSnapshot, int]:
     plan = resumed_plan(options) if options.resume else new_plan(options)
     run, interrupted = plan.run, False
     with run.lock_for(SEARCH), Notifier(options.notify, run) as notifier:
-        print_message(f"run folder {run.path}; {plan.placement.describe()}")
+        print_message(f"run folder {run.path}; {plan.placement.describe(plan.cohort)}")
         run.change_settings(plan.settings)
         run.repair_journal()
         study = open_search(run, plan.space, plan.rules, first_trials=plan.first_trials)

@@ -31,6 +31,7 @@ SETTING_TITLES = {
     "confirm": "fresh seeds asked for",
     "seed": "seed",
     "concurrent": "trials at a time",
+    "cohort": "trials trained together",
     "cpus_per_trial": "cores for each trial",
     "gpus_per_trial": "GPUs for each trial",
     "started": "started",

@@ -1,4 +1,4 @@
-"""How many trials run at once, and which cores and GPUs each of them gets."""
+"""How many trials, or cohorts of trials, run at once, and which cores and GPUs each of them gets."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,23 +17,29 @@ class Machine:
 
 @dataclass(frozen=True)
 class Placement:
-    """The resources of a trial, the same for all, and how many trials run at once.
+    """The resources of a trial, or of a cohort of trials, the same for all, and how many of them run at once.
 
     Attributes:
-        cpus: cores, and threads, of a trial.
-        gpus: GPUs of a trial: 0, 1, or a fraction of one.
-        max_concurrent: most trials that run at once.
+        cpus: cores, and threads, of each.
+        gpus: GPUs of each: 0, 1, or a fraction of one.
+        max_concurrent: most trials, or cohorts, that run at once.
     """
 
     cpus: int
     gpus: float
     max_concurrent: int
 
-    def describe(self) -> str:
-        """The placement in words."""
+    def describe(self, cohort: int = 1) -> str:
+        """The placement in words.
+
+        Args:
+            cohort: most trials of a cohort; 1 where each trial is on its own.
+        """
         cores = f"{self.cpus} core{'s' if self.cpus > 1 else ''}"
         each = f"{self.gpus:g} GPU and {cores}" if self.gpus else cores
-        return f"{self.max_concurrent} trial{'s' if self.max_concurrent > 1 else ''} at once, {each} each"
+        what = f"{'trial' if cohort == 1 else 'cohort'}{'s' if self.max_concurrent > 1 else ''}"
+        members = "" if cohort == 1 else f" of up to {cohort} trials"
+        return f"{self.max_concurrent} {what}{members} at once, {each} each"
 
 
 class _Capacity(NamedTuple):

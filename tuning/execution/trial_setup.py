@@ -17,6 +17,7 @@ class TrialSetup:
         fixed: training settings that are not searched.
         placement: cores and GPUs of a trial, and how many trials run at once.
         show_in_dashboard: whether running trials appear in Ray's dashboard and in its metrics.
+        cohort: most trials of a cohort, which one worker trains together; 1 trains each on its own.
     """
 
     data: str
@@ -24,6 +25,7 @@ class TrialSetup:
     fixed: Mapping[str, Any]
     placement: Placement
     show_in_dashboard: bool
+    cohort: int = 1
 
 
 @dataclass(frozen=True)

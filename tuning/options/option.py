@@ -14,7 +14,10 @@ OPTION = "option"
 """Key of an `Option` in the metadata of a dataclass field."""
 
 AUTO = "auto"
-"""Value of `--gpus-per-trial`: measure how many trials fit on a GPU."""
+"""Value of `--gpus-per-trial` and `--cohort`: measure what suits the machine."""
+
+WIDTHS = (1, 2, 4, 8, 16, 32, 64)
+"""Widths of a cohort."""
 
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 """Seconds of each unit of time."""
@@ -198,3 +201,15 @@ def gpu_share() -> Value:
     return Value(
         f"GPUs, 0 to 1, or `{AUTO}`", lambda given: given if given == AUTO else number(float, at_least=0)(given)
     )
+
+
+def cohort_width() -> Value:
+    """Takes one of `WIDTHS`, or `auto`."""
+    words = (AUTO, *map(str, WIDTHS))
+
+    def parse(given: str) -> int | str:
+        if given not in words:
+            raise argparse.ArgumentTypeError(f"must be {', '.join(words[:-1])} or {words[-1]}, but got {given!r}")
+        return given if given == AUTO else int(given)
+
+    return Value(f"trials: {', '.join(words[1:-1])} or {words[-1]}; or `{AUTO}`", parse)

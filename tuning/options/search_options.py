@@ -14,6 +14,7 @@ from san_core.models.presets import PRESETS
 from tuning.monitoring.notifications import web_address
 from tuning.monitoring.trackers import PACKAGES
 from tuning.options.option import (
+    AUTO,
     OPTION,
     Amount,
     Declared,
@@ -23,6 +24,7 @@ from tuning.options.option import (
     Value,
     amount,
     choice,
+    cohort_width,
     duration,
     gpu_share,
     option,
@@ -167,16 +169,24 @@ class SearchOptions:
     concurrent: int | None = option(
         None,
         _PLACE,
-        "most trials at once",
+        "most trials, or cohorts, at once",
         value=whole("trials", 1),
         default_text="what fits",
         on_resume=_THIS_TIME,
         recorded=_AS_USED,
     )
+    cohort: int | str = option(
+        AUTO,
+        _PLACE,
+        "trials that are trained together as a cohort, by one step; auto measures on a GPU and is 1 without one",
+        value=cohort_width(),
+        on_resume=_REPLACED,
+        recorded=_AS_USED,
+    )
     gpus_per_trial: float | str | None = option(
         None,
         _PLACE,
-        "GPUs of a trial, fractions share one; auto packs as many as fit",
+        "GPUs of a trial, or cohort; fractions share one; auto packs as many single trials as fit",
         value=gpu_share(),
         default_text="1 if any",
         recorded=_AS_USED,
@@ -184,7 +194,7 @@ class SearchOptions:
     cpus_per_trial: int | None = option(
         None,
         _PLACE,
-        "cores and threads of a trial",
+        "cores and threads of a trial, or cohort",
         value=whole("cores", 1),
         default_text="1; by GPU: a share",
         recorded=_AS_USED,

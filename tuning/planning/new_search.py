@@ -30,6 +30,7 @@ from tuning.options.option import AUTO
 from tuning.options.problems import Problems
 from tuning.options.recorded import recorded_options, unchangeable_options
 from tuning.options.search_options import SearchOptions
+from tuning.planning.cohort import check_cohort, chosen_cohort
 from tuning.planning.data import find_data, open_data
 from tuning.planning.plan import SearchPlan, check_gpu_hours, make_plan
 from tuning.study.first_trials import read_configurations, read_priors
@@ -44,7 +45,7 @@ def new_plan(options: SearchOptions) -> SearchPlan:
     1. Look up what the options name: search space, configurations to try first, earlier runs, machines.
     2. Open the data set; the embedded one is prepared first if it is missing.
     3. Build the network once on the data, with the baseline's settings, and look up the metric.
-    4. Decide what each trial gets of the machines.
+    4. Decide how many trials are trained together, and what each gets of the machines.
     5. Make the run folder; settings.json in it holds all of this.
 
     Raises:
@@ -52,9 +53,10 @@ def new_plan(options: SearchOptions) -> SearchPlan:
     """
     inputs = _look_up(options)
     data = open_data(options.data)
-    baseline, metric = _try_on_data(inputs, data, options.metric)
-    placement = _placement(inputs, baseline, data, options)
-    settings = _settings(options, inputs, data, baseline, metric, placement)
+    baseline, metric = _try_on_data(inputs, data, options)
+    placement, cohort = _divide(inputs, baseline, data, options)
+    used = _used(options, inputs, data, metric, placement) | {"cohort": cohort}
+    settings = _settings(options, inputs, data, baseline, metric) | recorded_options(options, used)
     run = RunFolder.create(inputs.run_path, settings, describe_environment())
     return make_plan(run, run.settings, inputs.space, placement, inputs.dashboard)
 
@@ -152,7 +154,7 @@ def _searched(options: SearchOptions) -> tuple[Mapping[str, Any], SearchSpace, S
     return chosen, space, configurations
 
 
-def _try_on_data(inputs: _Inputs, data: PreparedData, metric_name: str | None) -> tuple[TrainingConfig, Metric]:
+def _try_on_data(inputs: _Inputs, data: PreparedData, options: SearchOptions) -> tuple[TrainingConfig, Metric]:
     """The baseline's training settings, and the metric that scores trials, both tried on the data.
 
     Raises:
@@ -164,8 +166,9 @@ def _try_on_data(inputs: _Inputs, data: PreparedData, metric_name: str | None) -
         searched = inputs.space.parameters.get("embedding_init")
         for init in searched.choices if isinstance(searched, CategoricalDistribution) else [baseline.embedding_init]:
             build_model(replace(baseline, embedding_init=str(init)), data)
+        check_cohort(options.cohort, baseline, data)
     with problems:
-        metric = objective_metric(data, metric_name)
+        metric = objective_metric(data, options.metric)
         read_priors(inputs.priors, _same_as_priors(inputs.space, data, metric), inputs.space)
     problems.raise_all()
     return baseline, metric
@@ -176,16 +179,11 @@ def _same_as_priors(space: SearchSpace, data: PreparedData, metric: Metric) -> d
     return {"space_definition": space.describe(), "data_fingerprint": data.fingerprint, "metric": metric.name}
 
 
-def _settings(
-    options: SearchOptions,
-    inputs: _Inputs,
-    data: PreparedData,
-    baseline: TrainingConfig,
-    metric: Metric,
-    placement: Placement,
+def _used(
+    options: SearchOptions, inputs: _Inputs, data: PreparedData, metric: Metric, placement: Placement
 ) -> dict[str, Any]:
-    """What settings.json says of a new search."""
-    used = {
+    """What the options recorded as `Recorded.AS_USED` came to, all but `--cohort`."""
+    return {
         "data": str(data.folder),
         "space": str(Path(options.space).resolve()) if options.space.endswith(".py") else options.space,
         "metric": metric.name,
@@ -196,11 +194,16 @@ def _settings(
         "cpus_per_trial": placement.cpus,
         "gpus_per_trial": placement.gpus,
     }
+
+
+def _settings(
+    options: SearchOptions, inputs: _Inputs, data: PreparedData, baseline: TrainingConfig, metric: Metric
+) -> dict[str, Any]:
+    """What settings.json says of a new search besides what its options came to."""
     return {
         "command": f"python -m tuning.search {shlex.join(without_url(options.arguments))}".strip(),
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
         "options": unchangeable_options(options),
-        **recorded_options(options, used),
         **_same_as_priors(inputs.space, data, metric),
         "data_name": data.name,
         "metric_title": metric.title,
@@ -222,9 +225,15 @@ def _place(options: SearchOptions, available: Sequence[Machine]) -> Placement:
     )
 
 
-def _placement(inputs: _Inputs, baseline: TrainingConfig, data: PreparedData, options: SearchOptions) -> Placement:
-    """What each trial gets; `--gpus-per-trial auto` gives it the share of a GPU that the largest trial needs."""
-    if options.gpus_per_trial != AUTO or not inputs.placement.gpus:
-        return inputs.placement
-    share = measure_gpu_share(largest_configuration(baseline, inputs.space.parameters), data)
-    return _place(replace(options, gpus_per_trial=share), inputs.machines)
+def _divide(
+    inputs: _Inputs, baseline: TrainingConfig, data: PreparedData, options: SearchOptions
+) -> tuple[Placement, int]:
+    """What each trial or cohort gets of the machines, and the width of cohorts.
+
+    `--gpus-per-trial auto` gives a trial the share of a GPU that the largest one needs, and a cohort a whole GPU.
+    """
+    largest = largest_configuration(baseline, inputs.space.parameters)
+    cohort = chosen_cohort(options.cohort, largest, data, inputs.placement)
+    if options.gpus_per_trial != AUTO or not inputs.placement.gpus or cohort > 1:
+        return inputs.placement, cohort
+    return _place(replace(options, gpus_per_trial=measure_gpu_share(largest, data)), inputs.machines), cohort

@@ -47,6 +47,11 @@ class SearchPlan:
     dashboard: Dashboard | None
     settings: Mapping[str, Any]
 
+    @property
+    def cohort(self) -> int:
+        """Most trials of a cohort; 1 trains each on its own."""
+        return self.setup.cohort
+
 
 def make_plan(
     run: RunFolder,
@@ -75,6 +80,7 @@ def make_plan(
             fixed=settings["fixed"],
             placement=placement,
             show_in_dashboard=dashboard is not None,
+            cohort=settings["cohort"],
         ),
         limits=Limits(settings["max_failures"], settings["keep"]),
         rules=StopRules(**{name: settings[name] for name in BOUNDS}, gpus=placement.gpus),

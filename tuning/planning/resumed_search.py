@@ -1,10 +1,14 @@
 """The plan of a search that goes on, worked out of its run folder and of what it is given anew."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from results.run_folder import RunFolder
+from san_core.config import TrainingConfig
+from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
 from search_spaces import SearchSpace
+from tuning.execution.gpu_share import largest_configuration
 from tuning.execution.placement import Placement, place_trials
 from tuning.execution.ray_session import machines
 from tuning.monitoring.dashboard import dashboard_of
@@ -13,6 +17,7 @@ from tuning.options.bounds import resumed_bounds
 from tuning.options.problems import Problems
 from tuning.options.recorded import changed_options, replaced_options
 from tuning.options.search_options import SearchOptions
+from tuning.planning.cohort import check_cohort, chosen_cohort
 from tuning.planning.data import open_searched_data
 from tuning.planning.plan import SearchPlan, check_gpu_hours, make_plan
 from tuning.study.space_check import load_space
@@ -47,6 +52,7 @@ def resumed_plan(options: SearchOptions) -> SearchPlan:
             placement = _resumed_placement(options, run)
             check_gpu_hours(settings["gpu_hours"], placement)
     problems.raise_all()
+    settings["cohort"] = _resumed_cohort(options, settings, space, data, placement)
     return make_plan(run, settings, space, placement, dashboard)
 
 
@@ -80,6 +86,21 @@ def _unchanged_space(run: RunFolder) -> SearchSpace:
                 f"{found.get(name, 'missing')}, but was {before}; start a new search"
             )
     return space
+
+
+def _resumed_cohort(
+    options: SearchOptions, settings: Mapping[str, Any], space: SearchSpace, data: PreparedData, placement: Placement
+) -> int:
+    """The width of cohorts: what it was, if `--cohort` is not given anew; 1 in runs from before there were cohorts.
+
+    Raises:
+        InputError: if a cohort of the width that is given anew cannot be trained.
+    """
+    if "cohort" not in options.given:
+        return int(settings.get("cohort", 1))
+    baseline = TrainingConfig.from_dict({**settings["fixed"], **space.baseline})
+    check_cohort(options.cohort, baseline, data)
+    return chosen_cohort(options.cohort, largest_configuration(baseline, space.parameters), data, placement)
 
 
 def _resumed_placement(options: SearchOptions, run: RunFolder) -> Placement:

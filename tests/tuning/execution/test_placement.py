@@ -27,6 +27,19 @@ def test_a_machine_is_divided_among_trials(
 
 
 @pytest.mark.parametrize(
+    ("placement", "cohort", "words"),
+    [
+        (Placement(1, 0, 2), 1, "2 trials at once, 1 core each"),
+        (Placement(8, 0.5, 1), 1, "1 trial at once, 0.5 GPU and 8 cores each"),
+        (Placement(8, 1, 1), 16, "1 cohort of up to 16 trials at once, 1 GPU and 8 cores each"),
+        (Placement(1, 0, 2), 4, "2 cohorts of up to 4 trials at once, 1 core each"),
+    ],
+)
+def test_a_placement_is_told_in_words(placement: Placement, cohort: int, words: str) -> None:
+    assert placement.describe(cohort) == words
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"cpus_per_trial": 3}, "--cpus-per-trial must be <= 2, the cores of a machine, but got 3"),

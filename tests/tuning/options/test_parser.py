@@ -43,6 +43,20 @@ def test_what_is_no_number_of_trials_is_refused(text: str, capsys: pytest.Captur
     assert "argument --trials: must be a whole number >= 1, but got" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("width", ["auto", 1, 2, 4, 8, 16, 32, 64])
+def test_a_cohort_has_a_width_that_is_a_power_of_2_or_is_left_to_the_machine(width: str | int) -> None:
+    assert parse_options(["--cohort", str(width)]).cohort == width
+    assert options_from_keywords({"cohort": width}).cohort == width
+
+
+@pytest.mark.parametrize("text", ["0", "3", "128", "-1", "2.0", "+2", "08", "many", ""])
+def test_what_is_no_width_of_a_cohort_is_refused(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        parse_options([f"--cohort={text}"])
+    message = f"argument --cohort: must be auto, 1, 2, 4, 8, 16, 32 or 64, but got {text!r} "
+    assert message in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("more", "bound"), [(False, 20), (True, 44)])
 def test_an_amount_is_a_bound_or_comes_on_top(more: bool, bound: int) -> None:
     assert Amount("20", 20, more).after(24) == bound

@@ -14,9 +14,9 @@ CANNOT_CHANGE = {
 UNDER_THEIR_NAMES = {
     *("data", "space", "metric", "try_first", "prior", "concurrent", "cpus_per_trial", "gpus_per_trial"),
     *("sampler", "pruner", "baseline_first", "confirm", "seed", "storage", "max_failures", "keep", "track"),
-    *("trials", "budget", "gpu_hours", "patience"),
+    *("trials", "budget", "gpu_hours", "patience", "cohort"),
 }
-"""As run folders have them that were written before options were declared."""
+"""As run folders have them that were written before options were declared; `cohort` is newer."""
 
 
 def test_the_bounds_are_those_that_end_a_search() -> None:
@@ -42,8 +42,10 @@ def test_every_option_that_is_kept_can_change_or_is_compared() -> None:
 
 
 def test_values_replace_earlier_ones_only_where_they_may() -> None:
-    options = parse_options(["--keep", "1", "--confirm", "2", "--trials", "9", "--seed", "0", "--json"])
-    assert replaced_options(options) == {"keep": 1, "confirm": 2}
+    options = parse_options(
+        ["--keep", "1", "--confirm", "2", "--trials", "9", "--seed", "0", "--json", "--cohort", "4"]
+    )
+    assert replaced_options(options) == {"keep": 1, "confirm": 2, "cohort": 4}
 
 
 @pytest.mark.parametrize(

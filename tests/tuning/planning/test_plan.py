@@ -187,6 +187,35 @@ def test_a_setting_that_training_refuses_is_refused(argument: str, message: str,
     assert not Path("runs").exists()
 
 
+def test_without_a_gpu_trials_are_trained_one_at_a_time_unless_a_cohort_is_asked_for(plan: PLAN) -> None:
+    planned = plan("--gpus-per-trial", "0")
+    assert planned.cohort == planned.setup.cohort == planned.run.settings["cohort"] == 1
+
+
+def test_a_cohort_that_is_asked_for_is_recorded_and_told(plan: PLAN) -> None:
+    planned = plan("--cohort", "8", "--concurrent", "1", "--gpus-per-trial", "0", "--cpus-per-trial", "1")
+    assert planned.cohort == planned.setup.cohort == planned.run.settings["cohort"] == 8
+    assert planned.placement.describe(planned.cohort) == "1 cohort of up to 8 trials at once, 1 core each"
+
+
+def test_a_cohort_of_pixels_is_refused_and_auto_trains_one_trial_at_a_time(
+    plan: PLAN, tiny_pixels: PreparedData
+) -> None:
+    with pytest.raises(InputError, match="^--cohort 2 cannot be trained: the data hold pixels .*; accepted here: auto"):
+        plan("--cohort", "2", "--data", str(tiny_pixels.folder))
+    assert not Path("runs").exists()
+    assert plan("--data", str(tiny_pixels.folder)).cohort == 1
+
+
+def test_a_cohort_without_its_step_is_refused_and_auto_trains_one_trial_at_a_time(plan: PLAN) -> None:
+    with pytest.raises(InputError, match="^--cohort 64 cannot be trained: .* device_step=off rules out; accepted here"):
+        plan("--cohort", "64", "--set", "device_step=off")
+    assert plan("--cohort", "1", "--set", "device_step=off").cohort == 1
+    with pytest.raises(InputError, match="--cohort 2 cannot be trained"):
+        plan("--cohort", "2", resume=True)
+    assert plan("--cohort", "auto", resume=True).cohort == 1
+
+
 def test_the_first_trials_are_the_baseline_and_what_is_to_be_tried(plan: PLAN, tmp_path: Path) -> None:
     (tmp_path / "first.json").write_text('[{"dropout": 0.1}, {"momentum": 0.5, "embedding_size": 64}]')
     waiting = plan("--try", "first.json").first_trials()
@@ -303,6 +332,18 @@ def test_what_may_be_given_anew_is_noted(
     plan("--confirm", "0")
     assert found(plan(option, str(value), resume=True)) == value
     assert found(plan(resume=True)) == value
+
+
+def test_a_resumed_search_keeps_its_cohorts_unless_others_are_asked_for(plan: PLAN) -> None:
+    run = plan("--cohort", "8").run
+    assert plan(resume=True).cohort == 8
+    assert plan("--cohort", "2", resume=True).cohort == 2
+    assert plan(resume=True).cohort == 2
+    assert plan("--cohort", "auto", "--concurrent", "1", resume=True).run.settings["cohort"] in (1, 2, 4, 8, 16, 32, 64)
+    settings = run.settings
+    del settings["cohort"]
+    run.change_settings(settings)  # as a run from before there were cohorts
+    assert plan(resume=True).cohort == 1
 
 
 @pytest.mark.parametrize(
