@@ -42,8 +42,12 @@ class Checkpoints:
 
     def save(self, number: int, training: Training, result: EpochResult) -> None:
         """Saves a trial's checkpoint; the file appears only when it is complete."""
+        self.save_state(number, training.state_dict(), result)
+
+    def save_state(self, number: int, training: dict[str, Any], result: EpochResult) -> None:
+        """The same of what `Training.state_dict` returned."""
         state = io.BytesIO()
-        torch.save({"training": training.state_dict(), "result": asdict(result)}, state)
+        torch.save({"training": training, "result": asdict(result)}, state)
         self._system.create_dir(self._folder)
         partial = f"{self._path(number)}.partial"
         try:

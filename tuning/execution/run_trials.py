@@ -4,20 +4,28 @@ import contextlib
 import io
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from ray import tune
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import TrialScheduler
+from ray.tune.search import Searcher
 
 from results.run_folder import RunFolder
 from san_core.errors import InputError
 from tuning.execution.checkpoints import Checkpoints, OldCheckpoints, checkpoint_folder
+from tuning.execution.cohort_adapters import CohortLink, CohortScheduler, CohortSearcher
+from tuning.execution.cohort_worker import CohortWorker
 from tuning.execution.trial_setup import Limits, TrialSetup
 from tuning.execution.tune_adapters import StudyScheduler, StudySearcher, TuneLink
 from tuning.execution.watchdog import exit_if_ray_dies
 from tuning.execution.worker import SANWorker
+from tuning.study.cohorts import Cohorts
 from tuning.study.study import Study
-from tuning.study.tune_interface import CHECKPOINT_FOLDER, RUN_AND_STUDY, TRIAL_SETUP, only_trial
+from tuning.study.tune_interface import CHECKPOINT_FOLDER, JOB, RUN_AND_STUDY, TRIAL_SETUP, only_trial
 
 # Tune reads these when it starts: it writes no logs of its own per trial, does not catch Ctrl-C, and writes no
 # snapshots, because nothing would read them.
@@ -45,7 +53,7 @@ def run_trials(
     limits: Limits,
     run: RunFolder,
     *,
-    worker: type[tune.Trainable] = SANWorker,
+    worker: type[tune.Trainable] | None = None,
     callbacks: Callbacks | None = None,
 ) -> None:
     """Runs the study's trials until none is left; the journal has every score and every end as soon as it is known.
@@ -55,7 +63,7 @@ def run_trials(
         setup: what all trials have in common.
         limits: that trials run under.
         run: folder of the run. What an earlier Tune left there is deleted.
-        worker: what trains.
+        worker: what trains; None for what suits the setup.
         callbacks: what else is called; None for nothing.
 
     Raises:
@@ -68,8 +76,12 @@ def run_trials(
     old_checkpoints = OldCheckpoints(Checkpoints(folder), study, limits.keep)
     old_checkpoints.delete()
     shared_config = {TRIAL_SETUP: setup, CHECKPOINT_FOLDER: folder, RUN_AND_STUDY: (run.name, name)}
-    link = TuneLink(study, setup.placement, limits, shared_config=shared_config, on_end=old_checkpoints.delete)
-    tuner = _make_tuner(worker, link, run, callbacks.tune_callbacks)
+    make = _connect_trials if setup.cohort == 1 else _connect_cohorts
+    connection = make(study, setup, limits, shared_config, old_checkpoints.delete)
+    link = connection.link
+    # By default Tune starts one worker after the other. The searcher bounds how many there are at once.
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(setup.placement.max_concurrent)
+    tuner = _make_tuner(worker or connection.worker, name, connection, run.ray, callbacks.tune_callbacks)
     try:
         advice = f"what was recorded is safe; run again with --resume {run.path} to go on"
         # Even with verbose=0, Tune prints to stdout where its own results are. Ours are elsewhere.
@@ -86,31 +98,82 @@ def run_trials(
         )
 
 
+@dataclass(frozen=True)
+class _Connection:
+    """What connects a study to Tune.
+
+    Attributes:
+        link: what searcher and scheduler share.
+        searcher: gives Tune what to run.
+        scheduler: hears of each epoch.
+        worker: what Tune runs.
+        name: names what Tune runs.
+        max_failures: how often Tune itself runs something again that failed.
+    """
+
+    link: TuneLink | CohortLink
+    searcher: Searcher
+    scheduler: TrialScheduler
+    worker: type[tune.Trainable]
+    name: Callable[[Trial], str]
+    max_failures: int
+
+
+def _connect_trials(
+    study: Study, setup: TrialSetup, limits: Limits, shared_config: Mapping[str, Any], on_end: Callable[[], object]
+) -> _Connection:
+    """Each trial of the study is one of Tune's."""
+    link = TuneLink(study, setup.placement, limits, shared_config=shared_config, on_end=on_end)
+    return _Connection(
+        link,
+        StudySearcher(link),
+        StudyScheduler(link),
+        SANWorker,
+        lambda trial: f"trial-{only_trial(trial.config):04d}",
+        limits.max_failures,
+    )
+
+
+def _connect_cohorts(
+    study: Study, setup: TrialSetup, limits: Limits, shared_config: Mapping[str, Any], on_end: Callable[[], object]
+) -> _Connection:
+    """Each attempt at a job of a cohort is a trial of Tune's."""
+    workers = setup.placement.max_concurrent
+    cohorts = Cohorts(study, width=setup.cohort, workers=workers, max_failures=limits.max_failures)
+    link = CohortLink(cohorts, shared_config=shared_config, on_end=on_end)
+    return _Connection(
+        link,
+        CohortSearcher(link),
+        CohortScheduler(link),
+        CohortWorker,
+        lambda trial: f"cohort-{trial.config[JOB].number:04d}",
+        max_failures=0,
+    )
+
+
 def _make_tuner(
-    worker: type[tune.Trainable], link: TuneLink, run: RunFolder, callbacks: Sequence[tune.Callback]
+    worker: type[tune.Trainable],
+    study_name: str,
+    connection: _Connection,
+    folder: Path,
+    callbacks: Sequence[tune.Callback],
 ) -> tune.Tuner:
-    # By default Tune starts one worker after the other. `StudySearcher` bounds how many trials there are at once.
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(link.placement.max_concurrent)
     return tune.Tuner(
         worker,
         tune_config=tune.TuneConfig(
-            search_alg=StudySearcher(link),
-            scheduler=StudyScheduler(link),
+            search_alg=connection.searcher,
+            scheduler=connection.scheduler,
             num_samples=-1,
             reuse_actors=True,
-            trial_name_creator=_trial_name,
-            trial_dirname_creator=lambda trial: f"{_trial_name(trial)}-{trial.trial_id}",
+            trial_name_creator=connection.name,
+            trial_dirname_creator=lambda trial: f"{connection.name(trial)}-{trial.trial_id}",
         ),
         run_config=tune.RunConfig(
-            name=link.study.optuna_study.study_name,
-            failure_config=tune.FailureConfig(max_failures=link.limits.max_failures),
-            storage_path=str(run.ray.resolve()),
+            name=study_name,
+            failure_config=tune.FailureConfig(max_failures=connection.max_failures),
+            storage_path=str(folder.resolve()),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             callbacks=list(callbacks),
             verbose=0,
         ),
     )
-
-
-def _trial_name(trial: tune.experiment.Trial) -> str:
-    return f"trial-{only_trial(trial.config):04d}"

@@ -1,9 +1,13 @@
 """What all trials of a study have in common, and the limits they run under."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from san_core.cohort.network import SHARED_FIELDS
+from san_core.config import TrainingConfig
 from tuning.execution.placement import Placement
 
 
@@ -18,6 +22,7 @@ class TrialSetup:
         placement: cores and GPUs of a trial, and how many trials run at once.
         show_in_dashboard: whether running trials appear in Ray's dashboard and in its metrics.
         cohort: most trials of a cohort, which one worker trains together; 1 trains each on its own.
+        largest: upper ends of the searched settings that decide the size of a cohort's step, see `upper_ends`.
     """
 
     data: str
@@ -26,6 +31,12 @@ class TrialSetup:
     placement: Placement
     show_in_dashboard: bool
     cohort: int = 1
+    largest: Mapping[str, Any] = field(default_factory=dict)
+
+    def largest_of(self, config: TrainingConfig) -> TrainingConfig:
+        """The configuration that stands for all trials of a kind: what they share, and the largest of each size."""
+        shared = {name: getattr(config, name) for name in (*SHARED_FIELDS, "order_seed")}
+        return TrainingConfig.from_dict({**self.fixed, **self.largest, **shared})
 
 
 @dataclass(frozen=True)
@@ -39,3 +50,20 @@ class Limits:
 
     max_failures: int = 2
     keep: int = 3
+
+
+STEP_SIZES = ("embedding_size", "hidden_size", "attention_size", "clip_norm", "dropout")
+"""Settings that decide how large a cohort's step is, and what is in it: without dropout it draws no masks."""
+
+
+def upper_ends(parameters: Mapping[str, BaseDistribution]) -> dict[str, Any]:
+    """The largest value that the space has of each of `STEP_SIZES` that is searched."""
+    found: dict[str, Any] = {}
+    for name, distribution in parameters.items():
+        if name not in STEP_SIZES:
+            continue
+        if isinstance(distribution, IntDistribution | FloatDistribution):
+            found[name] = distribution.high
+        elif isinstance(distribution, CategoricalDistribution):
+            found[name] = max(distribution.choices)  # type: ignore[type-var]
+    return found

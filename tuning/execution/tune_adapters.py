@@ -4,14 +4,10 @@ Tune asks the searcher which trial to run, and the scheduler whether a trial goe
 study and keep no state of their own that matters: the study's journal has it.
 """
 
-import contextlib
-import errno
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from ray import cloudpickle
 from ray.tune import PlacementGroupFactory
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
@@ -20,14 +16,15 @@ from ray.tune.search import Searcher
 
 from tuning.execution.placement import Placement
 from tuning.execution.trial_setup import Limits
+from tuning.execution.tune_errors import WriteGuard, describe_error, disk_full_error, load_error
 from tuning.study.study import Study
 from tuning.study.tune_interface import EPOCHS, GPU_SHARE, TRIALS, NotInSnapshots, only_trial
 
-_FINISHED = cast("dict[str, Any]", Searcher.FINISHED)
+FINISHED = cast("dict[str, Any]", Searcher.FINISHED)
 """The searcher's answer that no trial will start any more: a string, although Tune declares a dict."""
 
 
-class TuneLink:
+class TuneLink(WriteGuard):
     """What the searcher and the scheduler of a study share.
 
     Args:
@@ -39,7 +36,6 @@ class TuneLink:
         on_end: called after each trial's end.
 
     Attributes:
-        write_error: the error of the first write to the journal that failed; after it the study is not called any more.
         failure_reasons: why trials failed, by number.
         failed_starts: how often each trial failed before it started, by number.
         given_up: numbers of the trials that Tune has tried again as often as it may.
@@ -54,20 +50,15 @@ class TuneLink:
         shared_config: Mapping[str, Any],
         on_end: Callable[[], object] | None = None,
     ) -> None:
+        super().__init__()
         self.study = study
         self.placement = placement
         self.limits = limits
         self.shared_config = dict(shared_config)
         self.on_end = on_end
-        self.write_error: OSError | None = None
         self.failure_reasons: dict[int, str] = {}
         self.failed_starts: Counter[int] = Counter()
         self.given_up: set[int] = set()
-
-    @property
-    def is_writable(self) -> bool:
-        """Whether no write to the journal has failed so far. Once one has, the study must not be called."""
-        return self.write_error is None
 
     def is_tried_again(self, number: int) -> bool:
         """Whether a trial that failed is to be started again by the study.
@@ -76,14 +67,6 @@ class TuneLink:
         for Tune as never started, and would be lost.
         """
         return number not in self.given_up and 0 < self.failed_starts[number] <= self.limits.max_failures
-
-    @contextlib.contextmanager
-    def record_write_errors(self) -> Iterator[None]:
-        """Records an error of writing the journal. If it were raised, Tune would count it as a failure of the trial."""
-        try:
-            yield
-        except OSError as error:
-            self.write_error = error
 
 
 class StudySearcher(NotInSnapshots, Searcher):
@@ -102,14 +85,14 @@ class StudySearcher(NotInSnapshots, Searcher):
         """
         link = self._link
         if not link.is_writable:
-            return _FINISHED
+            return FINISHED
         if len(link.study.live) >= link.placement.max_concurrent:
             return None
         live = None
         with link.record_write_errors():
             live = link.study.ask()
         if live is None:
-            return None if link.is_writable and link.study.live else _FINISHED
+            return None if link.is_writable and link.study.live else FINISHED
         self._numbers[trial_id] = live.trial.number
         return {**link.shared_config, TRIALS: {live.trial.number: live.settings}}
 
@@ -161,15 +144,15 @@ class StudyScheduler(NotInSnapshots, FIFOScheduler):
 
     def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:
         """Keeps the reason for `StudySearcher.on_trial_complete`; a trial that ran out of memory gets more of a GPU."""
-        error = _load_error(trial)
-        reason = _describe_error(error)
+        error = load_error(trial)
+        reason = describe_error(error)
         number = only_trial(trial.config)
         self._link.failure_reasons[number] = reason
         if trial.status == Trial.PENDING:
             self._link.failed_starts[number] += 1
         elif trial.status == Trial.RUNNING:  # Tune has tried it again as often as it may
             self._link.given_up.add(number)
-        if disk_full := _disk_full_error(error):
+        if disk_full := disk_full_error(error):
             self._link.write_error = disk_full
             tune_controller.request_stop_experiment()  # type: ignore[no-untyped-call]
         elif "out of memory" in reason.lower() and trial.status != Trial.RUNNING:  # it will be tried again
@@ -185,33 +168,3 @@ def _double_gpu_share(trial: Trial) -> None:
     bundle["GPU"] = min(1.0, 2 * bundle["GPU"])
     trial.update_resources(PlacementGroupFactory([bundle]))
     trial.config[GPU_SHARE] = bundle["GPU"]
-
-
-def _load_error(trial: Trial) -> BaseException | None:
-    """The error that ended a trial; None if there is no record of it.
-
-    When Tune calls the scheduler the error is only in the trial's local folder. `trial.get_pickled_error` looks for it
-    in the storage, where Tune copies it later.
-    """
-    if trial.pickled_error_file is None or not Path(trial.pickled_error_file).is_file():
-        return None
-    with Path(trial.pickled_error_file).open("rb") as file:
-        error: BaseException = cloudpickle.load(file)
-    return error
-
-
-def _describe_error(error: BaseException | None) -> str:
-    """An error in one line."""
-    if error is None:
-        return "failed; search.log has the details"
-    last_line = str(error).strip().splitlines()[-1]
-    return "the worker process died" if "worker process has died" in last_line else last_line[:200]
-
-
-def _disk_full_error(error: BaseException | None) -> OSError | None:
-    """The first error among the causes of an error that says a disk is full; None if there is none."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return error
-        error = getattr(error, "cause", None) or error.__cause__
-    return None

@@ -12,6 +12,7 @@ from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
 from san_core.training import Training
 from tuning.execution.checkpoints import Checkpoints, CheckpointTimer
+from tuning.execution.placement import Placement
 from tuning.execution.trial_setup import TrialSetup
 from tuning.monitoring.trial_monitor import TrialMonitor
 from tuning.study.live_trial import Epoch
@@ -24,16 +25,13 @@ class SANWorker(tune.Trainable):
     @classmethod
     def default_resource_request(cls, config: dict[str, Any]) -> tune.PlacementGroupFactory:
         """The cores and GPUs that Ray reserves for a trial."""
-        placement = config[TRIAL_SETUP].placement
-        return tune.PlacementGroupFactory([{"CPU": placement.cpus, "GPU": placement.gpus}])
+        return resources(config[TRIAL_SETUP].placement)
 
     def setup(self, config: dict[str, Any]) -> None:
         """Prepares the process and its first trial."""
         setup: TrialSetup = config[TRIAL_SETUP]
-        torch.set_num_threads(setup.placement.cpus)
-        if torch.cuda.is_available():
-            torch.cuda.set_per_process_memory_fraction(min(1.0, config.get(GPU_SHARE, setup.placement.gpus)))
-        self._location = _describe_location()
+        limit_process(setup.placement.cpus, config.get(GPU_SHARE, setup.placement.gpus))
+        self._location = describe_location()
         self._data = PreparedData.open(Path(setup.data))
         self._checkpoints = Checkpoints(config[CHECKPOINT_FOLDER])
         self._trial_monitor = TrialMonitor(*config[RUN_AND_STUDY]) if setup.show_in_dashboard else None
@@ -89,7 +87,19 @@ class SANWorker(tune.Trainable):
         return "SAN worker"
 
 
-def _describe_location() -> str:
+def resources(placement: Placement) -> tune.PlacementGroupFactory:
+    """The cores and GPUs that Ray reserves for a worker."""
+    return tune.PlacementGroupFactory([{"CPU": placement.cpus, "GPU": placement.gpus}])
+
+
+def limit_process(cpus: int, gpus: float) -> None:
+    """Has this process use so many threads, and allocate at most its share of a GPU's memory."""
+    torch.set_num_threads(cpus)
+    if torch.cuda.is_available():
+        torch.cuda.set_per_process_memory_fraction(min(1.0, gpus))
+
+
+def describe_location() -> str:
     """The node's address and the GPU, or this process if it has no GPU."""
     context = ray.get_runtime_context()
     gpus = context.get_accelerator_ids().get("GPU", [])

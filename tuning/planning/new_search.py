@@ -35,6 +35,7 @@ from tuning.planning.data import find_data, open_data
 from tuning.planning.plan import SearchPlan, check_gpu_hours, make_plan
 from tuning.study.first_trials import read_configurations, read_priors
 from tuning.study.samplers import check_sampler
+from tuning.study.seeds import ORDER_SEEDS, derive_seed
 from tuning.study.space_check import load_space
 from tuning.training_settings import chosen_settings
 
@@ -200,6 +201,7 @@ def _settings(
     options: SearchOptions, inputs: _Inputs, data: PreparedData, baseline: TrainingConfig, metric: Metric
 ) -> dict[str, Any]:
     """What settings.json says of a new search besides what its options came to."""
+    fixed = {**baseline.to_dict(), "order_seed": derive_seed(options.seed, ORDER_SEEDS, 0)}
     return {
         "command": f"python -m tuning.search {shlex.join(without_url(options.arguments))}".strip(),
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -209,9 +211,7 @@ def _settings(
         "metric_title": metric.title,
         "validation_questions": data.manifest["counts"]["validation"],
         "baseline": dict(inputs.space.baseline),
-        "fixed": {
-            name: value for name, value in baseline.to_dict().items() if name not in {*inputs.space.parameters, "seed"}
-        },
+        "fixed": {name: value for name, value in fixed.items() if name not in {*inputs.space.parameters, "seed"}},
     }
 
 

@@ -11,7 +11,7 @@ from results.run_folder import RunFolder
 from san_core.errors import InputError
 from search_spaces import SearchSpace
 from tuning.execution.placement import Placement
-from tuning.execution.trial_setup import Limits, TrialSetup
+from tuning.execution.trial_setup import Limits, TrialSetup, upper_ends
 from tuning.monitoring.dashboard import Dashboard
 from tuning.options.search_options import BOUNDS
 from tuning.study.first_trials import first_trials, read_priors
@@ -81,6 +81,7 @@ def make_plan(
             placement=placement,
             show_in_dashboard=dashboard is not None,
             cohort=settings["cohort"],
+            largest=upper_ends(space.parameters),
         ),
         limits=Limits(settings["max_failures"], settings["keep"]),
         rules=StopRules(**{name: settings[name] for name in BOUNDS}, gpus=placement.gpus),

@@ -5,7 +5,7 @@ recorded, then the study decides on each, so that no trial is judged before its 
 wait until W of them have the same epoch; new trials fill the jobs meanwhile.
 
 With several workers jobs end in an order that depends on chance. What the study decides does not: jobs are planned and
-decided on in *planned time*, in which each worker takes one unit for an epoch. A job that ends early waits with its last
+decided on in *planned time*, in which a worker takes one unit for an epoch. A job that ends early waits with its last
 scores until those that were due before it have ended. So the same seed gives the same trials, decisions and scores.
 """
 
@@ -93,6 +93,9 @@ class Cohorts:
         if not self._ready or len(self._running) >= self._workers:
             return None
         attempt = self._ready.popleft()
+        if rest := attempt.trials[self.width :]:  # the width was halved since the job was planned
+            self._ready.appendleft(replace(attempt, trials=rest))
+            attempt = replace(attempt, trials=attempt.trials[: self.width])
         self._running.append(attempt)
         self.study.jobs[attempt.job.number] = attempt.job
         self.study.on_change()
@@ -223,17 +226,17 @@ class Cohorts:
     def _try_again(self, attempt: Attempt, failure: Failure) -> None:
         """Has the trials of a failed attempt tried again, or finds the one that makes the others fail by halving."""
         trials, failures = tuple(self.settings(attempt)), attempt.failures + 1
-        is_blameless = failure.worker_died and failures <= self._max_failures
-        if len(trials) > 1 and not is_blameless:
-            if failure.out_of_memory:
-                self.width = min(self.width, _lower_width(len(trials)))
-            half = (len(trials) + 1) // 2
-            failures = failures if failure.worker_died else 0  # else one half may be blameless
-            self._ready.extendleft([Attempt(attempt.job, part, failures) for part in (trials[half:], trials[:half])])
-        elif len(trials) == 1 and failures > self._max_failures:
+        if len(trials) == 1 and failures > self._max_failures:
             self.study.finish(trials[0], failure.reason)
-        elif trials:
-            self._ready.appendleft(Attempt(attempt.job, trials, failures))
+            return
+        parts = [trials]
+        if failure.out_of_memory and len(trials) > 1:
+            self.width, failures = min(self.width, _lower_width(len(trials))), 0  # `next` divides the trials
+        elif len(trials) > 1 and (not failure.worker_died or failures > self._max_failures):
+            half = (len(trials) + 1) // 2
+            parts = [trials[half:], trials[:half]]
+            failures = failures if failure.worker_died else 0  # at an error of one trial the others are blameless
+        self._ready.extendleft(Attempt(attempt.job, part, failures) for part in parts if part)
 
     def _take_up(self, jobs: Sequence[Job]) -> None:
         """Starts the trials that were interrupted, and the jobs that were; the other trials wait."""

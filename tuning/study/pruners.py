@@ -116,7 +116,7 @@ def _is_rung(epoch: int, first: int) -> bool:
 
 
 def next_decision(pruner: optuna.pruners.BasePruner, epoch: int, epochs: int) -> int:
-    """The first epoch after `epoch` at which a pruner of `PRUNERS` may stop trials; at most `epochs`, a trial's last."""
+    """The first epoch after `epoch` at which a pruner may stop trials; at most `epochs`, a trial's last."""
     if isinstance(pruner, SuccessiveHalving):
         rung = 1
         while rung <= epoch:

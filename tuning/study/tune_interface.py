@@ -12,6 +12,9 @@ TRIALS = "trials"
 JOB = "job"
 """Key of a configuration: the `results.jobs.Job` that Tune is to run; absent without cohorts."""
 
+LIVE_TRIALS = "live_trials"
+"""Key of a configuration with a job: numbers of the study's trials that have not ended."""
+
 TRIAL_SETUP, CHECKPOINT_FOLDER = "trial_setup", "checkpoint_folder"
 """Keys of a configuration that are the same for all: a `TrialSetup`; a path or URI."""
 

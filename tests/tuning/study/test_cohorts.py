@@ -1,0 +1,219 @@
+"""Which trials are trained together and what becomes of them, with workers that a test plays."""
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.trial import FrozenTrial
+
+from results.jobs import read_jobs
+from results.run_folder import RunFolder
+from search_spaces import SearchSpace
+from tests.tuning.studies import EPOCHS, searching
+from tuning.study.cohorts import Attempt, Cohorts, Failure
+from tuning.study.live_trial import Epoch
+
+MakeRun = Callable[..., RunFolder]
+
+
+class Killed(BaseException):
+    """The driver is killed."""
+
+
+def score(settings: dict[str, Any], epoch: int) -> float:
+    """A score that follows from the settings: the closer dropout is to 0.3 the better."""
+    return float(1 - abs(settings["dropout"] - 0.3) - 0.1 / epoch)
+
+
+def run_all(
+    cohorts: Cohorts,
+    order: random.Random | None = None,
+    fail: Callable[[Attempt], Failure | None] = lambda _: None,
+) -> list[Attempt]:
+    """Plays workers until all is over; `order` says which of those that run ends its epoch next.
+
+    Returns:
+        The attempts, in the order in which they were started.
+    """
+    started: list[Attempt] = []
+    running: list[tuple[Attempt, dict[int, dict[str, Any]], int]] = []
+    while True:
+        while attempt := cohorts.next():
+            started.append(attempt)
+            running.append((attempt, cohorts.settings(attempt), attempt.job.first))
+        if not running:
+            assert cohorts.is_over
+            return started
+        attempt, settings, epoch = running.pop(order.randrange(len(running)) if order else 0)
+        if failure := fail(attempt):
+            cohorts.finish(attempt, failure)
+            continue
+        epochs = {number: Epoch(epoch + 1, score(each, epoch + 1), 1.0) for number, each in settings.items()}
+        if cohorts.report(attempt, epochs):
+            running.append((attempt, settings, epoch + 1))
+        else:
+            cohorts.finish(attempt)
+
+
+def outcome(run: RunFolder) -> list[tuple[object, ...]]:
+    """All that a search found: of each trial number, parameters, seed, scores, state and reason."""
+    return [_facts(trial) for trial in run.study().trials]
+
+
+def _facts(trial: FrozenTrial) -> tuple[object, ...]:
+    attributes = {name: trial.user_attrs.get(name) for name in ("seed", "reason", "baseline", "diverged")}
+    return trial.number, trial.params, trial.state, trial.intermediate_values, attributes
+
+
+def test_jobs_go_from_rung_to_rung_and_are_filled_up(make_run: MakeRun) -> None:
+    run = make_run(sampler="random")
+    attempts = run_all(Cohorts(searching(run, trials=16), width=4, workers=1))
+    jobs = [(attempt.job.first, attempt.job.last, len(attempt.trials)) for attempt in attempts]
+    # Two trials of the four go on; when four have the same epoch they share a job, before new ones start.
+    assert jobs[:3] == [(0, 1, 4), (0, 1, 4), (1, 2, 4)]
+    assert all(first in (0, 1, 2) for first, _, _ in jobs)
+    assert sum(width for first, _, width in jobs if first == 0) == 16
+    assert [attempt.job for attempt in attempts] == sorted((a.job for a in attempts), key=lambda job: job.number)
+    recorded = read_jobs(run.study().user_attrs)
+    assert [(job.first, job.last, len(job.trials)) for job in recorded] == jobs
+    assert all(job.ended and job.started and job.started <= job.ended for job in recorded)
+
+
+def test_a_rung_is_ranked_as_a_whole(make_run: MakeRun) -> None:
+    """One after the other, the first trials of a rung would go on whatever comes after them."""
+    run = make_run(sampler="random")
+    attempts = run_all(Cohorts(searching(run, trials=4), width=4, workers=1))
+    trials = run.study().trials
+    first = attempts[0].trials
+    ranked = sorted(first, key=lambda number: -trials[number].intermediate_values[1])
+    stopped = {number for number in first if trials[number].user_attrs["reason"] == "pruned after epoch 1"}
+    assert stopped == set(ranked[2:]) - {0}  # the baseline, trial 0, is never pruned
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_the_result_does_not_depend_on_which_worker_is_faster(make_run: MakeRun, sampler: str) -> None:
+    found = []
+    for seed in range(4):
+        run = make_run(str(seed), sampler=sampler)
+        run_all(Cohorts(searching(run, trials=24), width=4, workers=3), random.Random(seed))
+        found.append(outcome(run))
+    assert found[1:] == found[:-1]
+    assert len(found[0]) == 24
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_killed_search_ends_as_one_that_was_not(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    """It is killed at the 5th, 10th, ... line that it writes into the journal, again and again."""
+    whole, run, left = make_run("whole"), make_run("killed"), 0
+    run_all(Cohorts(searching(whole, trials=16), width=4, workers=workers))
+    backend = type(run.storage()._backend)
+    append = backend.append_logs
+
+    def append_or_die(self: object, logs: list[dict[str, Any]]) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise Killed
+        append(self, logs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(backend, "append_logs", append_or_die)
+    kills = 0
+    while True:
+        left = 12 + kills % 7
+        try:
+            run_all(Cohorts(searching(run, trials=16), width=4, workers=workers))
+        except Killed:
+            kills += 1
+            continue
+        break
+    assert kills > 10
+    assert outcome(run) == outcome(whole)
+
+
+def test_trials_that_cannot_share_a_step_are_in_jobs_of_their_own(make_run: MakeRun) -> None:
+    run = make_run(sampler="random")
+    space = SearchSpace(
+        {"dropout": FloatDistribution(0, 0.7), "batch_size": CategoricalDistribution([50, 100])},
+        {"dropout": 0.5, "batch_size": 100},
+    )
+    study = searching(run, trials=20, space=space)
+    attempts = run_all(Cohorts(study, width=4, workers=1))
+    trials = run.study().trials
+    assert all(len({trials[number].params["batch_size"] for number in attempt.trials}) == 1 for attempt in attempts)
+    assert {trial.state.is_finished() for trial in trials} == {True}
+    assert max(len(attempt.trials) for attempt in attempts) == 4
+
+
+def test_one_that_breaks_its_cohort_is_found_and_fails_alone(make_run: MakeRun) -> None:
+    run = make_run(sampler="random")
+    cohorts = Cohorts(searching(run, trials=8), width=8, workers=1, max_failures=1)
+    attempts = run_all(cohorts, fail=lambda a: Failure("the loss is a text") if 5 in a.trials else None)
+    failed = [trial for trial in run.study().trials if trial.state.name == "FAIL"]
+    assert [(trial.number, trial.user_attrs["reason"]) for trial in failed] == [(5, "the loss is a text")]
+    assert [len(attempt.trials) for attempt in attempts if 5 in attempt.trials] == [8, 4, 2, 1, 1]
+    assert all(trial.intermediate_values for trial in run.study().trials if trial.number != 5)
+    assert cohorts.width == 8
+
+
+def test_a_worker_that_dies_is_replaced_before_its_trials_are_suspected(make_run: MakeRun) -> None:
+    run, deaths = make_run(sampler="random"), iter([Failure("the worker process died", worker_died=True)] * 2)
+    cohorts = Cohorts(searching(run, trials=8), width=8, workers=1, max_failures=2)
+    attempts = run_all(cohorts, fail=lambda _: next(deaths, None))
+    assert [len(attempt.trials) for attempt in attempts[:3]] == [8, 8, 8]
+    assert all(trial.state.name != "FAIL" for trial in run.study().trials)
+
+
+def test_too_little_memory_halves_the_width(make_run: MakeRun) -> None:
+    run = make_run(sampler="random")
+    cohorts = Cohorts(searching(run, trials=16), width=8, workers=1)
+    full = Failure("CUDA out of memory", out_of_memory=True)
+    attempts = run_all(cohorts, fail=lambda attempt: full if len(attempt.trials) > 2 else None)
+    assert cohorts.width == 2
+    assert all(trial.state.name != "FAIL" for trial in run.study().trials)
+    assert [len(attempt.trials) for attempt in attempts[:7]] == [8, 4, 2, 2, 2, 2, 2]
+
+
+def test_when_time_is_up_all_trials_end_after_their_epoch(make_run: MakeRun) -> None:
+    run = make_run(sampler="random")
+    study = searching(run, trials=None, gpu_hours=20 / 3600, gpus=1)
+    run_all(Cohorts(study, width=4, workers=1))  # every epoch of a trial takes 1 s here
+    trials = run.study().trials
+    assert all(trial.state.is_finished() for trial in trials)
+    assert any("20" not in trial.user_attrs["reason"] and "GPU hours" in trial.user_attrs["reason"] for trial in trials)
+    assert study.stop_reason.endswith("GPU hours used up")
+
+
+def test_a_diverged_trial_ends_at_the_rung(make_run: MakeRun) -> None:
+    run = make_run(sampler="random", pruner="none")
+    cohorts = Cohorts(searching(run, trials=4), width=4, workers=1)
+    attempt = cohorts.next()
+    assert attempt
+    assert attempt.job.last == EPOCHS
+    for epoch in range(1, EPOCHS + 1):
+        trials = [number for number in attempt.trials if number != 2 or epoch <= 2]
+        diverged = {2: "the loss is nan"} if epoch == 2 else {}
+        epochs = {number: Epoch(epoch, 0.5, 1.0, diverged.get(number, "")) for number in trials}
+        assert cohorts.report(attempt, epochs) == (epoch < EPOCHS)
+    cohorts.finish(attempt)
+    assert cohorts.is_over
+    trial = run.study().trials[2]
+    assert trial.user_attrs["reason"] == "diverged in epoch 2: the loss is nan"
+    assert trial.intermediate_values == {1: 0.5, 2: 0.0}
+
+
+def test_a_search_without_cohorts_goes_on_with_them(make_run: MakeRun) -> None:
+    run = make_run(sampler="random")
+    study = searching(run, trials=9)
+    for epochs in (1, 2, 0):
+        live = study.ask()
+        assert live
+        for epoch in range(1, epochs + 1):
+            study.report(live.trial.number, Epoch(epoch, 0.9, 1.0))
+    attempts = run_all(Cohorts(searching(run, trials=9), width=4, workers=1))
+    assert all(trial.state.is_finished() for trial in run.study().trials)
+    assert len(run.study().trials) == 9
+    assert [attempt.job.first for attempt in attempts if 0 in attempt.trials] == [1, 2]

@@ -1,0 +1,175 @@
+"""A worker that trains cohorts: each step is one epoch of a job's trials."""
+
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+from san_core.shared_training import Member, SharedTraining
+
+from results.jobs import Job
+from san_core.config import TrainingConfig
+from san_core.data.prepared import PreparedData
+from san_core.training import EpochResult
+from tuning.execution.checkpoints import Checkpoints, CheckpointTimer
+from tuning.execution.trial_setup import TrialSetup
+from tuning.execution.worker import describe_location, limit_process, resources
+from tuning.monitoring.trial_monitor import TrialMonitor
+from tuning.study.live_trial import Epoch
+from tuning.study.tune_interface import (
+    CHECKPOINT_FOLDER,
+    EPOCHS,
+    JOB,
+    LIVE_TRIALS,
+    RUN_AND_STUDY,
+    TRIAL_SETUP,
+    TRIALS,
+)
+
+
+class CohortWorker(tune.Trainable):
+    """Does jobs, one after the other, in one process.
+
+    It keeps the state of trials between two jobs. Their checkpoints let any worker take them up: they are saved every
+    `SECONDS_BETWEEN`, at a trial's end, and with several workers at the end of each job.
+    """
+
+    @classmethod
+    def default_resource_request(cls, config: dict[str, Any]) -> tune.PlacementGroupFactory:
+        """The cores and GPUs that Ray reserves for a worker."""
+        return resources(config[TRIAL_SETUP].placement)
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Prepares the process and its first job."""
+        self._setup: TrialSetup = config[TRIAL_SETUP]
+        limit_process(self._setup.placement.cpus, self._setup.placement.gpus)
+        self._location = describe_location()
+        self._data = PreparedData.open(Path(self._setup.data))
+        self._checkpoints, self._timer = Checkpoints(config[CHECKPOINT_FOLDER]), CheckpointTimer()
+        self._trial_monitor = TrialMonitor(*config[RUN_AND_STUDY]) if self._setup.show_in_dashboard else None
+        self._shared: SharedTraining | None = None
+        self._largest: TrainingConfig | None = None
+        self._members: dict[int, Member] = {}
+        self._results: dict[int, EpochResult] = {}
+        self._unsaved: set[int] = set()
+        self.reset_config(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Prepares the next job: its trials go on from memory, from their checkpoints, or start."""
+        self.cleanup()
+        self._job: Job = new_config[JOB]
+        self._trials = list(new_config[TRIALS])
+        for number in self._members.keys() - new_config[LIVE_TRIALS]:
+            self._forget(number)
+        configs = {
+            number: TrainingConfig.from_dict({**self._setup.fixed, **settings})
+            for number, settings in new_config[TRIALS].items()
+        }
+        shared = self._share(next(iter(configs.values())))
+        self._unreported: dict[int, EpochResult] = {}
+        for number, config in configs.items():
+            if number not in self._members or self._members[number].epoch < self._job.first:
+                self._load(number, config, shared)
+            elif self._members[number].epoch > self._job.first:
+                self._unreported[number] = self._results[number]
+        if self._trial_monitor:
+            self._trial_monitor.start_job(self._job, new_config[TRIALS])
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Trains one epoch of the trials that have the fewest, and reports it; the study decides what comes next."""
+        results, self._unreported, rate = self._unreported, {}, None
+        if not results:
+            if self._trial_monitor:
+                self._trial_monitor.start_epoch()
+            results = self._train_epoch()
+            self._save()
+            rate = self._shared_training.examples / sum(result.seconds for result in results.values())
+        epochs = {number: self._epoch(number, result, rate) for number, result in results.items()}
+        if self._trial_monitor:
+            self._trial_monitor.end_epoch(epochs)
+        return {EPOCHS: epochs}
+
+    def cleanup(self) -> None:
+        """Ends showing the last job."""
+        if self._trial_monitor:
+            self._trial_monitor.end_trial()
+
+    def __repr__(self) -> str:
+        return "SAN worker"
+
+    @property
+    def _shared_training(self) -> SharedTraining:
+        if self._shared is None:
+            raise RuntimeError("step() was called before setup()")
+        return self._shared
+
+    def _share(self, config: TrainingConfig) -> SharedTraining:
+        """The training that trials of this kind share; it is made anew where the last job was of another kind."""
+        largest = self._setup.largest_of(config)
+        if self._shared is None or largest != self._largest:
+            self._park()
+            self._shared, self._largest = None, largest  # frees the device's memory first
+            self._shared = SharedTraining(largest, self._setup.cohort, self._data, metric=self._setup.metric)
+        return self._shared
+
+    def _park(self) -> None:
+        """Saves all trials in memory, and forgets them: their layout on the device is that of one kind."""
+        self._save_trials(self._unsaved & self._members.keys())
+        for number in list(self._members):
+            self._forget(number)
+
+    def _load(self, number: int, config: TrainingConfig, shared: SharedTraining) -> None:
+        """Takes up a trial from its checkpoint, whose epoch is reported again; without one the trial starts."""
+        state = self._checkpoints.read(number, shared.device)
+        if state is None:
+            self._members[number] = shared.new_member(config)
+            return
+        self._members[number] = shared.restore_member(config, state["training"])
+        self._results[number] = EpochResult(**state["result"])
+        if self._results[number].epoch > self._job.first:
+            self._unreported[number] = self._results[number]
+
+    def _train_epoch(self) -> dict[int, EpochResult]:
+        """Trains the trials that have the fewest epochs, of those that have not done the job."""
+        behind = [number for number in self._trials if not self._is_done(number)]
+        fewest = min(self._members[number].epoch for number in behind)
+        trained = [number for number in behind if self._members[number].epoch == fewest]
+        results = self._shared_training.train_epoch([self._members[number] for number in trained])
+        self._results |= dict(zip(trained, results, strict=True))
+        self._unsaved |= set(trained)
+        return {number: self._results[number] for number in trained}
+
+    def _is_done(self, number: int) -> bool:
+        result = self._results.get(number)
+        return self._members[number].epoch >= self._job.last or (result is not None and bool(result.diverged))
+
+    def _save(self) -> None:
+        """Saves what another worker, or a resumed search, needs."""
+        if all(map(self._is_done, self._trials)):
+            last = self._job.last == self._shared_training.epochs
+            if last or self._setup.placement.max_concurrent > 1:
+                self._save_trials(self._unsaved.intersection(self._trials))
+        if self._timer.is_due():
+            self._save_trials(self._unsaved & self._members.keys())
+
+    def _save_trials(self, numbers: set[int]) -> None:
+        for number in sorted(numbers):
+            state = self._shared_training.state_dict(self._members[number])
+            self._checkpoints.save_state(number, state, self._results[number])
+        self._unsaved -= numbers
+
+    def _forget(self, number: int) -> None:
+        del self._members[number]
+        self._results.pop(number, None)
+        self._unsaved.discard(number)
+
+    def _epoch(self, number: int, result: EpochResult, rate: float | None) -> Epoch:
+        return Epoch(
+            number=result.epoch,
+            score=result.score or 0.0,
+            seconds=self._members[number].seconds,
+            diverged=result.diverged,
+            worker=self._location,
+            loss=result.loss,
+            examples_per_second=rate,
+        )
