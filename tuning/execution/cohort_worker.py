@@ -11,7 +11,7 @@ from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
 from san_core.training import EpochResult
 from tuning.execution.checkpoints import Checkpoints, CheckpointTimer
-from tuning.execution.trial_setup import TrialSetup
+from tuning.execution.trial_setup import TrialSetup, largest_like
 from tuning.execution.worker import describe_location, limit_process, resources
 from tuning.monitoring.trial_monitor import TrialMonitor
 from tuning.study.live_trial import Epoch
@@ -105,7 +105,7 @@ class CohortWorker(tune.Trainable):
 
     def _share(self, config: TrainingConfig) -> SharedTraining:
         """The training that trials of this kind share; it is made anew where the last job was of another kind."""
-        largest = self._setup.largest_of(config)
+        largest = largest_like(config, self._setup.fixed, self._setup.largest)
         if self._shared is None or largest != self._largest:
             self._park()
             self._shared, self._largest = None, largest  # frees the device's memory first

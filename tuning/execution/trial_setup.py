@@ -33,11 +33,6 @@ class TrialSetup:
     cohort: int = 1
     largest: Mapping[str, Any] = field(default_factory=dict)
 
-    def largest_of(self, config: TrainingConfig) -> TrainingConfig:
-        """The configuration that stands for all trials of a kind: what they share, and the largest of each size."""
-        shared = {name: getattr(config, name) for name in (*SHARED_FIELDS, "order_seed")}
-        return TrainingConfig.from_dict({**self.fixed, **self.largest, **shared})
-
 
 @dataclass(frozen=True)
 class Limits:
@@ -50,6 +45,18 @@ class Limits:
 
     max_failures: int = 2
     keep: int = 3
+
+
+def largest_like(config: TrainingConfig, fixed: Mapping[str, Any], largest: Mapping[str, Any]) -> TrainingConfig:
+    """The configuration that stands for all trials that can share a step with one: what they share, the largest sizes.
+
+    Args:
+        config: of the one.
+        fixed: training settings that are not searched.
+        largest: see `upper_ends`.
+    """
+    shared = {name: getattr(config, name) for name in (*SHARED_FIELDS, "order_seed")}
+    return TrainingConfig.from_dict({**fixed, **largest, **shared})
 
 
 STEP_SIZES = ("embedding_size", "hidden_size", "attention_size", "clip_norm", "dropout")

@@ -1,17 +1,20 @@
 """Trains one trial of a search again, alone, and compares its scores with the recorded ones."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from optuna.trial import FrozenTrial
+from san_core.shared_training import SharedTraining
 
+from results.jobs import read_jobs
 from results.run_folder import RunFolder
 from san_core.command_line import print_message
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
 from san_core.training import EpochResult, train_fn
+from tuning.execution.trial_setup import largest_like, upper_ends
 from tuning.training_settings import training_settings
 
 
@@ -59,8 +62,8 @@ class ScoreCheck:
 def check_score(run: RunFolder, trial: FrozenTrial, data: PreparedData) -> ScoreCheck:
     """Trains a trial again under its own seed, for as many epochs as it was trained.
 
-    The same machine gives the same scores. On another machine, or with another number of threads, they differ by
-    rounding.
+    The same machine gives the same scores; a trial of a cohort is trained at the width that it had. On another machine,
+    or with another number of threads, they differ by rounding.
 
     Args:
         run: the run folder; its settings say the number of threads.
@@ -81,7 +84,29 @@ def check_score(run: RunFolder, trial: FrozenTrial, data: PreparedData) -> Score
     threads = torch.get_num_threads()
     torch.set_num_threads(run.setting("cpus_per_trial"))
     try:
-        train_fn(config, data, report, metric=run.setting("metric"))
+        if widths := _widths(run, trial):
+            largest = largest_like(config, run.setting("fixed"), upper_ends(trial.distributions))
+            shared = SharedTraining(largest, max(widths.values()), data, metric=run.setting("metric"))
+            _train_at_widths(shared, config, widths, report)
+        else:
+            train_fn(config, data, report, metric=run.setting("metric"))
     finally:
         torch.set_num_threads(threads)
     return ScoreCheck(trial.number, recorded, found, data.manifest["counts"]["validation"])
+
+
+def _widths(run: RunFolder, trial: FrozenTrial) -> dict[int, int]:
+    """How many trials were trained together with this one, itself included, by epoch; empty without cohorts."""
+    jobs = [job for job in read_jobs(run.study().user_attrs) if trial.number in job.trials]
+    return {epoch: len(job.trials) for job in jobs for epoch in range(job.first + 1, job.last + 1)}
+
+
+def _train_at_widths(
+    shared: SharedTraining, config: TrainingConfig, widths: Mapping[int, int], report: Callable[[EpochResult], bool]
+) -> None:
+    """Trains a configuration alone, by the step that trains so many at once in each epoch."""
+    member = shared.new_member(config)
+    while True:
+        (result,) = shared.train_epoch([member], width=widths.get(member.epoch + 1, 1))
+        if not report(result) or result.diverged:
+            return

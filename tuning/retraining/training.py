@@ -1,20 +1,22 @@
 """Trains configurations under several seeds on all but the held-out split, and then tests them, in tasks of Ray."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import ray
 import torch
 from optuna.trial import FrozenTrial
+from san_core.shared_training import SharedTraining
 from torch import Tensor
 
 from results.ranking import best_trial, can_be_best
 from results.run_folder import RunFolder
 from results.snapshot import best_epoch
 from san_core.checkpoint import save_model
+from san_core.cohort.network import SHARED_FIELDS
 from san_core.command_line import print_message
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
@@ -31,6 +33,7 @@ from san_core.hardware import best_device
 from san_core.models.san import SAN
 from san_core.training import EpochResult, build_model, train_fn
 from tuning.execution.ray_session import machine_cpus, ray_session
+from tuning.execution.trial_setup import STEP_SIZES
 from tuning.study.seeds import RETRAINING_SEEDS, derive_seed
 from tuning.training_settings import training_settings
 
@@ -151,16 +154,20 @@ def run_jobs(
         "num_gpus": min(run.setting("gpus_per_trial"), torch.cuda.device_count()),
         "max_retries": 0,
     }
-    train: Any = ray.remote(num_returns=2, **share)(_train)  # Ray types only tasks that return one thing
+    train: Any = ray.remote(**share)(_train)  # Ray types only tasks that return one thing
     test = ray.remote(**share)(_test)
     with ray_session(run.retrain_log, cpus=cores):
-        trained = [train.remote(job.config.to_dict(), job.epochs, folder, threads) for job in jobs]
-        curves = _gather([curve for curve, _ in trained], jobs, "trained", lambda curve: f"loss {curve[-1].loss:.4f}")
+        trained: dict[Job, tuple[Any, Any]] = {}
+        for group in _groups(jobs, run.settings.get("cohort", 1)):
+            settings = [(job.config.to_dict(), job.epochs) for job in group]
+            references = train.options(num_returns=2 * len(group)).remote(settings, folder, threads)
+            trained |= dict(zip(group, zip(references[::2], references[1::2], strict=True), strict=True))
+        curves = _gather([trained[job][0] for job in jobs], jobs, "trained", _describe_training)
         before_testing()
         save_to = [str(out.resolve()), *[None] * (len(jobs) - 1)]
         tested = [
-            test.remote(job.config.to_dict(), job.epochs, folder, threads, weights, place)
-            for job, (_, weights), place in zip(jobs, trained, save_to, strict=True)
+            test.remote(job.config.to_dict(), job.epochs, folder, threads, trained[job][1], place)
+            for job, place in zip(jobs, save_to, strict=True)
         ]
         scores = _gather(tested, jobs, "tested", lambda scores: f"{scores[0].metric} {scores[0].mean:.2%}")
     return [Outcome(*parts) for parts in zip(jobs, curves, scores, strict=True)]
@@ -182,30 +189,75 @@ def _gather(
         job = jobs[index]
         try:
             results[index] = ray.get(ready[0])
-        except ray.exceptions.RayError as error:
+            found = describe(results[index])
+        except (ray.exceptions.RayError, InputError) as error:
             reason = str(error).strip().splitlines()[-1]
             raise InputError(f"trial {job.trial} under seed {job.config.seed} was not {done}: {reason}") from error
-        print_message(
-            f"{len(results)} of {len(jobs)} {done}: {job.name}, seed {job.config.seed}, {describe(results[index])}"
-        )
+        print_message(f"{len(results)} of {len(jobs)} {done}: {job.name}, seed {job.config.seed}, {found}")
     return [results[index] for index in range(len(jobs))]
 
 
-def _train(
-    config: Mapping[str, Any], epochs: int, data_folder: str, threads: int
-) -> tuple[list[EpochResult], dict[str, Tensor]]:
-    """One training on everything but the held-out split: its epochs, and the network's weights."""
+def _describe_training(curve: Sequence[EpochResult]) -> str:
+    """The last loss.
+
+    Raises:
+        InputError: if the training diverged.
+    """
+    last = curve[-1]
+    if last.diverged:
+        raise InputError(f"it diverged in epoch {last.epoch}: {last.diverged}")
+    return f"loss {last.loss:.4f}"
+
+
+def _groups(jobs: Sequence[Job], width: int) -> list[list[Job]]:
+    """The jobs that are trained by one step: up to `width` under the same seed, since they share the batches' order."""
+    kinds: dict[Hashable, list[Job]] = {}
+    for job in jobs:
+        kind = (job.config.order_seed, *(getattr(job.config, name) for name in SHARED_FIELDS))
+        kinds.setdefault(kind, []).append(job)
+    return [group[start : start + width] for group in kinds.values() for start in range(0, len(group), width)]
+
+
+def _train(settings: Sequence[tuple[Mapping[str, Any], int]], data_folder: str, threads: int) -> list[Any]:
+    """Trainings on everything but the held-out split: of each its epochs and the network's weights, in turn."""
     torch.set_num_threads(threads)
-    data, curve = PreparedData.open(Path(data_folder)), []
+    data = PreparedData.open(Path(data_folder))
+    plans = [(TrainingConfig.from_dict(values), epochs) for values, epochs in settings]
+    if len(plans) > 1:
+        return _train_together(plans, data)
+    ((config, epochs),) = plans
+    curve: list[EpochResult] = []
 
     def report(result: EpochResult) -> bool:
-        if result.diverged:
-            raise InputError(f"it diverged in epoch {result.epoch}: {result.diverged}")
         curve.append(result)
         return result.epoch < epochs
 
-    model = train_fn(TrainingConfig.from_dict(config), data, report, train_on=trained_on(data), score_on=None)
-    return curve, {name: value.cpu() for name, value in model.state_dict().items()}
+    model = train_fn(config, data, report, train_on=trained_on(data), score_on=None)
+    return [curve, _on_cpu(model.state_dict())]
+
+
+def _train_together(plans: Sequence[tuple[TrainingConfig, int]], data: PreparedData) -> list[Any]:
+    """The same by one step."""
+    first, _ = plans[0]
+    largest = replace(first, **{name: max(getattr(config, name) for config, _ in plans) for name in STEP_SIZES})
+    shared = SharedTraining(largest, len(plans), data, train_on=trained_on(data), score_on=None)
+    members = [shared.new_member(config) for config, _ in plans]
+    curves: list[list[EpochResult]] = [[] for _ in plans]
+    while left := [
+        index for index, (_, epochs) in enumerate(plans) if len(curves[index]) < epochs and not _diverged(curves[index])
+    ]:
+        for index, result in zip(left, shared.train_epoch([members[index] for index in left]), strict=True):
+            curves[index].append(result)
+    states = [_on_cpu(shared.state_dict(member)["model"]) for member in members]
+    return [part for pair in zip(curves, states, strict=True) for part in pair]
+
+
+def _diverged(curve: Sequence[EpochResult]) -> bool:
+    return bool(curve) and bool(curve[-1].diverged)
+
+
+def _on_cpu(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.cpu() for name, value in state.items()}
 
 
 def _test(
