@@ -18,6 +18,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from results.run_folder import SEARCH_LOG
 from tuning.execution.placement import Placement
 from tuning.execution.trial_setup import Limits
 from tuning.study.study import Study
@@ -32,17 +33,17 @@ class TuneLink:
 
     Args:
         study: the study.
-        placement: says how many trials may be live at once. None is sampled earlier than it can start, since a trial
-            that is sampled later is sampled from more results.
-        limits: say how often a trial is tried again whose worker died before the trial started.
-        shared_config: what every trial's configuration holds besides its number and settings.
-        on_end: called after each trial's end.
+        placement: the number of trials that may be live at once. A trial is sampled when it can start and not before:
+            the later it is sampled, the more results the sampler knows.
+        limits: the number of times that a trial is tried again if its worker dies before the trial starts.
+        shared_config: the part of Tune's configuration that is the same for all trials.
+        on_end: function called after each trial's end.
 
     Attributes:
-        write_error: the error of the first write to the journal that failed; after it the study is not called any more.
-        failure_reasons: why trials failed, by number.
-        failed_starts: how often each trial failed before it started, by number.
-        given_up: numbers of the trials that Tune has tried again as often as it may.
+        write_error: the error of the first failed write to the journal, after which the study is no longer called.
+        failure_reasons: the reason why each trial failed, by the trial's number.
+        failed_starts: the number of times that each trial failed before it started, by the trial's number.
+        given_up: numbers of the trials that Tune does not try again, because they failed too often.
     """
 
     def __init__(
@@ -202,7 +203,7 @@ def _load_error(trial: Trial) -> BaseException | None:
 def _describe_error(error: BaseException | None) -> str:
     """An error in one line."""
     if error is None:
-        return "failed; search.log has the details"
+        return f"failed; {SEARCH_LOG} has the details"
     last_line = str(error).strip().splitlines()[-1]
     return "the worker process died" if "worker process has died" in last_line else last_line[:200]
 
