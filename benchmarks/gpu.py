@@ -42,11 +42,11 @@ class Scale:
 
     Attributes:
         members: cohort widths W.
-        steps: that are timed together.
-        stored: images that batches are drawn from.
-        matrix: edge of the matrices whose product tells the bfloat16 rate.
-        questions, images: of the epoch; VQA v1's training split.
-        epoch_members: widths the epoch is timed at.
+        steps: number of steps that are timed together.
+        stored: number of images that batches are drawn from.
+        matrix: edge of the square matrices whose product gives the bfloat16 rate.
+        questions, images: numbers of questions and images in an epoch; VQA v1's training split.
+        epoch_members: cohort widths W for which an epoch is timed.
     """
 
     members: tuple[int, ...] = (1, 4, 16, 64)
@@ -67,14 +67,14 @@ class Row:
     """One line of the table.
 
     Attributes:
-        shape: and questions per step.
-        what: is timed.
-        members: W.
-        examples: of all members, per second.
-        ratio: to the plain float32 step.
-        share: of the bfloat16 rate that the step's matrix products come to, in [0, 1].
-        launches: operations on the device that a step starts; None where they were not counted.
-        memory: of the device that was in use at most, in MiB.
+        shape: name of the shape, and questions per step.
+        what: what is timed.
+        members: cohort width W.
+        examples: examples per second of all members together.
+        ratio: speed relative to the plain float32 step.
+        share: rate of the step's matrix products as a share of the bfloat16 rate, in [0, 1].
+        launches: number of operations that a step starts on the device; None if they were not counted.
+        memory: peak memory in use on the device, in MiB.
     """
 
     shape: str

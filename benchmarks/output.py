@@ -20,9 +20,9 @@ def hand_over(options: argparse.Namespace, rows: Sequence[dict[str, Any]], table
     """Prints rows as JSON or as tables; writes them to the file asked for.
 
     Args:
-        options: of a parser with `add_output_options`.
-        rows: what JSON can hold.
-        tables: the same to read.
+        options: options from a parser with `add_output_options`.
+        rows: results, of types that JSON has.
+        tables: the same results as tables to read.
     """
     if options.save:
         options.save.parent.mkdir(parents=True, exist_ok=True)

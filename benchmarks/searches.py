@@ -151,7 +151,7 @@ def compare(found: dict[str, list[Search]], seconds: float, target: float | None
     """A row for each system.
 
     Args:
-        found: searches of each system, in the order of the seeds; this project's among them.
+        found: searches of each system, this project included, in the order of the seeds.
         seconds: most that a search had.
         target: score; the time to reach it is compared. None takes the highest score that all reach.
     """

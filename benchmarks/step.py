@@ -33,9 +33,9 @@ class Comparison:
     """The speed of two steps.
 
     Attributes:
-        shape, threads: of both.
-        plain, fast: examples per second, medians.
-        ratio: of the two, median over rounds.
+        shape, threads: shape and number of threads of both steps.
+        plain, fast: median examples per second of each step.
+        ratio: speed of the fast step relative to the plain one, median over the rounds.
         bf16_share: rate of the fast step's matrix products as a share of the bfloat16 matrix rate measured in the same
             rounds, in [0, 1].
     """

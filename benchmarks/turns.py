@@ -88,8 +88,8 @@ def take_turns(
 
     Args:
         running: the processes.
-        threads: of each.
-        rounds: number of turns of each.
+        threads: number of threads of each process.
+        rounds: number of turns of each process.
         seconds: a turn repeats short runs until it takes about that long.
     """
     for process in running:

@@ -49,7 +49,7 @@ def serve(run: RunFolder, port: int, print_line: Callable[[str], None]) -> None:
     Args:
         run: the search, which may be running.
         port: on this machine; 0 takes a free one.
-        print_line: called with a line that names the address.
+        print_line: function called with a line that names the address.
 
     Raises:
         InputError: if optuna-dashboard is missing, the journal has no search, or the port is taken.

@@ -174,7 +174,7 @@ class RunFolder:
 
         Args:
             path: the folder.
-            journal: whether it must hold a journal, too. A search that was killed early has none yet.
+            journal: whether the folder must hold a journal too. A search that was killed early has none yet.
 
         Raises:
             InputError: if the folder lacks such a file.

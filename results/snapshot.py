@@ -45,13 +45,13 @@ class RunSnapshot:
     """What a run folder held when it was read.
 
     Attributes:
-        folder: where it was read from.
+        folder: the run folder.
         settings: the search's settings.
         environment: versions and hardware; empty if the search recorded none.
         search: the trials that this search trains itself, by number.
         confirmations: the trials that repeat some of them under fresh seeds, by number.
-        left_out: how many trials of the journal were not trained here: copied from an earlier run, or duplicates.
-        stopped_by: what ended the search; empty if it has not ended.
+        left_out: number of trials in the journal that were not trained here: copied from an earlier run, or duplicates.
+        stopped_by: reason why the search ended; empty if it has not ended.
     """
 
     folder: RunFolder

@@ -15,9 +15,9 @@ def run_study(study: Study, plan: SearchPlan, title: str, callbacks: Callbacks |
 
     Args:
         study: the search of the plan, or its confirmation.
-        plan: says what each trial gets and shares.
+        plan: plan of the search.
         title: heading of the progress.
-        callbacks: called besides the tracker that the run's settings name.
+        callbacks: callbacks besides the tracker that the run's settings name.
 
     Raises:
         InputError: if the journal, or a checkpoint, can no longer be written.
@@ -36,10 +36,10 @@ def run_under_fresh_seeds(
     """Runs trials of the search and its baseline again until each has run under `seeds` seeds it was not chosen by.
 
     Args:
-        plan: of the search.
-        trials: their numbers.
-        seeds: for each; those that a trial was run under before count.
-        callbacks: called besides the tracker.
+        plan: plan of the search.
+        trials: numbers of the trials.
+        seeds: number of fresh seeds for each trial, including those that it was run under before.
+        callbacks: callbacks besides the tracker.
 
     Raises:
         InputError: if the journal, or a checkpoint, can no longer be written.

@@ -41,7 +41,8 @@ def search(**options: object) -> RunFolder:
         The run folder, which `results.tables` makes pandas tables of.
 
     Raises:
-        InputError: naming all options that are not accepted, or what else keeps the search from being carried out.
+        InputError: if options are not accepted, or something else keeps the search from being carried out; the message
+            names all of it.
         KeyboardInterrupt: when interrupted; what had finished is safe, and `search(resume=...)` goes on.
     """
     snapshot, code = _search(options_from_keywords(options))

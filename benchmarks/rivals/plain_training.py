@@ -24,9 +24,9 @@ def epochs(task: Task, trial: int | str, params: Mapping[str, object]) -> Iterat
     """Trains a trial on one thread; yields each epoch's number and validation score, and notes them in the log.
 
     Args:
-        task: says data, seed and epochs.
-        trial: its name in the log.
-        params: that were searched.
+        task: the search; it has the data, the seed and the number of epochs.
+        trial: name of the trial in the log.
+        params: values of the searched parameters.
     """
     started = time.monotonic()
     torch.set_num_threads(1)

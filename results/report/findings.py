@@ -26,7 +26,7 @@ def findings(snapshot: RunSnapshot, shares: Mapping[str, float]) -> list[str]:
     """What mattered most, whether a range was too narrow, whether more trials would help, what pruning saved.
 
     Args:
-        snapshot: of the search.
+        snapshot: snapshot of the search.
         shares: importance of each hyperparameter.
     """
     sentences = (_what_mattered(shares), _edges(snapshot), _more_trials(snapshot), _saved(snapshot))

@@ -21,8 +21,8 @@ class Cost:
     """One use of the search's time.
 
     Attributes:
-        name: what the time was used for.
-        seconds: summed over all slots.
+        name: use of the time.
+        seconds: time summed over all slots.
         useful: whether anything was learned from it.
     """
 
@@ -62,8 +62,8 @@ def assign_slots(trials: Iterable[FrozenTrial], until: datetime | None = None) -
     the one that was free the longest.
 
     Args:
-        trials: of one search, or of several studies of it.
-        until: when trials that have not ended are taken to end; None leaves them out.
+        trials: trials of one search, or of several studies of it.
+        until: end that is assumed for trials that have not ended; None leaves them out.
 
     Returns:
         The trials with their slots, by start.

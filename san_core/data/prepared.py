@@ -102,7 +102,7 @@ class PreparedData:
     All processes on a machine that open the same folder share one copy of the images in memory.
 
     Attributes:
-        folder: where it is.
+        folder: folder of the prepared data set.
         manifest: content of its `manifest.json`.
         words: vocabulary of the questions.
         answers: answer vocabulary, most frequent answer first.

@@ -18,7 +18,7 @@ class Group:
         kind: `all`, `answer type` or `question type`.
         name: the type; `all` if the kind is `all`.
         questions: number of questions in the group.
-        mean: of their scores.
+        mean: mean of their scores.
     """
 
     kind: str

@@ -27,7 +27,8 @@ def wups(predicted: str, question: Question, *, threshold: float) -> float:
     Args:
         predicted: an answer.
         question: the question it answers.
-        threshold: in [0, 1]; papers report 0.9 and 0.0. With 0.0 no similarity is reduced.
+        threshold: similarity below which a score is reduced, in [0, 1]; papers report 0.9 and 0.0. With 0.0 none is
+            reduced.
 
     Raises:
         InputError: if WordNet is missing.

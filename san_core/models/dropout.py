@@ -32,11 +32,11 @@ class Dropout(nn.Module):
     the rounded share, so the expected value of an activation stays the same.
 
     Args:
-        share: of activations zeroed, in [0, 1).
+        share: share of activations to zero, in [0, 1).
 
     Attributes:
         threshold: number of byte values, of 256, for which an activation is dropped.
-        scale: what the kept activations are multiplied by.
+        scale: factor of the kept activations.
     """
 
     def __init__(self, share: float) -> None:

@@ -29,7 +29,7 @@ class HopOptions(NamedTuple):
     """What the hops compute with besides their inputs and weights.
 
     Attributes:
-        image_rows: which image each question is about [B]; None if question b is about image b.
+        image_rows: index of the image that each question is about [B]; None if question b is about image b.
         masks: the dropout mask of each hop: 1 where an element of h is kept, 0 where it is dropped [B, R, K]; None
             where all are kept.
         bounded: whether the scores of the regions go through a tanh, see `AttentionHop`.

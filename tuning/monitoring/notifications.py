@@ -73,7 +73,7 @@ class Notifier:
     it also posts when an exception leaves the context.
 
     Args:
-        url: where to post; None posts nothing.
+        url: address to post to; None posts nothing.
         run: folder of the search.
     """
 

@@ -80,9 +80,9 @@ def show_progress(study: Study, title: str, console: Console | None = None, metr
     """Shows a study's progress for as long as the context lasts.
 
     Args:
-        study: whose `on_change` is set meanwhile.
-        title: what is searched.
-        console: where to; None for stderr.
+        study: the study; its `on_change` is set meanwhile.
+        title: heading of the progress.
+        console: console to print to; None for stderr.
         metric: title of the scores.
     """
     console = console or Console(file=sys.stderr)

@@ -51,10 +51,10 @@ def resumed_plan(options: SearchOptions) -> SearchPlan:
 
 
 def _refuse_changes(options: SearchOptions, run: RunFolder) -> None:
-    """Refuses other values of options that cannot change, since trials of different searches would be mixed.
+    """Checks that options which cannot change have the same values, so that all trials belong to one search.
 
     Raises:
-        InputError: naming each of them.
+        InputError: if a value differs; the message names each such option.
     """
     run.setting("options")
     if changes := [

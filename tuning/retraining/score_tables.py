@@ -27,7 +27,7 @@ def spread(trainings: Sequence[tuple[str, int, int]], scores: Sequence[Sequence[
 
     Args:
         trainings: configuration, trial and epochs of each training.
-        scores: of each training.
+        scores: scores of each training.
 
     Returns:
         Columns configuration, trial, epochs, metric, kind, group, questions, seeds, mean, std (missing for one

@@ -72,7 +72,8 @@ def check_sampler(name: str, parameters: Mapping[str, BaseDistribution]) -> None
     """Refuses a sampler that cannot sample the space.
 
     Raises:
-        InputError: naming the parameters it cannot sample, or the size of a grid that is too large.
+        InputError: if the sampler cannot sample a parameter, or the grid is too large; the message names the parameters
+            or the size.
     """
     unfit = {
         "cmaes": lambda distribution: isinstance(distribution, CategoricalDistribution),

@@ -15,7 +15,7 @@ class StopRules:
 
     Attributes:
         trials: number of trials.
-        budget: seconds of wall time, over all the times the search was started.
+        budget: wall time in seconds, over all the times the search was started.
         gpu_hours: training time of all trials, each counted with its share of a GPU, in hours.
         patience: number of trials in a row that end without a better score.
         gpus: share of a GPU that a trial has.
@@ -32,7 +32,7 @@ class StopRules:
 
         Args:
             wall: seconds the search has run.
-            trained: seconds of training of all its trials.
+            trained: training time of all its trials in seconds.
         """
         if self.budget is not None and wall >= self.budget:
             return f"budget of {describe_seconds(self.budget)} used up"

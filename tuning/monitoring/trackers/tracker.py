@@ -58,9 +58,9 @@ class Tracker(NotInSnapshots, Callback):
     A trial that is resumed reports its last epoch again. The study knows which epochs it had, so they are left out.
 
     Args:
-        study: that the trials belong to. It hears of an event before this callback does.
+        study: study of the trials. It is told of an event before this callback.
         run: folder of the run.
-        name: of the tracker, one of `tuning.monitoring.trackers.PACKAGES`.
+        name: name of the tracker, one of `tuning.monitoring.trackers.PACKAGES`.
     """
 
     def __init__(self, study: Study, run: RunFolder, name: str) -> None:
