@@ -119,7 +119,7 @@ def common_score(searches: Sequence[Search]) -> float:
 def summary(
     searches: Sequence[Search], ours: Sequence[Search], *, target: float, times: Sequence[float], slots: int
 ) -> dict[str, Any]:
-    """Results of a system with several seeds: medians, and ratios to this project's for the same seed.
+    """Results of a system over several seeds: medians, and ratios to this project's results for the same seed.
 
     Args:
         searches: searches of the system, in the order of the seeds.

@@ -30,7 +30,7 @@ TIMEOUT = 600
 
 @dataclass
 class Outcome:
-    """What became of a search that was killed.
+    """The result of a search that was killed and resumed.
 
     Attributes:
         kills: number of kills of each target.

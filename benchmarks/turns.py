@@ -1,4 +1,4 @@
-"""Compares the speed of programs on a shared machine: they run alternately, each in a process of its own.
+"""Compares the speed of programs on a shared machine, where they run alternately, each in a process of its own.
 
 In one process, memory kept by one program would also speed up the other. One after the other, the load of the machine
 may have changed in between.

@@ -92,7 +92,7 @@ def baseline_number(settings: Mapping[str, Any]) -> int | None:
 
 
 class RunFolder:
-    """The folder of one search: where each of its files lies, and reading and writing those that are not tables."""
+    """The folder of one search: the path of each file, and methods that read and write those that are not tables."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

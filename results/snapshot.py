@@ -42,7 +42,7 @@ ACCURACY = "accuracy"
 
 @dataclass(frozen=True)
 class RunSnapshot:
-    """What a run folder held when it was read.
+    """The content of a run folder at the moment when it was read.
 
     Attributes:
         folder: the run folder.

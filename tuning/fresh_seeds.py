@@ -11,7 +11,7 @@ from tuning.study.study import Study
 
 
 def run_study(study: Study, plan: SearchPlan, title: str, callbacks: Callbacks | None = None) -> None:
-    """Runs the trials that a study has left to run, and shows how far it is.
+    """Runs the remaining trials of a study, and shows its progress.
 
     Args:
         study: the search of the plan, or its confirmation.
@@ -33,7 +33,7 @@ def run_study(study: Study, plan: SearchPlan, title: str, callbacks: Callbacks |
 def run_under_fresh_seeds(
     plan: SearchPlan, trials: Sequence[int], seeds: int, callbacks: Callbacks | None = None
 ) -> None:
-    """Runs trials of the search and its baseline again until each has run under `seeds` seeds it was not chosen by.
+    """Runs trials of the search and its baseline again until each has run under `seeds` fresh seeds.
 
     Args:
         plan: plan of the search.

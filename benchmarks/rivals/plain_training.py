@@ -1,4 +1,4 @@
-"""A plain training loop, which all programs but ours use."""
+"""A plain training loop, which all programs except this project's search use."""
 
 import time
 from collections.abc import Iterator, Mapping

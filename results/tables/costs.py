@@ -99,7 +99,7 @@ def seconds_saved(snapshot: RunSnapshot) -> float:
 
 
 def device_hours(snapshot: RunSnapshot) -> str:
-    """Training time of all trials as text: GPU hours, or core hours on a CPU, by what each trial was given."""
+    """Training time of all trials times the GPUs of a trial, or times its cores if it has no GPU, as text."""
     hours = training_seconds(snapshot.all_trials) / 3600
     gpus, cores = (snapshot.settings.get(f"{kind}_per_trial") or 0 for kind in ("gpus", "cpus"))
     return f"{hours * gpus:.3g} GPU hours" if gpus else f"{hours * (cores or 1):.3g} core hours"

@@ -77,36 +77,40 @@ def shuffled_order(split: Split, config: TrainingConfig, rng: np.random.Generato
     return order
 
 
-def images_of_batches(order: NDArray[np.integer], images: NDArray[np.integer], batch: int, max_questions: int) -> int:
+def images_of_batches(
+    order: NDArray[np.integer], images: NDArray[np.integer], batch_size: int, max_questions: int
+) -> int:
     """The largest number of places for images that a batch needs. Consecutive questions about one image share a place.
 
     Args:
         order: row numbers of the questions, in the order of training.
         images: image of each question of the split, by the question's row number.
-        batch: number of questions in a batch.
+        batch_size: number of questions in a batch.
         max_questions: largest number of questions that share a place.
     """
-    place, _, steps = _places(images[order], batch, max_questions)
-    return int(np.maximum.reduceat(place, np.arange(steps) * batch).max()) + 1
+    place, _, steps = _places(images[order], batch_size, max_questions)
+    return int(np.maximum.reduceat(place, np.arange(steps) * batch_size).max()) + 1
 
 
-def make_batches(order: NDArray[np.integer], images: NDArray[np.integer], batch: int, slots: Slots) -> EpochBatches:
+def make_batches(
+    order: NDArray[np.integer], images: NDArray[np.integer], batch_size: int, slots: Slots
+) -> EpochBatches:
     """Divides questions into batches, in the given order; the last batch may have fewer questions.
 
     Args:
         order: see `images_of_batches`.
         images: see `images_of_batches`.
-        batch: number of questions in a batch.
+        batch_size: number of questions in a batch.
         slots: sizes of a batch.
 
     Raises:
         ValueError: if a batch needs places for more images than `slots` has.
     """
     image_of = images[order].astype(np.int64)
-    place, slot, steps = _places(image_of, batch, slots.questions)
+    place, slot, steps = _places(image_of, batch_size, slots.questions)
     if place.max() >= slots.images:
         raise ValueError(f"a batch needs places for {place.max() + 1} images, but has {slots.images}")
-    step = np.arange(len(order)) // batch
+    step = np.arange(len(order)) // batch_size
     rows = np.full((steps, slots.images, slots.questions), -1, dtype=np.int64)
     rows[step, place, slot] = order
     features = np.zeros((steps, slots.images), dtype=np.int64)
@@ -115,7 +119,7 @@ def make_batches(order: NDArray[np.integer], images: NDArray[np.integer], batch:
 
 
 def _places(
-    image_of: NDArray[np.integer], batch: int, max_questions: int
+    image_of: NDArray[np.integer], batch_size: int, max_questions: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
     """The place of each question's image in its batch, the question's slot at that place, and the number of batches.
 
@@ -123,19 +127,21 @@ def _places(
 
     Args:
         image_of: image of each question, in the order of training.
-        batch: number of questions in a batch.
+        batch_size: number of questions in a batch.
         max_questions: see `images_of_batches`.
     """
-    count = np.arange(len(image_of))
+    position = np.arange(len(image_of))
     begins = np.ones(len(image_of), dtype=bool)
     begins[1:] = image_of[1:] != image_of[:-1]
-    begins |= count % batch == 0
-    since = count - np.maximum.accumulate(np.where(begins, count, 0))  # questions since the last True of `begins`
-    slot = since % max_questions
+    begins |= position % batch_size == 0
+    offset = position - np.maximum.accumulate(
+        np.where(begins, position, 0)
+    )  # questions since the last True of `begins`
+    slot = offset % max_questions
     group = np.cumsum(slot == 0) - 1
-    steps = -(-len(image_of) // batch)
-    first = group[np.arange(steps) * batch]
-    return group - first[count // batch], slot, steps
+    steps = -(-len(image_of) // batch_size)
+    first = group[np.arange(steps) * batch_size]
+    return group - first[position // batch_size], slot, steps
 
 
 def to_device(columns: Mapping[str, NDArray[np.generic]], device: torch.device) -> dict[str, Tensor]:

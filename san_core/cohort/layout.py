@@ -82,6 +82,7 @@ def _of_hops(name: str, axes: str, weight: str, hops: int) -> Block:
 
 
 def _hop_shape(weight: Tensor, axes: str) -> tuple[int, ...]:
+    """The shape of one hop's weight in its block, whose first axis counts the hops."""
     return tuple(weight.shape[weight.dim() - len(axes) + 1 :])
 
 

@@ -60,7 +60,7 @@ class Split:
         return Split(*(np.concatenate(pair) for pair in zip(self._columns(), other._columns(), strict=True)))
 
     def where(self, kept: NDArray[np.bool_]) -> "Split":
-        """The questions for which `kept` [Q] is true."""
+        """The split of the questions for which `kept` [Q] is true."""
         return Split(*(column[kept] for column in self._columns()))
 
     def save(self, folder: Path, name: str) -> None:

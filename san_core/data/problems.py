@@ -1,4 +1,4 @@
-"""Collects the problems of a data set: they are counted and reported, and are errors only with --strict."""
+"""Collects the problems of a data set. They are counted and reported; with --strict they are errors."""
 
 from collections import Counter
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""WUPS: the closer the meaning of an answer to that of the right one, the higher it scores.
+"""WUPS: a score that is higher the closer the meaning of an answer is to that of the right answer.
 
 Malinowski and Fritz, A Multi-World Approach to Question Answering about Real-World Scenes based on Uncertain
 Input, NeurIPS 2014, and their program calculate_wups.py.

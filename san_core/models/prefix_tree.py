@@ -1,4 +1,4 @@
-"""The tree of the distinct prefixes of questions: many questions begin alike, and so do their LSTM states."""
+"""The tree of the distinct prefixes of questions. Questions with the same prefix have the same LSTM state after it."""
 
 from dataclasses import dataclass
 from typing import Self

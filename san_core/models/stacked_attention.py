@@ -1,4 +1,4 @@
-"""Stacked attention (paper, section 3.3): each hop attends to the regions of the image with a query refined so far.
+"""Stacked attention (paper, section 3.3): each hop attends to the regions of the image, and refines the query.
 
     (15)  h = tanh(W_I v (+) (W_Q u + b_A))      (+) adds the second term to each region
     (16)  p = softmax(W_P h + b_P)               over the regions

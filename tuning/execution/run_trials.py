@@ -28,7 +28,7 @@ os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", str(10**9))
 
 @dataclass(frozen=True)
 class Callbacks:
-    """What is called while trials run, each time after the study was told.
+    """Functions that are called while trials run, each time after the study was told.
 
     Attributes:
         tune_callbacks: callbacks for Ray Tune.

@@ -1,4 +1,4 @@
-"""Ends the program if Ray itself dies. Ray Tune would wait for it, for a minute or for ever."""
+"""Ends the program if Ray itself dies. Ray Tune would wait for Ray, for a minute or for ever."""
 
 import contextlib
 import os

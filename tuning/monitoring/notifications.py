@@ -1,4 +1,4 @@
-"""Posts to a URL how a search goes: `--notify`. docs/searching.md lists what is posted."""
+"""Posts the progress of a search to a URL: `--notify`. docs/monitoring.md lists what is posted."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""The plan of a search: what it is to do, whether it is new or goes on."""
+"""The plan of a search, new or resumed."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from tuning.study.stop_rules import StopRules
 
 @dataclass(frozen=True)
 class SearchPlan:
-    """What a search is to do.
+    """Everything that a search needs to run.
 
     Attributes:
         run: run folder, with the settings that the search was started with.

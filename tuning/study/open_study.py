@@ -1,4 +1,4 @@
-"""Opens a study in the journal of a run, whether it is new or goes on."""
+"""Opens a study in the journal of a run, whether it is new or resumed."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

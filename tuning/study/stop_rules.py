@@ -1,4 +1,4 @@
-"""When a search ends, and the time it has used."""
+"""The rules that end a search, and the time it has used."""
 
 import time
 from collections.abc import Iterable, Sequence
@@ -11,7 +11,7 @@ from results.snapshot import in_order_of_end
 
 @dataclass(frozen=True)
 class StopRules:
-    """What ends a search, whichever comes first. None sets no bound.
+    """The bounds of a search, which ends at the first that it reaches. None sets no bound.
 
     Attributes:
         trials: number of trials.

@@ -1,4 +1,4 @@
-"""Who made the data sets and what is in them: for the model card of a model trained on one."""
+"""Authors and content of the data sets, for the model cards of models trained on them."""
 
 from dataclasses import dataclass
 

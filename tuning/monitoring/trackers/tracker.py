@@ -1,4 +1,4 @@
-"""Passes what Ray Tune says of trials to an experiment tracker, in a thread of its own.
+"""Passes the callbacks of Ray Tune to an experiment tracker, in a thread of its own.
 
 Ray's own logger callbacks, given to Tune directly, would make the search depend on the tracker, because Tune calls them
 in the loop that starts and stops trials. With a server that did not answer within 10 s per request, 6 trials that train
