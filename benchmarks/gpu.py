@@ -68,7 +68,7 @@ class Row:
 
     Attributes:
         shape: name of the shape, and questions per step.
-        what: what is timed.
+        what: name of the step that is timed.
         members: cohort width W.
         examples: examples per second of all members together.
         ratio: speed relative to the plain float32 step.

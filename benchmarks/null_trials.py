@@ -52,7 +52,7 @@ class Measurement:
     """Time and memory that null trials took.
 
     Attributes:
-        ends: when each trial ended, in seconds after the first ended, ascending.
+        ends: time at which each trial ended, in seconds after the end of the first trial, ascending.
         journal: size of the journal, in bytes.
         memory: peak memory of the search process, in MiB.
     """

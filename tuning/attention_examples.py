@@ -42,7 +42,7 @@ _COLORMAP, _OPACITY = "inferno", 0.6
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """A question, and what a network answers to it.
+    """A question, and a network's answer to it.
 
     Attributes:
         question: the question and its right answer.
@@ -89,7 +89,7 @@ def write_examples(snapshot: RunSnapshot, count: int = 12) -> None:
 
 
 def _make_examples(snapshot: RunSnapshot, count: int) -> tuple[Sequence[Example], str]:
-    """The examples, and a note that says what they are of."""
+    """The examples, and a note that says which trial's they are."""
     data = PreparedData.open(Path(snapshot.folder.setting("data")))
     number, training = _load_best(snapshot, data)
     rows, right, checked = _choose_rows(training, data, int(snapshot.settings.get("seed", 0)), count)
@@ -182,7 +182,7 @@ def _picture(data: PreparedData, question: Question, row: int) -> Image.Image | 
 
 
 def _write(folder: Path, examples: Sequence[Example], note: str) -> None:
-    """Writes the folder anew: the pictures, and then `gallery.json`."""
+    """Replaces the folder: writes the pictures, and then `gallery.json`."""
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir()

@@ -34,8 +34,8 @@ def search(**options: object) -> RunFolder:
     """Runs one search up to the report, as `python -m tuning.search` does; prints nothing but progress.
 
     Args:
-        options: those of the command by name, `_` for `-`: `data`, `space`, `trials`, `budget`, `run`, ... `set` takes
-            a mapping of training settings; `try` is called `try_first`. `SearchOptions` declares them all.
+        options: options of the command by name, with `_` for `-`: `data`, `space`, `trials`, `budget`, `run`, ...
+            `set` takes a mapping of training settings; `try` is called `try_first`. `SearchOptions` declares them all.
 
     Returns:
         The run folder, which `results.tables` makes pandas tables of.

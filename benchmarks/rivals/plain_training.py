@@ -60,8 +60,8 @@ class PlainTraining:
         self._step.model.eval()
         with torch.inference_mode():
             every = self._batches(np.arange(len(self._validation)))
-            likeliest = [self._step.model(*self._inputs(self._validation, rows)).argmax(dim=1) for rows in every]
-        answers = [self.data.answers[number] for number in torch.cat(likeliest).tolist()]
+            best = [self._step.model(*self._inputs(self._validation, rows)).argmax(dim=1) for rows in every]
+        answers = [self.data.answers[number] for number in torch.cat(best).tolist()]
         return float(self._metric.score(answers, self._questions).mean())
 
     def _batches(self, rows: NDArray[np.integer]) -> list[NDArray[np.integer]]:

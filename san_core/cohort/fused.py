@@ -86,8 +86,8 @@ def regions_backward_(grad_regions: Tensor, regions: Tensor, attention: Tensor, 
     """See `san_core.cohort.pointwise.regions_backward_`.
 
     Args:
-        grad_regions: as there [W, I R, H].
-        regions: as there [W, I R, H].
+        grad_regions: see there [W, I R, H].
+        regions: see there [W, I R, H].
         attention: attention of each image's questions in all hops [W I, Q N, R].
         grads: gradients of the contexts of each image's questions in all hops [W I, Q N, H].
     """

@@ -57,7 +57,7 @@ class Network:
 
     Attributes:
         config: configuration of the first member, for the settings that all members share.
-        layout: where each weight is in a row.
+        layout: layout of a row: where each weight is stored.
         weights: weights of all members, in `dtype` [W, P].
         working: copy of `weights` in the type of the matrix products; the same tensor if the types are equal.
         blocks: views [W, ...] of `working`, by name; gradients are computed for them.

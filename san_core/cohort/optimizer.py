@@ -39,7 +39,7 @@ class CohortRMSprop:
     """RMSprop with momentum for flat weights. The word embedding, the first block of a row, has no weight decay.
 
     Args:
-        layout: where each weight is in a row.
+        layout: layout of a row: where each weight is stored.
         weights: weights of the members, float32 or float64 [W, P].
         working: weights in the type of the matrix products [W, P]: the same tensor as `weights`, or a bfloat16 copy
             that every step updates.

@@ -149,7 +149,7 @@ def _lock(out: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            # Once the file is deleted, a process that waits for it and one that creates it anew can run at the same
+            # Once the file is deleted, a process that waits for it and one that creates it again can run at the same
             # time. That does no harm when `out` exists, since both only read it then. Until then the file stays.
             if out.exists():
                 lock.unlink(missing_ok=True)

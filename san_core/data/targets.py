@@ -27,7 +27,7 @@ def draw_targets(
     Args:
         split: split from `answerable`.
         rows: row numbers of the questions in the split [B].
-        target: `modal`: the right answer; `sampled`: the answer of one person, drawn anew at each call from those in
+        target: `modal`: the right answer; `sampled`: the answer of one person, drawn again at each call from those in
             the vocabulary (as in the authors' code); `soft`: every answer that people gave, in proportion to its VQA
             accuracy.
         answers: A, size of the answer vocabulary.

@@ -1,4 +1,4 @@
-"""What bounds a search: what its options say, and on resuming what it used before."""
+"""The bounds of a search, from its options and, if it is resumed, from what it used before."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""What is declared of one option: its help, what it takes, what `--resume` does with it."""
+"""The declaration of one option: its help, its values, and its meaning together with `--resume`."""
 
 import argparse
 import math
@@ -54,7 +54,7 @@ class Recorded(Enum):
 
 @dataclass(frozen=True)
 class Value:
-    """What an option takes.
+    """The values that an option takes.
 
     Attributes:
         unit: unit or kind of the value, with its range; for the tables in docs/.
@@ -69,7 +69,7 @@ class Value:
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
-    """What is declared of an option besides its name, type and default, which are those of the dataclass field.
+    """The declaration of an option. Its name, type and default are those of the dataclass field.
 
     Attributes:
         group: heading that it is listed under.
@@ -98,7 +98,7 @@ class Option:
 
 @dataclass(frozen=True)
 class Declared:
-    """A declared option: its name in Python, its default, and what `Option` says of it."""
+    """A declared option: its name in Python, its default, and its `Option`."""
 
     name: str
     default: Any
@@ -111,7 +111,7 @@ class Declared:
 
     @property
     def default_text(self) -> str:
-        """What happens where the option is not given; empty where that goes without saying."""
+        """What happens if the option is not given; empty if it then has no effect."""
         unsaid = self.default is None or self.default is False or self.default == ()
         return self.option.default_text or ("" if unsaid else str(self.default))
 

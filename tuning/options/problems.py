@@ -1,4 +1,4 @@
-"""Collects what is wrong, so that it can be told all at once."""
+"""Collects error messages, so that all of them can be shown at once."""
 
 from types import TracebackType
 

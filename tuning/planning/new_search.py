@@ -1,4 +1,4 @@
-"""The plan of a new search, worked out of its options."""
+"""The plan of a new search, from its options."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -62,7 +62,7 @@ def new_plan(options: SearchOptions) -> SearchPlan:
 
 @dataclass(frozen=True)
 class _Inputs:
-    """What the options of a new search name.
+    """The things that the options of a new search name.
 
     Attributes:
         run_path: run folder to make.
@@ -72,7 +72,7 @@ class _Inputs:
         priors: earlier runs to learn from.
         bounds: bounds of the search.
         machines: machines that trials can be placed on.
-        placement: what each trial gets of the machines; not yet measured with `--gpus-per-trial auto`.
+        placement: cores and GPUs of each trial; the share of a GPU is not yet measured with `--gpus-per-trial auto`.
         dashboard: address to serve Ray's dashboard at; None for no dashboard.
     """
 
@@ -186,7 +186,7 @@ def _settings(
     metric: Metric,
     placement: Placement,
 ) -> dict[str, Any]:
-    """What settings.json says of a new search."""
+    """The content of settings.json for a new search."""
     used = {
         "data": str(data.folder),
         "space": str(Path(options.space).resolve()) if options.space.endswith(".py") else options.space,

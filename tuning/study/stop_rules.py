@@ -45,7 +45,7 @@ class StopRules:
 
         Args:
             started: number of trials so far, running or ended.
-            ended: those of them that ended, in any order.
+            ended: the trials among them that ended, in any order.
         """
         if self.trials is not None and started >= self.trials:
             return f"all {self.trials} trials run"
