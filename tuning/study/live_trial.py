@@ -1,4 +1,4 @@
-"""A running trial, and the epochs that it reports."""
+"""A trial while it runs, and what it reports."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,7 +36,7 @@ class LiveTrial:
 
 @dataclass(frozen=True)
 class Epoch:
-    """The report of a trial after an epoch.
+    """What a trial reports after an epoch.
 
     Attributes:
         number: number of the epoch, >= 1.
