@@ -1,1 +1,1 @@
-"""How fast the code is: what `make bench` runs, a module for each question."""
+"""Benchmarks of speed and reliability, a module for each question. `make bench` runs those that need no GPU."""

@@ -15,7 +15,7 @@ LOGS = OUT / "short-searches"
 
 
 def main() -> int:
-    """Runs them all."""
+    """Runs all of them."""
     shutil.rmtree(LOGS, ignore_errors=True)  # an earlier call's searches are not this one's
     step.main(["--save", str(OUT / "step.json")])
     null_trials.main(["--trials", "120", "--save", str(OUT / "null_trials.json")])

@@ -17,9 +17,9 @@ class LoggedEpoch:
     Attributes:
         at: seconds since the search's process started.
         trial: the trial's name.
-        epoch: its number in the trial, >= 1.
-        score: on the validation split, in [0, 1].
-        seconds: since the training of the trial started.
+        epoch: number of the epoch in the trial, >= 1.
+        score: score on the validation split, in [0, 1].
+        seconds: seconds since the training of the trial started.
     """
 
     at: float
@@ -35,7 +35,7 @@ class Search:
 
     Attributes:
         head: the first line of the log: system, data, seed and the limits of the search.
-        epochs: in the order in which they finished.
+        epochs: all epochs, in the order in which they finished.
         cpu: pairs of seconds since the start and CPU seconds used by the trials' workers until then.
     """
 
@@ -119,13 +119,13 @@ def common_score(searches: Sequence[Search]) -> float:
 def summary(
     searches: Sequence[Search], ours: Sequence[Search], *, target: float, times: Sequence[float], slots: int
 ) -> dict[str, Any]:
-    """Results of a system with several seeds: medians, and ratios to this project's for the same seed.
+    """Results of a system over several seeds: medians, and ratios to this project's results for the same seed.
 
     Args:
-        searches: of the system, in the order of the seeds.
-        ours: this project's, under the same seeds.
-        target: score; the time until it is reached is measured.
-        times: seconds since the start at which the best score is reported.
+        searches: searches of the system, in the order of the seeds.
+        ours: searches of this project under the same seeds.
+        target: score; the time until a search reaches it is measured.
+        times: times at which the best score is reported, in seconds since the start.
         slots: number of trials at the same time.
 
     Returns:

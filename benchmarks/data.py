@@ -9,7 +9,7 @@ EASY_VQA = Path("data/easy-vqa")
 
 
 def open_data(folder: Path) -> PreparedData:
-    """Prepared data; easy-VQA's are made where they are missing.
+    """Opens prepared data; easy-VQA is prepared first if it is missing.
 
     Raises:
         InputError: if there are none in the folder.

@@ -38,15 +38,15 @@ ROUNDS = 3
 
 @dataclass(frozen=True)
 class Scale:
-    """How much is done.
+    """How much is measured.
 
     Attributes:
         members: cohort widths W.
-        steps: that are timed together.
-        stored: images that batches are drawn from.
-        matrix: edge of the matrices whose product tells the bfloat16 rate.
-        questions, images: of the epoch; VQA v1's training split.
-        epoch_members: widths the epoch is timed at.
+        steps: number of steps that are timed together.
+        stored: number of images that batches are drawn from.
+        matrix: edge of the square matrices whose product gives the bfloat16 rate.
+        questions, images: numbers of questions and images in an epoch; VQA v1's training split.
+        epoch_members: cohort widths W for which an epoch is timed.
     """
 
     members: tuple[int, ...] = (1, 4, 16, 64)
@@ -67,14 +67,14 @@ class Row:
     """One line of the table.
 
     Attributes:
-        shape: and questions per step.
-        what: is timed.
-        members: W.
-        examples: of all members, per second.
-        ratio: to the plain float32 step.
-        share: of the bfloat16 rate that the step's matrix products come to, in [0, 1].
-        launches: operations on the device that a step starts; None where they were not counted.
-        memory: of the device that was in use at most, in MiB.
+        shape: name of the shape, and questions per step.
+        what: name of the step that is timed.
+        members: cohort width W.
+        examples: examples per second of all members together.
+        ratio: speed relative to the plain float32 step.
+        share: rate of the step's matrix products as a share of the bfloat16 rate, in [0, 1].
+        launches: number of operations that a step starts on the device; None if they were not counted.
+        memory: peak memory in use on the device, in MiB.
     """
 
     shape: str
@@ -127,7 +127,7 @@ def cells(row: Row) -> list[str]:
 
 
 def table_of(rows: Sequence[Row], title: str) -> Table:
-    """The rows as a table."""
+    """The table of the rows."""
     table = Table(
         "shape, batch", "step", "members", "examples/s", "x plain", "of bf16 rate", "launches", "MiB", title=title
     )
@@ -137,20 +137,20 @@ def table_of(rows: Sequence[Row], title: str) -> Table:
 
 
 def sized_shapes(names: Sequence[str] | None) -> list[Shape]:
-    """The shapes at the batch sizes that are timed: each at its own, the paper's at 1000, too."""
+    """The shapes that are timed: each with its own batch size, and the paper's with 1000 too."""
     paper = SHAPES[0]
     larger = replace(paper, name=f"{paper.name} 1000", config=replace(paper.config, batch_size=1000))
     return [shape for shape in [*SHAPES, larger] if not names or shape.name in names]
 
 
 def bfloat16_rate(edge: int, device: torch.device) -> float:
-    """Operations per second of a product of two square bfloat16 matrices."""
+    """Floating point operations per second of a product of two square bfloat16 matrices."""
     matrix = torch.randn(edge, edge, dtype=torch.bfloat16, device=device)
     return 2 * edge**3 / seconds_of(lambda: matrix @ matrix, 10, device)
 
 
 def seconds_of(step: Callable[[], object], steps: int, device: torch.device) -> float:
-    """Seconds of a step, the median of `ROUNDS` times so many."""
+    """Seconds of a step: the median over `ROUNDS` rounds of so many steps."""
     if device.type == "cuda":
         gc.collect()  # an earlier step's memory
         torch.cuda.empty_cache()
@@ -169,13 +169,13 @@ def seconds_of(step: Callable[[], object], steps: int, device: torch.device) -> 
 
 
 def wait(device: torch.device) -> None:
-    """Waits for all that was launched."""
+    """Waits until the device has finished all operations."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def rows_of(shape: Shape, scale: Scale, device: torch.device, rate: float) -> Iterator[Row]:
-    """Every way to train a shape."""
+    """Measures every kind of step for a shape."""
     batch = shape.config.batch_size
     baseline = batch / seconds_of(plain_step(shape, device), scale.steps, device)
 
@@ -196,7 +196,7 @@ def rows_of(shape: Shape, scale: Scale, device: torch.device, rate: float) -> It
 
 
 def plain_step(shape: Shape, device: torch.device) -> Callable[[], object]:
-    """The step one would first write, in float32."""
+    """The step that one would first write in PyTorch, in float32."""
     torch.manual_seed(0)
     batch, targets = shape.batch(torch.Generator().manual_seed(0))
     features = batch.images[batch.image_rows].float().to(device)
@@ -207,7 +207,7 @@ def plain_step(shape: Shape, device: torch.device) -> Callable[[], object]:
 
 
 def previous_step(shape: Shape, device: torch.device) -> Callable[[], object]:
-    """The step that trains on a CPU, features in the device's memory."""
+    """The step that this project uses on a CPU, with the features in the device's memory."""
     torch.manual_seed(0)
     batch, targets = shape.batch(torch.Generator().manual_seed(0))
     batch, targets = batch.to(device), targets.to(device)
@@ -219,7 +219,7 @@ def previous_step(shape: Shape, device: torch.device) -> Callable[[], object]:
 def cohort_steps(
     shape: Shape, members: int, scale: Scale, device: torch.device
 ) -> Iterator[tuple[str, Callable[[], object], int | None]]:
-    """The cohort's step: from plain operations, with fused kernels, as a graph; and how much each launches."""
+    """Name, step and number of launches of each form of the cohort's step: as a CUDA graph and without one."""
     generator = torch.Generator(device)
     step = cohort_step(shape, members, scale, device)
     run = EagerStep(step, generator)
@@ -238,7 +238,7 @@ def cohort_steps(
 
 
 def launches_of(step: Callable[[], object]) -> int:
-    """How many operations a step starts on the device."""
+    """Number of operations that a step starts on the device."""
     step()
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
         step()
@@ -254,7 +254,7 @@ def cohort_step(
     features: ResidentFeatures | PrefetchedFeatures | None = None,
     steps: int = 8,
 ) -> TrainStep:
-    """A step of a shape with fresh weights, on random batches of the stored images."""
+    """Makes a training step of a shape with random weights, on random batches of the stored images."""
     config = shape.config
     working = torch.bfloat16 if device.type == "cuda" else torch.float32
     configs = [replace(config, seed=seed, learning_rate=1e-4 * (1 + seed)) for seed in range(members)]
@@ -275,7 +275,7 @@ def cohort_step(
 
 
 def random_batches(shape: Shape, slots: Slots, steps: int, images: int, device: torch.device) -> BatchBuffers:
-    """Batches of random images, questions and answers, every slot filled."""
+    """Makes batches of random images, questions and answers; every slot is filled."""
     buffers = BatchBuffers(steps, slots, None, device)
     buffers.images.copy_(torch.randint(images, buffers.images.shape))
     buffers.questions.copy_(torch.randint(len(texts(shape)), buffers.questions.shape))
@@ -285,7 +285,7 @@ def random_batches(shape: Shape, slots: Slots, steps: int, images: int, device: 
 
 
 def texts(shape: Shape) -> Tensor:
-    """Word numbers of the distinct questions [U, L], padded behind with 0."""
+    """Random word numbers of the distinct questions [U, L], padded at the end with 0."""
     generator = torch.Generator().manual_seed(0)
     words = torch.randint(2, shape.vocabulary_size, (shape.texts or 1000, shape.longest), generator=generator)
     lengths = torch.randint(shape.shortest, shape.longest + 1, (len(words), 1), generator=generator)
@@ -294,7 +294,7 @@ def texts(shape: Shape) -> Tensor:
 
 
 def epoch_table(scale: Scale, device: torch.device, name: str) -> Table:
-    """Seconds of an epoch of VQA v1's size, from the host's order of it to the losses read back."""
+    """Measures an epoch of VQA v1's size, until its losses are read back."""
     table = Table("members", "features", "seconds", "examples/s", title=f"An epoch of VQA v1's size on {name}")
     shape = SHAPES[0]
     steps = -(-scale.questions // shape.config.batch_size)
@@ -310,7 +310,7 @@ def epoch_table(scale: Scale, device: torch.device, name: str) -> Table:
 
 
 def epoch_seconds(shape: Shape, members: int, scale: Scale, device: torch.device, kind: str, steps: int) -> float:
-    """Seconds of an epoch."""
+    """Seconds of one epoch, measured once."""
     working = torch.bfloat16 if device.type == "cuda" else torch.float32
     features: ResidentFeatures | PrefetchedFeatures
     images = min(scale.images, 4000) if kind == "prefetched" else scale.images

@@ -30,12 +30,12 @@ TIMEOUT = 600
 
 @dataclass
 class Outcome:
-    """What became of a search that was killed.
+    """The result of a search that was killed and resumed.
 
     Attributes:
-        kills: how often each target was killed.
-        starts: how often the search was started.
-        differences: from the trials of a search that was not killed; empty if nothing was lost.
+        kills: number of kills of each target.
+        starts: number of times that the search was started.
+        differences: differences from the trials of a search that was not killed; empty if nothing was lost.
     """
 
     kills: Counter[str] = field(default_factory=Counter)
@@ -50,8 +50,8 @@ class Sandbox:
     Attributes:
         folder: the working directory.
         home: an empty home folder.
-        arguments: of every search.
-        longest: most seconds between two kills.
+        arguments: command line arguments of every search.
+        longest: longest time between two kills, in seconds.
     """
 
     folder: Path

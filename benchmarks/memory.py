@@ -20,7 +20,7 @@ import psutil
 from rich.table import Table
 
 from benchmarks.data import EASY_VQA, open_data
-from benchmarks.output import add_output_options, hand_over
+from benchmarks.output import add_output_options, output_results
 from benchmarks.rivals.here import workers
 from san_core.command_line import run_command
 from san_core.config import TrainingConfig
@@ -161,7 +161,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     file = (options.data / FEATURES).stat().st_size
     by_trials = {trials: measured(options.data, trials, options.epochs) for trials in sorted(options.trials)}
     rows = rows_of(by_trials, file)
-    hand_over(options, rows, [_table(options.data.name, rows)])
+    output_results(options, rows, [_table(options.data.name, rows)])
     return 0
 
 

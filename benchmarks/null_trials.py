@@ -27,7 +27,7 @@ from ray import tune
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.output import add_output_options, hand_over
+from benchmarks.output import add_output_options, output_results
 from search_spaces import load
 from tuning.monitoring.trackers import PACKAGES
 from tuning.study.live_trial import Epoch
@@ -49,10 +49,10 @@ NEIGHBOURS = 50
 
 @dataclass(frozen=True)
 class Measurement:
-    """Time and space that null trials took.
+    """Time and memory that null trials took.
 
     Attributes:
-        ends: when each trial ended, in seconds after the first ended, ascending.
+        ends: time at which each trial ended, in seconds after the end of the first trial, ascending.
         journal: size of the journal, in bytes.
         memory: peak memory of the search process, in MiB.
     """
@@ -170,7 +170,7 @@ def _measurement(study: optuna.Study, journal: int) -> Measurement:
 
 
 def measured(engine: str, trials: int, sampler: str = "random", pruner: str = "halving") -> Measurement:
-    """Measures an engine in a process of its own."""
+    """Runs null trials with one program, in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "result.json"
         arguments = ["--engine", engine, "--trials", str(trials), "--sampler", sampler]
@@ -184,7 +184,7 @@ def measured(engine: str, trials: int, sampler: str = "random", pruner: str = "h
 
 
 def compared(trials: int, rounds: int, other: str = "stock") -> dict[str, float]:
-    """Median ms per trial of this engine and of another, and their ratio; the engines take turns."""
+    """Median ms per trial of this project and of another program, which run alternately, and their ratio."""
     costs: dict[str, list[float]] = {"here": [], other: []}
     for _ in range(rounds):
         for engine, found in costs.items():
@@ -232,7 +232,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ]
     if not results:
         results = [compared(options.trials, options.rounds, options.track or "stock")]
-    hand_over(options, results, [_table(result) for result in results])
+    output_results(options, results, [_table(result) for result in results])
     return 0
 
 

@@ -1,4 +1,4 @@
-"""How benchmarks hand over what they found: a table to read, JSON for a program, a file to keep."""
+"""Output of benchmarks: a table to read, JSON for a program, or a file."""
 
 import argparse
 import json
@@ -16,13 +16,13 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--save", type=Path, metavar="FILE", help="write the list of objects to a file, too")
 
 
-def hand_over(options: argparse.Namespace, rows: Sequence[dict[str, Any]], tables: Sequence[Table]) -> None:
-    """Prints rows as JSON or as tables; writes them to the file asked for.
+def output_results(options: argparse.Namespace, rows: Sequence[dict[str, Any]], tables: Sequence[Table]) -> None:
+    """Prints rows as JSON or as tables, and writes them to the file that the options name.
 
     Args:
-        options: of a parser with `add_output_options`.
-        rows: what JSON can hold.
-        tables: the same to read.
+        options: options from a parser with `add_output_options`.
+        rows: results, of types that JSON has.
+        tables: the same results as tables to read.
     """
     if options.save:
         options.save.parent.mkdir(parents=True, exist_ok=True)

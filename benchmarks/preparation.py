@@ -23,7 +23,7 @@ from PIL import Image
 from rich.table import Table
 from torch import Tensor, nn
 
-from benchmarks.output import add_output_options, hand_over
+from benchmarks.output import add_output_options, output_results
 from benchmarks.turns import Task, median_ratio, take_turns, timed_processes
 from san_core.command_line import run_command
 from san_core.data import feature_extraction
@@ -147,7 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for size in options.sizes:
         paths = pictures(options.images, min(600, max(1, round(options.count * (448 / size) ** 2))))
         rows.append(compare(paths, size, threads=options.threads, rounds=options.rounds))
-    hand_over(options, rows, [_table(rows)])
+    output_results(options, rows, [_table(rows)])
     return 0
 
 

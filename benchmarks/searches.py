@@ -21,7 +21,7 @@ from rich.table import Table
 
 from benchmarks.curves import Search, common_score, summary
 from benchmarks.data import EASY_VQA, open_data
-from benchmarks.output import add_output_options, hand_over
+from benchmarks.output import add_output_options, output_results
 from benchmarks.rivals.task import SLOTS, Task
 from san_core.command_line import print_message, run_command
 from san_core.config import TrainingConfig
@@ -86,13 +86,13 @@ def run(system: str, task: Task, seconds: float, log: Path) -> None:
 
 
 def head(system: str, task: Task, seconds: float) -> dict[str, Any]:
-    """The first entry of a log; of two searches with equal entries only one needs to run."""
+    """The first entry of a log, which identifies a search: two searches with equal entries are the same."""
     kept = {name: value for name, value in asdict(task).items() if name not in {"log", "folder"}}
     return {"system": system, "limit": seconds, **kept}
 
 
 def _environment(folder: str) -> dict[str, str]:
-    """One thread each, no GPU, the modules of this checkout."""
+    """Environment variables of a search: one thread, no GPU, the modules of this checkout."""
     own = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "RAY_USAGE_STATS_ENABLED": "0"}
     return {**os.environ, **own, "PYTHONPATH": str(ROOT), "SYNETUNE_FOLDER": folder}
 
@@ -148,10 +148,10 @@ def _search_all(options: argparse.Namespace, folder: Path, systems: Sequence[str
 
 
 def compare(found: dict[str, list[Search]], seconds: float, target: float | None = None) -> list[dict[str, Any]]:
-    """A row for each system.
+    """Results as rows, one for each system.
 
     Args:
-        found: searches of each system, in the order of the seeds; this project's among them.
+        found: searches of each system, this project included, in the order of the seeds.
         seconds: most that a search had.
         target: score; the time to reach it is compared. None takes the highest score that all reach.
     """
@@ -164,7 +164,7 @@ def compare(found: dict[str, list[Search]], seconds: float, target: float | None
 
 
 def _table(name: str, rows: list[dict[str, Any]]) -> Table:
-    """A column for each system."""
+    """Results as a table with a column for each system."""
     title = f"{name}, medians of {rows[0]['seeds']} seed(s); target {rows[0]['target']:.2%} on the validation split"
     table = Table("", *(TITLES[row["system"]] for row in rows), title=title)
     for measure, form in MEASURES.items():
@@ -211,7 +211,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         found = compare(_search_all(options, folder, systems), options.seconds, options.target)
         rows += [{"data": folder.resolve().name, **row} for row in found]
         tables.append(_table(folder.resolve().name, found))
-    hand_over(options, rows, tables)
+    output_results(options, rows, tables)
     return 0
 
 

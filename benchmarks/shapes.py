@@ -15,13 +15,13 @@ class Shape:
     """The sizes of a network and its batches, with the letters of `san_core.models`.
 
     Attributes:
-        name: in tables.
+        name: name in tables.
         config: sizes and hyperparameters of the network.
-        regions, channels: of an image, R and C.
+        regions, channels: numbers of regions R and channels C of an image.
         vocabulary_size: number of word numbers, including padding and unknown.
-        answers: A.
+        answers: size A of the answer vocabulary.
         shortest, longest: smallest and largest number of words of a question; lengths are uniformly distributed.
-        questions_per_image: in a batch.
+        questions_per_image: number of questions about each image in a batch.
         texts: number of distinct questions in the data, from which batches are drawn; None if all questions of a batch
             are distinct.
     """

@@ -13,7 +13,7 @@ import torch
 from rich.table import Table
 from torch import Tensor
 
-from benchmarks.output import add_output_options, hand_over
+from benchmarks.output import add_output_options, output_results
 from benchmarks.plain import PlainStep
 from benchmarks.shapes import SHAPES, Shape
 from benchmarks.turns import Task, median_ratio, take_turns, timed_processes
@@ -33,9 +33,9 @@ class Comparison:
     """The speed of two steps.
 
     Attributes:
-        shape, threads: of both.
-        plain, fast: examples per second, medians.
-        ratio: of the two, median over rounds.
+        shape, threads: shape and number of threads of both steps.
+        plain, fast: median examples per second of each step.
+        ratio: speed of the fast step relative to the plain one, median over the rounds.
         bf16_share: rate of the fast step's matrix products as a share of the bfloat16 matrix rate measured in the same
             rounds, in [0, 1].
     """
@@ -71,7 +71,7 @@ def fast_step(shape: Shape) -> Callable[[], object]:
 
 
 def matrix_product() -> Callable[[], object]:
-    """A bfloat16 product of square matrices into allocated memory."""
+    """A bfloat16 product of square matrices, written into memory that is allocated before."""
     one, other, out = (torch.randn(MATRIX, MATRIX).bfloat16() for _ in range(3))
     return partial(torch.mm, one, other, out=out)
 
@@ -132,7 +132,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     shapes = [shape for shape in SHAPES if not options.shapes or shape.name in options.shapes]
     found = [row for shape in shapes for row in compare(shape, options.threads, options.rounds)]
-    hand_over(options, [asdict(row) for row in found], [_table(found)])
+    output_results(options, [asdict(row) for row in found], [_table(found)])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Compares the speed of programs on a shared machine: they run alternately, each in a process of its own.
+"""Compares the speed of programs on a shared machine, where they run alternately, each in a process of its own.
 
 In one process, memory kept by one program would also speed up the other. One after the other, the load of the machine
 may have changed in between.
@@ -88,8 +88,8 @@ def take_turns(
 
     Args:
         running: the processes.
-        threads: of each.
-        rounds: number of turns of each.
+        threads: number of threads of each process.
+        rounds: number of turns of each process.
         seconds: a turn repeats short runs until it takes about that long.
     """
     for process in running:

@@ -1,4 +1,4 @@
-"""Optuna's dashboard over a run's journal, which it can read and not write."""
+"""Optuna's dashboard for a run. It can read the run's journal but not write it."""
 
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -20,7 +20,7 @@ class ReadOnlyJournal(JournalFileBackend):
     """A journal file that is never written: the dashboard could delete a study under a running search."""
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:  # noqa: ARG002 - as the base class has it
-        """Refuses.
+        """Refuses to write.
 
         Raises:
             bottle.HTTPError: always, with status 403: the dashboard answers the request with it.
@@ -31,7 +31,7 @@ class ReadOnlyJournal(JournalFileBackend):
 
 
 def dashboard(run: RunFolder) -> WSGIApplication:
-    """The dashboard over a run's journal; a request that would change the journal is answered with 403.
+    """The dashboard as a WSGI application. A request that would change the journal is answered with 403.
 
     Raises:
         InputError: if optuna-dashboard is not installed.
@@ -48,8 +48,8 @@ def serve(run: RunFolder, port: int, print_line: Callable[[str], None]) -> None:
 
     Args:
         run: the search, which may be running.
-        port: on this machine; 0 takes a free one.
-        print_line: called with a line that names the address.
+        port: port on this machine; 0 takes a free one.
+        print_line: function called with a line that names the address.
 
     Raises:
         InputError: if optuna-dashboard is missing, the journal has no search, or the port is taken.

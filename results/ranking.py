@@ -1,4 +1,4 @@
-"""Which trial of a search is the best: the one rule that the screen, notifications, reports and retraining follow."""
+"""Ranks the trials of a search. Progress, notifications, reports and retraining all use this rule."""
 
 from collections.abc import Iterable
 
@@ -13,7 +13,7 @@ def can_be_best(trial: FrozenTrial) -> bool:
 
 
 def rank_trials(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-    """The trials that can be the best, the best first: the higher score, and of equal scores the lower number.
+    """The trials that can be the best, ordered by score, the highest first, and then by number, the lowest first.
 
     The number decides between equal scores because it does not depend on which trial happened to end first.
     """

@@ -1,6 +1,6 @@
 """The folder of a run: names of its files, of its studies and of the attributes that trials have in its journal.
 
-No other module spells these names. This one imports neither Ray nor torch, so that reading results is quick.
+Other modules take these names from here. This module imports neither Ray nor torch, so that reading results is quick.
 """
 
 import os
@@ -28,6 +28,9 @@ MAX_NAME_BYTES = 200
 
 SETTINGS_FILE = "settings.json"
 """File in the run folder with the settings of the search."""
+
+SEARCH_LOG = "search.log"
+"""File in the run folder with the log output of Ray and the workers."""
 
 ATTENTION_EXAMPLES_FILE = "gallery.json"
 """File in the folder of the attention examples that lists their questions, answers and pictures."""
@@ -92,7 +95,7 @@ def baseline_number(settings: Mapping[str, Any]) -> int | None:
 
 
 class RunFolder:
-    """The folder of one search: where each of its files lies, and reading and writing those that are not tables."""
+    """The folder of one search: the path of each file, and methods that read and write those that are not tables."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -105,7 +108,7 @@ class RunFolder:
         self.comparison_csv = path / "comparison.csv"
         self.report = path / "report.md"
         self.report_page = path / "report.html"
-        self.log = path / "search.log"  # log output of Ray and the workers
+        self.log = path / SEARCH_LOG
         self.ray = path / "ray"
         self.checkpoints = path / "checkpoints"
         self.test_split_uses = path / "tested.json"  # models that the test split was used for
@@ -174,7 +177,7 @@ class RunFolder:
 
         Args:
             path: the folder.
-            journal: whether it must hold a journal, too. A search that was killed early has none yet.
+            journal: whether the folder must hold a journal too. A search that was killed early has none yet.
 
         Raises:
             InputError: if the folder lacks such a file.

@@ -43,18 +43,18 @@ ACCURACY = "accuracy"
 
 @dataclass(frozen=True)
 class RunSnapshot:
-    """What a run folder held when it was read.
+    """The content of a run folder at the moment when it was read.
 
     Attributes:
-        folder: where it was read from.
+        folder: the run folder.
         settings: the search's settings.
         environment: versions and hardware; empty if the search recorded none.
         search: the trials that this search trains itself, by number.
         confirmations: the trials that repeat some of them under fresh seeds, by number.
-        left_out: how many trials of the journal were not trained here: copied from an earlier run, or duplicates.
-        stopped_by: what ended the search; empty if it has not ended.
-        jobs: what Ray Tune ran of the search, by number; empty without cohorts.
-        confirmation_jobs: the same of the repeats.
+        left_out: number of trials in the journal that were not trained here: copied from an earlier run, or duplicates.
+        stopped_by: reason why the search ended; empty if it has not ended.
+        jobs: jobs of the search, by number; empty without cohorts.
+        confirmation_jobs: jobs of the repeats, by number.
     """
 
     folder: RunFolder

@@ -94,9 +94,9 @@ def screen_table(table: pd.DataFrame, left: Container[str], headings: Mapping[st
     """A table for the screen.
 
     Args:
-        table: of text.
+        table: a table of texts.
         left: columns that are aligned left; the others are aligned right, as numbers are.
-        headings: of columns whose heading is not their name with a line for each word.
+        headings: headings of columns, by name; other columns have their name as heading, a line for each word.
     """
     grid = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for name in table.columns:

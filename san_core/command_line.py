@@ -1,4 +1,4 @@
-"""What all commands share: the argument parser, one-line errors, exit codes, and messages to the user."""
+"""Code that all commands share: the argument parser, one-line errors, exit codes, and messages to the user."""
 
 import argparse
 import math

@@ -41,36 +41,38 @@ class TrainingConfig:
         dropout: share of activations zeroed in h of each hop and in u before the classifier, in [0, 1).
         embedding_size: length E of a word vector, >= 1.
         alpha: RMSprop's smoothing constant of the squared gradient, in [0, 1).
-        eps: added to RMSprop's denominator, > 0.
+        eps: small number added to RMSprop's denominator, > 0.
         weight_decay: L2 penalty, added to the gradient as RMSprop does, >= 0. As in the authors' code
             the word embedding has none.
         clip_norm: largest norm of the gradients, >= 0; larger ones are scaled down to it. 0 means no clipping.
         clip_by: the norm that is clipped: `global`, of all gradients as one vector, or `tensor`, of each parameter's
             gradient on its own (the authors' code: 0.1 per tensor).
-        schedule: of the learning rate over the epochs: `constant`, `step` or `cosine` (to almost 0).
+        schedule: schedule of the learning rate over the epochs: `constant`, `step` or `cosine` (to almost 0).
         step_epochs: number of epochs between two steps of the step schedule, >= 1.
         step_factor: factor of the learning rate at each step of the step schedule, in (0, 1].
-        question_encoder: `lstm` or `cnn` (paper, section 3.2). The CNN needs hidden_size >= 5.
+        question_encoder: form of the question encoder, `lstm` or `cnn` (paper, section 3.2). The CNN needs
+            hidden_size >= 5.
         embedding_init: initial word embedding: `random`, or the `pretrained` word vectors that the data were prepared
             with. Both are trained.
         hidden_size: length H of the question vector and of a projected region, >= 1.
-        attention: of a hop: `paper`, softmax(W_P h + b_P), or `bounded`, softmax(tanh(W_P h + b_P)), as in the
+        attention: form of a hop: `paper`, softmax(W_P h + b_P), or `bounded`, softmax(tanh(W_P h + b_P)), as in the
             authors' code.
         attention_size: length K of a hop's hidden layer, >= 1.
         hops: number of attention hops, >= 1 (the paper: 1 or 2).
-        answer_target: the training target where people answered differently: `modal`, the most frequent answer,
-            `soft`, every answer with its share, or `sampled`, the answer of one person drawn anew at each step (the
-            authors' code).
+        answer_target: training target of a question that people answered differently: `modal`, the most frequent
+            answer, `soft`, every answer with its share, or `sampled`, the answer of one person, drawn again at each
+            step (the authors' code).
         batch_norm: statistics of batch normalisation in an image encoder that is fine-tuned: `frozen` or `trained`.
-        batch_size: questions per step, >= 1.
+        batch_size: number of questions per step, >= 1.
         questions_per_image: number of questions about one image that are put into the same batch, >= 1. With 1 the
             questions are fully shuffled; with more an image is encoded once for several questions.
-        epochs: passes over the training questions, >= 1.
-        seed: of the initial weights, dropout and the order of the questions, >= 0.
-        precision: of the activations: `bfloat16`, `float32`, or `auto`: bfloat16 where the hardware
+        epochs: number of passes over the training questions, >= 1.
+        seed: seed of the initial weights, dropout and the order of the questions, >= 0.
+        precision: type of the activations: `bfloat16`, `float32`, or `auto`: bfloat16 where the hardware
             multiplies it faster. Weights and their updates are always in float32.
-        device_step: `on` trains with the step that is one CUDA graph (`san_core.cohort`), `off` with that for CPUs,
-            `auto` takes the first on a GPU. Both compute the same, but for rounding and dropout's random numbers.
+        device_step: training step: `on` for the step that is one CUDA graph (`san_core.cohort`), `off` for the step for
+            CPUs, `auto` for the first on a GPU and the second on a CPU. They differ in rounding and in dropout's random
+            numbers.
 
     Raises:
         InputError: if fields break their rules; the message names all of them.
@@ -117,7 +119,7 @@ class TrainingConfig:
         """Builds a configuration from `values`; the other fields take their defaults.
 
         Raises:
-            InputError: for a field that does not exist or a value outside its range.
+            InputError: if a field does not exist or its value is outside its range.
         """
         if unknown := sorted(set(values) - set(cls.field_names())):
             raise InputError(f"unknown training setting {', '.join(unknown)}; accepted: {', '.join(cls.field_names())}")

@@ -21,8 +21,8 @@ def most_frequent_answer(answers: NDArray[np.int32], data: PreparedData) -> str:
     """The most frequent right answer.
 
     Args:
-        answers: numbers of right answers [Q]; -1, an answer outside the vocabulary, is not counted.
-        data: gives the text of the answers.
+        answers: numbers of the right answers [Q]; -1, an answer outside the vocabulary, is not counted.
+        data: data set, for the texts of the answers.
     """
     return data.answers[int(np.bincount(answers[answers >= 0]).argmax())]
 

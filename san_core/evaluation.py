@@ -27,8 +27,8 @@ class Predictions:
     """A network's most probable answer to each question of a split.
 
     Attributes:
-        answers: texts [Q].
-        probabilities: of these answers, in [0, 1] [Q].
+        answers: texts of the answers [Q].
+        probabilities: probabilities of these answers, in [0, 1] [Q].
     """
 
     answers: list[str]
@@ -39,7 +39,7 @@ def objective_metric(data: PreparedData, name: str | None = None) -> Metric:
     """Returns the metric called `name` for scoring trials; None takes the data set's main metric.
 
     Raises:
-        InputError: for an unknown name, a metric that does not fit the data, or one whose files are missing.
+        InputError: if the name is unknown, the metric does not fit the data, or its files are missing.
     """
     metric = get_metric(name or data.metrics[0])
     questions = data.questions_of("validation")

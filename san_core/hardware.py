@@ -43,7 +43,7 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     """A context in which a network's products are computed in `precision`.
 
     Args:
-        device: of the network.
+        device: device of the network.
         precision: `float32`, `bfloat16`, or `auto` for what is fastest on the device.
     """
     enabled = chosen_precision(device, precision) == "bfloat16"
@@ -55,7 +55,7 @@ def explain_out_of_memory(what: str) -> Iterator[None]:
     """Replaces an out-of-memory error of the GPU by an error that says what did not fit.
 
     Raises:
-        InputError: in place of torch's OutOfMemoryError.
+        InputError: if memory runs out inside the `with` block.
     """
     try:
         yield

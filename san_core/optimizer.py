@@ -20,7 +20,7 @@ class RMSprop:
 
     Args:
         groups: parameters (`params`) that share a `weight_decay`.
-        config: gives the learning rate, alpha, eps and momentum.
+        config: configuration with the learning rate, alpha, eps and momentum.
 
     Attributes:
         param_groups: the groups with their learning rate (`lr`), which may be changed between steps.

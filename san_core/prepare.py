@@ -104,7 +104,7 @@ def _location(arguments: argparse.Namespace) -> Location:
     """Where the files are, from the options.
 
     Raises:
-        InputError: for options that are not for this data set.
+        InputError: if an option is given that is not for this data set.
     """
     name = arguments.name
     if arguments.single_answers and not name.startswith("daquar"):
@@ -123,7 +123,7 @@ def _own_files(arguments: argparse.Namespace) -> Location:
     """Where the user's own files are, from the options.
 
     Raises:
-        InputError: for options that are missing, or that need another one.
+        InputError: if an option is missing, or needs another one.
     """
     missing = [option for option in _OWN if getattr(arguments, option) is None]
     if missing:

@@ -37,7 +37,7 @@ class EpochResult:
         loss: mean cross entropy over the epoch, in nats.
         score: mean score on the scored split after the epoch, in [0, 1]; None if no split is scored.
         seconds: duration of training and scoring.
-        diverged: why training has diverged; empty if it has not.
+        diverged: reason why training has diverged; empty if it has not.
     """
 
     epoch: int
@@ -71,14 +71,14 @@ def train_fn(
     Args:
         config: sizes and hyperparameters.
         data: a prepared data set.
-        report: called after each epoch; training stops early when it returns False.
+        report: function called after each epoch; training stops early when it returns False.
         train_on: splits to train on.
         score_on: split to score after each epoch, or None.
         metric: name of the metric to score with; None takes the data set's main metric.
 
     Raises:
-        InputError: for a metric that does not fit the data, or if the configuration asks for pretrained word vectors
-            and the data have none.
+        InputError: if the metric does not fit the data, or if the configuration asks for pretrained word vectors and
+            the data have none.
     """
     training = Training(config, data, train_on=train_on, score_on=score_on, metric=metric)
     while not training.finished:
@@ -98,10 +98,10 @@ class Training:
         config: sizes and hyperparameters.
         data: the prepared data set.
         epoch: number of finished epochs.
-        seconds: their duration.
-        device: where the network is.
+        seconds: duration of the finished epochs.
+        device: device of the network.
         model: the network.
-        optimizer: of the network's parameters.
+        optimizer: optimizer of the network's parameters.
     """
 
     def __init__(
@@ -237,7 +237,7 @@ def uses_device_step(config: TrainingConfig, data: PreparedData, device: torch.d
     """Whether a configuration is trained with the step of `san_core.cohort`: on a GPU, unless its settings say else.
 
     Raises:
-        InputError: if the settings ask for it and the data hold pixels, since it trains no image encoder.
+        InputError: if `device_step` is `on` and the data hold pixels, since that step trains no image encoder.
     """
     if config.device_step == "on" and data.fine_tune:
         raise InputError(
@@ -263,10 +263,10 @@ def train_step(model: SAN, optimizer: RMSprop, batch: Batch, targets: Tensor, co
 
     Args:
         model: a network in training mode.
-        optimizer: of its parameters.
+        optimizer: optimizer of the network's parameters.
         batch: B questions, on the network's device.
         targets: right answers [B], or shares of all answers [B, A], on the same device.
-        config: gives the precision and the clipping.
+        config: configuration with the precision and the clipping.
     """
     with autocast(targets.device, config.precision):
         logits = model(*batch.inputs)

@@ -24,7 +24,7 @@ class SearchSpace:
 
     Attributes:
         parameters: range of each hyperparameter, by its name in the training configuration.
-        baseline: their values in the first trial of every search.
+        baseline: values of the parameters in the first trial of every search.
 
     Raises:
         SearchSpaceError: if the baseline has not exactly these parameters, or a value outside its range.

@@ -1,4 +1,4 @@
-"""The four hyperparameters, and the architecture and training besides: for searches of a hundred trials and more."""
+"""The four hyperparameters of `san`, the architecture and the training: for searches of a hundred trials and more."""
 
 from optuna.distributions import CategoricalDistribution, IntDistribution
 

@@ -42,7 +42,7 @@ _COLORMAP, _OPACITY = "inferno", 0.6
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """A question, and what a network answers to it.
+    """A question, and a network's answer to it.
 
     Attributes:
         question: the question and its right answer.
@@ -72,7 +72,7 @@ def write_examples(snapshot: RunSnapshot, count: int = 12) -> None:
     because a picture is missing.
 
     Args:
-        snapshot: what the run folder holds.
+        snapshot: snapshot of the search.
         count: number of examples.
     """
     run = snapshot.folder
@@ -89,7 +89,7 @@ def write_examples(snapshot: RunSnapshot, count: int = 12) -> None:
 
 
 def _make_examples(snapshot: RunSnapshot, count: int) -> tuple[Sequence[Example], str]:
-    """The examples, and a note that says what they are of."""
+    """The examples, and a note that says which trial's they are."""
     data = PreparedData.open(Path(snapshot.folder.setting("data")))
     number, training = _load_best(snapshot, data)
     rows, right, checked = _choose_rows(training, data, int(snapshot.settings.get("seed", 0)), count)
@@ -134,8 +134,8 @@ def choose_examples(right: NDArray[np.bool_], count: int, seed: int) -> list[int
 
     Args:
         right: whether each question was answered right.
-        count: positions to choose; fewer where there are fewer questions.
-        seed: of the draw.
+        count: number of positions to choose; fewer are returned if there are fewer questions.
+        seed: seed of the random choice.
     """
     order = np.random.default_rng(seed).permutation(len(right))
     good, bad = order[right[order]], order[~right[order]]
@@ -148,9 +148,9 @@ def predict_with_attention(training: Training, data: PreparedData, rows: NDArray
     """The network's answers to some questions of the validation split, with the attention of each hop.
 
     Args:
-        training: whose network answers.
-        data: the questions' data set.
-        rows: of the validation split.
+        training: training whose network answers.
+        data: data set of the questions.
+        rows: row numbers in the validation split.
     """
     model, split, questions = training.model.eval(), data.split("validation"), data.questions_of("validation")
     batch = data.batch(split, rows).to(training.device)
@@ -182,7 +182,7 @@ def _picture(data: PreparedData, question: Question, row: int) -> Image.Image | 
 
 
 def _write(folder: Path, examples: Sequence[Example], note: str) -> None:
-    """Writes the folder anew: the pictures, and then `gallery.json`."""
+    """Replaces the folder: writes the pictures, and then `gallery.json`."""
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir()

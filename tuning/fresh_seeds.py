@@ -11,13 +11,13 @@ from tuning.study.study import Study
 
 
 def run_study(study: Study, plan: SearchPlan, title: str, callbacks: Callbacks | None = None) -> None:
-    """Runs the trials that a study has left to run, and shows how far it is.
+    """Runs the remaining trials of a study, and shows its progress.
 
     Args:
         study: the search of the plan, or its confirmation.
-        plan: says what each trial gets and shares.
+        plan: plan of the search.
         title: heading of the progress.
-        callbacks: called besides the tracker that the run's settings name.
+        callbacks: callbacks besides the tracker that the run's settings name.
 
     Raises:
         InputError: if the journal, or a checkpoint, can no longer be written.
@@ -33,13 +33,13 @@ def run_study(study: Study, plan: SearchPlan, title: str, callbacks: Callbacks |
 def run_under_fresh_seeds(
     plan: SearchPlan, trials: Sequence[int], seeds: int, callbacks: Callbacks | None = None
 ) -> None:
-    """Runs trials of the search and its baseline again until each has run under `seeds` seeds it was not chosen by.
+    """Runs trials of the search and its baseline again until each has run under `seeds` fresh seeds.
 
     Args:
-        plan: of the search.
-        trials: their numbers.
-        seeds: for each; those that a trial was run under before count.
-        callbacks: called besides the tracker.
+        plan: plan of the search.
+        trials: numbers of the trials.
+        seeds: number of fresh seeds for each trial, including those that it was run under before.
+        callbacks: callbacks besides the tracker.
 
     Raises:
         InputError: if the journal, or a checkpoint, can no longer be written.

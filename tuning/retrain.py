@@ -35,7 +35,7 @@ class Retrained:
 
     Attributes:
         folder: the model folder, for `san_core.load`.
-        split: that the scores are on: test, or validation if the data have no test questions.
+        split: split of the scores: test, or validation if the data have no test questions.
         scores: mean and spread over seeds, a row for each configuration, metric and group of questions; see
             `tuning.retraining.score_tables.spread`.
     """

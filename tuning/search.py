@@ -34,14 +34,15 @@ def search(**options: object) -> RunFolder:
     """Runs one search up to the report, as `python -m tuning.search` does; prints nothing but progress.
 
     Args:
-        options: those of the command by name, `_` for `-`: `data`, `space`, `trials`, `budget`, `run`, ... `set` takes
-            a mapping of training settings; `try` is called `try_first`. `SearchOptions` declares them all.
+        options: options of the command by name, with `_` for `-`: `data`, `space`, `trials`, `budget`, `run`, ...
+            `set` takes a mapping of training settings; `try` is called `try_first`. `SearchOptions` declares them all.
 
     Returns:
         The run folder, which `results.tables` makes pandas tables of.
 
     Raises:
-        InputError: naming all options that are not accepted, or what else keeps the search from being carried out.
+        InputError: if options are not accepted, or something else keeps the search from being carried out; the message
+            names all of it.
         KeyboardInterrupt: when interrupted; what had finished is safe, and `search(resume=...)` goes on.
     """
     snapshot, code = _search(options_from_keywords(options))

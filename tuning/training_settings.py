@@ -15,9 +15,9 @@ def training_settings(settings: Mapping[str, Any], trial: FrozenTrial, seed: int
     """Everything that a trial was trained with, by the field's name in `TrainingConfig`.
 
     Args:
-        settings: of its run.
-        trial: whose parameters are used.
-        seed: of the training, its batches' order included; None takes the trial's own, and the search's order.
+        settings: the run's settings, from settings.json.
+        trial: the trial.
+        seed: seed of the training, and of its batches' order; None for the trial's own and the search's order.
 
     Raises:
         InputError: if the run folder lacks the fixed settings, or the trial its seed.
@@ -34,12 +34,12 @@ def chosen_settings(preset_name: str | None, assignments: Sequence[str], epochs:
     """The training settings that `--preset`, `--set` and `--epochs` fix; the later of the three wins.
 
     Args:
-        preset_name: a network of the paper, see `san_core.models.presets`.
-        assignments: texts SETTING=VALUE; of a setting that is named twice the last counts.
-        epochs: of a full trial.
+        preset_name: name of a network of the paper, see `san_core.models.presets`; None for no preset.
+        assignments: texts of the form SETTING=VALUE; if a setting is given twice, the last value counts.
+        epochs: number of epochs of a trial that is not stopped early; None to leave it open.
 
     Raises:
-        InputError: for an assignment that is none, an unknown setting, or a value that training refuses.
+        InputError: for a text of another form, an unknown setting, or a value outside its range.
     """
     problems = [f"--set takes SETTING=VALUE, but got {text!r}" for text in assignments if "=" not in text]
     if any(text.startswith("seed=") for text in assignments):

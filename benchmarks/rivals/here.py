@@ -38,7 +38,7 @@ def search(task: Task) -> None:
 
 
 def _note_cpu_time(task: Task) -> None:
-    """Notes the CPU seconds of the trials' workers again and again."""
+    """Notes the CPU seconds of the trials' workers repeatedly."""
     seconds: dict[int, float] = {}
     pause = threading.Event()
     while not pause.wait(SAMPLED_EVERY):

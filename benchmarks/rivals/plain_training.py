@@ -1,4 +1,4 @@
-"""A plain training loop, which all programs but ours use."""
+"""A plain training loop, which all programs except this project's search use."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -24,9 +24,9 @@ def epochs(task: Task, trial: int | str, params: Mapping[str, object]) -> Iterat
     """Trains a trial on one thread; yields each epoch's number and validation score, and notes them in the log.
 
     Args:
-        task: says data, seed and epochs.
-        trial: its name in the log.
-        params: that were searched.
+        task: the search; it has the data, the seed and the number of epochs.
+        trial: name of the trial in the log.
+        params: values of the searched parameters.
     """
     started = time.monotonic()
     torch.set_num_threads(1)
@@ -60,8 +60,8 @@ class PlainTraining:
         self._step.model.eval()
         with torch.inference_mode():
             every = self._batches(np.arange(len(self._validation)))
-            likeliest = [self._step.model(*self._inputs(self._validation, rows)).argmax(dim=1) for rows in every]
-        answers = [self.data.answers[number] for number in torch.cat(likeliest).tolist()]
+            best = [self._step.model(*self._inputs(self._validation, rows)).argmax(dim=1) for rows in every]
+        answers = [self.data.answers[number] for number in torch.cat(best).tolist()]
         return float(self._metric.score(answers, self._questions).mean())
 
     def _batches(self, rows: NDArray[np.integer]) -> list[NDArray[np.integer]]:

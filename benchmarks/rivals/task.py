@@ -22,11 +22,11 @@ class Task:
     Attributes:
         data: folder of the prepared data set.
         space: name of the search space, or path of its file.
-        seed: of the sampler and of training.
-        trials: the search ends after.
-        epochs: of a trial that is not stopped.
+        seed: seed of the sampler and of training.
+        trials: number of trials after which the search ends.
+        epochs: number of epochs of a trial that is not stopped early.
         log: file where every epoch is noted, one JSON object per line.
-        folder: for other files of the search.
+        folder: folder for other files of the search.
     """
 
     data: str

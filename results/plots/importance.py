@@ -13,7 +13,7 @@ def importance_plot(shares: Mapping[str, float]) -> Plot:
     """A bar for each hyperparameter.
 
     Args:
-        shares: of `results.tables.importance`, the largest first.
+        shares: result of `results.tables.importance`, the largest share first.
     """
     names, values = list(shares), list(shares.values())
     figure = px.bar(

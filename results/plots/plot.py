@@ -10,11 +10,11 @@ class Plot:
     """A plot of a report.
 
     Attributes:
-        key: identifies it in the page.
-        title: what it shows.
-        note: how to read it, a sentence.
+        key: identifier of the plot in the page.
+        title: title of the plot.
+        note: a sentence that says how to read the plot.
         figure: plotly's figure; text and grid take the colours of the page.
-        wide: whether it takes the whole width of the page.
+        wide: whether the plot takes the whole width of the page.
     """
 
     key: str

@@ -30,7 +30,7 @@ def progress_plots(snapshots: Mapping[str, RunSnapshot]) -> list[Plot]:
     """The best so far of several runs over trials and over training time, a plot each.
 
     Args:
-        snapshots: of the runs, by name.
+        snapshots: snapshots of the runs, by the run's name.
     """
     table = pd.concat([progress_table(snapshot).assign(**{RUN: name}) for name, snapshot in snapshots.items()])
     metric_title = next(iter(snapshots.values())).metric_title

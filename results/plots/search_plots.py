@@ -16,7 +16,7 @@ def search_plots(snapshot: RunSnapshot, shares: Mapping[str, float]) -> list[Plo
     """The plots of a search that have something to show; none before a trial has a score.
 
     Args:
-        snapshot: of the search.
+        snapshot: snapshot of the search.
         shares: importance of each hyperparameter; empty where it is not known.
     """
     if points_table(snapshot).empty:

@@ -1,4 +1,4 @@
-"""What all plots of a report look like: colours, symbols, axes and layout.
+"""The style of all plots of a report: colours, symbols, axes and layout.
 
 Every state has its own symbol besides its colour. Text, grid and background are left to the page, which follows the
 reader's light or dark theme.

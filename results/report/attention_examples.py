@@ -18,7 +18,8 @@ class AttentionExamples:
 
     Attributes:
         items: questions with answers and pictures, those answered right first.
-        note: which trial's answers these are, or why there are none; empty if `tuning.attention_examples` did not run.
+        note: text that says which trial gave these answers, or why there are none; empty if `tuning.attention_examples`
+            did not run.
     """
 
     items: list[dict[str, Any]]

@@ -12,7 +12,7 @@ from results.tables.trials import trial_table
 
 
 def cautions(snapshot: RunSnapshot) -> list[str]:
-    """One sentence for each reason to doubt that the best configuration is the best."""
+    """One sentence for each reason to doubt that the best trial has the best configuration."""
     best = snapshot.best_number
     if best is None:
         return []

@@ -57,7 +57,7 @@ def comparison_page(snapshots: Mapping[str, RunSnapshot], path: Path) -> str:
     """The HTML report of several searches.
 
     Args:
-        snapshots: of the runs, by name.
+        snapshots: snapshots of the runs, by the run's name.
         path: file that the page will be written to; its links to the runs' own reports are relative to it.
     """
     plots = progress_plots(snapshots)

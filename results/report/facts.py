@@ -61,7 +61,7 @@ def searched(snapshot: RunSnapshot) -> str:
 
 
 def count_lines(snapshot: RunSnapshot) -> list[str]:
-    """How many trials ran and how they ended, a line for each study."""
+    """Number of trials that ran and how they ended, a line for each study."""
     lines = [_count_line("Search", snapshot.search)]
     if snapshot.confirmations:
         lines.append(_count_line("Fresh seeds", snapshot.confirmations))
@@ -84,7 +84,7 @@ def _count_line(name: str, trials: Sequence[FrozenTrial]) -> str:
 
 
 def setting_lines(snapshot: RunSnapshot) -> list[tuple[str, str]]:
-    """Name and value of each setting of the search that SETTING_TITLES names, and of those that were held fixed."""
+    """Name and value of each setting of the search in SETTING_TITLES, and of the training settings that were fixed."""
     lines = [(name, str(snapshot.settings[key])) for key, name in SETTING_TITLES.items() if key in snapshot.settings]
     fixed = snapshot.settings.get("fixed") or {}
     if fixed:

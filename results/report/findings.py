@@ -23,10 +23,10 @@ MIN_ENDED = 10
 
 
 def findings(snapshot: RunSnapshot, shares: Mapping[str, float]) -> list[str]:
-    """What mattered most, whether a range was too narrow, whether more trials would help, what pruning saved.
+    """Sentences: what mattered most, whether a range was too narrow, whether more trials may help, what pruning saved.
 
     Args:
-        snapshot: of the search.
+        snapshot: snapshot of the search.
         shares: importance of each hyperparameter.
     """
     sentences = (_what_mattered(shares), _edges(snapshot), _more_trials(snapshot), _saved(snapshot))
@@ -86,7 +86,7 @@ def _edges(snapshot: RunSnapshot) -> str:
 
 
 def _more_trials(snapshot: RunSnapshot) -> str:
-    """Compares what the later half of the trials added with what chance explains."""
+    """Compares the improvement in the later half of the trials with what chance explains."""
     ended = [trial for trial in in_order_of_end(snapshot.search) if state_of(trial) in {COMPLETE, PRUNED}]
     if len(ended) < MIN_ENDED:
         return f"More trials would likely help: the {len(ended)} scored so far are too few to show a trend."
@@ -119,5 +119,5 @@ def _saved(snapshot: RunSnapshot) -> str:
 
 
 def _best_of(trials: list[FrozenTrial]) -> float:
-    """The best score of those that are complete; NaN where none is."""
+    """The best score of the complete trials; NaN if there are none."""
     return max((best_score(trial) for trial in trials if state_of(trial) == COMPLETE), default=math.nan)

@@ -1,4 +1,4 @@
-"""The headline numbers: what the HTML report shows largest, for the best, the baseline and their difference."""
+"""The headline numbers at the top of the HTML report: the best, the baseline and their difference."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The report as one HTML file that needs no other file and no network."""
+"""The report as one HTML file that needs no other file and no internet access."""
 
 import json
 import shlex

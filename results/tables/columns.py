@@ -31,7 +31,7 @@ REASON = "reason"
 """Why the trial ended, or that it has not; empty for one that ran all its epochs."""
 
 CONFIG = "config"
-"""BEST or BASELINE; in the confirmations also OTHER and UNKNOWN."""
+"""Role of the configuration in the search: BEST or BASELINE; in the confirmations also OTHER and UNKNOWN."""
 
 CONFIRMS = "confirms"
 """Number of the trial of the search whose configuration this one repeats."""

@@ -21,8 +21,8 @@ class Cost:
     """One use of the search's time.
 
     Attributes:
-        name: what the time was used for.
-        seconds: summed over all slots.
+        name: use of the time.
+        seconds: time summed over all slots.
         useful: whether anything was learned from it.
     """
 
@@ -62,8 +62,8 @@ def assign_slots(trials: Iterable[FrozenTrial], until: datetime | None = None) -
     the one that was free the longest.
 
     Args:
-        trials: of one search, or of several studies of it.
-        until: when trials that have not ended are taken to end; None leaves them out.
+        trials: trials of one search, or of several studies of it.
+        until: end that is assumed for trials that have not ended; None leaves them out.
 
     Returns:
         The trials with their slots, by start.
@@ -99,7 +99,7 @@ def seconds_saved(snapshot: RunSnapshot) -> float:
 
 
 def device_hours(snapshot: RunSnapshot) -> str:
-    """Training time of all trials as text: GPU hours, or core hours on a CPU, by what each trial was given."""
+    """Training time of all trials times the GPUs of a trial, or times its cores if it has no GPU, as text."""
     hours = training_seconds(snapshot.all_trials) / 3600
     gpus, cores = (snapshot.settings.get(f"{kind}_per_trial") or 0 for kind in ("gpus", "cpus"))
     return f"{hours * gpus:.3g} GPU hours" if gpus else f"{hours * (cores or 1):.3g} core hours"

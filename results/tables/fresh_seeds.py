@@ -1,4 +1,4 @@
-"""What fresh seeds say: the scores of every configuration that was repeated, and how far scores vary by chance."""
+"""Results of fresh seeds: the scores of every repeated configuration, and how much scores vary by chance."""
 
 import math
 

@@ -42,9 +42,9 @@ class Sample:
     """Count, mean and spread of some scores.
 
     Attributes:
-        count: how many scores there are.
-        mean: their mean; NaN for none.
-        deviation: their sample standard deviation (n - 1); NaN for fewer than two.
+        count: number of scores.
+        mean: mean of the scores; NaN if there are none.
+        deviation: sample standard deviation (n - 1) of the scores; NaN for fewer than two.
     """
 
     count: int

@@ -1,8 +1,9 @@
-"""Projection of the regions and the attention hops of W members at once, with their gradients.
+"""The projection of the regions and the attention hops of W members at once, with their gradients.
 
-They compute what `reference_hops` of `san_core.models.stacked_attention` does, for each member with its own weights.
-All members see the same images, so features have no axis W. The backward pass computes h again instead of keeping it,
-and writes the gradient of W_I v over W_I v: reading and writing memory limits this step, not arithmetic.
+Each member gets the result of `reference_hops` of `san_core.models.stacked_attention` for its own weights; that module
+explains the names and the numbers of the equations. All members see the same images, so features have no axis W.
+Reading and writing memory takes most of the time here, not arithmetic. So the backward pass computes h again instead
+of storing it, and the gradient of W_I v overwrites W_I v.
 
 Shapes: W members, I images, Q questions about each, S = I Q slots, R regions, C channels, H hidden, K attention,
 N hops.
@@ -18,29 +19,30 @@ from san_core.cohort import pointwise
 
 
 class HopMasks(NamedTuple):
-    """Which h of a hop are dropped: those whose random byte lies below the member's threshold.
+    """Dropout of h in all hops: an element is dropped where its random byte is below the member's threshold.
 
     Attributes:
-        random: a byte for each h [N, I, Q, R, K], the same for all members.
-        thresholds: of each member [W] (int32), 0 to 255: the share that is dropped, times 256.
+        random: random bytes (uint8), the same for all members [N, I, Q, R, K].
+        thresholds: threshold of each member [W] (int32): the share to drop times 256, 0 to 255.
     """
 
     random: Tensor
     thresholds: Tensor
 
     def of_hop(self, hop: int) -> pointwise.Mask:
-        """Random bytes [I, Q, R, K] of a hop, and the thresholds."""
+        """The random bytes [I, Q, R, K] of one hop, and the thresholds."""
         return pointwise.Mask(self.random[hop], self.thresholds)
 
 
 class HopWeights(NamedTuple):
-    """Weights of all hops, of all members.
+    """The weights of all hops and members.
 
     Attributes:
-        w_image, w_query: [W, N, K, H].
-        b_query: [W, N, K].
-        w_score: [W, N, K], dropout's scale included.
-        b_score: [W, N].
+        w_image: W_I [W, N, K, H].
+        w_query: W_Q [W, N, K, H].
+        b_query: b_A [W, N, K].
+        w_score: W_P [W, N, K]. In training it is multiplied by the scale of dropout.
+        b_score: b_P [W, N].
     """
 
     w_image: Tensor
@@ -51,12 +53,12 @@ class HopWeights(NamedTuple):
 
 
 class _Hop(NamedTuple):
-    """What the backward pass needs of a hop.
+    """Tensors of a hop that the backward pass needs.
 
     Attributes:
         query: u before the hop [W, S, H].
         projected_query: W_Q u + b_A [W, S, K].
-        scores: of the regions, after their tanh where they are bounded [W, S, R].
+        scores: scores of the regions, after tanh if they are bounded [W, S, R].
         attention: p = softmax(scores) [W, S, R].
     """
 
@@ -67,6 +69,8 @@ class _Hop(NamedTuple):
 
 
 class _Attend(Function):
+    """The hops, and their gradients with one equation at a time."""
+
     @staticmethod
     def forward(  # noqa: PLR0913 - torch's own form
         ctx: Any,  # noqa: ANN401 - it has no public type
@@ -81,7 +85,7 @@ class _Attend(Function):
         members, images, count = len(w_region), *features.shape[:2]
         num_hops, size = w_score.shape[1:]
         flat_features = features.flatten(0, 1).expand(members, -1, -1)
-        # regions v = tanh(W f + b); b is the weight of the channel that is 1.
+        # Regions v = tanh(W f + b). The bias b is the weight of the channel that is 1.
         regions = torch.bmm(flat_features, w_region.transpose(1, 2)).tanh_()
         # W_I v of all hops.
         projected_regions = torch.bmm(regions, w_image.flatten(1, 2).transpose(1, 2)).view(
@@ -114,35 +118,35 @@ class _Attend(Function):
         grad_query = gradients[0].contiguous()
         grad_contexts: list[Tensor] = []
         for hop in reversed(range(len(saved_hops))):
-            kept = saved_hops[hop]
+            saved_hop = saved_hops[hop]
             grad_contexts.insert(0, grad_query)
-            grad_scores = _grad_scores(kept, grad_query, regions, images=ctx.images, bounded=ctx.bounded)
-            # Equation (15); the gradient of W_I v is written over W_I v
+            grad_scores = _grad_scores(saved_hop, grad_query, regions, images=ctx.images, bounded=ctx.bounded)
+            # Equation (15). The gradient of W_I v overwrites W_I v.
             grad_projected_query, grad_w_score = pointwise.attention_scores_backward_(
                 grad_scores,
                 projected_regions[:, :, :, hop],
-                kept.projected_query,
+                saved_hop.projected_query,
                 weights.w_score[:, hop],
                 None if ctx.masks is None else ctx.masks.of_hop(hop),
             )
             grads.w_score[:, hop], grads.b_score[:, hop] = grad_w_score.sum(dim=1), grad_scores.sum(dim=(1, 2))
             # W_Q u + b_A
-            grads.w_query[:, hop] = torch.bmm(grad_projected_query.transpose(1, 2), kept.query)
+            grads.w_query[:, hop] = torch.bmm(grad_projected_query.transpose(1, 2), saved_hop.query)
             grads.b_query[:, hop] = grad_projected_query.sum(dim=1)
             grad_query = torch.baddbmm(grad_query, grad_projected_query, weights.w_query[:, hop])
         # W_I v of all hops
         grad_projected_regions = projected_regions.flatten(3, 4).flatten(1, 2)
         torch.bmm(grad_projected_regions.transpose(1, 2), regions, out=grads.w_image.flatten(1, 2))
         grad_regions = torch.bmm(grad_projected_regions, weights.w_image.flatten(1, 2))
-        # regions = tanh(W f + b), and equation (17) of each hop
-        attentions = [kept.attention for kept in saved_hops]
+        # Regions v = tanh(W f + b), which equation (17) of each hop uses too
+        attentions = [saved_hop.attention for saved_hop in saved_hops]
         grad_pre_tanh = pointwise.regions_backward_(grad_regions, regions, attentions, grad_contexts)
         grad_w_region = torch.bmm(grad_pre_tanh.transpose(1, 2), flat_features)
         return None, grad_query, grad_w_region, None, None, *grads
 
 
 def _grad_scores(hop: _Hop, grad_query: Tensor, regions: Tensor, *, images: int, bounded: bool) -> Tensor:
-    """Gradient of a hop's scores [W, S, R] from that of the query after it [W, S, H]."""
+    """Computes the gradient of a hop's scores [W, S, R] from the gradient of the query after the hop [W, S, H]."""
     # Equations (17) and (18): next query = sum_i attention_i regions_i + query
     by_image, regions_by_image = _by_image(grad_query, regions, images)
     grad_attention = torch.bmm(by_image, regions_by_image.transpose(1, 2)).view(hop.attention.shape)
@@ -153,7 +157,7 @@ def _grad_scores(hop: _Hop, grad_query: Tensor, regions: Tensor, *, images: int,
 
 
 def _by_image(of_slots: Tensor, of_regions: Tensor, images: int) -> tuple[Tensor, Tensor]:
-    """What slots [W, S, ...] and regions [W, I R, ...] have, as [W I, Q, ...] and [W I, R, ...] for a product."""
+    """Views values of slots [W, S, ...] and of regions [W, I R, ...] by image, [W I, Q, ...] and [W I, R, ...]."""
     groups = len(of_slots) * images
     return of_slots.view(groups, -1, of_slots.shape[2]), of_regions.view(groups, -1, of_regions.shape[2])
 
@@ -167,14 +171,14 @@ def attend(  # noqa: PLR0913 - what attention is made of
     masks: HopMasks | None,
     bounded: bool,
 ) -> Tensor:
-    """The last query [W, S, H] of the hops.
+    """Applies all hops; returns the last query [W, S, H].
 
     Args:
-        features: of the images [I, R, C]; their last channel but the padding is 1, and its weight the bias.
-        query: the first [W, S, H], an image's questions one after the other.
-        w_region: projects the features [W, H, C].
-        weights: of the hops.
-        masks: of dropout; None where no member has any.
+        features: features of the images [I, R, C]. One channel is always 1: its weight is the bias.
+        query: question vectors, the first query [W, S, H]; questions about one image are next to each other.
+        w_region: weight of the projection of the features to regions [W, H, C].
+        weights: weights of the hops.
+        masks: dropout masks; None without dropout.
         bounded: see `san_core.models.stacked_attention.AttentionHop`.
     """
     return _Attend.apply(features, query, w_region, masks, bounded, *weights)  # type: ignore[no-any-return]

@@ -1,8 +1,11 @@
-"""An epoch's batches as tensors of fixed sizes: a place for each image of a batch, and slots for questions about it.
+"""An epoch's batches as tensors of fixed sizes: a batch has I images, and Q slots for questions about each.
 
-Training shuffles groups of questions about one image (`TrainingConfig.questions_per_image`). A batch of B questions has
-I images with Q slots each; slots that no question fills are empty and count for nothing. So a step's shapes never
-change, an image is projected once for its questions, and what they add to its gradient is a matrix product.
+Training shuffles groups of up to Q questions about one image (`TrainingConfig.questions_per_image`). In a batch each
+group gets the place of an image, and each of its questions a slot there. Empty slots do not count in the loss. So all
+steps have the same shapes, an image is projected once for all its questions, and their gradients for its regions are
+summed by a matrix product.
+
+Shapes: T batches, I images, Q questions about each, S = I Q slots, R regions, C channels, P people who answered.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,16 +21,16 @@ from san_core.config import TrainingConfig
 from san_core.data.prepared import Split
 
 SPARE_IMAGES = 8
-"""Images more than the largest batch of one epoch has, since another epoch's order may have more."""
+"""Places for images beyond the most that one epoch needs, since another epoch's order may need more."""
 
 
 @dataclass(frozen=True)
 class Slots:
-    """Sizes of a batch: I images and Q questions about each.
+    """Sizes of a batch.
 
     Attributes:
-        images: I.
-        questions: Q.
+        images: number of images, I.
+        questions: number of slots for questions about each image, Q.
     """
 
     images: int
@@ -35,7 +38,7 @@ class Slots:
 
     @property
     def rows(self) -> int:
-        """Slots of a batch."""
+        """Number of slots of a batch, S = I Q."""
         return self.images * self.questions
 
 
@@ -44,8 +47,8 @@ class EpochBatches:
     """The batches of an epoch, T of them.
 
     Attributes:
-        rows: which question of the split each slot holds [T, I, Q]; -1 where it is empty.
-        images: each image's row in the features [T, I]; 0 where no question asks about it.
+        rows: row number in the split of each slot's question [T, I, Q]; -1 for an empty slot.
+        images: row number in the features of each image [T, I]; 0 for an empty place.
     """
 
     rows: NDArray[np.int64]
@@ -53,12 +56,12 @@ class EpochBatches:
 
     @property
     def steps(self) -> int:
-        """T."""
+        """Number of batches, T."""
         return len(self.rows)
 
 
 def shuffled_order(split: Split, config: TrainingConfig, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Every row number of the split once, in random order; batches are taken from it one after the other.
+    """The row numbers of a split in random order; consecutive parts of it are the batches.
 
     Up to `questions_per_image` questions about the same image form a group; the groups are in random order.
     """
@@ -74,36 +77,40 @@ def shuffled_order(split: Split, config: TrainingConfig, rng: np.random.Generato
     return order
 
 
-def images_of_batches(order: NDArray[np.integer], images: NDArray[np.integer], batch: int, max_questions: int) -> int:
-    """The most images that a batch of this order needs places for.
+def images_of_batches(
+    order: NDArray[np.integer], images: NDArray[np.integer], batch_size: int, max_questions: int
+) -> int:
+    """The largest number of places for images that a batch needs. Consecutive questions about one image share a place.
 
     Args:
-        order: questions of the split, in the order they are trained on [Q].
-        images: each question's image [Q], by question.
-        batch: questions in a batch.
-        max_questions: at most so many questions share a place.
+        order: row numbers of the questions, in the order of training.
+        images: image of each question of the split, by the question's row number.
+        batch_size: number of questions in a batch.
+        max_questions: largest number of questions that share a place.
     """
-    place, _, steps = _places(images[order], batch, max_questions)
-    return int(np.maximum.reduceat(place, np.arange(steps) * batch).max()) + 1
+    place, _, steps = _places(images[order], batch_size, max_questions)
+    return int(np.maximum.reduceat(place, np.arange(steps) * batch_size).max()) + 1
 
 
-def make_batches(order: NDArray[np.integer], images: NDArray[np.integer], batch: int, slots: Slots) -> EpochBatches:
-    """Batches of `batch` questions each, in the given order; the last may have fewer.
+def make_batches(
+    order: NDArray[np.integer], images: NDArray[np.integer], batch_size: int, slots: Slots
+) -> EpochBatches:
+    """Divides questions into batches, in the given order; the last batch may have fewer questions.
 
     Args:
-        order: as for `images_of_batches`.
-        images: as for `images_of_batches`.
-        batch: questions in a batch.
+        order: see `images_of_batches`.
+        images: see `images_of_batches`.
+        batch_size: number of questions in a batch.
         slots: sizes of a batch.
 
     Raises:
-        ValueError: if a batch needs more places than there are.
+        ValueError: if a batch needs places for more images than `slots` has.
     """
     image_of = images[order].astype(np.int64)
-    place, slot, steps = _places(image_of, batch, slots.questions)
+    place, slot, steps = _places(image_of, batch_size, slots.questions)
     if place.max() >= slots.images:
         raise ValueError(f"a batch needs places for {place.max() + 1} images, but has {slots.images}")
-    step = np.arange(len(order)) // batch
+    step = np.arange(len(order)) // batch_size
     rows = np.full((steps, slots.images, slots.questions), -1, dtype=np.int64)
     rows[step, place, slot] = order
     features = np.zeros((steps, slots.images), dtype=np.int64)
@@ -112,23 +119,33 @@ def make_batches(order: NDArray[np.integer], images: NDArray[np.integer], batch:
 
 
 def _places(
-    image_of: NDArray[np.integer], batch: int, max_questions: int
+    image_of: NDArray[np.integer], batch_size: int, max_questions: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
-    """Each question's image place in its batch, its slot there, and the number of batches."""
-    count = np.arange(len(image_of))
+    """The place of each question's image in its batch, the question's slot at that place, and the number of batches.
+
+    A place begins where a batch or the questions about another image begin, and when the place before is full.
+
+    Args:
+        image_of: image of each question, in the order of training.
+        batch_size: number of questions in a batch.
+        max_questions: see `images_of_batches`.
+    """
+    position = np.arange(len(image_of))
     begins = np.ones(len(image_of), dtype=bool)
     begins[1:] = image_of[1:] != image_of[:-1]
-    begins |= count % batch == 0
-    since = count - np.maximum.accumulate(np.where(begins, count, 0))  # within a run of one image
-    slot = since % max_questions
+    begins |= position % batch_size == 0
+    offset = position - np.maximum.accumulate(
+        np.where(begins, position, 0)
+    )  # questions since the last True of `begins`
+    slot = offset % max_questions
     group = np.cumsum(slot == 0) - 1
-    steps = -(-len(image_of) // batch)
-    first = group[np.arange(steps) * batch]
-    return group - first[count // batch], slot, steps
+    steps = -(-len(image_of) // batch_size)
+    first = group[np.arange(steps) * batch_size]
+    return group - first[position // batch_size], slot, steps
 
 
 def to_device(columns: Mapping[str, NDArray[np.generic]], device: torch.device) -> dict[str, Tensor]:
-    """Host arrays on a device; on a GPU they are copied from page-locked memory while the host goes on."""
+    """Copies arrays from the host to a device. A copy to a GPU uses page-locked memory, and the host does not wait."""
     tensors = {name: torch.from_numpy(np.ascontiguousarray(column)) for name, column in columns.items()}
     if device.type == "cuda":
         return {name: tensor.pin_memory().to(device, non_blocking=True) for name, tensor in tensors.items()}
@@ -142,18 +159,18 @@ class Features(Protocol):
         """Features [I, R, C] of a batch's images [I]."""
 
     def feed(self, batches: NDArray[np.int64]) -> Iterator[None]:
-        """Has the features of each batch's images [T, I] ready, one batch after the other; take a step after each."""
+        """Yields once for each batch, when the features of its images [T, I] are ready; then run the step."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What a step works on.
+    """One batch on the device.
 
     Attributes:
-        features: of the images, with the channel for the bias [I, R, C].
-        questions: number of each slot's question among the distinct ones [S].
-        targets: right answers [S], or the answers of P people [S, P], -1 where there is none.
-        filled: whether a slot holds a question [S].
+        features: features of the images, with the channel for the bias [I, R, C].
+        questions: index of each slot's question among the distinct questions [S].
+        targets: number of each slot's right answer [S], or the answers of P people [S, P], -1 for none.
+        filled: whether each slot holds a question [S].
     """
 
     features: Tensor
@@ -163,17 +180,17 @@ class Batch:
 
 
 class BatchBuffers:
-    """An epoch's batches in buffers on the device, filled anew for each epoch.
+    """The batches of an epoch in buffers on the device; each epoch fills the same buffers.
 
     Args:
-        steps: T.
+        steps: number of batches, T.
         slots: sizes of a batch.
-        people: P, width of the targets; None where a slot has one.
-        device: where they lie.
+        people: number of people who answered each question, P; None if a slot has one right answer.
+        device: device of the buffers.
 
     Attributes:
-        steps, slots: as given.
-        step: number of the next batch [1]; each step counts it up.
+        steps, slots: see Args.
+        step: index of the next batch [1]; a tensor, so that each replay of a CUDA graph takes another batch.
     """
 
     def __init__(self, steps: int, slots: Slots, people: int | None, device: torch.device) -> None:
@@ -186,7 +203,7 @@ class BatchBuffers:
         self.step = torch.zeros(1, dtype=torch.int64, device=device)
 
     def fill(self, columns: Mapping[str, Tensor]) -> None:
-        """Puts the columns of an epoch, on the device, by name, into the buffers."""
+        """Copies an epoch's columns, given by the names of the buffers, into the buffers."""
         for name, value in columns.items():
             buffer: Tensor = getattr(self, name)
             buffer.copy_(value.view(buffer.shape))
@@ -196,7 +213,7 @@ class BatchBuffers:
         self.step.add_(1).remainder_(self.steps)
 
     def batch(self, features: Features) -> Batch:
-        """The batch of the step."""
+        """The next batch."""
         images = self.images.index_select(0, self.step)[0]
         columns = (self.questions, self.targets, self.filled)
         return Batch(features.of(images), *(column.index_select(0, self.step)[0] for column in columns))

@@ -1,4 +1,4 @@
-"""A prepared data set as a cohort's step reads it: questions, features and answers on the device."""
+"""A prepared data set on the device, in the form that a cohort's step reads: questions, features and answers."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,18 +14,18 @@ from san_core.data.prepared import Split
 from san_core.data.vocabulary import PADDING
 
 FREE_SHARE = 0.5
-"""Features stay on the device where they take no more than this share of its free memory."""
+"""Features are kept on the device if they need at most this share of its free memory."""
 
 
 @dataclass(frozen=True)
 class Questions:
-    """The distinct questions of a data set on a device.
+    """The U distinct questions of a data set, of at most L words, on a device.
 
     Attributes:
-        words: word numbers [U, L]: each question at the end of its row for the LSTM, at the start for the CNN, which
-            has two words of padding behind the longest.
-        is_word: which of them belong to a question [U, L]; an empty question is one word of padding.
-        lengths: words of each question, at least 1 [U].
+        words: word numbers [U, L]. For the LSTM each row is padded at the start; for the CNN at the end, where there
+            are two more words of padding.
+        is_word: whether each of them is a word of the question [U, L]; an empty question counts as one word.
+        lengths: number of words of each question, at least 1 [U].
     """
 
     words: Tensor
@@ -34,7 +34,7 @@ class Questions:
 
     @classmethod
     def of(cls, tokens: Tensor, encoder: str, device: torch.device) -> "Questions":
-        """From word numbers [U, L], padded behind with 0."""
+        """Makes them from word numbers [U, L] whose rows are padded at the end with 0."""
         lengths = (tokens != PADDING).sum(dim=1).clamp(min=1)
         longest = int(lengths.max())
         places = torch.arange(longest)
@@ -49,12 +49,12 @@ class Questions:
 
 
 def padded_width(channels: int) -> int:
-    """Channels with the one for the bias, up to a multiple of 8."""
+    """Number of channels including the one for the bias, rounded up to a multiple of 8."""
     return round_up(channels + 1)
 
 
 def padded_channels(features: Tensor) -> Tensor:
-    """Features [..., C] with a channel that is 1, for the bias, and channels of 0 up to a multiple of 8."""
+    """Features [..., C] with one more channel for the bias, which is 1, and channels of 0 up to a multiple of 8."""
     channels = features.shape[-1]
     padded = features.new_zeros(*features.shape[:-1], padded_width(channels))
     padded[..., :channels] = features
@@ -63,10 +63,10 @@ def padded_channels(features: Tensor) -> Tensor:
 
 
 class ResidentFeatures:
-    """All images' features in the device's memory.
+    """The features of all N images, in the memory of the device.
 
     Args:
-        store: features as `padded_channels` gives them [N, R, C], on the device.
+        store: features on the device, in the form of `padded_channels` [N, R, C].
     """
 
     def __init__(self, store: Tensor) -> None:
@@ -74,7 +74,7 @@ class ResidentFeatures:
 
     @classmethod
     def load(cls, images: Tensor, device: torch.device, dtype: torch.dtype) -> "ResidentFeatures":
-        """Region features [N, R, C] of the host, brought to a device in the type of the products."""
+        """Copies region features [N, R, C] from the host to a device, in the type of the matrix products."""
         channels = images.shape[2]
         store = torch.zeros(*images.shape[:2], padded_width(channels), dtype=dtype, device=device)
         for start in range(0, len(images), 1024):
@@ -88,18 +88,18 @@ class ResidentFeatures:
         return self._store.index_select(0, images)
 
     def feed(self, batches: NDArray[np.int64]) -> Iterator[None]:
-        """Nothing has to be brought for the batches [T, I]."""
+        """Yields once for each batch [T, I]; the features are on the device already."""
         yield from repeat(None, len(batches))
 
 
 class PrefetchedFeatures:
-    """Features that stay on the host; a batch's are copied to the device while the step before runs.
+    """Features that stay on the host; those of a batch are copied to the device while the step before runs.
 
     Args:
         images: region features [N, R, C] on the host.
         device: a GPU.
-        dtype: of the products.
-        count: I, images of a batch.
+        dtype: type of the matrix products.
+        count: number of images in a batch, I.
     """
 
     def __init__(self, images: Tensor, device: torch.device, dtype: torch.dtype, count: int) -> None:
@@ -113,12 +113,12 @@ class PrefetchedFeatures:
         self._used = [torch.cuda.Event() for _ in range(2)]  # type: ignore[no-untyped-call]
 
     def of(self, images: Tensor) -> Tensor:
-        """Features [I, R, C] of the batch that `feed` has brought."""
+        """Features [I, R, C] of the batch that `feed` copied last."""
         del images
         return self._now
 
     def feed(self, batches: NDArray[np.int64]) -> Iterator[None]:
-        """Brings the features of each batch's images [T, I], one batch after the other; take a step after each."""
+        """Yields once for each batch, when the features of its images [T, I] are on the device; then run the step."""
         self._fetch(batches[0], 0)
         for number in range(len(batches)):
             if number + 1 < len(batches):
@@ -130,7 +130,7 @@ class PrefetchedFeatures:
             yield
 
     def _fetch(self, images: NDArray[np.int64], place: int) -> None:
-        self._copied[place].synchronize()  # the page-locked buffer's copy before
+        self._copied[place].synchronize()  # the page-locked buffer may still be copied for an earlier batch
         torch.index_select(self._images, 0, torch.from_numpy(images), out=self._host[place])
         with torch.cuda.stream(self._stream):
             self._used[place].wait()
@@ -139,7 +139,7 @@ class PrefetchedFeatures:
 
 
 def fits(images: Tensor, device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether the features may stay on the device: they take at most `FREE_SHARE` of what this process may use."""
+    """Whether the features may be kept on the device: they need at most `FREE_SHARE` of what this process may use."""
     if device.type != "cuda":
         return True
     free, total = torch.cuda.mem_get_info(device)
@@ -148,12 +148,12 @@ def fits(images: Tensor, device: torch.device, dtype: torch.dtype) -> bool:
 
 
 def column(split: Split, name: str, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """A column of a split for the slots of batches; 0 where a slot is empty.
+    """The values of a column of a split for the slots of batches; 0 for an empty slot.
 
     Args:
         split: the questions.
-        name: of the column: `questions`, `answers` or `people`.
-        rows: question of each slot [T, I, Q], -1 where it is empty.
+        name: name of the column: `questions`, `answers` or `people`.
+        rows: row number of each slot's question [T, I, Q]; -1 for an empty slot.
     """
     values: NDArray[np.int64] = getattr(split, name)[rows.clip(min=0)].astype(np.int64)
     values[rows < 0] = 0

@@ -1,4 +1,7 @@
-"""The fused forms of `san_core.cohort.pointwise`, for a GPU. Tile sizes are those that were fastest on an H100."""
+"""Launches the Triton kernels that do the work of `san_core.cohort.pointwise` on a GPU.
+
+The tile sizes are the ones that were fastest on an H100.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -80,7 +83,14 @@ def attention_scores_backward_(
 
 
 def regions_backward_(grad_regions: Tensor, regions: Tensor, attention: Tensor, grads: Tensor) -> Tensor:
-    """See `pointwise.regions_backward_`; `attention` [W I, Q N, R] and `grads` [W I, Q N, H] are by image."""
+    """See `san_core.cohort.pointwise.regions_backward_`.
+
+    Args:
+        grad_regions: see there [W, I R, H].
+        regions: see there [W, I R, H].
+        attention: attention of each image's questions in all hops [W I, Q N, R].
+        grads: gradients of the contexts of each image's questions in all hops [W I, Q N, H].
+    """
     images, pairs, count = attention.shape
     hidden = regions.shape[2]
     rows, columns = min(16, triton.next_power_of_2(count)), min(256, triton.next_power_of_2(hidden))
@@ -103,17 +113,17 @@ def lstm_cell_(
     gates: Tensor, gates_from_hidden: Tensor | None, bias: Tensor, is_word: Tensor, states: "CellStates", step: int
 ) -> None:
     """See `san_core.cohort.pointwise.lstm_cell_`."""
-    members, rows, _ = gates.shape
+    members, slots, _ = gates.shape
     size = states.hidden.shape[3]
     columns = min(512, triton.next_power_of_2(size))
-    triton_kernels.lstm_cell_kernel[(members * rows, triton.cdiv(size, columns))](
+    triton_kernels.lstm_cell_kernel[(members * slots, triton.cdiv(size, columns))](
         gates,
         gates if gates_from_hidden is None else gates_from_hidden,
         bias,
         is_word,
         states.hidden[:, step],
         states.cell[:, step],
-        rows,
+        slots,
         size,
         gates.stride(0),
         states.cell.stride(0),
@@ -126,15 +136,15 @@ def lstm_cell_(
 
 def lstm_cell_backward_(gates: Tensor, grad_hidden: Tensor, grad_cell: Tensor, states: "CellStates", step: int) -> None:
     """See `san_core.cohort.pointwise.lstm_cell_backward_`."""
-    members, rows, _ = gates.shape
+    members, slots, _ = gates.shape
     size = states.hidden.shape[3]
     columns = min(512, triton.next_power_of_2(size))
-    triton_kernels.lstm_cell_backward_kernel[(members * rows, triton.cdiv(size, columns))](
+    triton_kernels.lstm_cell_backward_kernel[(members * slots, triton.cdiv(size, columns))](
         gates,
         grad_hidden,
         grad_cell,
         states.cell[:, step],
-        rows,
+        slots,
         size,
         gates.stride(0),
         states.cell.stride(0),
@@ -146,18 +156,18 @@ def lstm_cell_backward_(gates: Tensor, grad_hidden: Tensor, grad_cell: Tensor, s
 
 def one_hot(words: Tensor, vocabulary: int, dtype: torch.dtype) -> Tensor:
     """See `san_core.cohort.pointwise.one_hot`."""
-    found = torch.empty(vocabulary, len(words), dtype=dtype, device=words.device)
+    columns = torch.empty(vocabulary, len(words), dtype=dtype, device=words.device)
     grid = triton.cdiv(vocabulary, 16), triton.cdiv(len(words), 256)
-    triton_kernels.one_hot_kernel[grid](words, found, vocabulary, len(words), ROWS=16, COLUMNS=256, num_warps=4)
-    return found
+    triton_kernels.one_hot_kernel[grid](words, columns, vocabulary, len(words), ROWS=16, COLUMNS=256, num_warps=4)
+    return columns
 
 
 def rmsprop(optimizer: "CohortRMSprop", grads: Tensor, scale: Tensor | None, active: Tensor) -> None:
-    """The update of `san_core.cohort.optimizer.CohortRMSprop`, in place."""
+    """Updates the weights and the optimizer's state, see `san_core.cohort.optimizer.CohortRMSprop.step`."""
     weights, working, hyper, decayed_from = optimizer.operands
-    members, numbers = weights.shape
+    members, row_length = weights.shape
     block = 2048
-    triton_kernels.rmsprop_kernel[(triton.cdiv(numbers, block), members)](
+    triton_kernels.rmsprop_kernel[(triton.cdiv(row_length, block), members)](
         weights,
         working,
         grads,
@@ -170,7 +180,7 @@ def rmsprop(optimizer: "CohortRMSprop", grads: Tensor, scale: Tensor | None, act
         hyper.weight_decay,
         scale if scale is not None else weights,
         active,
-        numbers,
+        row_length,
         decayed_from,
         CLIPS=scale is not None,
         COPIES=working is not weights,

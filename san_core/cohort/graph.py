@@ -9,43 +9,43 @@ import torch
 from torch import Tensor
 
 WARM_UP = 3
-"""Steps before the capture, on the stream that captures: libraries set themselves up in them."""
+"""Steps that run before the capture, on the same stream, so that libraries such as cuBLAS are initialized."""
 
 
 class Step(Protocol):
-    """What can be captured: it reads and writes tensors that keep their place, and reads nothing back."""
+    """A step that can be captured: its tensors keep their addresses, and it reads no value back to the host."""
 
     @property
     def state(self) -> list[Tensor]:
-        """Every tensor that a step changes."""
+        """Every tensor that the step changes."""
 
     def run(self, generator: torch.Generator | None) -> None:
-        """Does the step."""
+        """Runs the step."""
 
 
 class EagerStep:
-    """A step that is launched operation by operation.
+    """A step that runs without a graph, operation by operation.
 
     Args:
         step: the step.
-        generator: of its random numbers.
+        generator: generator of its random numbers; None for PyTorch's default.
     """
 
     def __init__(self, step: Step, generator: torch.Generator | None) -> None:
         self._step, self._generator = step, generator
 
     def __call__(self) -> None:
-        """Does the step."""
+        """Runs the step."""
         self._step.run(self._generator)
 
 
 class GraphedStep:
-    """A step that is captured when it is made, and replayed. Capturing changes no state.
+    """A step that is captured once, and then replayed. The capture changes no state.
 
     Args:
         step: the step.
-        generator: of its random numbers, on the GPU; its seed may be set anew between replays.
-        pool: memory that graphs share, from `torch.cuda.graph_pool_handle`.
+        generator: generator of its random numbers, on the GPU; its seed may be changed between replays.
+        pool: memory pool that graphs share, from `torch.cuda.graph_pool_handle`.
 
     Raises:
         torch.OutOfMemoryError: if the step needs more memory than there is; the process should then end.
@@ -71,7 +71,7 @@ class GraphedStep:
 
 @contextmanager
 def _unchanged(step: Step, generator: torch.Generator) -> Iterator[None]:
-    """Puts back afterwards what the steps inside change."""
+    """Restores the state of the step and of the generator at the end."""
     saved = [tensor.clone() for tensor in step.state]
     random = generator.get_state()
     try:
@@ -84,7 +84,7 @@ def _unchanged(step: Step, generator: torch.Generator) -> Iterator[None]:
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """Garbage collection inside a capture can end it."""
+    """Disables garbage collection, which can make a capture fail."""
     gc.collect()
     gc.disable()
     try:

@@ -1,11 +1,13 @@
-"""Where each weight of a SAN lies in a row of a cohort's flat buffers.
+"""Where each weight of a SAN is stored in a row of a cohort's flat buffers.
 
-A cohort keeps all weights of its W members in one buffer [W, P]; gradients, square averages and momentum buffers are
-buffers of the same shape. A block is the part of a row that one weight, or the same weight of all hops, takes. Sizes
-that differ between members are padded with zeros to the cohort's largest: a padded unit is 0, and so is its gradient.
+A cohort keeps all weights of its W members in one buffer [W, P]. Gradients, square averages and momentum buffers have
+buffers of the same shape. A block is the part of a row that stores one weight, or one weight of all hops. If a size
+differs between members, the block has the largest, and smaller members are padded with zeros. This is exact: a padded
+unit stays 0, and so does its gradient.
 
-Letters of the axes: V vocabulary, D pretrained word vector, E embedding, H hidden, K attention, N hops, C channels and
-one more for the bias, A answers, G the four gates of an LSTM, U B T filters of the CNN over one, two, three words.
+Axes: V vocabulary, D pretrained word vector, E embedding, H hidden (h the same, as the input of the LSTM's recurrent
+weight), K attention, N hops, C channels and one more for the bias, A answers, G the four gates of an LSTM, U B T the
+CNN's filters over one, two and three words.
 """
 
 import math
@@ -20,7 +22,7 @@ from san_core.config import TrainingConfig
 from san_core.models.question_encoder import filter_sizes
 
 MULTIPLE = 8
-"""Sizes are padded to multiples of this: a bfloat16 matrix product wants 16 bytes."""
+"""Sizes are padded to multiples of this: bfloat16 matrix products are fast if rows are multiples of 16 bytes."""
 
 State = Mapping[str, Tensor]
 """Tensors by the names of `SAN.state_dict`."""
@@ -31,10 +33,10 @@ class Block:
     """One weight in a row, or the same weight of all hops.
 
     Attributes:
-        name: of the block.
+        name: name of the block.
         axes: a letter for each axis.
-        read: the weight [axes] at a member's own sizes, from a state.
-        write: the tensors of a state, by name, from the weight [axes].
+        read: function from a state to the weight [axes], not padded.
+        write: function from the weight [axes] to tensors of a state, by name; the inverse of `read`.
     """
 
     name: str
@@ -44,12 +46,12 @@ class Block:
 
 
 def _same(name: str, axes: str, weight: str) -> Block:
-    """A block that is one weight of the network as it is."""
+    """A block for one weight of the network, in its own shape."""
     return Block(name, axes, lambda state: state[weight], lambda values: {weight: values})
 
 
 def _gates(name: str, axes: str, weight: str) -> Block:
-    """A weight of an LSTM, whose first axis is that of the four gates and the hidden size."""
+    """A block for a weight of an LSTM, whose first axis is split into the four gates and the hidden size."""
     return Block(
         name,
         axes,
@@ -59,7 +61,7 @@ def _gates(name: str, axes: str, weight: str) -> Block:
 
 
 def _filters(name: str, axes: str, weight: str) -> Block:
-    """Filters [F, E, n] of the CNN as [n, F, E]: all that meets the first of n words comes first."""
+    """A block for filters [F, E, n] of the CNN as [n, F, E]: first the weights for the first of the n words."""
     return Block(
         name,
         axes,
@@ -69,7 +71,7 @@ def _filters(name: str, axes: str, weight: str) -> Block:
 
 
 def _of_hops(name: str, axes: str, weight: str, hops: int) -> Block:
-    """A weight that each hop has; `weight` holds {} for the hop's number."""
+    """A block for one weight of every hop; `weight` is its name, with {} for the number of the hop."""
     names = [weight.format(hop) for hop in range(hops)]
     return Block(
         name,
@@ -80,18 +82,19 @@ def _of_hops(name: str, axes: str, weight: str, hops: int) -> Block:
 
 
 def _hop_shape(weight: Tensor, axes: str) -> tuple[int, ...]:
+    """The shape of one hop's weight in its block, whose first axis counts the hops."""
     return tuple(weight.shape[weight.dim() - len(axes) + 1 :])
 
 
 def _hop_value(value: Tensor, name: str) -> Tensor:
-    """The weight as the hop's linear layers hold it: w of the scores is a row, its bias one number."""
+    """A hop's weight in the shape that `AttentionHop` has it in: W_P is a row [1, K], and b_P has one element."""
     if name.endswith("score.weight"):
         return value.view(1, -1)
     return value.view(1) if name.endswith("score.bias") else value
 
 
 def _image() -> Block:
-    """The projection of the features; its bias is the weight of a channel that is always 1."""
+    """A block for the projection of the features. Its bias is the weight of one more channel, which is always 1."""
 
     def read(state: State) -> Tensor:
         return torch.cat([state["project.weight"], state["project.bias"].unsqueeze(1)], dim=1)
@@ -101,11 +104,11 @@ def _image() -> Block:
     )
 
 
-def _blocks(config: TrainingConfig, *, has_projection: bool) -> Iterator[Block]:
-    """The blocks of a network; the word embedding, which has no weight decay, is the first."""
+def _blocks(config: TrainingConfig, *, maps_embedding: bool) -> Iterator[Block]:
+    """The blocks of a network. The word embedding is the first, since it has no weight decay."""
     question = "question_encoder"
-    yield _same("embedding", "VD" if has_projection else "VE", f"{question}.embedding.weight")
-    if has_projection:
+    yield _same("embedding", "VD" if maps_embedding else "VE", f"{question}.embedding.weight")
+    if maps_embedding:
         yield _same("map_embedding", "ED", f"{question}.embedding.project.weight")
     if config.question_encoder == "lstm":
         yield _gates("lstm_input", "GHE", f"{question}.lstm.weight_ih_l0")
@@ -133,10 +136,10 @@ class Sizes:
     """Sizes that all members of a cohort share.
 
     Attributes:
-        vocabulary: word numbers, padding and unknown included.
-        vector: length of a pretrained word vector; None where the embedding is random.
-        channels: of a region's features.
-        answers: in the answer vocabulary.
+        vocabulary: size of the word vocabulary, including padding and the unknown word.
+        channels: number of channels of a region's features.
+        answers: size of the answer vocabulary.
+        vector: length of a pretrained word vector; None if the word embedding starts at random.
     """
 
     vocabulary: int
@@ -146,48 +149,51 @@ class Sizes:
 
 
 class Layout:
-    """Blocks, shapes and places of a cohort's rows.
+    """The blocks of a cohort's rows: their order, shapes and positions.
 
     Args:
-        configs: of the members [W]; alike in what `SHARED_FIELDS` of `san_core.cohort.network` names.
-        sizes: shared by them.
+        configs: configuration of each member [W]; the fields in `san_core.cohort.network.SHARED_FIELDS` are equal.
+        sizes: sizes that all members share.
 
     Attributes:
-        blocks: in the order they lie.
-        shapes: padded shape of each block in a row, by its name.
-        numbers: P, numbers in a row.
+        blocks: all blocks, in their order in a row.
+        shapes: padded shape of each block, by name.
+        row_length: length of a row, P.
     """
 
     def __init__(self, configs: Sequence[TrainingConfig], sizes: Sizes) -> None:
         self.configs, self.sizes = list(configs), sizes
-        has_projection = sizes.vector is not None and any(sizes.vector != config.embedding_size for config in configs)
-        self.blocks = list(_blocks(configs[0], has_projection=has_projection))
+        maps_embedding = sizes.vector is not None and any(sizes.vector != config.embedding_size for config in configs)
+        self.blocks = list(_blocks(configs[0], maps_embedding=maps_embedding))
         self._own_places = [_places(config, sizes, self._longest) for config in self.configs]
         self.shapes = {block.name: tuple(self._padded(axis) for axis in block.axes) for block in self.blocks}
         self._starts: dict[str, int] = {}
-        self.numbers = 0
+        self.row_length = 0
         for name, shape in self.shapes.items():
-            self._starts[name] = self.numbers
-            self.numbers += round_up(math.prod(shape))
+            self._starts[name] = self.row_length
+            self.row_length += round_up(math.prod(shape))
 
     @property
     def decayed_from(self) -> int:
-        """Where in a row the weights with weight decay begin; the word embedding lies before."""
+        """Index in a row at which the weights with weight decay begin; only the word embedding is before it."""
         return self._starts[self.blocks[1].name]
 
     def places(self, member: int) -> dict[str, Tensor]:
-        """Where a member's own numbers lie along each axis that may be padded."""
+        """Indices of a member's own values along each axis that may be padded, by axis."""
         return self._own_places[member]
 
     def views(self, flat: Tensor) -> dict[str, Tensor]:
-        """The blocks [W, ...] of a flat buffer [W, P], by name; they share its memory."""
+        """The blocks of a flat buffer [W, P] as views [W, ...], by name."""
         return {
             name: flat[:, start : start + math.prod(self.shapes[name])].view(len(flat), *self.shapes[name])
             for name, start in self._starts.items()
         }
 
     def tensors(self, flat: Tensor) -> Iterator[Tensor]:
-        """The same memory, a view [W, ...] for each tensor of a network: a hop's weights and a bias stand alone."""
+        """Views [W, ...] of a flat buffer [W, P], one for each parameter of `SAN`.
+
+        Blocks that store several parameters are split: those of all hops, and the projection with its bias.
+        """
         for name, view in self.views(flat).items():
             if name.startswith("hop_"):
                 yield from view.unbind(1)
@@ -198,29 +204,30 @@ class Layout:
                 yield view
 
     def pack(self, row: Tensor, member: int, state: State) -> None:
-        """Writes a network's weights, or what its optimizer keeps of each, into a row [P]; the padding becomes 0."""
+        """Writes a state, such as a network's weights or square averages, into a row [P]; the padding becomes 0."""
         row.zero_()
-        for block, place in self._of(row, member):
-            place.put(block.read(state))
+        for block, member_block in self._member_blocks(row, member):
+            member_block.put(block.read(state))
 
     def unpack(self, row: Tensor, member: int) -> dict[str, Tensor]:
-        """The opposite of `pack`."""
-        found: dict[str, Tensor] = {}
-        for block, place in self._of(row, member):
-            found |= {name: value.contiguous() for name, value in block.write(place.take()).items()}
-        return found
+        """Reads a member's state from a row [P]: the inverse of `pack`."""
+        state: dict[str, Tensor] = {}
+        for block, member_block in self._member_blocks(row, member):
+            state |= {name: value.contiguous() for name, value in block.write(member_block.take()).items()}
+        return state
 
-    def _of(self, row: Tensor, member: int) -> Iterator[tuple[Block, "_Place"]]:
+    def _member_blocks(self, row: Tensor, member: int) -> Iterator[tuple[Block, "_MemberBlock"]]:
         for block, view in zip(self.blocks, self.views(row.unsqueeze(0)).values(), strict=True):
-            yield block, _Place(view[0], [self._own_places[member].get(axis) for axis in block.axes])
+            yield block, _MemberBlock(view[0], [self._own_places[member].get(axis) for axis in block.axes])
 
     @cached_property
     def _longest(self) -> dict[str, int]:
-        """The largest of each size that may differ, by axis."""
+        """The largest member's size along each axis that may differ, padded, by axis."""
         each = [_own_sizes(config) for config in self.configs]
         return {axis: round_up(max(sizes[axis] for sizes in each)) for axis in each[0]}
 
     def _padded(self, axis: str) -> int:
+        """The size of an axis in a row."""
         longest = self._longest
         if axis in longest:
             return longest[axis]
@@ -249,13 +256,13 @@ def _own_sizes(config: TrainingConfig) -> dict[str, int]:
 
 
 def _places(config: TrainingConfig, sizes: Sizes, longest: Mapping[str, int]) -> dict[str, Tensor]:
-    """For each axis that may be padded: where a member's own numbers lie."""
+    """Indices of a member's own values along each axis that may be padded, by axis."""
     own = _own_sizes(config)
     places = {axis: torch.arange(size) for axis, size in own.items()}
     if config.question_encoder == "lstm":
         hidden = places.pop("L")
     else:
-        # The question's vector is what one, two and three words say, each part padded by itself.
+        # The question vector is made of the responses to one, two and three words; each of the three parts is padded.
         starts = {"U": 0, "B": longest["U"], "T": longest["U"] + longest["B"]}
         hidden = torch.cat([places[axis] + start for axis, start in starts.items()])
     return {
@@ -268,8 +275,8 @@ def _places(config: TrainingConfig, sizes: Sizes, longest: Mapping[str, int]) ->
 
 
 @dataclass(frozen=True)
-class _Place:
-    """A member's own part of a padded block."""
+class _MemberBlock:
+    """A member's own values in a padded block."""
 
     view: Tensor
     indices: list[Tensor | None]

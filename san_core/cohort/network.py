@@ -1,6 +1,6 @@
-"""The network of W members: their weights in one flat buffer, and the logits they give.
+"""The network of W members: their weights in one flat buffer, and the forward pass to the logits.
 
-Shapes: W members, P numbers of a row, S slots of a batch, I images, R regions, C channels, H hidden, A answers.
+Shapes: W members, P row length, S slots of a batch, I images, R regions, C channels, H hidden, A answers.
 """
 
 from collections.abc import Sequence
@@ -28,17 +28,17 @@ SHARED_FIELDS = (
     "precision",
     "embedding_init",
 )
-"""Settings that all members of a cohort have alike."""
+"""Training settings that must be the same for all members of a cohort."""
 
 HOP_BLOCKS = ("hop_image", "hop_query", "hop_query_bias", "hop_score", "hop_score_bias")
-"""Names of the blocks that `HopWeights` holds, in its order."""
+"""Names of the blocks for `HopWeights`, in the order of its fields."""
 
 
 def check_alike(configs: Sequence[TrainingConfig]) -> None:
-    """Refuses members that cannot share a step.
+    """Checks that members can share a step.
 
     Raises:
-        InputError: naming the first setting that differs.
+        InputError: if their settings differ in one of `SHARED_FIELDS`; the message names it.
     """
     for name in SHARED_FIELDS:
         if len(found := {getattr(config, name) for config in configs}) > 1:
@@ -46,21 +46,24 @@ def check_alike(configs: Sequence[TrainingConfig]) -> None:
 
 
 class Network:
-    """Weights of W members, and the logits they give.
+    """The weights of W members, and the forward pass.
 
     Args:
-        configs: of the members.
-        sizes: shared by them.
-        device: where the weights lie.
-        dtype: of the weights and their updates: float32, or float64 in tests.
-        working: of the products: bfloat16, or `dtype`.
+        configs: configuration of each member [W].
+        sizes: sizes that all members share.
+        device: device of the weights.
+        dtype: type of the weights and their updates: float32, or float64 in tests.
+        working: type of the matrix products: bfloat16, or `dtype`; None for `dtype`.
 
     Attributes:
-        weights: [W, P], of `dtype`.
-        working: the same in the type of the products; the same tensor where the types are equal.
-        blocks: views [W, ...] of `working` that gradients are taken of, by name.
-        thresholds: dropout's thresholds [W] (int32).
-        keeps: what dropout multiplies the activations kept by [W].
+        config: configuration of the first member, for the settings that all members share.
+        layout: layout of a row: where each weight is stored.
+        weights: weights of all members, in `dtype` [W, P].
+        working: copy of `weights` in the type of the matrix products; the same tensor if the types are equal.
+        blocks: views [W, ...] of `working`, by name; gradients are computed for them.
+        thresholds: dropout threshold of each member [W] (int32), see `san_core.models.dropout`.
+        dropout_scales: factor of each member for the activations that dropout keeps [W].
+        has_dropout: whether any member has dropout.
     """
 
     def __init__(
@@ -75,33 +78,34 @@ class Network:
         check_alike(configs)
         self.config = configs[0]
         self.layout = Layout(configs, sizes)
-        shape = (len(configs), self.layout.numbers)
+        shape = (len(configs), self.layout.row_length)
         self.weights = torch.zeros(shape, dtype=dtype, device=device)
         self.working = self.weights if working in {None, dtype} else torch.zeros(shape, dtype=working, device=device)
         self.blocks = {name: view.detach().requires_grad_() for name, view in self.layout.views(self.working).items()}
         self.thresholds = torch.zeros(len(configs), dtype=torch.int32, device=device)
-        self.keeps = torch.ones(len(configs), dtype=dtype, device=device)
-        self.drops = any(config.dropout > 0 for config in configs)
+        self.dropout_scales = torch.ones(len(configs), dtype=dtype, device=device)
+        self.has_dropout = any(config.dropout > 0 for config in configs)
         self.set_dropout([config.dropout for config in configs])
 
     def set_dropout(self, shares: Sequence[float]) -> None:
-        """Gives each member its share of dropped activations, in [0, 1)."""
+        """Sets the share of activations that each member drops, in [0, 1)."""
         thresholds = [dropout_threshold(share) for share in shares]
         self.thresholds.copy_(torch.tensor(thresholds, dtype=torch.int32))
-        self.keeps.copy_(torch.tensor([dropout_scale(threshold) for threshold in thresholds], dtype=self.keeps.dtype))
+        scales = [dropout_scale(threshold) for threshold in thresholds]
+        self.dropout_scales.copy_(torch.tensor(scales, dtype=self.dropout_scales.dtype))
 
     def random_bytes(self, slots: Slots, regions: int) -> tuple[int, int]:
-        """How many random bytes dropout takes in a step: for h of all hops, and for u."""
+        """Number of random bytes that dropout needs in a step: for h of all hops, and for u before the classifier."""
         size, hidden = self.layout.shapes["hop_image"][1:]
         return self.config.hops * slots.rows * regions * size, slots.rows * hidden
 
     def logits(self, batch: Batch, questions: Questions, random: tuple[Tensor, Tensor] | None) -> Tensor:
-        """Logits [W, S, A].
+        """Computes the logits [W, S, A] of a batch.
 
         Args:
             batch: features and questions.
             questions: the distinct questions of the data set.
-            random: bytes (uint8) of dropout for h and u, see `random_bytes`; None in evaluation.
+            random: random bytes (uint8) for dropout of h and of u, see `random_bytes`; None in evaluation.
         """
         blocks, masks = self.blocks, None
         images, count = batch.features.shape[:2]
@@ -109,14 +113,15 @@ class Network:
         if random is not None:
             hops, size = weights.w_score.shape[1:]
             masks = HopMasks(random[0].view(hops, images, -1, count, size), self.thresholds)
-            scaled = weights.w_score * self.keeps.view(-1, 1, 1)
+            # Dropout multiplies h by its scale. W_P is multiplied instead, which gives the same and is smaller than h.
+            scaled = weights.w_score * self.dropout_scales.view(-1, 1, 1)
             weights = weights._replace(w_score=scaled.to(weights.w_score.dtype))
         query = self._encode(batch, questions)
         bounded = self.config.attention == "bounded"
         last = attend(batch.features, query, blocks["image"], weights, masks=masks, bounded=bounded)
         if random is not None:
-            kept = random[1].view(1, *last.shape[1:]) >= self.thresholds.view(-1, 1, 1)
-            last = (last * kept * self.keeps.view(-1, 1, 1)).to(last.dtype)
+            mask = random[1].view(1, *last.shape[1:]) >= self.thresholds.view(-1, 1, 1)
+            last = (last * mask * self.dropout_scales.view(-1, 1, 1)).to(last.dtype)
         logits = torch.baddbmm(blocks["classify_bias"].unsqueeze(1), last, blocks["classify"].transpose(1, 2))
         return logits[:, :, : self.layout.sizes.answers].to(self.weights.dtype)
 

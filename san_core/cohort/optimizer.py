@@ -1,6 +1,6 @@
-"""RMSprop and gradient clipping for W members in flat buffers, in the arithmetic of `torch.optim.RMSprop`.
+"""RMSprop and gradient clipping for W members in flat buffers [W, P], by the formulas of `torch.optim.RMSprop`.
 
-Every hyperparameter is a tensor on the device, so that a captured step takes the value it has at the replay.
+Every hyperparameter is a tensor on the device, so that each replay of a captured step reads its current value.
 """
 
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ from san_core.cohort.layout import Layout
 from san_core.config import TrainingConfig
 
 _TINY = 1e-6
-"""What `clip_grad_norm_` adds to the norm it divides by."""
+"""Added to a norm before dividing by it, as in `torch.nn.utils.clip_grad_norm_`."""
 
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """Each member's, on the device [W, 1]; see `TrainingConfig`."""
+    """The hyperparameters of each member, on the device [W, 1]; see `TrainingConfig`."""
 
     learning_rate: Tensor
     momentum: Tensor
@@ -30,25 +30,25 @@ class Hyperparameters:
 
     @classmethod
     def of(cls, configs: Sequence[TrainingConfig], device: torch.device, dtype: torch.dtype) -> "Hyperparameters":
-        """Those of the members' configurations."""
+        """Takes them from the members' configurations [W]."""
         columns = {each.name: [[getattr(config, each.name)] for config in configs] for each in fields(cls)}
         return cls(**{name: torch.tensor(column, dtype=dtype, device=device) for name, column in columns.items()})
 
 
 class CohortRMSprop:
-    """RMSprop with momentum over flat weights; the word embedding, first in a row, has no weight decay.
+    """RMSprop with momentum for flat weights. The word embedding, the first block of a row, has no weight decay.
 
     Args:
-        layout: of the rows.
-        weights: of the members, float32 or float64 [W, P].
-        working: the weights as the products take them [W, P]; the same tensor as `weights`, or a bfloat16 copy that
-            every step renews.
-        hyperparameters: of the members.
-        clips: whether any member clips; where none does the norm is not worked out.
+        layout: layout of a row: where each weight is stored.
+        weights: weights of the members, float32 or float64 [W, P].
+        working: weights in the type of the matrix products [W, P]: the same tensor as `weights`, or a bfloat16 copy
+            that every step updates.
+        hyperparameters: hyperparameters of the members.
+        clips: whether any member clips its gradients; otherwise no norm is computed.
         clip_by: see `TrainingConfig`.
 
     Attributes:
-        square_avg, momentum_buffer: of each weight [W, P].
+        square_avg, momentum_buffer: state of the optimizer for each weight [W, P].
     """
 
     def __init__(  # noqa: PLR0913 - what an update needs
@@ -67,7 +67,7 @@ class CohortRMSprop:
         self._clips, self._clip_by = clips, clip_by
 
     def step(self, grads: Tensor, active: Tensor) -> None:
-        """Updates the members that are active.
+        """Updates the weights of the active members, and may overwrite the gradients.
 
         Args:
             grads: gradients [W, P].
@@ -101,21 +101,26 @@ class CohortRMSprop:
 
     @property
     def operands(self) -> tuple[Tensor, Tensor, Hyperparameters, int]:
-        """What the fused update needs: weights, working copy, hyperparameters, where weight decay begins."""
+        """What the fused update needs: weights, working copy, hyperparameters, and where weight decay begins."""
         return self._weights, self._working, self._hyperparameters, self._layout.decayed_from
 
     def _clip(self, grads: Tensor) -> Tensor | None:
-        """What gradients are multiplied by so that none is longer than `clip_norm`: [W, 1], or None."""
+        """Clips the gradients to `clip_norm`, by the norm that `clip_by` names.
+
+        Returns:
+            The factor [W, 1] that the gradients are still to be multiplied by; None if no member clips, or if they were
+            clipped in place, parameter by parameter.
+        """
         if not self._clips:
             return None
         exact = self._weights.dtype
         if self._clip_by == "global":
-            return self._shortened(torch.linalg.vector_norm(grads, dim=1, keepdim=True, dtype=exact))
+            return self._clip_factor(torch.linalg.vector_norm(grads, dim=1, keepdim=True, dtype=exact))
         for view in self._layout.tensors(grads):
             norms = torch.linalg.vector_norm(view.reshape(len(view), -1), dim=1, keepdim=True, dtype=exact)
-            view.mul_(self._shortened(norms).view(-1, *[1] * (view.dim() - 1)))
+            view.mul_(self._clip_factor(norms).view(-1, *[1] * (view.dim() - 1)))
         return None
 
-    def _shortened(self, norms: Tensor) -> Tensor:
+    def _clip_factor(self, norms: Tensor) -> Tensor:
         clip_norm = self._hyperparameters.clip_norm
         return torch.where(clip_norm > 0, (clip_norm / (norms + _TINY)).clamp(max=1), 1)

@@ -1,9 +1,10 @@
-"""The pointwise parts of a step, where memory and not arithmetic is the limit: in plain PyTorch, or fused on a GPU.
+"""The operations of a step that are limited by memory, not by arithmetic: in plain PyTorch, or fused on a GPU.
 
-Each function has one meaning, written out in plain operations here; on a GPU with Triton the functions of
-`san_core.cohort.fused` do the same in one pass.
+The plain PyTorch code of a function says what it computes. On a GPU with Triton, the function of the same name in
+`san_core.cohort.fused` computes the same in one pass over memory.
 
-Shapes: W members, I images, Q questions about each, S = I Q slots, R regions, K attention, H hidden, V vocabulary.
+Shapes: W members, I images, Q questions about each, S = I Q slots, R regions, K attention, H hidden, L words of a
+question, V vocabulary. A function whose name ends in _ works in place: it overwrites arguments, as its docstring says.
 """
 
 import importlib.util
@@ -28,20 +29,20 @@ _fused = True
 
 @cache
 def has_triton() -> bool:
-    """Whether Triton is here, and what it compiles its launchers with: a C compiler and Python's headers."""
+    """Whether Triton can be used: it is installed, and so are a C compiler and Python's headers, which it needs."""
     compiler = os.environ.get("CC") or next(filter(shutil.which, ("gcc", "clang", "cc")), None)
     headers = Path(sysconfig.get_path("include")) / "Python.h"
     return importlib.util.find_spec("triton") is not None and compiler is not None and headers.is_file()
 
 
 def uses_triton(tensor: Tensor) -> bool:
-    """Whether the fused kernels work on a tensor."""
+    """Whether the fused kernels are used for a tensor."""
     return _fused and tensor.is_cuda and tensor.dtype in {torch.bfloat16, torch.float32} and has_triton()
 
 
 @contextmanager
 def plain_operations() -> Iterator[None]:
-    """Leaves the fused kernels out, to compare with."""
+    """Turns the fused kernels off inside the `with` block, to compare them with the plain operations."""
     global _fused  # noqa: PLW0603 - one switch for the process
     before, _fused = _fused, False
     try:
@@ -51,11 +52,11 @@ def plain_operations() -> Iterator[None]:
 
 
 class Mask(NamedTuple):
-    """What dropout drops of a hop's h: where a random byte lies below the member's threshold.
+    """Dropout of h in one hop: an element is dropped where its random byte is below the member's threshold.
 
     Attributes:
-        random: bytes [I, Q, R, K] (uint8).
-        thresholds: of the members [W] (int32).
+        random: random bytes (uint8), the same for all members [I, Q, R, K].
+        thresholds: threshold of each member [W] (int32).
     """
 
     random: Tensor
@@ -65,7 +66,7 @@ class Mask(NamedTuple):
 def _attention_hidden(
     projected_regions: Tensor, projected_query: Tensor, mask: Mask | None
 ) -> tuple[Tensor, Tensor | None]:
-    """Works out h = dropout(tanh(W_I v + (W_Q u + b_A))) [W, I, Q, R, K], and what of it is kept."""
+    """Computes h = dropout(tanh(W_I v + (W_Q u + b_A))) [W, I, Q, R, K], and which of its elements are kept."""
     members, images, _, size = projected_regions.shape
     h = (projected_regions.unsqueeze(2) + projected_query.view(members, images, -1, 1, size)).tanh_()
     if mask is None:
@@ -77,14 +78,14 @@ def _attention_hidden(
 def attention_scores(
     projected_regions: Tensor, projected_query: Tensor, w_score: Tensor, b_score: Tensor, mask: Mask | None
 ) -> Tensor:
-    """The scores W_P h + b_P of a hop's regions, h = dropout(tanh(W_I v + (W_Q u + b_A))) (paper, section 3.3).
+    """Computes the scores W_P h + b_P of one hop, with h = dropout(tanh(W_I v + (W_Q u + b_A))) (paper, section 3.3).
 
     Args:
         projected_regions: W_I v [W, I, R, K].
         projected_query: W_Q u + b_A [W, S, K].
-        w_score: W_P, dropout's scale included [W, K].
+        w_score: W_P, multiplied by the scale of dropout [W, K].
         b_score: b_P [W].
-        mask: of dropout; None without.
+        mask: dropout mask; None without dropout.
 
     Returns:
         Scores [W, S, R], float32 where `projected_regions` is bfloat16.
@@ -103,18 +104,18 @@ def attention_scores(
 def attention_scores_backward_(
     grad_scores: Tensor, projected_regions: Tensor, projected_query: Tensor, w_score: Tensor, mask: Mask | None
 ) -> tuple[Tensor, Tensor]:
-    """Gradients of `attention_scores`, from those of the scores. In place: `projected_regions` becomes its gradient.
+    """Computes the gradients of `attention_scores`. `projected_regions` is overwritten with its gradient.
 
     Args:
-        grad_scores: [W, S, R].
-        projected_regions: as given to `attention_scores`; its gradient, the sum over an
-            image's questions in order, takes its place.
-        projected_query: as given to `attention_scores`.
-        w_score: as given to `attention_scores`.
-        mask: as given to `attention_scores`.
+        grad_scores: gradient of the scores [W, S, R].
+        projected_regions: see `attention_scores`. Its gradient is summed over the image's questions in a fixed order.
+        projected_query: see `attention_scores`.
+        w_score: see `attention_scores`.
+        mask: see `attention_scores`.
 
     Returns:
-        Gradients of `projected_query` [W, S, K], and of `w_score` by slot [W, S, K].
+        The gradient of `projected_query` [W, S, K], and the gradient of `w_score`, not yet summed over the slots
+        [W, S, K].
     """
     if uses_triton(projected_regions):
         from san_core.cohort import fused
@@ -134,13 +135,13 @@ def attention_scores_backward_(
 def regions_backward_(
     grad_regions: Tensor, regions: Tensor, attentions: Sequence[Tensor], grad_contexts: Sequence[Tensor]
 ) -> Tensor:
-    """Gradient of the regions before their tanh [W, I R, H]. In place: it may take the place of `grad_regions`.
+    """Computes the gradient of the regions before their tanh [W, I R, H]. `grad_regions` may be overwritten with it.
 
     Args:
-        grad_regions: what comes from W_I v of the hops [W, I R, H]; it may be overwritten.
+        grad_regions: the part of the regions' gradient that comes from W_I v of the hops [W, I R, H].
         regions: v = tanh(...) [W, I R, H].
-        attentions: p of each hop [W, S, R].
-        grad_contexts: gradient of each hop's sum_i p_i v_i [W, S, H].
+        attentions: attention p of each hop [W, S, R].
+        grad_contexts: gradient of each hop's context sum_i p_i v_i [W, S, H].
     """
     members, _, hidden = regions.shape
     slots, count = attentions[0].shape[1:]
@@ -159,10 +160,10 @@ def regions_backward_(
 
 
 class CellStates(NamedTuple):
-    """Hidden and cell states of an LSTM, before the first step and after each.
+    """The hidden and cell states of an LSTM, before the first step and after each step.
 
     Attributes:
-        hidden, cell: [W, L + 1, S, H].
+        hidden, cell: the states [W, L + 1, S, H]; index 0 is before the first step, index t + 1 after step t.
     """
 
     hidden: Tensor
@@ -172,17 +173,18 @@ class CellStates(NamedTuple):
 def lstm_cell_(
     gates: Tensor, gates_from_hidden: Tensor | None, bias: Tensor, is_word: Tensor, states: CellStates, step: int
 ) -> None:
-    """One step of an LSTM: i, f, o = sigmoid(...), g = tanh(...); c' = f c + i g; h' = o tanh(c'). In place.
+    """Computes one step of an LSTM: i, f, o = sigmoid(...), g = tanh(...); c' = f c + i g; h' = o tanh(c').
 
-    A word that is not is_word belongs to no question yet: its gates are 0, and so are the states after it.
+    Before the first word of a question its gates and states are 0, as if the LSTM started with that word. `gates` is
+    overwritten with the gates, and the states after the step are written into `states`.
 
     Args:
-        gates: what the word adds to the gates [W, S, 4 H], in the order i, f, g, o; the gates take its place.
-        gates_from_hidden: what the hidden state adds [W, S, 4 H]; None in the first step.
-        bias: of the gates [W, 4 H].
-        is_word: whether the word belongs to a question [S].
-        states: of which those after the step are written.
-        step: counted from 0.
+        gates: the part of the gates that comes from the word [W, S, 4 H], in the order i, f, g, o.
+        gates_from_hidden: the part that comes from the hidden state [W, S, 4 H]; None in the first step.
+        bias: bias of the gates [W, 4 H].
+        is_word: whether the word belongs to the slot's question [S]; False for padding before the question.
+        states: states of all steps.
+        step: index of the step, >= 0.
     """
     if uses_triton(gates):
         from san_core.cohort import fused
@@ -201,14 +203,17 @@ def lstm_cell_(
 
 
 def lstm_cell_backward_(gates: Tensor, grad_hidden: Tensor, grad_cell: Tensor, states: CellStates, step: int) -> None:
-    """Gradients of a step of an LSTM. In place: `gates` and `grad_cell` become gradients.
+    """Computes the gradients of `lstm_cell_`.
+
+    `gates` is overwritten with the gradient of the gates before sigmoid and tanh, and `grad_cell` with the gradient of
+    the cell state before the step.
 
     Args:
-        gates: of the step [W, S, 4 H]; the gradient before sigmoid and tanh takes their place.
-        grad_hidden: of the hidden state after the step [W, S, H].
-        grad_cell: of the cell state after the step [W, S, H]; that of the state before takes its place.
-        states: of all steps.
-        step: counted from 0.
+        gates: gates of the step [W, S, 4 H].
+        grad_hidden: gradient of the hidden state after the step [W, S, H].
+        grad_cell: gradient of the cell state after the step [W, S, H].
+        states: states of all steps.
+        step: index of the step, >= 0.
     """
     if uses_triton(gates):
         from san_core.cohort import fused
@@ -229,7 +234,7 @@ def lstm_cell_backward_(gates: Tensor, grad_hidden: Tensor, grad_cell: Tensor, s
 
 
 def one_hot(words: Tensor, vocabulary: int, dtype: torch.dtype) -> Tensor:
-    """Word numbers [T] as columns [V, T]: 1 in the word's row, 0 elsewhere; padding has none."""
+    """One-hot columns [V, T] of word numbers [T]. The column of padding is 0."""
     if uses_triton(words.new_empty(0, dtype=dtype)):
         from san_core.cohort import fused
 

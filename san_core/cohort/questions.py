@@ -1,10 +1,10 @@
-"""Question encoders of W members at once: what `san_core.models.question_encoder` computes, with fixed shapes.
+"""The question encoders of W members at once: the same as `san_core.models.question_encoder`, with fixed shapes.
 
-All members read the same words. Words lie at the end of their row for the LSTM, so that all questions end at the last
-step, and at the start for the CNN. Gradients of word vectors are matrix products with the words as one-hot rows, since
-adding them up by index has no fixed order on a GPU.
+All members read the same words. For the LSTM questions are padded at the start, so that all of them end at the last
+step; for the CNN they are padded at the end. The gradient of the word embedding is a matrix product with one-hot words:
+`index_add_` on a GPU adds in no fixed order.
 
-Shapes: W members, S questions, L words, V vocabulary, E embedding, H hidden.
+Shapes: W members, S questions, L words, T = S L words of all questions, V vocabulary, E embedding, H hidden.
 """
 
 from functools import reduce
@@ -23,6 +23,8 @@ Weights = dict[str, Tensor]
 
 
 class _Embed(Function):
+    """The word vectors [W, T, E] of word numbers [T], with a gradient that is the same in every run."""
+
     @staticmethod
     def forward(ctx: Any, weight: Tensor, words: Tensor) -> Tensor:  # noqa: ANN401 - torch's own
         ctx.vocabulary = weight.shape[1]
@@ -33,18 +35,18 @@ class _Embed(Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401 - as above
         (words,) = ctx.saved_tensors
         grad = gradients[0]
-        rows = pointwise.one_hot(words, ctx.vocabulary, grad.dtype)  # padding learns nothing
-        return torch.bmm(rows.expand(len(grad), -1, -1), grad), None
+        columns = pointwise.one_hot(words, ctx.vocabulary, grad.dtype)  # padding gets no gradient
+        return torch.bmm(columns.expand(len(grad), -1, -1), grad), None
 
 
 def embed(weights: Weights, words: Tensor) -> Tensor:
-    """Vectors [W, T, E] of word numbers [T]."""
+    """Computes the word vectors [W, T, E] of word numbers [T]."""
     vectors: Tensor = _Embed.apply(weights["embedding"], words)
     return torch.bmm(vectors, weights["map_embedding"].transpose(1, 2)) if "map_embedding" in weights else vectors
 
 
 class _LSTM(Function):
-    """The steps of an LSTM, see `pointwise.lstm_cell_`. Gates are in the order of `nn.LSTM`."""
+    """All steps of an LSTM, see `pointwise.lstm_cell_`. The gates are in the order of `nn.LSTM`."""
 
     @staticmethod
     def forward(  # noqa: PLR0913 - torch's own form
@@ -80,7 +82,8 @@ class _LSTM(Function):
             pointwise.lstm_cell_backward_(gates[:, step], grad_hidden, grad_cell, states, step)
             if step:
                 grad_hidden = torch.bmm(gates[:, step], hidden_weight)
-        # The loop has put the gradients where the gates were; the first step starts from a hidden state of 0.
+        # The loop has overwritten the gates with their gradients. The first step has no gradient for the hidden weight,
+        # because its hidden state is 0.
         grad_hidden_weight = torch.bmm(
             gates[:, 1:].flatten(1, 2).transpose(1, 2), states.hidden[:, 1:steps].flatten(1, 2)
         )
@@ -90,12 +93,12 @@ class _LSTM(Function):
 
 
 def lstm(weights: Weights, words: Tensor, is_word: Tensor) -> Tensor:
-    """Vectors [W, S, H] of questions: the hidden state after the last word.
+    """Computes the question vectors [W, S, H]: the hidden state after the last word.
 
     Args:
-        weights: of the cohort.
-        words: word numbers [L, S], each question at the end of its column.
-        is_word: which of them belong to a question [L, S].
+        weights: blocks of the cohort's weights.
+        words: word numbers [L, S]; each column is padded at the start.
+        is_word: whether each of them is a word of the question [L, S].
     """
     vectors = embed(weights, words.flatten())
     bias = (weights["lstm_input_bias"] + weights["lstm_hidden_bias"]).flatten(1, 2)
@@ -106,12 +109,14 @@ def lstm(weights: Weights, words: Tensor, is_word: Tensor) -> Tensor:
 
 
 def cnn(weights: Weights, words: Tensor, lengths: Tensor) -> Tensor:
-    """Vectors [W, S, H] of questions: tanh(W x_{t:t+n-1} + b), n = 1, 2, 3, at the strongest place t of each filter.
+    """Computes the question vectors [W, S, H]: for each filter, the maximum of tanh(W x_{t:t+n-1} + b) over t.
+
+    The filters cover n = 1, 2 and 3 words. The maximum is taken before adding b and tanh, which gives the same.
 
     Args:
-        weights: of the cohort.
-        words: word numbers [S, L], each question at the start of its row, two words of padding after the longest.
-        lengths: words of each question, at least 1 [S].
+        weights: blocks of the cohort's weights.
+        words: word numbers [S, L]; each row is padded at the end, with two words more than the longest question has.
+        lengths: number of words of each question, at least 1 [S].
     """
     rows, padded = words.shape
     longest = padded - 2

@@ -1,9 +1,11 @@
-"""The training step of W members: batch, forward pass, gradients and update, without a value read back.
+"""The steps of W members: one step of training (forward pass, gradients, update) and one of evaluation.
 
-Every tensor has a fixed shape and place, every hyperparameter lies on the device: so a step can be captured as a CUDA
-graph (`san_core.cohort.graph`) and replayed. The same code runs without a graph on any device.
+Every tensor has a fixed shape and address, every hyperparameter is on the device, and no value is read back to the
+host. So a step can be captured as a CUDA graph (`san_core.cohort.graph`) and replayed. The same code runs without a
+graph on any device.
 
-Shapes: W members, I images, Q questions about each, S = I Q slots, T steps of an epoch, A answers.
+Shapes: W members, I images, Q questions about each, S = I Q slots, T steps of an epoch, A answers, P people who
+answered.
 """
 
 import torch
@@ -18,7 +20,7 @@ from san_core.models.dropout import draw_bytes
 
 
 def answer_shares(people: Tensor, answers: int) -> Tensor:
-    """Soft targets [S, A] of people's answers [S, P]: shares by VQA accuracy, see `san_core.data.targets`."""
+    """Soft targets [S, A] from people's answers [S, P], as in `san_core.data.targets.draw_targets`."""
     counts = (people.unsqueeze(2) == torch.arange(answers, device=people.device)).sum(dim=1)
     scores = torch.where(counts > 3, 1.0, counts * 0.3).double()
     return scores / scores.sum(dim=1, keepdim=True)
@@ -28,15 +30,15 @@ class TrainStep:
     """One step of training.
 
     Args:
-        network: of the members.
-        optimizer: of its weights.
+        network: network of the members.
+        optimizer: optimizer of the network's weights.
         buffers: batches of the epoch.
-        features, questions: of the data set.
-        regions: R.
+        features, questions: features and questions of the data set.
+        regions: number of regions of an image.
 
     Attributes:
-        active: members that are trained [W, 1] (bool); one whose loss is no number is frozen.
-        losses: of each member, summed over the questions of the epoch [W].
+        active: whether each member is trained [W, 1] (bool); a member stops when its loss is not finite.
+        losses: loss of each member, summed over the questions of the epoch so far [W].
     """
 
     def __init__(  # noqa: PLR0913 - a step's parts
@@ -56,11 +58,11 @@ class TrainStep:
         self.losses = torch.zeros(members, dtype=torch.float64, device=device)
         self.grads = torch.zeros_like(network.working)
         self._grad_views = list(network.layout.views(self.grads).values())
-        self._lengths = network.random_bytes(buffers.slots, regions) if network.drops else None
+        self._byte_counts = network.random_bytes(buffers.slots, regions) if network.has_dropout else None
 
     @property
     def state(self) -> list[Tensor]:
-        """Every tensor that a step changes."""
+        """Every tensor that the step changes."""
         network, optimizer = self.network, self.optimizer
         kept = [network.weights, optimizer.square_avg, optimizer.momentum_buffer]
         working = [] if network.working is network.weights else [network.working]
@@ -70,21 +72,21 @@ class TrainStep:
         """Trains on the next batch of the buffers.
 
         Args:
-            generator: of dropout's random bytes, on the device.
+            generator: generator of dropout's random bytes, on the device; None for PyTorch's default.
         """
         self.train(self.buffers.batch(self.features), self.draw(generator))
         self.buffers.advance()
 
     def draw(self, generator: torch.Generator | None) -> tuple[Tensor, Tensor] | None:
-        """Dropout's random bytes for a step, the same for all members."""
-        if self._lengths is None:
+        """Draws dropout's random bytes for a step, the same for all members; None if no member has dropout."""
+        if self._byte_counts is None:
             return None
-        count = sum(self._lengths)
+        count = sum(self._byte_counts)
         random = draw_bytes(count, self.grads.device, generator)
-        return random[: self._lengths[0]], random[self._lengths[0] :]
+        return random[: self._byte_counts[0]], random[self._byte_counts[0] :]
 
     def train(self, batch: Batch, random: tuple[Tensor, Tensor] | None) -> None:
-        """Trains on a batch with the given random bytes."""
+        """Trains on a batch, given dropout's random bytes."""
         network = self.network
         losses = self._losses(network.logits(batch, self._questions, random), batch)
         grads = torch.autograd.grad(losses.sum(), list(network.blocks.values()))
@@ -99,23 +101,24 @@ class TrainStep:
         log_probabilities = logits.log_softmax(dim=2)
         if self.network.config.answer_target == SOFT:
             shares = answer_shares(batch.targets, logits.shape[2]).to(logits.dtype)
-            each = -(log_probabilities * shares).sum(dim=2)
+            question_losses = -(log_probabilities * shares).sum(dim=2)
         else:
-            each = -log_probabilities.gather(2, batch.targets.expand(len(logits), -1).unsqueeze(2)).squeeze(2)
-        filled = batch.filled.to(each.dtype)
-        return (each * (filled / filled.sum())).sum(dim=1)
+            targets = batch.targets.expand(len(logits), -1).unsqueeze(2)
+            question_losses = -log_probabilities.gather(2, targets).squeeze(2)
+        filled = batch.filled.to(question_losses.dtype)
+        return (question_losses * (filled / filled.sum())).sum(dim=1)
 
 
 class PredictStep:
-    """One step of evaluation: the likeliest answers to a batch's questions.
+    """One step of evaluation: each member's most likely answer to the questions of a batch.
 
     Args:
-        network: of the members.
+        network: network of the members.
         buffers: batches of the split.
-        features, questions: of the data set.
+        features, questions: features and questions of the data set.
 
     Attributes:
-        answers: number of each member's likeliest answer [T, W, S].
+        answers: number of each member's most likely answer in each slot [T, W, S].
     """
 
     def __init__(self, network: Network, buffers: BatchBuffers, features: Features, questions: Questions) -> None:
@@ -133,5 +136,5 @@ class PredictStep:
 
     @property
     def state(self) -> list[Tensor]:
-        """Every tensor that a step changes."""
+        """Every tensor that the step changes."""
         return [self.answers, self.buffers.step]

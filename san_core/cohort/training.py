@@ -51,9 +51,9 @@ class Task:
 
     Attributes:
         data: a prepared data set that holds features of images, not pixels.
-        order_seed: of the batches and of dropout, which follow from it and the epoch's number alone.
+        order_seed: seed of the order of the questions and of dropout. Both depend only on it and the epoch's number.
         train_on: splits to train on.
-        score_on: split that is predicted, or None.
+        score_on: split to answer after an epoch, or None.
     """
 
     data: PreparedData
@@ -69,17 +69,17 @@ class CohortTraining:
     nothing is read back before an epoch's end.
 
     Args:
-        networks: of the members, in their initial state; only their weights are used.
-        configs: of the members; those of `san_core.cohort.network.SHARED_FIELDS` must be alike.
-        task: what they train on.
-        device: where.
-        dtype: of weights and updates: float32, or float64 in tests.
+        networks: a network for each member [W]; the members start with copies of their weights.
+        configs: each member's configuration [W]; the fields in `san_core.cohort.network.SHARED_FIELDS` must be equal.
+        task: data and splits that all members train on.
+        device: device to train on.
+        dtype: type of the weights and of their updates: float32, or float64 in tests.
 
     Attributes:
-        epoch: number of the last epoch, 0 before the first.
+        epoch: number of finished epochs.
 
     Raises:
-        InputError: for members that cannot share a step.
+        InputError: if members differ in a field that they must share.
     """
 
     def __init__(

@@ -21,7 +21,7 @@ class Vocabularies:
     """The words and answers that a model knows, from the training questions alone.
 
     Attributes:
-        words: of questions.
+        words: words of questions.
         answers: most frequent first.
     """
 

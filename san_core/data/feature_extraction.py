@@ -53,8 +53,8 @@ def write_images(images: Mapping[str, Path], inputs: Mapping[str, Any], folder: 
     Args:
         images: file of each image key, in the order of the rows.
         inputs: encoder, layer, grid, image_size and fine_tune, as in the manifest.
-        folder: where to write; it may contain the first rows already.
-        problems: receives every problem of the images.
+        folder: folder to write to; it may contain the first rows already.
+        problems: problems found so far; those of the images are added.
 
     Raises:
         InputError: if more than 1 % of the images are unreadable, or the encoder's weights are missing.
@@ -110,8 +110,8 @@ class _RowFile:
         """Writes further rows, and every few seconds saves the progress, from which an interrupted run continues.
 
         Args:
-            rows: of the next images.
-            problems: those of all images so far, including these.
+            rows: rows of the next images.
+            problems: problems of all images so far, including these.
         """
         self._file.write(np.ascontiguousarray(rows).data)
         self.done, self.problems, self._problem_count = self.done + len(rows), problems, len(problems)

@@ -1,4 +1,4 @@
-"""Hashes of a data set's questions and images: by them prepared data are recognised, and copies of an image."""
+"""Hashes of a data set's questions and images, to recognise prepared data and copies of an image."""
 
 import hashlib
 import json
@@ -53,5 +53,5 @@ def first_copies(image_hashes: Sequence[tuple[str, str]]) -> dict[str, str]:
 
 
 def short_hash(value: object) -> str:
-    """16 hexadecimal digits that depend on a value of plain types."""
+    """A hash of a value of plain types: 16 hexadecimal digits."""
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16]

@@ -40,7 +40,7 @@ class Picture:
 
     Attributes:
         image: upright, RGB.
-        remarks: how it was changed to be upright and RGB.
+        remarks: changes that were made to get an upright RGB image.
     """
 
     image: Image.Image
@@ -53,7 +53,7 @@ def open_picture(path: Path, at_least: int | None = None) -> Picture:
     Grey, palette, CMYK and 16-bit images are converted; transparent pixels become white.
 
     Args:
-        path: of the file.
+        path: path of the file.
         at_least: smallest size in pixels of either edge. A JPEG may then be decoded at 1/2, 1/4 or 1/8 of its size,
             which takes a fraction of the time. None keeps all pixels.
 
@@ -75,7 +75,7 @@ def as_picture(image: str | Path | Image.Image) -> Picture:
     """Reads an image file, or converts an image that Pillow has opened, as `open_picture` does.
 
     Raises:
-        InputError: as `open_picture`.
+        InputError: see `open_picture`.
     """
     if not isinstance(image, Image.Image):
         return open_picture(Path(image))
@@ -114,7 +114,7 @@ def load_pixels(path: Path, size: int) -> NDArray[np.uint8]:
     """Reads an image resized to `size` x `size` pixels: RGB, uint8 [size, size, 3].
 
     Raises:
-        InputError: as `open_picture`.
+        InputError: see `open_picture`.
     """
     return to_pixels(open_to_resize(path, size), size)
 
@@ -123,7 +123,7 @@ def open_to_resize(path: Path, size: int) -> Picture:
     """Reads an image with as many pixels as `to_pixels` needs: twice `size` along an edge, so that resizing averages.
 
     Raises:
-        InputError: as `open_picture`.
+        InputError: see `open_picture`.
     """
     return open_picture(path, at_least=_REDUCING_GAP * size)
 

@@ -36,7 +36,7 @@ class Options:
     Attributes:
         encoder: name of the image encoder.
         layer: the encoder's layer whose output is the regions; None takes its last.
-        grid: regions along an edge, 1 pools the whole image; None takes what the layer gives.
+        grid: number of regions along an edge, 1 for the whole image; None for the size of the layer's output.
         image_size: edge in pixels that every image is resized to; None takes the data set's default.
         fine_tune: keep the images as pixels, so that training trains the encoder as well. Always so for an
             encoder without pretrained weights.
@@ -44,7 +44,7 @@ class Options:
         word_vectors: text file of pretrained word vectors (word2vec or GloVe format); None for none.
         test_share: share of the images whose questions become the test split, in [0, 1), for data that
             come without one.
-        seed: of the random choice of validation and test images.
+        seed: seed of the random choice of validation and test images.
         strict: make every problem of the data an error.
     """
 
@@ -67,8 +67,8 @@ def prepare(name: str, out: Path, options: Options = Options(), location: Locati
     problems of the data are listed in `problems.txt` there.
 
     Raises:
-        InputError: for an unknown data set or encoder, a missing file, too many unreadable images, a
-            folder that cannot be written, or one that holds data prepared differently.
+        InputError: if the data set or encoder is unknown, a file is missing, too many images are unreadable, or the
+            folder cannot be written or holds data that were prepared differently.
     """
     problems = Problems(strict=options.strict, otherwise=f"{PROBLEMS} of the prepared folder lists all problems")
     if out.name in {"", ".."}:
@@ -119,7 +119,7 @@ def _describe_options(dataset: RawDataset, options: Options) -> dict[str, Any]:
     """The options as plain values, with the defaults filled in.
 
     Raises:
-        InputError: for options that do not fit the encoder or the images.
+        InputError: if the options do not fit the encoder or the images.
     """
     architecture = architecture_of(options.encoder)
     size = dataset.image_size if options.image_size is None else options.image_size
@@ -149,7 +149,7 @@ def _lock(out: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            # Once the file is deleted, a process that waits for it and one that creates it anew can run at the same
+            # Once the file is deleted, a process that waits for it and one that creates it again can run at the same
             # time. That does no harm when `out` exists, since both only read it then. Until then the file stays.
             if out.exists():
                 lock.unlink(missing_ok=True)

@@ -60,7 +60,7 @@ class Split:
         return Split(*(np.concatenate(pair) for pair in zip(self._columns(), other._columns(), strict=True)))
 
     def where(self, kept: NDArray[np.bool_]) -> "Split":
-        """The questions for which `kept` [Q] is true."""
+        """The split of the questions for which `kept` [Q] is true."""
         return Split(*(column[kept] for column in self._columns()))
 
     def save(self, folder: Path, name: str) -> None:
@@ -102,7 +102,7 @@ class PreparedData:
     All processes on a machine that open the same folder share one copy of the images in memory.
 
     Attributes:
-        folder: where it is.
+        folder: folder of the prepared data set.
         manifest: content of its `manifest.json`.
         words: vocabulary of the questions.
         answers: answer vocabulary, most frequent answer first.

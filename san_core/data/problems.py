@@ -1,4 +1,4 @@
-"""Collects the problems of a data set: they are counted and reported, and are errors only with --strict."""
+"""Collects the problems of a data set. They are counted and reported; with --strict they are errors."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ class Problem:
     """One problem.
 
     Attributes:
-        kind: what is wrong and what is done about it; the same text for all problems of a kind.
+        kind: the problem and what is done about it; the same text for all problems of a kind.
         where: file and line, or id.
         detail: further details, or empty.
     """
@@ -31,7 +31,7 @@ class Problems:
 
     Args:
         strict: raise an error at the first problem.
-        otherwise: what happens to problems without strict; part of that error.
+        otherwise: text for the error that says what happens to problems without `strict`.
 
     Attributes:
         found: the problems in the order in which they were found.

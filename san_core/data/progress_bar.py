@@ -35,7 +35,7 @@ def progress_bar(unit: str, *, terminal_only: bool = False) -> Progress:
     Give `add_task` the field `done_before` where an earlier run has done a part.
 
     Args:
-        unit: what is counted, such as `images`.
+        unit: name of the things counted, such as `images`.
         terminal_only: print nothing if stderr is not a terminal; otherwise the finished bar is printed there.
     """
     console = Console(file=sys.stderr)

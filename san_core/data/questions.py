@@ -18,7 +18,7 @@ class Question:
             An answer of several things lists them in alphabetical order, joined by ", " (DAQUAR).
         image: key of its image in `RawDataset.images`.
         id: the data set's own id of the question, used in files of official results.
-        answers: each person's answer, where several people answered (VQA: ten).
+        answers: answer of each person, if several people answered (VQA: ten).
         answer_type: kind of answer, by which scores are grouped; empty where the data set has none.
         question_type: kind of question, likewise.
     """

@@ -20,8 +20,8 @@ def split_by_image(
     Args:
         questions: about at least two images.
         share: share of the images that go to the second part, in (0, 1). The default gives the baseline's 4 : 1.
-        seed: of the random choice of images.
-        first_copy: for each image key, the first key with the same content; None if no two images are the same.
+        seed: seed of the random choice of images.
+        first_copy: the first image key with the same content, by image key; None if no two images are the same.
 
     Returns:
         Both parts, each in the original order.

@@ -25,13 +25,13 @@ def draw_targets(
     """The targets of some questions, as `torch.nn.functional.cross_entropy` takes them.
 
     Args:
-        split: from `answerable`.
-        rows: which questions [B].
-        target: `modal`: the right answer; `sampled`: the answer of one person, drawn anew at each call from those in
+        split: split from `answerable`.
+        rows: row numbers of the questions in the split [B].
+        target: `modal`: the right answer; `sampled`: the answer of one person, drawn again at each call from those in
             the vocabulary (as in the authors' code); `soft`: every answer that people gave, in proportion to its VQA
             accuracy.
         answers: A, size of the answer vocabulary.
-        rng: draws the person.
+        rng: generator that draws the person.
 
     Returns:
         Answer numbers [B] (int64), or for `soft` the share of each answer [B, A]; each row sums to 1.

@@ -21,8 +21,9 @@ def read_word_vectors(path: Path, words: Sequence[str], problems: Problems) -> N
 
     Args:
         path: the text file, in UTF-8.
-        words: without padding and unknown.
-        problems: receives lines that are not vectors, and the number of words without a vector.
+        words: words of the vocabulary, without padding and unknown.
+        problems: problems found so far; lines that are not vectors, and the number of words without a vector, are
+            added.
 
     Returns:
         Vectors [len(words) + 2, D].

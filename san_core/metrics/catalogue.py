@@ -19,9 +19,9 @@ class Metric:
     """A way to score predicted answers.
 
     Attributes:
-        name: on command lines and in files.
-        title: in tables.
-        score_one: the score in [0, 1] of one predicted answer.
+        name: name on command lines and in files.
+        title: name in tables.
+        score_one: function that returns the score in [0, 1] of one predicted answer.
     """
 
     name: str
@@ -35,14 +35,14 @@ class Metric:
 
         Args:
             predicted: an answer to each question [Q].
-            questions: with their right answers [Q].
+            questions: the questions, with their right answers [Q].
 
         Returns:
             Scores in [0, 1] [Q].
 
         Raises:
             ValueError: if there are not as many answers as questions, or none.
-            InputError: for WUPS, if WordNet is missing.
+            InputError: if the metric is WUPS and WordNet is missing.
         """
         if len(predicted) != len(questions) or not len(questions):
             raise ValueError(

@@ -18,7 +18,7 @@ class Group:
         kind: `all`, `answer type` or `question type`.
         name: the type; `all` if the kind is `all`.
         questions: number of questions in the group.
-        mean: of their scores.
+        mean: mean of their scores.
     """
 
     kind: str
@@ -34,7 +34,7 @@ def group_scores(scores: NDArray[np.float64], questions: Sequence[Question]) -> 
 
     Args:
         scores: one for each question [Q].
-        questions: those that were scored [Q].
+        questions: questions that were scored [Q].
 
     Raises:
         ValueError: if there are not as many scores as questions, or none.

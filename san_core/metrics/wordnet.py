@@ -80,8 +80,8 @@ class Sense:
     """One meaning of a noun.
 
     Attributes:
-        name: its first word and the number of the sense among those of the word, such as chair.n.01.
-        steps: for the sense itself and all its hypernyms, by offset: the fewest steps up to there.
+        name: first word of the sense, and the number of the sense among those of the word, such as chair.n.01.
+        steps: fewest steps up to the sense itself and to each of its hypernyms, by offset.
         min_depth, max_depth: smallest and largest number of steps up to the root.
     """
 
@@ -95,7 +95,7 @@ class Nouns:
     """The nouns of one WordNet.
 
     Args:
-        folder: with index.noun, data.noun and noun.exc.
+        folder: folder with index.noun, data.noun and noun.exc.
     """
 
     def __init__(self, folder: Folder) -> None:

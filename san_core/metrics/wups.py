@@ -1,4 +1,4 @@
-"""WUPS: the closer the meaning of an answer to that of the right one, the higher it scores.
+"""WUPS: a score that is higher the closer the meaning of an answer is to that of the right answer.
 
 Malinowski and Fritz, A Multi-World Approach to Question Answering about Real-World Scenes based on Uncertain
 Input, NeurIPS 2014, and their program calculate_wups.py.
@@ -27,7 +27,8 @@ def wups(predicted: str, question: Question, *, threshold: float) -> float:
     Args:
         predicted: an answer.
         question: the question it answers.
-        threshold: in [0, 1]; papers report 0.9 and 0.0. With 0.0 no similarity is reduced.
+        threshold: similarity below which a score is reduced, in [0, 1]; papers report 0.9 and 0.0. With 0.0 none is
+            reduced.
 
     Raises:
         InputError: if WordNet is missing.

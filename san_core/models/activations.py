@@ -18,7 +18,7 @@ def tanh_(x: Tensor, mask: Tensor | None = None) -> Tensor:
 
     Args:
         x: a contiguous tensor.
-        mask: of the same shape and type; the result is multiplied by it.
+        mask: factor of the result, of the same shape and type.
     """
     if x.dtype != torch.bfloat16 or x.device.type != "cpu":
         return x.tanh_() if mask is None else x.tanh_().mul_(mask)

@@ -26,7 +26,7 @@ class Layer:
     """A layer of an image encoder whose output can be the regions.
 
     Attributes:
-        name: in its network.
+        name: name of the layer in its network.
         channels: C, the length of a region vector.
         stride: pixels per region along an edge.
     """
@@ -44,9 +44,9 @@ class Architecture:
         layers: the layers to choose from, the default last.
         weights: name of its ImageNet weights, with the part of their hash that is in their file name. None if there
             are none: then it must be trained with the rest of the network.
-        build: builds the network with random weights, up to the layer of the given name.
-        load_weights: loads its ImageNet weights, of all layers; None if there are none.
-        mean, std: of the images it was trained on, for pixels in [0, 1].
+        build: function that builds the network with random weights, up to the layer of the given name.
+        load_weights: function that loads the ImageNet weights of all layers; None if there are none.
+        mean, std: mean and standard deviation of the images that it was trained on, for pixels in [0, 1].
         rounds_up: whether, if the image size is not a multiple of the stride, the remaining pixels make another region.
     """
 

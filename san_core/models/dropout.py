@@ -12,12 +12,12 @@ def dropout_threshold(share: float) -> int:
 
 
 def dropout_scale(threshold: int) -> float:
-    """What the kept activations are multiplied by, so that their expected value stays the same."""
+    """The factor of the kept activations, with which the expected value of an activation stays the same."""
     return _BYTE_VALUES / (_BYTE_VALUES - threshold)
 
 
 def draw_bytes(count: int, device: torch.device, generator: torch.Generator | None = None) -> Tensor:
-    """Random bytes [count] (uint8), eight with each 64-bit number; without a generator from torch's own."""
+    """Draws random bytes [count] (uint8), eight with each 64-bit number; None is PyTorch's default generator."""
     words = torch.empty(-(-count // 8), dtype=torch.int64, device=device)
     words.random_(-(2**63), None, generator=generator)  # all 64 bits; the default range leaves the sign bit 0
     return words.view(torch.uint8)[:count]
@@ -32,11 +32,11 @@ class Dropout(nn.Module):
     the rounded share, so the expected value of an activation stays the same.
 
     Args:
-        share: of activations zeroed, in [0, 1).
+        share: share of activations to zero, in [0, 1).
 
     Attributes:
         threshold: number of byte values, of 256, for which an activation is dropped.
-        scale: what the kept activations are multiplied by.
+        scale: factor of the kept activations.
     """
 
     def __init__(self, share: float) -> None:

@@ -26,10 +26,10 @@ _tanh_backward = torch.ops.aten.tanh_backward
 
 
 class HopOptions(NamedTuple):
-    """What the hops compute with besides their inputs and weights.
+    """Arguments of the hops besides their inputs and weights.
 
     Attributes:
-        image_rows: which image each question is about [B]; None if question b is about image b.
+        image_rows: index of the image that each question is about [B]; None if question b is about image b.
         masks: the dropout mask of each hop: 1 where an element of h is kept, 0 where it is dropped [B, R, K]; None
             where all are kept.
         bounded: whether the scores of the regions go through a tanh, see `AttentionHop`.
@@ -140,7 +140,7 @@ class _Hops(Function):
 
 
 class _QuestionsByImage:
-    """Which questions are about which image.
+    """Converts between values by question [B, ...] and values by image [I, ...].
 
     Args:
         image_rows: see `HopOptions`.
@@ -159,11 +159,11 @@ class _QuestionsByImage:
             self._slots[by_image] += torch.arange(len(image_rows), device=image_rows.device)
 
     def gather(self, by_image: Tensor) -> Tensor:
-        """From values of the images [I, ...] to those of the questions' images [B, ...]."""
+        """Copies values of the images [I, ...] to the questions about them [B, ...]."""
         return by_image if self._image_rows is None else by_image.index_select(0, self._image_rows)
 
     def scatter_add(self, by_question: Tensor) -> Tensor:
-        """From values of the questions [B, ...] to their sums over each image's questions [I, ...].
+        """Sums values of the questions [B, ...] over the questions about each image [I, ...].
 
         On a CPU the order of the additions is fixed, so that the sums are the same in every run.
         """
@@ -173,7 +173,7 @@ class _QuestionsByImage:
         return sums.index_add_(0, self._image_rows, by_question)
 
     def pad(self, by_question: Tensor) -> Tensor:
-        """From values of the questions [B, ...] to those of each image's questions [I, M, ...], padded with zeros."""
+        """Groups values of the questions [B, ...] by image [I, M, ...], padded with zeros."""
         if self._image_rows is None:
             return by_question.unsqueeze(1)
         padded = by_question.new_zeros(self._num_images, self._max_questions, *by_question.shape[1:])

@@ -16,8 +16,8 @@ class ImageEncoder(nn.Module):
     Shapes: B batch, S image size in pixels, R regions (row by row from the top left), C channels.
 
     Args:
-        layers: from pixels [B, 3, S, S] to a feature map [B, C, edge, edge].
-        mean, std: for the normalisation of pixels in [0, 1].
+        layers: network from pixels [B, 3, S, S] to a feature map [B, C, edge, edge].
+        mean, std: mean and standard deviation for the normalisation of pixels in [0, 1].
         grid: edge that the feature map is average-pooled to; None keeps it as it is.
 
     Attributes:
@@ -63,7 +63,7 @@ def build_image_encoder(
         pretrained: whether to load ImageNet weights, if there are any for it.
 
     Raises:
-        InputError: for an unknown name or layer, or if the weights can be neither found nor downloaded.
+        InputError: if the name or layer is unknown, or the weights can be neither found nor downloaded.
     """
     architecture = architecture_of(name)
     layers = architecture.build(layer_of(name, layer).name)
@@ -89,7 +89,7 @@ def layer_of(name: str, layer: str | None = None) -> Layer:
     """Returns a layer of an encoder by name; None takes the last.
 
     Raises:
-        InputError: for an unknown encoder or layer.
+        InputError: if the encoder or layer is unknown.
     """
     layers = {known.name: known for known in architecture_of(name).layers}
     if layer is None:
@@ -104,12 +104,12 @@ def regions(name: str, layer: str | None, grid: int | None, image_size: int) -> 
 
     Args:
         name: see `architectures.ARCHITECTURES`.
-        layer: as for `layer_of`.
+        layer: see `layer_of`.
         grid: the edge to pool to, from 1 (the whole image as one region) to that of the layer; None for the latter.
         image_size: edge of the images in pixels, at least the stride of the layer.
 
     Raises:
-        InputError: for an unknown encoder or layer, a too small image or a too fine grid.
+        InputError: if the encoder or layer is unknown, the image is too small or the grid too fine.
     """
     chosen = layer_of(name, layer)
     if image_size < chosen.stride:

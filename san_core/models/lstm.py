@@ -1,4 +1,4 @@
-"""An LSTM that runs along the branches of a tree: questions that begin alike share the steps of their beginning.
+"""An LSTM over a tree of prefixes: questions that begin with the same words share the steps of these words.
 
 Shapes: N nodes, level by level; H hidden. Gates are in the order of `nn.LSTM`: input, forget, cell, output. The
 input of a gate is what its sigmoid or tanh is applied to.

@@ -1,4 +1,4 @@
-"""The tree of the distinct prefixes of questions: many questions begin alike, and so do their LSTM states."""
+"""The tree of the distinct prefixes of questions. Questions with the same prefix have the same LSTM state after it."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -10,9 +10,9 @@ from torch import Tensor
 from san_core.data.vocabulary import PADDING
 
 SIZE_MULTIPLE = 16
-"""Matrices are filled up to multiples of this many rows.
+"""Matrices are padded to multiples of this many rows.
 
-oneDNN prepares a product anew for each new size, so products of many different sizes are slow.
+oneDNN prepares a product for each new size, so products of many different sizes are slow.
 """
 
 
@@ -20,7 +20,7 @@ oneDNN prepares a product anew for each new size, so products of many different 
 class PrefixTree:
     """A node for each distinct prefix, level by level: prefixes of one word, of two words, and so on.
 
-    Every level is filled up to a multiple of `SIZE_MULTIPLE` with nodes at which no question ends.
+    Every level is padded to a multiple of `SIZE_MULTIPLE` nodes with nodes at which no question ends.
 
     Shapes: U questions, L words, N nodes.
 

@@ -1,4 +1,4 @@
-"""Stacked attention (paper, section 3.3): each hop attends to the regions of the image with a query refined so far.
+"""Stacked attention (paper, section 3.3): each hop attends to the regions of the image, and refines the query.
 
     (15)  h = tanh(W_I v (+) (W_Q u + b_A))      (+) adds the second term to each region
     (16)  p = softmax(W_P h + b_P)               over the regions
@@ -38,10 +38,10 @@ def reference_hops(
     """Applies all hops by the plain equations of the paper. Training uses `apply_hops`, which computes the same faster.
 
     Args:
-        options: of the hops.
-        regions: of the images [I, R, H].
+        options: options of the hops.
+        regions: regions of the images [I, R, H].
         query: question vectors, the first query [B, H].
-        weights: of all hops.
+        weights: weights of all hops.
 
     Returns:
         The last query [B, H], and the attention of each hop [B, R].
@@ -122,9 +122,9 @@ class StackedAttention(nn.Module):
         """Returns the last query [B, H] and the attention of each hop [B, R].
 
         Args:
-            regions: of the images [I, R, H].
+            regions: regions of the images [I, R, H].
             query: question vectors [B, H].
-            image_rows: which image each question is about [B]; None if question b is about image b.
+            image_rows: index of the image that each question is about [B]; None if question b is about image b.
 
         Raises:
             ValueError: if the shapes do not fit.

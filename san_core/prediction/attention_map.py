@@ -49,7 +49,7 @@ def draw_attention(picture: Image.Image, question: str, reply: Reply, path: Path
         path: file to write; its suffix is one of `FORMATS`.
 
     Raises:
-        InputError: for another suffix, or if the file cannot be written.
+        InputError: if the suffix is another one, or the file cannot be written.
     """
     check_format(path)
     content, suffix = io.BytesIO(), path.suffix.lower()

@@ -14,7 +14,7 @@ class ListedQuestion:
     """A question of a list.
 
     Attributes:
-        id: its question_id in the list.
+        id: number of the question: its question_id in the list.
         text: the question.
         image: file of the image it is about.
     """
@@ -37,7 +37,7 @@ def read_questions(
             `image`, a file name, or else `image_id`.
         images: folder the file names are relative to.
         image_name: Python format that makes a file name of an `image_id`.
-        problems: receives every entry that is left out, with the reason.
+        problems: problems found so far; every entry that is left out is added, with the reason.
 
     Raises:
         InputError: if the file is not such a list, or `image_name` not such a format.

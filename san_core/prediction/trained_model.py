@@ -76,7 +76,7 @@ class TrainedModel:
             top: number of answers to return, >= 1; at most all answers that the network can give.
 
         Raises:
-            InputError: for an image that cannot be read, or an empty question.
+            InputError: if an image cannot be read, or a question is empty.
         """
         if not question.strip():
             raise InputError("the question is empty; accepted: any words")
@@ -103,7 +103,7 @@ class TrainedModel:
         grow with the number of questions.
 
         Args:
-            questions: pairs of pixels and question. Both as for `reply`.
+            questions: pairs of pixels and question, both as for `reply`.
             top: number of answers to return to each.
         """
         device = next(self.network.parameters()).device

@@ -20,9 +20,9 @@ class Block:
     """A fenced block.
 
     Attributes:
-        line: of the page, that its body starts at.
-        info: what follows the opening fence.
-        body: what is inside.
+        line: number of the page's line at which the body starts.
+        info: text after the opening fence.
+        body: text inside the block.
     """
 
     line: int

@@ -86,8 +86,8 @@ class LiveSearch:
     """A search that runs as long as a module's tests do, its trials one after the other.
 
     Attributes:
-        project: it was started in; the run is called `live`.
-        address: of Ray's dashboard.
+        project: project that it was started in; the run is called `live`.
+        address: address of Ray's dashboard.
         announcement: the line that says so.
         session: folder of what Ray knows.
     """

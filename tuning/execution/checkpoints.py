@@ -102,9 +102,9 @@ class OldCheckpoints:
     """The checkpoints of a study's ended trials that are no longer needed: all but those of the best trials.
 
     Args:
-        checkpoints: of the study.
-        study: says which trials have ended.
-        keep: how many of the best trials keep their checkpoint, see `results.ranking`.
+        checkpoints: checkpoints of the study.
+        study: the study.
+        keep: number of best trials that keep their checkpoint, see `results.ranking`.
     """
 
     def __init__(self, checkpoints: Checkpoints, study: Study, keep: int) -> None:
@@ -141,7 +141,7 @@ def check_storage(folder: str | None) -> None:
     """Checks that checkpoints can be written to a folder; None is accepted, since it means the run folder.
 
     Raises:
-        InputError: saying why they cannot.
+        InputError: if they cannot; the message says why.
     """
     if folder is None:
         return

@@ -66,7 +66,7 @@ class CohortSearcher(NotInSnapshots, Searcher):
         link = self._link
         attempt, failure = link.attempts.pop(trial_id), link.failures.pop(trial_id, None)
         if error and failure is None:
-            failure = Failure("failed; search.log has the details")
+            failure = Failure(describe_error(None))
         if link.is_writable:
             with link.record_write_errors():
                 link.cohorts.finish(attempt, failure)

@@ -62,10 +62,10 @@ def place_trials(
     there is one trial per core.
 
     Args:
-        machines: cores and GPUs of each.
-        cpus_per_trial: cores of a trial; None for the default.
-        gpus_per_trial: GPUs of a trial, in [0, 1]; None for the default.
-        concurrent: most trials at once; None for as many as fit.
+        machines: cores and GPUs of each machine.
+        cpus_per_trial: number of cores of a trial; None for the default.
+        gpus_per_trial: number of GPUs of a trial, in [0, 1]; None for the default.
+        concurrent: largest number of trials at once; None for as many as fit.
 
     Raises:
         InputError: if a trial is to have more than a machine has.

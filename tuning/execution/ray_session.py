@@ -50,9 +50,9 @@ def ray_session(
 
     Args:
         log: file for Ray's log output.
-        dashboard: where Ray's dashboard is served; None for no dashboard. A cluster that is joined has its own.
-        address: of a running cluster to join; None starts Ray on this machine.
-        cpus: cores that Ray may use; None for all that this process may use.
+        dashboard: address to serve Ray's dashboard at; None for no dashboard. A cluster that is joined has its own.
+        address: address of a running cluster to join; None starts Ray on this machine.
+        cpus: number of cores that Ray may use; None for all that this process may use.
 
     Yields:
         The dashboard's address; empty if there is none.

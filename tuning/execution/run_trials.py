@@ -36,11 +36,11 @@ os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", str(10**9))
 
 @dataclass(frozen=True)
 class Callbacks:
-    """What is called while trials run, each time after the study was told.
+    """Functions that are called while trials run, each time after the study was told.
 
     Attributes:
-        tune_callbacks: called by Ray Tune.
-        on_ray_death: called with a reason before the program ends because Ray died.
+        tune_callbacks: callbacks for Ray Tune.
+        on_ray_death: function called with a reason before the program ends because Ray died; None for nothing.
     """
 
     tune_callbacks: Sequence[tune.Callback] = ()
@@ -59,12 +59,12 @@ def run_trials(
     """Runs the study's trials until none is left; the journal has every score and every end as soon as it is known.
 
     Args:
-        study: says which trials to run.
-        setup: what all trials have in common.
-        limits: that trials run under.
+        study: the study whose trials are run.
+        setup: settings that all trials have in common.
+        limits: limits that trials run under.
         run: folder of the run. What an earlier Tune left there is deleted.
-        worker: what trains; None for what suits the setup.
-        callbacks: what else is called; None for nothing.
+        worker: class of the workers that train; None for the one that suits the setup.
+        callbacks: further callbacks; None for none.
 
     Raises:
         InputError: if the journal, or a checkpoint, can no longer be written. What was written is safe.
@@ -73,7 +73,7 @@ def run_trials(
     name = study.optuna_study.study_name
     shutil.rmtree(run.ray / name, ignore_errors=True)
     folder = checkpoint_folder(run, name)
-    old_checkpoints = OldCheckpoints(Checkpoints(folder), study, limits.keep)
+    old_checkpoints = OldCheckpoints(Checkpoints(folder), study, limits.keep_checkpoints)
     old_checkpoints.delete()
     shared_config = {TRIAL_SETUP: setup, CHECKPOINT_FOLDER: folder, RUN_AND_STUDY: (run.name, name)}
     make = _connect_trials if setup.cohort == 1 else _connect_cohorts

@@ -19,7 +19,7 @@ class TrialSetup:
         data: folder of the prepared data set.
         metric: name of the objective.
         fixed: training settings that are not searched.
-        placement: cores and GPUs of a trial, and how many trials run at once.
+        placement: number of cores and GPUs of a trial, and of trials that run at once.
         show_in_dashboard: whether running trials appear in Ray's dashboard and in its metrics.
         cohort: most trials of a cohort, which one worker trains together; 1 trains each on its own.
         largest: upper ends of the searched settings that decide the size of a cohort's step, see `upper_ends`.
@@ -39,12 +39,12 @@ class Limits:
     """Limits that trials run under.
 
     Attributes:
-        max_failures: how often a trial whose worker fails goes on from its checkpoint before it counts as failed.
-        keep: how many of the best complete trials keep their checkpoint.
+        max_failures: number of times that a trial whose worker fails goes on from its checkpoint.
+        keep_checkpoints: number of best complete trials whose checkpoints are kept when they have ended.
     """
 
     max_failures: int = 2
-    keep: int = 3
+    keep_checkpoints: int = 3
 
 
 def largest_like(config: TrainingConfig, fixed: Mapping[str, Any], largest: Mapping[str, Any]) -> TrainingConfig:

@@ -29,16 +29,16 @@ class TuneLink(WriteGuard):
 
     Args:
         study: the study.
-        placement: says how many trials may be live at once. None is sampled earlier than it can start, since a trial
-            that is sampled later is sampled from more results.
-        limits: say how often a trial is tried again whose worker died before the trial started.
-        shared_config: what every trial's configuration holds besides its number and settings.
-        on_end: called after each trial's end.
+        placement: the number of trials that may be live at once. A trial is sampled when it can start and not before:
+            the later it is sampled, the more results the sampler knows.
+        limits: the number of times that a trial is tried again if its worker dies before the trial starts.
+        shared_config: the part of Tune's configuration that is the same for all trials.
+        on_end: function called after each trial's end.
 
     Attributes:
-        failure_reasons: why trials failed, by number.
-        failed_starts: how often each trial failed before it started, by number.
-        given_up: numbers of the trials that Tune has tried again as often as it may.
+        failure_reasons: the reason why each trial failed, by the trial's number.
+        failed_starts: the number of times that each trial failed before it started, by the trial's number.
+        given_up: numbers of the trials that Tune does not try again, because they failed too often.
     """
 
     def __init__(

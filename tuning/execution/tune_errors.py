@@ -8,6 +8,8 @@ from pathlib import Path
 from ray import cloudpickle
 from ray.tune.experiment import Trial
 
+from results.run_folder import SEARCH_LOG
+
 
 class WriteGuard:
     """Keeps the first error of writing the journal, after which the study must not be called.
@@ -49,7 +51,7 @@ def load_error(trial: Trial) -> BaseException | None:
 def describe_error(error: BaseException | None) -> str:
     """An error in one line."""
     if error is None:
-        return "failed; search.log has the details"
+        return f"failed; {SEARCH_LOG} has the details"
     last_line = str(error).strip().splitlines()[-1]
     return "the worker process died" if "worker process has died" in last_line else last_line[:200]
 

@@ -1,4 +1,4 @@
-"""Ends the program if Ray itself dies. Ray Tune would wait for it, for a minute or for ever."""
+"""Ends the program if Ray itself dies. Ray Tune would wait for Ray, for a minute or for ever."""
 
 import contextlib
 import os
@@ -23,8 +23,8 @@ def exit_if_ray_dies(advice: str, on_death: Callable[[str], object] | None = Non
     lost: all that is known is in the journal already.
 
     Args:
-        advice: what the user can do, printed after what died.
-        on_death: called before the program ends, with what died.
+        advice: text for the user, printed after the reason.
+        on_death: function called with the reason before the program ends.
     """
     stop = threading.Event()
 

@@ -1,1 +1,1 @@
-"""Shows how a search goes: progress screen, Ray's dashboard, metrics, notifications, trackers."""
+"""Shows the progress of a search: screen, Ray's dashboard, metrics, notifications, trackers."""

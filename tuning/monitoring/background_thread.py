@@ -14,7 +14,7 @@ class BackgroundThread:
     """Runs jobs one after the other in a thread. The first job that fails causes a warning of one line; others do not.
 
     Args:
-        name: of the work, as the warning calls it.
+        name: name of the work, for the warning.
     """
 
     def __init__(self, name: str) -> None:

@@ -104,7 +104,7 @@ def _check(dashboard: Dashboard) -> None:
     """Checks that the dashboard can be served at its address, and that a token protects it from other machines.
 
     Raises:
-        InputError: saying why.
+        InputError: if one of the two fails; the message says why.
     """
     host, port = dashboard.host, dashboard.port
     try:

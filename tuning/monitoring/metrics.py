@@ -41,7 +41,7 @@ class TrialGauges:
 
         Args:
             tags: a value for each of `TAGS`.
-            values: by gauge, see `GAUGES`.
+            values: values by the gauge's name, see `GAUGES`.
         """
         with self._lock:
             self._tags, self._values, self._repeats = tags, values, False

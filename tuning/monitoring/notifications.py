@@ -1,4 +1,4 @@
-"""Posts to a URL how a search goes: `--notify`. docs/searching.md lists what is posted."""
+"""Posts the progress of a search to a URL: `--notify`. docs/monitoring.md lists what is posted."""
 
 import base64
 import json
@@ -73,7 +73,7 @@ class Notifier:
     it also posts when an exception leaves the context.
 
     Args:
-        url: where to post; None posts nothing.
+        url: address to post to; None posts nothing.
         run: folder of the search.
     """
 

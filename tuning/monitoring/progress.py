@@ -26,7 +26,7 @@ MAX_ENDED_SHOWN = 20
 
 @dataclass(frozen=True)
 class StudyProgress:
-    """How far a study is.
+    """The progress of a study.
 
     Attributes:
         ended: trials that ended, in the order in which they did.
@@ -46,7 +46,7 @@ class StudyProgress:
 
 
 def progress_of(study: Study, elapsed: float) -> StudyProgress:
-    """How far a study is, `elapsed` seconds after this start of the search."""
+    """The progress of a study, `elapsed` seconds after this start of the search."""
     total, ended = study.rules.trials, study.ended
     ended_now = len(ended) - study.ended_before
     return StudyProgress(
@@ -80,9 +80,9 @@ def show_progress(study: Study, title: str, console: Console | None = None, metr
     """Shows a study's progress for as long as the context lasts.
 
     Args:
-        study: whose `on_change` is set meanwhile.
-        title: what is searched.
-        console: where to; None for stderr.
+        study: the study; its `on_change` is set meanwhile.
+        title: heading of the progress.
+        console: console to print to; None for stderr.
         metric: title of the scores.
     """
     console = console or Console(file=sys.stderr)
@@ -146,7 +146,7 @@ def _print_lines(study: Study, title: str, console: Console) -> Iterator[None]:
 
 
 def _line(trial: FrozenTrial, now: StudyProgress, elapsed: float) -> str:
-    """An ended trial, and how far the study is."""
+    """A line about an ended trial and the progress of the study."""
     reason = trial.user_attrs.get(REASON) or "complete"
     best = f"best {_percent(now.best.value)} ({_name(now.best, width=0)})" if now.best else "no best yet"
     return (

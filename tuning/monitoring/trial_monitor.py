@@ -50,8 +50,8 @@ class TrialMonitor:
         """Shows the result of an epoch.
 
         Args:
-            result: of the epoch.
-            examples: questions that the epoch trained on.
+            result: result of the epoch.
+            examples: number of questions in the epoch.
         """
         accuracy, rate = result.score or 0.0, result.per_second(examples)
         values = {

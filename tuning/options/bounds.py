@@ -1,4 +1,4 @@
-"""What bounds a search: what its options say, and on resuming what it used before."""
+"""The bounds of a search, from its options and, if it is resumed, from what it used before."""
 
 from collections.abc import Mapping
 
@@ -17,7 +17,7 @@ def new_bounds(options: SearchOptions) -> Bounds:
     """The bounds of a new search; without any option, 24 trials.
 
     Raises:
-        InputError: naming each option that adds (`+N`), since there is nothing to add to.
+        InputError: if an option adds (`+N`), since there is nothing to add to; the message names each of them.
     """
     problems = Problems()
     bounds: dict[str, float | None] = {}

@@ -39,7 +39,7 @@ def options_from_keywords(keywords: Mapping[str, object]) -> SearchOptions:
             its default; an option that may be repeated takes a list, or a mapping where it is SETTING=VALUE.
 
     Raises:
-        InputError: naming every value that is not accepted, or a name that is no option.
+        InputError: if values are not accepted, or a name is no option; the message names all of them.
     """
     accepted = {name: each for name, each in declared_options().items() if name not in COMMAND_ONLY}
     if unknown := keywords.keys() - accepted.keys():

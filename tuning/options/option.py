@@ -1,4 +1,4 @@
-"""What is declared of one option: its help, what it takes, what `--resume` does with it."""
+"""The declaration of one option: its help, its values, and its meaning together with `--resume`."""
 
 import argparse
 import math
@@ -35,10 +35,10 @@ class OnResume(Enum):
     """What an option does when it is given together with `--resume`, in the words of the tables in docs/.
 
     Attributes:
-        SAME: it must be what it was.
-        REPLACED: its value takes the place of the earlier one, and is kept.
-        THIS_TIME: it counts for this run of the command, and is given anew each time.
-        MOVED: it names the place of the same data, where they were moved.
+        SAME: the value must be the same as before.
+        REPLACED: the value replaces the earlier one in settings.json.
+        THIS_TIME: the value counts only for this run of the command.
+        MOVED: the value is the new place of the same data.
     """
 
     SAME = "cannot change"
@@ -57,12 +57,12 @@ class Recorded(Enum):
 
 @dataclass(frozen=True)
 class Value:
-    """What an option takes.
+    """The values that an option takes.
 
     Attributes:
-        unit: what the value counts or names, with its range; for the tables in docs/.
-        parse: makes a value of the text on the command line; raises `argparse.ArgumentTypeError`.
-        metavar: stands for the value in `--help`; empty takes the option's name.
+        unit: unit or kind of the value, with its range; for the tables in docs/.
+        parse: function from the text on the command line to the value; it raises `argparse.ArgumentTypeError`.
+        metavar: name of the value in `--help`; empty for the option's name.
     """
 
     unit: str
@@ -72,18 +72,18 @@ class Value:
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
-    """What is declared of an option besides its name, type and default, which are those of the dataclass field.
+    """The declaration of an option. Its name, type and default are those of the dataclass field.
 
     Attributes:
         group: heading that it is listed under.
         help: one line, without its default.
-        value: what it takes; not used for a switch.
-        default_text: what happens without the option, where no default value says it.
-        flag: what is typed, where it is not the field's name with `-` for `_`.
-        excludes: whether it excludes the other options of its group that have this set.
-        on_resume: what it does together with `--resume`.
-        recorded: how settings.json keeps it.
-        bound: whether it bounds the search.
+        value: the kind of value; not used for a switch.
+        default_text: description of what happens without the option, if the default value does not say it.
+        flag: name on the command line, if it is not the field's name with `-` for `_`.
+        excludes: whether the option excludes the other options of its group that have this set.
+        on_resume: meaning of the option together with `--resume`.
+        recorded: form in which settings.json keeps it.
+        bound: whether the option bounds the search.
         environment: environment variable that is used where the option is not given; empty for none.
     """
 
@@ -101,7 +101,7 @@ class Option:
 
 @dataclass(frozen=True)
 class Declared:
-    """A declared option: its name in Python, its default, and what `Option` says of it."""
+    """A declared option: its name in Python, its default, and its `Option`."""
 
     name: str
     default: Any
@@ -114,7 +114,7 @@ class Declared:
 
     @property
     def default_text(self) -> str:
-        """What happens where the option is not given; empty where that goes without saying."""
+        """What happens if the option is not given; empty if it then has no effect."""
         unsaid = self.default is None or self.default is False or self.default == ()
         return self.option.default_text or ("" if unsaid else str(self.default))
 
@@ -123,9 +123,10 @@ def option(default: Any, group: Group, help_text: str, **declared: Any) -> Any: 
     """A dataclass field that is an option.
 
     Args:
-        default: its value when it is not given: True or False makes a switch, a tuple an option that may be repeated.
+        default: value of an option that is not given. True or False makes a switch, a tuple an option that may be
+            repeated.
         group: heading that it is listed under.
-        help_text: its help.
+        help_text: help of the option, one line.
         declared: other attributes of `Option`.
     """
     return field(default=default, metadata={OPTION: Option(group=group, help=help_text, **declared)})
@@ -136,9 +137,9 @@ class Amount:
     """How much, or how much more, of something that bounds a search.
 
     Attributes:
-        text: as it was given.
-        value: as a number: trials, seconds, or hours.
-        more: whether it comes on top of what was used up before (`+N`).
+        text: the text that was given.
+        value: the number: trials, seconds, or hours.
+        more: whether the number comes on top of what was used before (`+N`).
     """
 
     text: str

@@ -1,4 +1,4 @@
-"""Collects what is wrong, so that it can be told all at once."""
+"""Collects error messages, so that all of them can be shown at once."""
 
 from types import TracebackType
 
@@ -32,7 +32,7 @@ class Problems:
         """Ends the checks.
 
         Raises:
-            InputError: with every message that was found, if there are any.
+            InputError: if there are any messages; it has all of them.
         """
         if self.found:
             raise InputError("; ".join(self.found))

@@ -11,8 +11,8 @@ def recorded_options(options: SearchOptions, used: Mapping[str, Any]) -> dict[st
     """The entries of settings.json that are called as options are.
 
     Args:
-        options: of a new search.
-        used: what the options recorded as `Recorded.AS_USED` came to.
+        options: options of a new search.
+        used: values that were used for the options recorded as `Recorded.AS_USED`.
 
     Raises:
         ValueError: if `used` lacks one of them or has another; this is a mistake of the caller, not of the user.

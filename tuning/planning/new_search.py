@@ -1,4 +1,4 @@
-"""The plan of a new search, worked out of its options."""
+"""The plan of a new search, from its options."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -50,7 +50,8 @@ def new_plan(options: SearchOptions) -> SearchPlan:
     5. Make the run folder; settings.json in it holds all of this.
 
     Raises:
-        InputError: naming all that is wrong in step 1, before anything is written; later all that is wrong in step 3.
+        InputError: if something is wrong in step 1, before anything is written, or later in step 3; the message names
+            all of it.
     """
     inputs = _look_up(options)
     data = open_data(options.data)
@@ -64,18 +65,18 @@ def new_plan(options: SearchOptions) -> SearchPlan:
 
 @dataclass(frozen=True)
 class _Inputs:
-    """What the options of a new search name.
+    """The things that the options of a new search name.
 
     Attributes:
         run_path: run folder to make.
         chosen: training settings that `--preset`, `--set` and `--epochs` fix.
-        space: what is left of the search space without them.
-        configurations: to be tried first.
+        space: the search space without the parameters that options fix.
+        configurations: configurations to try first.
         priors: earlier runs to learn from.
-        bounds: of the search.
-        machines: that trials can be placed on.
-        placement: what each trial gets of them; with `--gpus-per-trial auto` before it is measured.
-        dashboard: where Ray's dashboard is served; None for none.
+        bounds: bounds of the search.
+        machines: machines that trials can be placed on.
+        placement: cores and GPUs of each trial; the share of a GPU is not yet measured with `--gpus-per-trial auto`.
+        dashboard: address to serve Ray's dashboard at; None for no dashboard.
     """
 
     run_path: Path
@@ -95,7 +96,7 @@ def _look_up(options: SearchOptions) -> _Inputs:
     Writes nothing, except that it makes the folder `--storage` if nothing else is wrong.
 
     Raises:
-        InputError: naming all that is wrong.
+        InputError: if options are wrong; the message names all that is wrong.
     """
     problems = Problems()
     with problems:
@@ -134,7 +135,8 @@ def _searched(options: SearchOptions) -> tuple[Mapping[str, Any], SearchSpace, S
     """The training settings that are fixed, the space without them, and the configurations to be tried first.
 
     Raises:
-        InputError: naming all that is wrong with settings and space, or with sampler and configurations.
+        InputError: if settings, space, sampler or configurations are wrong; the message names all that is wrong with
+            the first two, or with the last two.
     """
     problems = Problems()
     with problems:
@@ -159,7 +161,7 @@ def _try_on_data(inputs: _Inputs, data: PreparedData, options: SearchOptions) ->
     """The baseline's training settings, and the metric that scores trials, both tried on the data.
 
     Raises:
-        InputError: naming all that does not fit the data.
+        InputError: if something does not fit the data; the message names all of it.
     """
     problems = Problems()
     with problems:

@@ -1,4 +1,4 @@
-"""The plan of a search: what it is to do, whether it is new or goes on."""
+"""The plan of a search, new or resumed."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,19 +20,19 @@ from tuning.study.stop_rules import StopRules
 
 @dataclass(frozen=True)
 class SearchPlan:
-    """What a search is to do.
+    """Everything that a search needs to run.
 
     Attributes:
-        run: its folder, with the settings it was started with.
-        space: what it searches.
-        placement: what each trial gets.
-        setup: what all trials have in common.
-        limits: how often a trial is tried again, and how many checkpoints are kept.
-        rules: what ends the search.
-        first_trials: makes the trials that go into a new journal first.
+        run: run folder, with the settings that the search was started with.
+        space: search space.
+        placement: cores and GPUs of each trial.
+        setup: settings that all trials have in common.
+        limits: limits that trials run under.
+        rules: rules that end the search.
+        first_trials: function that returns the first trials of a new journal.
         confirm: number of fresh seeds for best and baseline.
-        dashboard: where Ray's dashboard is served; None for none.
-        settings: those of the folder, with the values that a resumed search was given anew;
+        dashboard: address to serve Ray's dashboard at; None for no dashboard.
+        settings: settings of the run folder, with the values that were given when it was resumed;
             `RunFolder.change_settings` writes them.
     """
 
@@ -64,10 +64,10 @@ def make_plan(
 
     Args:
         run: the run folder.
-        settings: what settings.json says, or is to say.
-        space: what is searched.
-        placement: what each trial gets.
-        dashboard: where Ray's dashboard is served; None for none.
+        settings: content of settings.json, which may not be written yet.
+        space: search space.
+        placement: cores and GPUs of each trial.
+        dashboard: address to serve Ray's dashboard at; None for no dashboard.
     """
     baseline = space.baseline if settings["baseline_first"] else None
     return SearchPlan(
@@ -96,10 +96,10 @@ def make_plan(
 
 
 def check_gpu_hours(bound: float | None, placement: Placement) -> None:
-    """Refuses GPU hours as a bound of trials that use no GPU: the search would never end.
+    """Checks that trials use GPUs if GPU hours bound the search, which would otherwise never end.
 
     Raises:
-        InputError: naming the bound.
+        InputError: if they use none; the message names the bound.
     """
     if bound is not None and not placement.gpus:
         raise InputError(f"--gpu-hours bounds trials that run on GPUs, but these have none; got {bound:g}")

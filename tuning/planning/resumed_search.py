@@ -1,4 +1,4 @@
-"""The plan of a search that goes on, worked out of its run folder and of what it is given anew."""
+"""The plan of a resumed search, from its run folder and the options that are given now."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -24,7 +24,7 @@ from tuning.study.space_check import load_space
 
 
 def resumed_plan(options: SearchOptions) -> SearchPlan:
-    """The plan of a search that goes on: `options.resume` names its run. Writes nothing.
+    """The plan of a resumed search, whose run `options.resume` names. Writes nothing.
 
     Raises:
         InputError: if the folder holds no search; or naming all that is wrong with the options, and all that has
@@ -57,10 +57,10 @@ def resumed_plan(options: SearchOptions) -> SearchPlan:
 
 
 def _refuse_changes(options: SearchOptions, run: RunFolder) -> None:
-    """Refuses other values of options that cannot change, since trials of different searches would be mixed.
+    """Checks that options which cannot change have the same values, so that all trials belong to one search.
 
     Raises:
-        InputError: naming each of them.
+        InputError: if a value differs; the message names each such option.
     """
     run.setting("options")
     if changes := [
@@ -104,7 +104,7 @@ def _resumed_cohort(
 
 
 def _resumed_placement(options: SearchOptions, run: RunFolder) -> Placement:
-    """What each trial gets, as before; `--concurrent` may be given anew."""
+    """The cores and GPUs of each trial, as before; `--concurrent` may be given again."""
     return place_trials(
         machines(options.address),
         cpus_per_trial=run.setting("cpus_per_trial"),

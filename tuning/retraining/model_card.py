@@ -52,7 +52,7 @@ class Card:
         folder: the path that the model folder will have.
         jobs: every training; the network of the first one is in the folder.
         asked_for: whether the user named the trial; False if it was taken because it is the best.
-        tested_before: models that the test split was used for before.
+        tested_before: names of the models that the test split was used for before.
     """
 
     run: RunFolder
@@ -78,8 +78,8 @@ def write_card(folder: Path, card: Card, scores: pd.DataFrame) -> None:
 
     Args:
         folder: the model folder.
-        card: what it says.
-        scores: means and spreads, see `tuning.retraining.score_tables.spread`.
+        card: content besides the scores.
+        scores: means and spreads of the scores, see `tuning.retraining.score_tables.spread`.
     """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),

@@ -23,9 +23,9 @@ class ScoreCheck:
     """The recorded scores of a trial, and those of the same training run again.
 
     Attributes:
-        trial: its number.
+        trial: number of the trial.
         recorded: score in [0, 1] of each epoch in the search, by epoch.
-        found: the same of the training run alone.
+        found: score of each epoch of the training run again, by epoch.
         questions: number of validation questions that were scored.
     """
 
@@ -67,7 +67,7 @@ def check_score(run: RunFolder, trial: FrozenTrial, data: PreparedData) -> Score
 
     Args:
         run: the run folder; its settings say the number of threads.
-        trial: of its search, with at least one epoch.
+        trial: trial of the search, with at least one epoch.
         data: the data set that it searched on.
     """
     recorded = dict(sorted(trial.intermediate_values.items()))

@@ -27,7 +27,7 @@ def spread(trainings: Sequence[tuple[str, int, int]], scores: Sequence[Sequence[
 
     Args:
         trainings: configuration, trial and epochs of each training.
-        scores: of each training.
+        scores: scores of each training.
 
     Returns:
         Columns configuration, trial, epochs, metric, kind, group, questions, seeds, mean, std (missing for one
@@ -47,7 +47,7 @@ def spread(trainings: Sequence[tuple[str, int, int]], scores: Sequence[Sequence[
 
 
 def as_records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows, fit for JSON: None where a single seed has no spread."""
+    """The rows for JSON: None in place of the missing spread of a single seed."""
     return table.astype(object).where(table.notna(), None).to_dict("records")  # type: ignore[return-value]
 
 

@@ -45,10 +45,10 @@ class Job:
     """One training: the configuration of a trial, under one seed, for a number of epochs.
 
     Attributes:
-        name: of the configuration: `best`, `trial-N` or `baseline`.
-        trial: its number in the search.
+        name: name of the configuration: `best`, `trial-N` or `baseline`.
+        trial: number of the trial in the search.
         config: training settings. `config.epochs` is that of the search, since learning rate schedules depend on it.
-        epochs: after how many epochs the training stops.
+        epochs: number of epochs after which the training stops.
     """
 
     name: str
@@ -104,8 +104,8 @@ def plan_jobs(run: RunFolder, name: str, trial: FrozenTrial, seeds: int) -> list
 
     Args:
         run: the search.
-        name: of the trial's configuration.
-        trial: of the search.
+        name: name of the trial's configuration.
+        trial: trial of the search.
         seeds: number of seeds.
     """
     settings, seed = run.settings, run.setting("seed")
@@ -140,7 +140,7 @@ def run_jobs(
         data: the data set.
         run: the search; its settings say how many cores and GPUs each training gets.
         out: folder that the first job's network and its predictions are written to.
-        before_testing: called once, after the last network is trained and before the first one is tested.
+        before_testing: function called once, after the last network is trained and before the first one is tested.
 
     Raises:
         InputError: if a training or a test fails.

@@ -32,7 +32,7 @@ class TriedConfigurations:
     """The configurations that trials of a search have, so that none is trained twice.
 
     Args:
-        distributions: of the space's parameters.
+        distributions: distributions of the space's parameters.
         trials: trials whose configurations are recorded from the start.
     """
 

@@ -19,7 +19,7 @@ def read_configurations(path: Path, space: SearchSpace) -> list[dict[str, Any]]:
     """Configurations to try first, from a JSON list of objects; parameters that one leaves out are sampled.
 
     Raises:
-        InputError: naming every entry that does not fit the space.
+        InputError: if entries do not fit the space; the message names all of them.
     """
     try:
         entries = json.loads(read_bytes(path))
@@ -45,11 +45,11 @@ def read_priors(runs: Sequence[RunFolder], settings: Mapping[str, Any], space: S
 
     Args:
         runs: the earlier searches.
-        settings: of the search that is to learn from them.
-        space: what it searches.
+        settings: settings of the search that is to learn from them.
+        space: search space of that search.
 
     Raises:
-        InputError: naming the first difference.
+        InputError: if the searches differ in one of these; the message names the first difference.
     """
     copied: list[FrozenTrial] = []
     for run in runs:
@@ -68,7 +68,7 @@ def copied_trials(study: optuna.Study, name: str, parameters: Mapping[str, BaseD
 
     Args:
         study: the earlier search.
-        name: of its run, noted in each trial.
+        name: name of the earlier run, noted in each trial.
         parameters: distributions of the space, the same as the earlier search's.
     """
     return [

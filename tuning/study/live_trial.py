@@ -12,13 +12,13 @@ class LiveTrial:
 
     Attributes:
         trial: the trial in Optuna's study.
-        seed: of its training.
-        scores: of each epoch so far, by epoch.
-        seconds: training and scoring time of its epochs, those before an interruption included.
-        worker: where it runs, in words.
-        stop_reason: why it was told to stop early; empty while it may go on.
-        diverged: why its training diverged; empty if it has not.
-        own_order: whether the order of its batches and its dropout follow from its own seed.
+        seed: seed of the trial's training.
+        scores: score of each epoch so far, by the epoch's number.
+        seconds: time spent on training and scoring, including epochs before an interruption.
+        worker: description of where the trial runs: node and GPU or process.
+        stop_reason: reason why the trial was told to stop early; empty while it may go on.
+        diverged: reason why training diverged; empty if it has not.
+        own_order: whether the order of batches and dropout follow from the trial's own seed.
     """
 
     trial: optuna.Trial
@@ -47,11 +47,11 @@ class Epoch:
     """What a trial reports after an epoch.
 
     Attributes:
-        number: epochs it has trained, >= 1.
-        score: on the validation split, in [0, 1].
-        seconds: training and scoring time of all its epochs so far.
-        diverged: why its training diverged; empty if it did not.
-        worker: where it ran, in words.
+        number: number of the epoch, >= 1.
+        score: score on the validation split, in [0, 1].
+        seconds: time spent on training and scoring in all epochs so far.
+        diverged: reason why training diverged; empty if it did not.
+        worker: description of where the epoch ran: node and GPU or process.
         loss: mean training loss of the epoch, in nats; None if it was not measured.
         examples_per_second: training questions over the epoch's time, scoring included; None if it was not measured.
     """

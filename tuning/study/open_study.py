@@ -1,4 +1,4 @@
-"""Opens a study in the journal of a run, whether it is new or goes on."""
+"""Opens a study in the journal of a run, whether it is new or resumed."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -28,10 +28,11 @@ def open_search(
     """Opens the study of a search.
 
     Args:
-        run: its settings say which sampler, pruner, seed and number of epochs.
-        space: what is searched.
-        rules: when it ends.
-        first_trials: gives the trials that a new journal starts with, see `tuning.study.first_trials`; called only if
+        run: run folder; its settings have the sampler, pruner, seed and number of epochs.
+        space: search space.
+        rules: rules that end the search.
+        first_trials: function that returns the first trials of a new journal, see `tuning.study.first_trials`; called
+            only if
             the journal does not have them yet.
     """
     seed, epochs, sampler = run.setting("seed"), run.setting("fixed")["epochs"], run.setting("sampler")
@@ -58,9 +59,9 @@ def open_confirmation(run: RunFolder, space: SearchSpace, trials: Sequence[int],
 
     Args:
         run: whose search is repeated.
-        space: what it searched.
+        space: search space of the search.
         trials: numbers of the search's trials.
-        seeds: how many fresh seeds each trial is to have in the end.
+        seeds: number of fresh seeds that each trial is to have in the end.
     """
     seed, search = run.setting("seed"), run.study()
     study = _open(run, CONFIRMATION, optuna.pruners.NopPruner())

@@ -1,6 +1,6 @@
-"""Which trials may go on after an epoch.
+"""Pruners: which trials go on after an epoch.
 
-The decision follows from the scores in the journal alone, so that a resumed search decides as it would have decided.
+A decision depends only on the scores in the journal, so a resumed search makes the same decisions.
 """
 
 from collections.abc import Callable
@@ -9,6 +9,7 @@ from math import ceil
 
 import numpy as np
 import optuna
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from results.run_folder import DIVERGED, is_own
@@ -17,17 +18,20 @@ _REDUCTION_FACTOR = 2
 """A rung is an epoch after which trials are compared. At each rung the best 1/2 of the trials goes on."""
 
 _Rungs = dict[tuple[int, int], list[float]]
-"""Scores of trials, by bracket and epoch."""
+"""Scores of trials, by the bracket and the epoch's number."""
 
 
 class SuccessiveHalving(optuna.pruners.BasePruner):
-    """After 1, 2, 4, ... epochs only the better half of the trials goes on (asynchronous successive halving).
+    """Stops the worse half of the trials after 1, 2, 4, ... epochs (asynchronous successive halving).
 
-    Li et al., A System for Massively Parallel Hyperparameter Tuning, MLSys 2020. These epochs are
-    called rungs. At a rung, a trial is compared with all trials that have reported that epoch so far.
-    `optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=2)` makes the same decisions, but writes
-    into the journal which rungs a trial has passed; if a search is killed between that note and the decision, the
-    decision is lost.
+    Li et al., A System for Massively Parallel Hyperparameter Tuning, MLSys 2020. The epochs 1, 2, 4, ... are called
+    rungs. At a rung, a trial is compared with all trials that have reported that epoch so far.
+
+    Scores are maximised. `Trial.should_prune` must be called after every epoch, when its score is reported with the
+    number of the epoch, from 1 on, as `step`: a rung at which it is not called stops no trial.
+
+    `optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=2)` makes the same decisions, but first
+    writes into the journal which rungs a trial has passed. If a search is killed between the two, the decision is lost.
 
     With several brackets it is Hyperband (Li et al., JMLR 2018): the trials of bracket b are compared among themselves,
     for the first time after 2^b epochs, so that some trials cannot be stopped by a comparison that comes too early.
@@ -49,7 +53,13 @@ class SuccessiveHalving(optuna.pruners.BasePruner):
         self._next = 0  # number of the first trial whose scores are not in `_ended` yet
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
-        """Whether the trial is to stop after the last epoch it reported."""
+        """Whether the trial is to stop after the last epoch it reported.
+
+        Raises:
+            ValueError: if the study does not maximise.
+        """
+        if study.direction != StudyDirection.MAXIMIZE:
+            raise ValueError(f"the study's direction must be maximize, but got {study.direction.name.lower()}")
         epoch, bracket = trial.last_step, bracket_of(trial.number, self._brackets)
         if epoch is None or not _is_rung(epoch, first=_REDUCTION_FACTOR**bracket):
             return False
@@ -131,4 +141,4 @@ PRUNERS: dict[str, Callable[[int], optuna.pruners.BasePruner]] = {
     "median": lambda _: optuna.pruners.MedianPruner(n_startup_trials=5),
     "none": lambda _: optuna.pruners.NopPruner(),
 }
-"""Makes a pruner, by name; the argument is the number of epochs of a trial."""
+"""Functions that make a pruner, by its name in `--pruner`; the argument is the number of epochs of a trial."""

@@ -1,4 +1,4 @@
-"""Which configuration to try next: Optuna's samplers, a new one for each trial.
+"""Samplers: which configuration to try next. Optuna's samplers are used, a new one for each trial.
 
 A sampler that lives as long as the search has a random state, which is lost when the search is interrupted. What a new
 sampler draws follows from its seed and the trials before, so that a resumed search draws what it would have drawn.
@@ -69,10 +69,11 @@ def make_sampler(name: str, seed: int) -> BaseSampler:
 
 
 def check_sampler(name: str, parameters: Mapping[str, BaseDistribution]) -> None:
-    """Refuses a sampler that cannot sample the space.
+    """Checks that a sampler can sample the space.
 
     Raises:
-        InputError: naming the parameters it cannot sample, or the size of a grid that is too large.
+        InputError: if the sampler cannot sample a parameter, or the grid is too large; the message names the parameters
+            or the size.
     """
     unfit = {
         "cmaes": lambda distribution: isinstance(distribution, CategoricalDistribution),

@@ -18,7 +18,8 @@ def load_space(name: str) -> SearchSpace:
     """The search space with a name, or in the Python file with that path.
 
     Raises:
-        InputError: naming every parameter that is no training setting, and every end of a range that training refuses.
+        InputError: if a parameter is no training setting, or training refuses an end of its range; the message names
+            all of them.
     """
     try:
         space = load(name)

@@ -1,4 +1,4 @@
-"""When a search ends, and the time it has used."""
+"""The rules that end a search, and the time it has used."""
 
 import time
 from collections.abc import Iterable, Sequence
@@ -11,11 +11,11 @@ from results.snapshot import in_order_of_end
 
 @dataclass(frozen=True)
 class StopRules:
-    """What ends a search, whichever comes first. None sets no bound.
+    """The bounds of a search, which ends at the first that it reaches. None sets no bound.
 
     Attributes:
         trials: number of trials.
-        budget: seconds of wall time, over all the times the search was started.
+        budget: wall time in seconds, over all the times the search was started.
         gpu_hours: training time of all trials, each counted with its share of a GPU, in hours.
         patience: number of trials in a row that end without a better score.
         gpus: share of a GPU that a trial has.
@@ -32,7 +32,7 @@ class StopRules:
 
         Args:
             wall: seconds the search has run.
-            trained: seconds of training of all its trials.
+            trained: training time of all its trials in seconds.
         """
         if self.budget is not None and wall >= self.budget:
             return f"budget of {describe_seconds(self.budget)} used up"
@@ -45,7 +45,7 @@ class StopRules:
 
         Args:
             started: number of trials so far, running or ended.
-            ended: those of them that ended, in any order.
+            ended: the trials among them that ended, in any order.
         """
         if self.trials is not None and started >= self.trials:
             return f"all {self.trials} trials run"

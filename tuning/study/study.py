@@ -57,20 +57,20 @@ class Study:
 
     Args:
         study: Optuna's study.
-        source: where new trials come from.
-        rules: when the study ends.
+        source: makes new trials.
+        rules: the rules that end the study.
         epochs: number of epochs of a trial that is not stopped early.
 
     Attributes:
         optuna_study: Optuna's study.
-        rules: when the study ends.
+        rules: the rules that end the study.
         epochs: number of epochs of a trial that is not stopped early.
         live: trials that were started and have not ended, by number.
         best: the best trial so far, by the rule of `results.ranking`; None if no trial can be the best.
         baseline: number of the first trial with the baseline configuration; None if there is none.
         ended_before: number of trials that had ended when the study was opened.
-        jobs: what Ray Tune runs now with cohorts, by number; empty without.
-        on_change: called after every change, to show progress.
+        jobs: jobs that Ray Tune runs now, by number; empty without cohorts.
+        on_change: function called after every change, to show progress.
     """
 
     def __init__(self, study: optuna.Study, source: TrialSource, *, rules: StopRules, epochs: int) -> None:

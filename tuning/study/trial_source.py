@@ -15,9 +15,9 @@ class TrialSource:
 
     Attributes:
         parameters: the distribution of each parameter.
-        seed_of: gives the training seed of a trial.
-        sampler_of: gives the sampler for a trial, from the trial's number. What the sampler draws must depend only on
-            that number and on the trials before, so that a resumed search draws what it would have drawn.
+        seed_of: function that returns a trial's training seed.
+        sampler_of: function from a trial's number to its sampler. What the sampler draws must depend only on that
+            number and on the trials before, so that a resumed search draws the same.
         unique: whether a configuration that was tried before is rejected.
         own_order: whether the order of a trial's batches and its dropout follow from its own seed; if not they follow
             from the study's, so that all trials are compared on the same batches.
@@ -35,7 +35,7 @@ class TrialSource:
         Args:
             study: Optuna's study, in which the trial is made.
             number: the number that the trial will have.
-            at_random: whether its parameters are drawn at random, because the sampler drew tried ones again.
+            at_random: whether to draw the parameters at random, because the sampler repeated a configuration.
         """
         study.sampler = RandomSampler(seed=number) if at_random else self.sampler_of(number)
         return study.ask(dict(self.parameters))

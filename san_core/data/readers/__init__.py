@@ -17,11 +17,11 @@ def read_dataset(name: str, location: Location, problems: Problems) -> RawDatase
 
     Args:
         name: see `READERS`.
-        location: where its files are.
-        problems: receives every problem found in them.
+        location: location of the data set's files.
+        problems: problems found so far; those of the files are added.
 
     Raises:
-        InputError: for an unknown name, or a file that is missing or cannot be read.
+        InputError: if the name is unknown, or a file is missing or cannot be read.
     """
     if name not in READERS:
         raise InputError(f"unknown data set {name!r}; accepted: {', '.join(READERS)}")

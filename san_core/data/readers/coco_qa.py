@@ -23,7 +23,7 @@ def read(root: Path, problems: Problems) -> RawDataset:
     Args:
         root: folder with the folders `train` and `test` of question files, and the COCO images in
             `train2014` and `val2014`.
-        problems: receives every problem of the files.
+        problems: problems found so far; those of the files are added.
 
     Raises:
         InputError: if a file is missing or cannot be read.

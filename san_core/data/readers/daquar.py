@@ -32,7 +32,7 @@ def read(size: str, root: Path, problems: Problems, *, single_answers: bool) -> 
     Args:
         size: `all` or `reduced`.
         root: folder with the question files and a folder of images.
-        problems: receives every problem of the files.
+        problems: problems found so far; those of the files are added.
         single_answers: leave out questions whose answer is several things, as the SAN paper does. Otherwise all
             pairs are kept, as in the other literature.
 

@@ -1,4 +1,4 @@
-"""Who made the data sets and what is in them: for the model card of a model trained on one."""
+"""Authors and content of the data sets, for the model cards of models trained on them."""
 
 from dataclasses import dataclass
 
@@ -8,10 +8,10 @@ class DatasetCard:
     """Facts about a data set.
 
     Attributes:
-        pictures: what the images show.
-        language: of questions and answers.
-        source: who made it, and its web page.
-        terms: of use, as far as they are known here.
+        pictures: content of the images.
+        language: language of the questions and answers.
+        source: authors of the data set, and its web page.
+        terms: terms of use, as far as they are known here.
     """
 
     pictures: str
@@ -54,6 +54,6 @@ def dataset_card(name: str) -> DatasetCard | None:
     """Returns the card of a data set; None for an unknown one, such as the user's own.
 
     Args:
-        name: as in `RawDataset.name`; a variant in brackets is ignored.
+        name: name of the data set, as in `RawDataset.name`; a variant in brackets is ignored.
     """
     return _CARDS.get(name.partition(" ")[0])

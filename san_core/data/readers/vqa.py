@@ -34,7 +34,7 @@ def read(version: str, root: Path, problems: Problems) -> RawDataset:
     Args:
         version: `v1` or `v2`.
         root: folder with the official JSON files and the folders of images, or with folders that hold them.
-        problems: receives every problem of the files.
+        problems: problems found so far; those of the files are added.
 
     Raises:
         InputError: if the training files are missing, or a file cannot be read.
@@ -65,7 +65,7 @@ def read_own(
         name: the data set's name.
         train: training questions.
         test: test questions; without annotations they become the unanswered ones.
-        problems: receives every problem of the files.
+        problems: problems found so far; those of the files are added.
         unanswered: questions to be answered by a trained model.
 
     Raises:

@@ -42,8 +42,8 @@ class Cohort:
     """A cohort and the data it trains on.
 
     Attributes:
-        configs: of the members.
-        network, optimizer, step: what is tested.
+        configs: configuration of each member.
+        network, optimizer, step: parts that are tested.
         images: features [N, R, C] on the host.
         tokens: word numbers of the distinct questions [U, L], padded behind with 0; the last is empty.
         questions: the same on the device.

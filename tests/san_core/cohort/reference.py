@@ -46,9 +46,9 @@ def logits(
     Args:
         state: weights by the names of the network.
         config: tells its form and dropout.
-        features: of the image.
+        features: features of the image.
         words: numbers of the question's words.
-        kept: what dropout keeps, scaled: of h of each hop [N, R, K], and of u [H].
+        kept: dropout masks times dropout's scale, for h of each hop [N, R, K] and for u [H].
     """
     v = torch.tanh(features @ state["project.weight"].T + state["project.bias"])
     u = (lstm if config.question_encoder == "lstm" else cnn)(state, words)

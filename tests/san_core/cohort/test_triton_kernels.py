@@ -130,8 +130,8 @@ from san_core.cohort import triton_kernels
 FLOATS = {"scores", "grad_scores", "weights", "square_avg", "momentum_buffer"}
 FLOATS |= {"learning_rate", "momentum", "alpha", "eps", "weight_decay", "scale"}
 TYPES = {"random": "*u8", "thresholds": "*i32", "is_word": "*i1", "active": "*i1", "words": "*i64"}
-SIZES = {"slots", "questions", "regions", "size", "images", "count", "hidden", "rows"}
-SIZES |= {"vocabulary", "numbers", "decayed_from"}
+SIZES = {"slots", "questions", "regions", "size", "images", "count", "hidden"}
+SIZES |= {"vocabulary", "row_length", "decayed_from"}
 CONSTANTS = {"DROPS": True, "HAS_HIDDEN": True, "CLIPS": True, "COPIES": True, "ROWS": 4, "SIZE": 64, "COLUMNS": 64}
 CONSTANTS |= {"QUESTIONS": 2, "PAIRS": 2, "BLOCK": 1024}
 # In these kernels the name is that of a pointer.

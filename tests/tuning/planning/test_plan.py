@@ -322,7 +322,7 @@ def test_a_search_that_was_killed_before_its_first_trial_is_extended_from_nothin
     [
         ("--confirm", 5, lambda plan: plan.confirm),
         pytest.param("--confirm", 2, lambda plan: plan.confirm),
-        ("--keep", 0, lambda plan: plan.limits.keep),
+        ("--keep", 0, lambda plan: plan.limits.keep_checkpoints),
         ("--max-failures", 7, lambda plan: plan.limits.max_failures),
     ],
 )

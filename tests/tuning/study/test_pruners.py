@@ -21,6 +21,14 @@ def test_fewer_than_one_bracket_is_refused(brackets: int) -> None:
         SuccessiveHalving(brackets=brackets)
 
 
+def test_a_study_that_minimizes_is_refused() -> None:
+    study = optuna.create_study(pruner=SuccessiveHalving(), sampler=optuna.samplers.RandomSampler(seed=0))
+    trial = study.ask()
+    trial.report(0.5, 1)
+    with pytest.raises(ValueError, match="the study's direction must be maximize, but got minimize"):
+        trial.should_prune()
+
+
 def test_the_decision_follows_from_the_journal_and_not_from_what_was_asked_before() -> None:
     study = _study(SuccessiveHalving())
     decisions = []

@@ -15,7 +15,7 @@ def check_tracker(name: str | None) -> None:
     """Checks that the package of a tracker is installed; None means no tracker.
 
     Raises:
-        InputError: naming the extra.
+        InputError: if it is not; the message names the extra to install.
     """
     if name is None:
         return

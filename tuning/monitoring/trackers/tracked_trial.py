@@ -20,12 +20,12 @@ class TrackedTrial:
     a tracker cannot log.
 
     Attributes:
-        title: its name.
+        title: name of the trial.
         config: number, parameters and seed.
         experiment_dir_name: name of the run.
         local_path: folder for its files.
-        trial_id: the same in every start of the search, and different for every other trial.
-        evaluated_params: when it has ended: its configuration, its `state` as reports call it, and the `reason`.
+        trial_id: id that stays the same when the search is resumed, and differs from that of every other trial.
+        evaluated_params: configuration, `state` (as reports call it) and `reason` of a trial that has ended.
     """
 
     title: str
@@ -48,10 +48,10 @@ class TrackedStudy:
     """A study as a tracker sees it.
 
     Attributes:
-        folder: of the tracker's files.
+        folder: folder of the tracker's files.
         run: name of the run.
-        name: of the study.
-        started: when the search was first started; tells runs of the same name apart.
+        name: name of the study.
+        started: time at which the search was first started; it distinguishes runs of the same name.
     """
 
     folder: Path

@@ -1,4 +1,4 @@
-"""Passes what Ray Tune says of trials to an experiment tracker, in a thread of its own.
+"""Passes the callbacks of Ray Tune to an experiment tracker, in a thread of its own.
 
 Ray's own logger callbacks, given to Tune directly, would make the search depend on the tracker, because Tune calls them
 in the loop that starts and stops trials. With a server that did not answer within 10 s per request, 6 trials that train
@@ -55,9 +55,9 @@ class Tracker(NotInSnapshots, Callback):
     A trial that is resumed reports its last epoch again. The study knows which epochs it had, so they are left out.
 
     Args:
-        study: that the trials belong to. It hears of an event before this callback does.
+        study: study of the trials. It is told of an event before this callback.
         run: folder of the run.
-        name: of the tracker, one of `tuning.monitoring.trackers.PACKAGES`.
+        name: name of the tracker, one of `tuning.monitoring.trackers.PACKAGES`.
     """
 
     def __init__(self, study: Study, run: RunFolder, name: str) -> None:
