@@ -2,16 +2,16 @@
 
 A cohort keeps all weights of its W members in one buffer [W, P]; gradients, square averages and momentum buffers are
 buffers of the same shape. A block is the part of a row that one weight, or the same weight of all hops, takes. Sizes
-that differ between members are padded with zeros to the cohort's largest: a padded unit is 0, and so is its gradient.
+that differ between members are padded with zeros to the largest that a member may have: a padded unit is 0, and so is
+its gradient.
 
 Letters of the axes: V vocabulary, D pretrained word vector, E embedding, H hidden, K attention, N hops, C channels and
 one more for the bias, A answers, G the four gates of an LSTM, U B T filters of the CNN over one, two, three words.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -21,6 +21,12 @@ from san_core.models.question_encoder import filter_sizes
 
 MULTIPLE = 8
 """Sizes are padded to multiples of this: a bfloat16 matrix product wants 16 bytes."""
+
+ROW_MULTIPLE = 64
+"""Rows are padded to a multiple of this, so that all begin alike to a processor that reads 64 bytes at a time."""
+
+MAP = "map_embedding"
+"""Name of the block that projects pretrained word vectors."""
 
 State = Mapping[str, Tensor]
 """Tensors by the names of `SAN.state_dict`."""
@@ -106,7 +112,7 @@ def _blocks(config: TrainingConfig, *, has_projection: bool) -> Iterator[Block]:
     question = "question_encoder"
     yield _same("embedding", "VD" if has_projection else "VE", f"{question}.embedding.weight")
     if has_projection:
-        yield _same("map_embedding", "ED", f"{question}.embedding.project.weight")
+        yield _same(MAP, "ED", f"{question}.embedding.project.weight")
     if config.question_encoder == "lstm":
         yield _gates("lstm_input", "GHE", f"{question}.lstm.weight_ih_l0")
         yield _gates("lstm_hidden", "GHh", f"{question}.lstm.weight_hh_l0")
@@ -146,38 +152,43 @@ class Sizes:
 
 
 class Layout:
-    """Blocks, shapes and places of a cohort's rows.
+    """Blocks, shapes and places of a row; it is the same for any member and any width.
 
     Args:
-        configs: of the members [W]; alike in what `SHARED_FIELDS` of `san_core.cohort.network` names.
-        sizes: shared by them.
+        largest: settings that all members have alike, and the largest sizes that a member may have.
+        sizes: shared by the members.
 
     Attributes:
+        largest, sizes: as given.
         blocks: in the order they lie.
         shapes: padded shape of each block in a row, by its name.
         numbers: P, numbers in a row.
     """
 
-    def __init__(self, configs: Sequence[TrainingConfig], sizes: Sizes) -> None:
-        self.configs, self.sizes = list(configs), sizes
-        has_projection = sizes.vector is not None and any(sizes.vector != config.embedding_size for config in configs)
-        self.blocks = list(_blocks(configs[0], has_projection=has_projection))
-        self._own_places = [_places(config, sizes, self._longest) for config in self.configs]
+    def __init__(self, largest: TrainingConfig, sizes: Sizes) -> None:
+        self.largest, self.sizes = largest, sizes
+        self._longest = {axis: round_up(size) for axis, size in _own_sizes(largest).items()}
+        self.blocks = list(_blocks(largest, has_projection=sizes.vector is not None))
         self.shapes = {block.name: tuple(self._padded(axis) for axis in block.axes) for block in self.blocks}
         self._starts: dict[str, int] = {}
         self.numbers = 0
         for name, shape in self.shapes.items():
             self._starts[name] = self.numbers
             self.numbers += round_up(math.prod(shape))
+        self.numbers = round_up(self.numbers, ROW_MULTIPLE)
 
     @property
     def decayed_from(self) -> int:
         """Where in a row the weights with weight decay begin; the word embedding lies before."""
         return self._starts[self.blocks[1].name]
 
-    def places(self, member: int) -> dict[str, Tensor]:
+    def places(self, config: TrainingConfig) -> dict[str, Tensor]:
         """Where a member's own numbers lie along each axis that may be padded."""
-        return self._own_places[member]
+        return _places(config, self.sizes, self._longest)
+
+    def has_projection(self, config: TrainingConfig) -> bool:
+        """Whether a member projects pretrained word vectors; it does not if its embedding has their size."""
+        return self.sizes.vector not in {None, config.embedding_size}
 
     def views(self, flat: Tensor) -> dict[str, Tensor]:
         """The blocks [W, ...] of a flat buffer [W, P], by name; they share its memory."""
@@ -197,47 +208,43 @@ class Layout:
             else:
                 yield view
 
-    def pack(self, row: Tensor, member: int, state: State) -> None:
+    def pack(self, row: Tensor, config: TrainingConfig, state: State) -> None:
         """Writes a network's weights, or what its optimizer keeps of each, into a row [P]; the padding becomes 0."""
         row.zero_()
-        for block, place in self._of(row, member):
+        for block, place in self._of(row, config):
             place.put(block.read(state))
 
-    def unpack(self, row: Tensor, member: int) -> dict[str, Tensor]:
+    def unpack(self, row: Tensor, config: TrainingConfig) -> dict[str, Tensor]:
         """The opposite of `pack`."""
         found: dict[str, Tensor] = {}
-        for block, place in self._of(row, member):
+        for block, place in self._of(row, config):
             found |= {name: value.contiguous() for name, value in block.write(place.take()).items()}
         return found
 
-    def _of(self, row: Tensor, member: int) -> Iterator[tuple[Block, "_Place"]]:
+    def _of(self, row: Tensor, config: TrainingConfig) -> Iterator[tuple[Block, "_Place"]]:
+        places = self.places(config)
         for block, view in zip(self.blocks, self.views(row.unsqueeze(0)).values(), strict=True):
-            yield block, _Place(view[0], [self._own_places[member].get(axis) for axis in block.axes])
-
-    @cached_property
-    def _longest(self) -> dict[str, int]:
-        """The largest of each size that may differ, by axis."""
-        each = [_own_sizes(config) for config in self.configs]
-        return {axis: round_up(max(sizes[axis] for sizes in each)) for axis in each[0]}
+            if block.name != MAP or self.has_projection(config):
+                yield block, _Place(view[0], [places.get(axis) for axis in block.axes])
 
     def _padded(self, axis: str) -> int:
         longest = self._longest
         if axis in longest:
             return longest[axis]
         if axis in "Hh":
-            cnn = self.configs[0].question_encoder == "cnn"
+            cnn = self.largest.question_encoder == "cnn"
             return sum(longest[each] for each in "UBT") if cnn else longest["L"]
         sizes = self.sizes
-        shared = {"V": sizes.vocabulary, "D": sizes.vector or 0, "N": self.configs[0].hops, "G": 4}
+        shared = {"V": sizes.vocabulary, "D": sizes.vector or 0, "N": self.largest.hops, "G": 4}
         if axis in shared:
             return shared[axis]
         padded = {"C": sizes.channels + 1, "A": sizes.answers}
         return round_up(padded[axis]) if axis in padded else int(axis)
 
 
-def round_up(number: int) -> int:
-    """The next multiple of `MULTIPLE`."""
-    return -(-number // MULTIPLE) * MULTIPLE
+def round_up(number: int, multiple: int = MULTIPLE) -> int:
+    """The next multiple."""
+    return -(-number // multiple) * multiple
 
 
 def _own_sizes(config: TrainingConfig) -> dict[str, int]:

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from san_core.cohort import pointwise
-from san_core.cohort.layout import Layout
+from san_core.cohort.network import Network
 from san_core.config import TrainingConfig
+from san_core.optimizer import learning_rate_factor
 
 _TINY = 1e-6
 """What `clip_grad_norm_` adds to the norm it divides by."""
@@ -30,41 +31,41 @@ class Hyperparameters:
 
     @classmethod
     def of(cls, configs: Sequence[TrainingConfig], device: torch.device, dtype: torch.dtype) -> "Hyperparameters":
-        """Those of the members' configurations."""
-        columns = {each.name: [[getattr(config, each.name)] for config in configs] for each in fields(cls)}
-        return cls(**{name: torch.tensor(column, dtype=dtype, device=device) for name, column in columns.items()})
+        """Those of the members' configurations in the first epoch."""
+        made = cls(*(torch.empty(len(configs), 1, dtype=dtype, device=device) for _ in fields(cls)))
+        made.fill(configs, 1)
+        return made
+
+    def fill(self, configs: Sequence[TrainingConfig], epoch: int) -> None:
+        """Sets those of the members' configurations in an epoch; the tensors keep their place."""
+        for each in fields(self):
+            tensor: Tensor = getattr(self, each.name)
+            values = [getattr(config, each.name) for config in configs]
+            if each.name == "learning_rate":
+                values = [config.learning_rate * learning_rate_factor(config, epoch) for config in configs]
+            tensor.copy_(torch.tensor(values, dtype=tensor.dtype).unsqueeze(1))
 
 
 class CohortRMSprop:
     """RMSprop with momentum over flat weights; the word embedding, first in a row, has no weight decay.
 
+    Where the largest configuration does not clip, no member does, and the norm is not worked out.
+
     Args:
-        layout: of the rows.
-        weights: of the members, float32 or float64 [W, P].
-        working: the weights as the products take them [W, P]; the same tensor as `weights`, or a bfloat16 copy that
-            every step renews.
+        network: of the members; a step renews its weights, and their working copy.
         hyperparameters: of the members.
-        clips: whether any member clips; where none does the norm is not worked out.
-        clip_by: see `TrainingConfig`.
 
     Attributes:
+        hyperparameters: as given.
         square_avg, momentum_buffer: of each weight [W, P].
     """
 
-    def __init__(  # noqa: PLR0913 - what an update needs
-        self,
-        layout: Layout,
-        weights: Tensor,
-        working: Tensor,
-        hyperparameters: Hyperparameters,
-        *,
-        clips: bool,
-        clip_by: str,
-    ) -> None:
+    def __init__(self, network: Network, hyperparameters: Hyperparameters) -> None:
+        weights = network.weights
         self.square_avg, self.momentum_buffer = torch.zeros_like(weights), torch.zeros_like(weights)
-        self._layout, self._weights, self._working = layout, weights, working
-        self._hyperparameters = hyperparameters
-        self._clips, self._clip_by = clips, clip_by
+        self._layout, self._weights, self._working = network.layout, weights, network.working
+        self.hyperparameters = hyperparameters
+        self._clips, self._clip_by = network.config.clip_norm > 0, network.config.clip_by
 
     def step(self, grads: Tensor, active: Tensor) -> None:
         """Updates the members that are active.
@@ -79,7 +80,7 @@ class CohortRMSprop:
 
             fused.rmsprop(self, grads, scale, active)
             return
-        hyper = self._hyperparameters
+        hyper = self.hyperparameters
         grads = grads.to(self._weights.dtype)
         grads = grads if scale is None else grads * scale
         decayed = self._layout.decayed_from
@@ -102,7 +103,7 @@ class CohortRMSprop:
     @property
     def operands(self) -> tuple[Tensor, Tensor, Hyperparameters, int]:
         """What the fused update needs: weights, working copy, hyperparameters, where weight decay begins."""
-        return self._weights, self._working, self._hyperparameters, self._layout.decayed_from
+        return self._weights, self._working, self.hyperparameters, self._layout.decayed_from
 
     def _clip(self, grads: Tensor) -> Tensor | None:
         """What gradients are multiplied by so that none is longer than `clip_norm`: [W, 1], or None."""
@@ -117,5 +118,5 @@ class CohortRMSprop:
         return None
 
     def _shortened(self, norms: Tensor) -> Tensor:
-        clip_norm = self._hyperparameters.clip_norm
+        clip_norm = self.hyperparameters.clip_norm
         return torch.where(clip_norm > 0, (clip_norm / (norms + _TINY)).clamp(max=1), 1)

@@ -35,7 +35,6 @@ class TrainStep:
         regions: R.
 
     Attributes:
-        active: members that are trained [W, 1] (bool); one whose loss is no number is frozen.
         losses: of each member, summed over the questions of the epoch [W].
     """
 
@@ -51,9 +50,7 @@ class TrainStep:
     ) -> None:
         self.network, self.optimizer, self.buffers = network, optimizer, buffers
         self.features, self._questions = features, questions
-        members, device = len(network.weights), network.weights.device
-        self.active = torch.ones(members, 1, dtype=torch.bool, device=device)
-        self.losses = torch.zeros(members, dtype=torch.float64, device=device)
+        self.losses = torch.zeros(len(network.weights), dtype=torch.float64, device=network.weights.device)
         self.grads = torch.zeros_like(network.working)
         self._grad_views = list(network.layout.views(self.grads).values())
         self._lengths = network.random_bytes(buffers.slots, regions) if network.drops else None
@@ -64,7 +61,7 @@ class TrainStep:
         network, optimizer = self.network, self.optimizer
         kept = [network.weights, optimizer.square_avg, optimizer.momentum_buffer]
         working = [] if network.working is network.weights else [network.working]
-        return [*kept, *working, self.active, self.losses, self.buffers.step]
+        return [*kept, *working, network.active, self.losses, self.buffers.step]
 
     def run(self, generator: torch.Generator | None) -> None:
         """Trains on the next batch of the buffers.
@@ -90,9 +87,9 @@ class TrainStep:
         grads = torch.autograd.grad(losses.sum(), list(network.blocks.values()))
         torch._foreach_copy_(self._grad_views, grads)
         losses = losses.detach()
-        self.active.logical_and_(losses.isfinite().unsqueeze(1))
-        self.losses.add_(losses.where(self.active[:, 0], 0) * batch.filled.sum())
-        self.optimizer.step(self.grads, self.active)
+        active = network.active.logical_and_(losses.isfinite().unsqueeze(1))
+        self.losses.add_(losses.where(active[:, 0], 0) * batch.filled.sum())
+        self.optimizer.step(self.grads, active)
 
     def _losses(self, logits: Tensor, batch: Batch) -> Tensor:
         """Mean cross entropy of each member over the batch's questions [W]."""
