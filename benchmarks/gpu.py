@@ -24,7 +24,7 @@ from san_core.cohort import pointwise
 from san_core.cohort.batches import BatchBuffers, Slots
 from san_core.cohort.data import PrefetchedFeatures, Questions, ResidentFeatures, padded_channels
 from san_core.cohort.graph import EagerStep, GraphedStep
-from san_core.cohort.layout import Sizes
+from san_core.cohort.layout import Layout, Sizes
 from san_core.cohort.network import Network
 from san_core.cohort.optimizer import CohortRMSprop, Hyperparameters
 from san_core.cohort.step import TrainStep
@@ -258,13 +258,13 @@ def cohort_step(
     config = shape.config
     working = torch.bfloat16 if device.type == "cuda" else torch.float32
     configs = [replace(config, seed=seed, learning_rate=1e-4 * (1 + seed)) for seed in range(members)]
-    network = Network(configs, Sizes(shape.vocabulary_size, shape.channels, shape.answers), device, working=working)
+    layout = Layout(config, Sizes(shape.vocabulary_size, shape.channels, shape.answers))
+    network = Network(members, layout, device, working=working)
+    network.set_members(configs)
+    network.active.fill_(True)
     network.weights.normal_(std=0.02)
     network.working.copy_(network.weights)
-    hyperparameters = Hyperparameters.of(configs, device, torch.float32)
-    optimizer = CohortRMSprop(
-        network.layout, network.weights, network.working, hyperparameters, clips=False, clip_by="global"
-    )
+    optimizer = CohortRMSprop(network, Hyperparameters.of(configs, device, torch.float32))
     slots = Slots(-(-config.batch_size // shape.questions_per_image), shape.questions_per_image)
     buffers = random_batches(shape, slots, steps, scale.stored, device)
     if features is None:

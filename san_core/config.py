@@ -18,8 +18,8 @@ _LIMITS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
 """For each kind of limit of a numeric field: its text in messages, and how a value is compared with it."""
 
 
-def _number(default: float, **limits: float) -> Any:  # noqa: ANN401 - dataclasses.field() is typed as the field's own type
-    """A numeric field with its default and its range (`_LIMITS`)."""
+def _number(default: float | None, **limits: float) -> Any:  # noqa: ANN401 - dataclasses.field() is typed as the field's own type
+    """A numeric field with its default and its range (`_LIMITS`); it may be None if its default is."""
     return field(default=default, metadata=limits)
 
 
@@ -67,7 +67,9 @@ class TrainingConfig:
         questions_per_image: number of questions about one image that are put into the same batch, >= 1. With 1 the
             questions are fully shuffled; with more an image is encoded once for several questions.
         epochs: number of passes over the training questions, >= 1.
-        seed: seed of the initial weights, dropout and the order of the questions, >= 0.
+        seed: seed of the initial weights, >= 0; without `order_seed` also of what that one decides.
+        order_seed: seed of the order of the questions, of dropout and of the answers that `sampled` draws, >= 0. None
+            takes `seed`. Trainings with the same order_seed can be trained together, whatever their seeds.
         precision: type of the activations: `bfloat16`, `float32`, or `auto`: bfloat16 where the hardware
             multiplies it faster. Weights and their updates are always in float32.
         device_step: training step: `on` for the step that is one CUDA graph (`san_core.cohort`), `off` for the step for
@@ -102,6 +104,7 @@ class TrainingConfig:
     questions_per_image: int = _number(1, at_least=1)
     epochs: int = _number(20, at_least=1)
     seed: int = _number(0, at_least=0)
+    order_seed: int | None = _number(None, at_least=0)
     precision: str = _choice("auto", "auto", "float32", "bfloat16")
     device_step: str = _choice("auto", "auto", "on", "off")
 
@@ -125,12 +128,17 @@ class TrainingConfig:
             raise InputError(f"unknown training setting {', '.join(unknown)}; accepted: {', '.join(cls.field_names())}")
         return cls(**values)  # type: ignore[arg-type]  # __post_init__ checks every value
 
+    @property
+    def batch_seed(self) -> int:
+        """The seed of the order of the questions, of dropout and of the answers that are drawn."""
+        return self.seed if self.order_seed is None else self.order_seed
+
     @classmethod
     def field_names(cls) -> list[str]:
-        """The names that a search space and `--set` may use."""
+        """The names of all fields."""
         return [f.name for f in fields(cls)]
 
-    def to_dict(self) -> dict[str, float | int | str]:
+    def to_dict(self) -> dict[str, float | int | str | None]:
         """The values by field name, as JSON can hold them."""
         return asdict(self)
 
@@ -140,7 +148,9 @@ def _problem(rule: Field[Any], value: object) -> str | None:
     if "choices" in rule.metadata:
         choices = rule.metadata["choices"]
         return None if value in choices else f"{rule.name} must be one of {', '.join(choices)}, but got {value!r}"
-    whole = rule.type is int
+    if value is None and rule.default is None:
+        return None
+    whole = rule.type in (int, int | None)
     is_number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
     # A finite number; comparing is False for NaN as well.
     accepted = is_number and abs(value) <= sys.float_info.max  # type: ignore[arg-type]

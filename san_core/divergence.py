@@ -6,10 +6,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from san_core.data.prepared import PreparedData
+from san_core.evaluation import Objective
 from san_core.metrics import Metric
 
 _MARGIN = 1.1
 """The loss of an untrained network may be this many times that of a uniform distribution over the answers."""
+
+
+def why_diverged(epoch: int, loss: float, score: float | None, objective: Objective, trained: NDArray[np.int32]) -> str:
+    """Why training has diverged after an epoch; empty if it has not.
+
+    It has diverged if the loss is not finite. From the second epoch on it has also diverged if the loss is above
+    that of an untrained network and the score is no better than that of always giving the same answer. The loss of
+    the first epoch includes the steps of an untrained network, so it is not compared.
+
+    Args:
+        epoch: its number, >= 1.
+        loss: mean over the epoch, in nats.
+        score: after the epoch; None if no split is scored.
+        objective: what is scored.
+        trained: numbers of the right answers that were trained on [Q].
+    """
+    if not math.isfinite(loss):
+        return f"the loss is {loss}"
+    if epoch == 1 or score is None or objective.split is None or loss < untrained_loss(objective.data):
+        return ""
+    answer = most_frequent_answer(trained, objective.data)
+    if score > constant_answer_score(answer, objective.data, objective.metric, objective.split):
+        return ""
+    return f"no better than always answering {answer!r}"
 
 
 def untrained_loss(data: PreparedData) -> float:

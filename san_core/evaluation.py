@@ -49,6 +49,31 @@ def objective_metric(data: PreparedData, name: str | None = None) -> Metric:
     return metric
 
 
+@dataclass(frozen=True)
+class Objective:
+    """What a network is scored by after each epoch.
+
+    Attributes:
+        data: the data set.
+        metric: that is computed.
+        split: that is scored; None if none is.
+    """
+
+    data: PreparedData
+    metric: Metric
+    split: str | None
+
+    def score(self, answers: Sequence[str]) -> float:
+        """The mean score of answers to the questions of the split, in [0, 1].
+
+        Raises:
+            ValueError: if no split is scored.
+        """
+        if self.split is None:
+            raise ValueError("no split is scored")
+        return float(self.metric.score(answers, self.data.questions_of(self.split)).mean())
+
+
 @torch.inference_mode()
 def predict_split(model: SAN, data: PreparedData, split: Split, precision: str = "auto") -> Predictions:
     """Predicts the most probable answer to each question of the split."""

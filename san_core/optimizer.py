@@ -74,6 +74,15 @@ class RMSprop:
                 tensor.copy_(value)
 
 
+EMBEDDING = "question_encoder.embedding.weight"
+"""Name of the word embedding's weight."""
+
+
+def optimizer_order(names: Iterable[str]) -> list[str]:
+    """Names of a network's parameters, in its own order, as `build_optimizer` keeps them: the word embedding last."""
+    return sorted(names, key=lambda name: name == EMBEDDING)
+
+
 def build_optimizer(model: SAN, config: TrainingConfig) -> RMSprop:
     """RMSprop over all parameters of the model; the word embedding has no weight decay, as in the authors' code."""
     embedding = model.question_encoder.embedding.weight

@@ -1,6 +1,5 @@
 """Trains a network: `train_fn`, and `Training`, which does it epoch by epoch."""
 
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,13 +14,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from san_core.cohort.batches import shuffled_order
-from san_core.cohort.training import CohortTraining, Task
+from san_core.cohort.task import Rows, Task
+from san_core.cohort.training import CohortTraining
 from san_core.config import TrainingConfig
 from san_core.data.prepared import Batch, PreparedData, Split
 from san_core.data.targets import answerable, draw_targets
-from san_core.divergence import constant_answer_score, most_frequent_answer, untrained_loss
+from san_core.divergence import why_diverged
 from san_core.errors import InputError
-from san_core.evaluation import objective_metric, predict_split
+from san_core.evaluation import Objective, objective_metric, predict_split
 from san_core.hardware import autocast, best_device, keep_freed_memory
 from san_core.models.image_encoder import build_image_encoder, layer_of
 from san_core.models.san import SAN, build_san
@@ -91,8 +91,8 @@ def train_fn(
 class Training:
     """A training run that advances epoch by epoch, and can be saved and restored between two epochs.
 
-    The order of the questions and the dropout of an epoch depend on the seed and the epoch's number alone. So a
-    restored run continues exactly as if it had not been interrupted.
+    The order of the questions and the dropout of an epoch depend on `order_seed` or else `seed`, and on the epoch's
+    number, alone. So a restored run continues exactly as if it had not been interrupted.
 
     Attributes:
         config: sizes and hyperparameters.
@@ -121,15 +121,15 @@ class Training:
         keep_freed_memory()
         questions = reduce(add, (data.split(name) for name in train_on))
         self._train = answerable(questions, config.answer_target)
-        self._score_on = score_on
-        self._metric = objective_metric(data, metric)
+        self._objective = Objective(data, objective_metric(data, metric), score_on)
         torch.manual_seed(config.seed)
         self.model = build_model(config, data).to(self.device)
         self.optimizer = build_optimizer(self.model, config)
         self._cohort = None
         if uses_device_step(config, data, self.device):
-            task = Task(data, config.seed, train_on, score_on)
-            self._cohort = CohortTraining([self.model], [config], task, self.device)
+            self._task = Task(config, data, self.device, train_on=train_on, score_on=score_on)
+            self._cohort = CohortTraining(self._task, width=1)
+            self._rows = self._load(self._cohort)
 
     @property
     def finished(self) -> bool:
@@ -149,7 +149,8 @@ class Training:
         score = self._score()
         seconds = time.perf_counter() - started
         self.seconds += seconds
-        return EpochResult(self.epoch, loss, score, seconds, self._why_diverged(loss, score))
+        diverged = why_diverged(self.epoch, loss, score, self._objective, self._train.answers)
+        return EpochResult(self.epoch, loss, score, seconds, diverged)
 
     def peak_memory(self, steps: int = 3) -> int:
         """Measures the peak GPU memory in bytes of a few steps and a batch of scoring.
@@ -158,8 +159,8 @@ class Training:
         """
         torch.cuda.reset_peak_memory_stats()
         self._train_epoch(steps)
-        if self._score_on is not None:
-            split = self.data.split(self._score_on)
+        if self._objective.split is not None:
+            split = self.data.split(self._objective.split)
             predict_split(self.model, self.data, split.where(np.arange(len(split)) < 256), self.config.precision)
         return torch.cuda.max_memory_reserved()
 
@@ -178,53 +179,44 @@ class Training:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self._cohort is not None:
-            self._cohort.epoch = self.epoch
-            self._cohort.load_member(0, *_named_state(self.model, self.optimizer))
+            self._rows = self._load(self._cohort)
 
-    def _why_diverged(self, loss: float, score: float | None) -> str:
-        """Why training has diverged; empty if it has not.
-
-        It has diverged if the loss is not finite. From the second epoch on it has also diverged if the loss is above
-        that of an untrained network and the score is no better than that of always giving the same answer. The loss of
-        the first epoch includes the steps of an untrained network, so it is not compared.
-        """
-        if not math.isfinite(loss):
-            return f"the loss is {loss}"
-        if self.epoch == 1 or score is None or self._score_on is None or loss < untrained_loss(self.data):
-            return ""
-        answer = most_frequent_answer(self._train.answers, self.data)
-        if score > constant_answer_score(answer, self.data, self._metric, self._score_on):
-            return ""
-        return f"no better than always answering {answer!r}"
+    def _load(self, cohort: CohortTraining) -> Rows:
+        """Puts the network and the optimizer's state into the cohort; returns them as its rows."""
+        rows = self._task.new_rows(self.config, *_named_state(self.model, self.optimizer))
+        cohort.load(0, self.config, rows)
+        return rows
 
     def _score(self) -> float | None:
         """The mean score on the scored split; None if no split is scored."""
-        if self._score_on is None:
+        if self._objective.split is None:
             return None
-        split, questions = self.data.split(self._score_on), self.data.questions_of(self._score_on)
         if self._cohort is None:
-            answers = predict_split(self.model, self.data, split, self.config.precision).answers
-        else:
-            answers = [self.data.answers[number] for number in self._cohort.predict()[0]]
-        return float(self._metric.score(answers, questions).mean())
+            split = self.data.split(self._objective.split)
+            return self._objective.score(predict_split(self.model, self.data, split, self.config.precision).answers)
+        return self._objective.score([self.data.answers[number] for number in self._cohort.predict()[0]])
+
+    def _train_in_cohort(self, cohort: CohortTraining, steps: int | None) -> float:
+        """As `_train_epoch`, with the step of `san_core.cohort`."""
+        (mean_loss,) = cohort.train_epoch(self.epoch, steps)
+        cohort.save(0, self._rows)
+        with torch.no_grad():
+            for own, row in zip(_named_state(self.model, self.optimizer), self._rows, strict=True):
+                for name, value in self._task.layout.unpack(row, self.config).items():
+                    own[name].copy_(value)
+        return mean_loss
 
     def _train_epoch(self, steps: int | None = None) -> float:
         """Trains for one epoch, or for its first steps; returns the mean loss."""
         if self._cohort is not None:
-            (mean_loss,) = self._cohort.train_epoch(steps)
-            trained = self._cohort.member(0)
-            with torch.no_grad():
-                for own, state in zip(_named_state(self.model, self.optimizer), trained, strict=True):
-                    for name, value in state.items():
-                        own[name].copy_(value)
-            return mean_loss
+            return self._train_in_cohort(self._cohort, steps)
         config = self.config
         self.model.train()
         set_learning_rate(self.optimizer, config, self.epoch)
-        order_rng = np.random.default_rng([config.seed, self.epoch])
+        order_rng = np.random.default_rng([config.batch_seed, self.epoch])
         torch.manual_seed(int(order_rng.integers(2**63)))  # for dropout
         total = torch.zeros((), device=self.device)
-        target_rng = np.random.default_rng([config.seed, self.epoch, 1])
+        target_rng = np.random.default_rng([config.batch_seed, self.epoch, 1])
         for rows in islice(_shuffled_batches(self._train, config, order_rng), steps):
             batch = self.data.batch(self._train, rows).to(self.device)
             targets = draw_targets(self._train, rows, config.answer_target, len(self.data.answers), target_rng)

@@ -44,6 +44,8 @@ def chosen_settings(preset_name: str | None, assignments: Sequence[str], epochs:
     problems = [f"--set takes SETTING=VALUE, but got {text!r}" for text in assignments if "=" not in text]
     if any(text.startswith("seed=") for text in assignments):
         problems.append("--set cannot fix seed: each trial has its own, which follows from --seed")
+    if any(text.startswith("order_seed=") for text in assignments):
+        problems.append("--set cannot fix order_seed: it follows from --seed")
     if problems:
         raise InputError("; ".join(problems))
     chosen: dict[str, Any] = preset(preset_name) if preset_name else {}

@@ -20,8 +20,8 @@ from torch import Tensor
 from san_core.config import TrainingConfig
 from san_core.data.prepared import Split
 
-SPARE_IMAGES = 8
-"""Places for images beyond the most that one epoch needs, since another epoch's order may need more."""
+IMAGES_MULTIPLE = 16
+"""Places for images are a multiple of this, so that the batches of most epochs have the same sizes."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,11 @@ class EpochBatches:
     def steps(self) -> int:
         """Number of batches, T."""
         return len(self.rows)
+
+    @property
+    def slots(self) -> Slots:
+        """I and Q."""
+        return Slots(*self.rows.shape[1:])
 
 
 def shuffled_order(split: Split, config: TrainingConfig, rng: np.random.Generator) -> NDArray[np.int64]:

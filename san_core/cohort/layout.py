@@ -1,9 +1,9 @@
 """Where each weight of a SAN is stored in a row of a cohort's flat buffers.
 
-A cohort keeps all weights of its W members in one buffer [W, P]. Gradients, square averages and momentum buffers have
-buffers of the same shape. A block is the part of a row that stores one weight, or one weight of all hops. If a size
-differs between members, the block has the largest, and smaller members are padded with zeros. This is exact: a padded
-unit stays 0, and so does its gradient.
+A cohort keeps all weights of its W members in one buffer [W, P]; gradients, square averages and momentum buffers are
+buffers of the same shape. A block is the part of a row that one weight, or the same weight of all hops, takes. Sizes
+that differ between members are padded with zeros to the largest that a member may have: a padded unit is 0, and so is
+its gradient.
 
 Axes: V vocabulary, D pretrained word vector, E embedding, H hidden (h the same, as the input of the LSTM's recurrent
 weight), K attention, N hops, C channels and one more for the bias, A answers, G the four gates of an LSTM, U B T the
@@ -11,9 +11,8 @@ CNN's filters over one, two and three words.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -23,6 +22,12 @@ from san_core.models.question_encoder import filter_sizes
 
 MULTIPLE = 8
 """Sizes are padded to multiples of this: bfloat16 matrix products are fast if rows are multiples of 16 bytes."""
+
+ROW_MULTIPLE = 64
+"""Rows are padded to a multiple of this, so that all begin alike to a processor that reads 64 bytes at a time."""
+
+MAP = "map_embedding"
+"""Name of the block that projects pretrained word vectors."""
 
 State = Mapping[str, Tensor]
 """Tensors by the names of `SAN.state_dict`."""
@@ -109,7 +114,7 @@ def _blocks(config: TrainingConfig, *, maps_embedding: bool) -> Iterator[Block]:
     question = "question_encoder"
     yield _same("embedding", "VD" if maps_embedding else "VE", f"{question}.embedding.weight")
     if maps_embedding:
-        yield _same("map_embedding", "ED", f"{question}.embedding.project.weight")
+        yield _same(MAP, "ED", f"{question}.embedding.project.weight")
     if config.question_encoder == "lstm":
         yield _gates("lstm_input", "GHE", f"{question}.lstm.weight_ih_l0")
         yield _gates("lstm_hidden", "GHh", f"{question}.lstm.weight_hh_l0")
@@ -149,38 +154,43 @@ class Sizes:
 
 
 class Layout:
-    """The blocks of a cohort's rows: their order, shapes and positions.
+    """Blocks, shapes and places of a row; it is the same for any member and any width.
 
     Args:
-        configs: configuration of each member [W]; the fields in `san_core.cohort.network.SHARED_FIELDS` are equal.
-        sizes: sizes that all members share.
+        largest: settings that all members have alike, and the largest sizes that a member may have.
+        sizes: shared by the members.
 
     Attributes:
-        blocks: all blocks, in their order in a row.
-        shapes: padded shape of each block, by name.
+        largest, sizes: as given.
+        blocks: in the order they lie.
+        shapes: padded shape of each block in a row, by its name.
         row_length: length of a row, P.
     """
 
-    def __init__(self, configs: Sequence[TrainingConfig], sizes: Sizes) -> None:
-        self.configs, self.sizes = list(configs), sizes
-        maps_embedding = sizes.vector is not None and any(sizes.vector != config.embedding_size for config in configs)
-        self.blocks = list(_blocks(configs[0], maps_embedding=maps_embedding))
-        self._own_places = [_places(config, sizes, self._longest) for config in self.configs]
+    def __init__(self, largest: TrainingConfig, sizes: Sizes) -> None:
+        self.largest, self.sizes = largest, sizes
+        self._longest = {axis: round_up(size) for axis, size in _own_sizes(largest).items()}
+        self.blocks = list(_blocks(largest, maps_embedding=sizes.vector is not None))
         self.shapes = {block.name: tuple(self._padded(axis) for axis in block.axes) for block in self.blocks}
         self._starts: dict[str, int] = {}
         self.row_length = 0
         for name, shape in self.shapes.items():
             self._starts[name] = self.row_length
             self.row_length += round_up(math.prod(shape))
+        self.row_length = round_up(self.row_length, ROW_MULTIPLE)
 
     @property
     def decayed_from(self) -> int:
         """Index in a row at which the weights with weight decay begin; only the word embedding is before it."""
         return self._starts[self.blocks[1].name]
 
-    def places(self, member: int) -> dict[str, Tensor]:
-        """Indices of a member's own values along each axis that may be padded, by axis."""
-        return self._own_places[member]
+    def places(self, config: TrainingConfig) -> dict[str, Tensor]:
+        """Where a member's own numbers lie along each axis that may be padded."""
+        return _places(config, self.sizes, self._longest)
+
+    def has_projection(self, config: TrainingConfig) -> bool:
+        """Whether a member projects pretrained word vectors; it does not if its embedding has their size."""
+        return self.sizes.vector not in {None, config.embedding_size}
 
     def views(self, flat: Tensor) -> dict[str, Tensor]:
         """The blocks of a flat buffer [W, P] as views [W, ...], by name."""
@@ -203,28 +213,24 @@ class Layout:
             else:
                 yield view
 
-    def pack(self, row: Tensor, member: int, state: State) -> None:
-        """Writes a state, such as a network's weights or square averages, into a row [P]; the padding becomes 0."""
+    def pack(self, row: Tensor, config: TrainingConfig, state: State) -> None:
+        """Writes a network's weights, or what its optimizer keeps of each, into a row [P]; the padding becomes 0."""
         row.zero_()
-        for block, member_block in self._member_blocks(row, member):
-            member_block.put(block.read(state))
+        for block, place in self._of(row, config):
+            place.put(block.read(state))
 
-    def unpack(self, row: Tensor, member: int) -> dict[str, Tensor]:
-        """Reads a member's state from a row [P]: the inverse of `pack`."""
-        state: dict[str, Tensor] = {}
-        for block, member_block in self._member_blocks(row, member):
-            state |= {name: value.contiguous() for name, value in block.write(member_block.take()).items()}
-        return state
+    def unpack(self, row: Tensor, config: TrainingConfig) -> dict[str, Tensor]:
+        """The opposite of `pack`."""
+        found: dict[str, Tensor] = {}
+        for block, place in self._of(row, config):
+            found |= {name: value.contiguous() for name, value in block.write(place.take()).items()}
+        return found
 
-    def _member_blocks(self, row: Tensor, member: int) -> Iterator[tuple[Block, "_MemberBlock"]]:
+    def _of(self, row: Tensor, config: TrainingConfig) -> Iterator[tuple[Block, "_MemberBlock"]]:
+        places = self.places(config)
         for block, view in zip(self.blocks, self.views(row.unsqueeze(0)).values(), strict=True):
-            yield block, _MemberBlock(view[0], [self._own_places[member].get(axis) for axis in block.axes])
-
-    @cached_property
-    def _longest(self) -> dict[str, int]:
-        """The largest member's size along each axis that may differ, padded, by axis."""
-        each = [_own_sizes(config) for config in self.configs]
-        return {axis: round_up(max(sizes[axis] for sizes in each)) for axis in each[0]}
+            if block.name != MAP or self.has_projection(config):
+                yield block, _MemberBlock(view[0], [places.get(axis) for axis in block.axes])
 
     def _padded(self, axis: str) -> int:
         """The size of an axis in a row."""
@@ -232,19 +238,19 @@ class Layout:
         if axis in longest:
             return longest[axis]
         if axis in "Hh":
-            cnn = self.configs[0].question_encoder == "cnn"
+            cnn = self.largest.question_encoder == "cnn"
             return sum(longest[each] for each in "UBT") if cnn else longest["L"]
         sizes = self.sizes
-        shared = {"V": sizes.vocabulary, "D": sizes.vector or 0, "N": self.configs[0].hops, "G": 4}
+        shared = {"V": sizes.vocabulary, "D": sizes.vector or 0, "N": self.largest.hops, "G": 4}
         if axis in shared:
             return shared[axis]
         padded = {"C": sizes.channels + 1, "A": sizes.answers}
         return round_up(padded[axis]) if axis in padded else int(axis)
 
 
-def round_up(number: int) -> int:
-    """The next multiple of `MULTIPLE`."""
-    return -(-number // MULTIPLE) * MULTIPLE
+def round_up(number: int, multiple: int = MULTIPLE) -> int:
+    """The next multiple."""
+    return -(-number // multiple) * multiple
 
 
 def _own_sizes(config: TrainingConfig) -> dict[str, int]:

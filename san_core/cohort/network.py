@@ -11,7 +11,7 @@ from torch import Tensor
 from san_core.cohort.attention import HopMasks, HopWeights, attend
 from san_core.cohort.batches import Batch, Slots
 from san_core.cohort.data import Questions
-from san_core.cohort.layout import Layout, Sizes
+from san_core.cohort.layout import MAP, Layout
 from san_core.cohort.questions import cnn, lstm
 from san_core.config import TrainingConfig
 from san_core.errors import InputError
@@ -34,58 +34,84 @@ HOP_BLOCKS = ("hop_image", "hop_query", "hop_query_bias", "hop_score", "hop_scor
 """Names of the blocks for `HopWeights`, in the order of its fields."""
 
 
-def check_alike(configs: Sequence[TrainingConfig]) -> None:
-    """Checks that members can share a step.
+SIZE_FIELDS = ("embedding_size", "hidden_size", "attention_size")
+"""Sizes that may differ between members, up to the largest."""
+
+OPTIONAL_FIELDS = ("clip_norm", "dropout")
+"""What a step leaves out where the largest configuration has 0."""
+
+
+def check_member(config: TrainingConfig, largest: TrainingConfig) -> None:
+    """Refuses a member that a cohort has no room for.
+
+    Args:
+        config: of the member.
+        largest: settings that all members have alike, and the largest sizes that a member may have.
 
     Raises:
-        InputError: if their settings differ in one of `SHARED_FIELDS`; the message names it.
+        InputError: naming the first setting that does not fit.
     """
-    for name in SHARED_FIELDS:
-        if len(found := {getattr(config, name) for config in configs}) > 1:
-            raise InputError(f"{name} must be the same for all members of a cohort, but got {sorted(found, key=str)}")
+    for name in (*SHARED_FIELDS, "batch_seed"):
+        if (found := getattr(config, name)) != (shared := getattr(largest, name)):
+            shown = "order_seed" if name == "batch_seed" else name
+            raise InputError(f"{shown} must be {shared} as for all members of the cohort, but got {found}")
+    for name in SIZE_FIELDS:
+        if (found := getattr(config, name)) > (most := getattr(largest, name)):
+            raise InputError(f"{name} must be at most {most}, the largest in the cohort, but got {found}")
+    for name in OPTIONAL_FIELDS:
+        if (found := getattr(config, name)) > 0 and getattr(largest, name) == 0:
+            raise InputError(f"{name} must be 0 as in the largest configuration of the cohort, but got {found}")
 
 
 class Network:
     """The weights of W members, and the forward pass.
 
+    It is made without members: all weights are 0.
+
     Args:
-        configs: configuration of each member [W].
-        sizes: sizes that all members share.
-        device: device of the weights.
-        dtype: type of the weights and their updates: float32, or float64 in tests.
-        working: type of the matrix products: bfloat16, or `dtype`; None for `dtype`.
+        width: W.
+        layout: of the rows.
+        device: where the weights lie.
+        dtype: of the weights and their updates: float32, or float64 in tests.
+        working: of the products: bfloat16, or `dtype`.
 
     Attributes:
-        config: configuration of the first member, for the settings that all members share.
-        layout: layout of a row: where each weight is stored.
-        weights: weights of all members, in `dtype` [W, P].
-        working: copy of `weights` in the type of the matrix products; the same tensor if the types are equal.
-        blocks: views [W, ...] of `working`, by name; gradients are computed for them.
-        thresholds: dropout threshold of each member [W] (int32), see `san_core.models.dropout`.
-        dropout_scales: factor of each member for the activations that dropout keeps [W].
-        has_dropout: whether any member has dropout.
+        config: what all members have alike, and the largest sizes.
+        weights: [W, P], of `dtype`.
+        working: the same in the type of the products; the same tensor where the types are equal.
+        blocks: views [W, ...] of `working` that gradients are taken of, by name.
+        active: members that are trained [W, 1] (bool): not a slot without member, nor one whose loss is no number.
+        thresholds: dropout's thresholds [W] (int32).
+        dropout_scales: factor for the activations that dropout keeps [W].
+        projects: whether a member projects its word vectors [W, 1, 1] (bool).
+        drops: whether any member may have dropout.
     """
 
     def __init__(
         self,
-        configs: Sequence[TrainingConfig],
-        sizes: Sizes,
+        width: int,
+        layout: Layout,
         device: torch.device,
         *,
         dtype: torch.dtype = torch.float32,
         working: torch.dtype | None = None,
     ) -> None:
-        check_alike(configs)
-        self.config = configs[0]
-        self.layout = Layout(configs, sizes)
-        shape = (len(configs), self.layout.row_length)
+        self.config, self.layout = layout.largest, layout
+        shape = (width, layout.row_length)
         self.weights = torch.zeros(shape, dtype=dtype, device=device)
         self.working = self.weights if working in {None, dtype} else torch.zeros(shape, dtype=working, device=device)
-        self.blocks = {name: view.detach().requires_grad_() for name, view in self.layout.views(self.working).items()}
-        self.thresholds = torch.zeros(len(configs), dtype=torch.int32, device=device)
-        self.dropout_scales = torch.ones(len(configs), dtype=dtype, device=device)
-        self.has_dropout = any(config.dropout > 0 for config in configs)
+        self.blocks = {name: view.detach().requires_grad_() for name, view in layout.views(self.working).items()}
+        self.active = torch.zeros(width, 1, dtype=torch.bool, device=device)
+        self.thresholds = torch.zeros(width, dtype=torch.int32, device=device)
+        self.dropout_scales = torch.ones(width, dtype=dtype, device=device)
+        self.projects = torch.ones(width, 1, 1, dtype=torch.bool, device=device)
+        self._identity = torch.eye(*layout.shapes.get(MAP, (0, 0)), dtype=self.working.dtype, device=device)
+        self.has_dropout = self.config.dropout > 0
+
+    def set_members(self, configs: Sequence[TrainingConfig]) -> None:
+        """Takes from each slot's configuration what the logits depend on besides the weights."""
         self.set_dropout([config.dropout for config in configs])
+        self.projects.copy_(torch.tensor([self.layout.has_projection(config) for config in configs]).view(-1, 1, 1))
 
     def set_dropout(self, shares: Sequence[float]) -> None:
         """Sets the share of activations that each member drops, in [0, 1)."""
@@ -126,8 +152,11 @@ class Network:
         return logits[:, :, : self.layout.sizes.answers].to(self.weights.dtype)
 
     def _encode(self, batch: Batch, questions: Questions) -> Tensor:
-        words = questions.words.index_select(0, batch.questions)
+        words, weights = questions.words.index_select(0, batch.questions), self.blocks
+        if MAP in weights:
+            # Who does not project takes the word vectors as they are, and its block, all 0, gets no gradient.
+            weights = {**weights, MAP: torch.where(self.projects, weights[MAP], self._identity)}
         if self.config.question_encoder == "cnn":
-            return cnn(self.blocks, words, questions.lengths.index_select(0, batch.questions))
+            return cnn(weights, words, questions.lengths.index_select(0, batch.questions))
         is_word = questions.is_word.index_select(0, batch.questions)
-        return lstm(self.blocks, words.t().contiguous(), is_word.t().contiguous())
+        return lstm(weights, words.t().contiguous(), is_word.t().contiguous())

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from san_core.cohort import pointwise
-from san_core.cohort.layout import Layout
+from san_core.cohort.network import Network
 from san_core.config import TrainingConfig
+from san_core.optimizer import learning_rate_factor
 
 _TINY = 1e-6
 """Added to a norm before dividing by it, as in `torch.nn.utils.clip_grad_norm_`."""
@@ -30,41 +31,41 @@ class Hyperparameters:
 
     @classmethod
     def of(cls, configs: Sequence[TrainingConfig], device: torch.device, dtype: torch.dtype) -> "Hyperparameters":
-        """Takes them from the members' configurations [W]."""
-        columns = {each.name: [[getattr(config, each.name)] for config in configs] for each in fields(cls)}
-        return cls(**{name: torch.tensor(column, dtype=dtype, device=device) for name, column in columns.items()})
+        """Those of the members' configurations in the first epoch."""
+        made = cls(*(torch.empty(len(configs), 1, dtype=dtype, device=device) for _ in fields(cls)))
+        made.fill(configs, 1)
+        return made
+
+    def fill(self, configs: Sequence[TrainingConfig], epoch: int) -> None:
+        """Sets those of the members' configurations in an epoch; the tensors keep their place."""
+        for each in fields(self):
+            tensor: Tensor = getattr(self, each.name)
+            values = [getattr(config, each.name) for config in configs]
+            if each.name == "learning_rate":
+                values = [config.learning_rate * learning_rate_factor(config, epoch) for config in configs]
+            tensor.copy_(torch.tensor(values, dtype=tensor.dtype).unsqueeze(1))
 
 
 class CohortRMSprop:
     """RMSprop with momentum for flat weights. The word embedding, the first block of a row, has no weight decay.
 
+    Where the largest configuration does not clip, no member does, and the norm is not worked out.
+
     Args:
-        layout: layout of a row: where each weight is stored.
-        weights: weights of the members, float32 or float64 [W, P].
-        working: weights in the type of the matrix products [W, P]: the same tensor as `weights`, or a bfloat16 copy
-            that every step updates.
-        hyperparameters: hyperparameters of the members.
-        clips: whether any member clips its gradients; otherwise no norm is computed.
-        clip_by: see `TrainingConfig`.
+        network: of the members; a step renews its weights, and their working copy.
+        hyperparameters: of the members.
 
     Attributes:
-        square_avg, momentum_buffer: state of the optimizer for each weight [W, P].
+        hyperparameters: as given.
+        square_avg, momentum_buffer: of each weight [W, P].
     """
 
-    def __init__(  # noqa: PLR0913 - what an update needs
-        self,
-        layout: Layout,
-        weights: Tensor,
-        working: Tensor,
-        hyperparameters: Hyperparameters,
-        *,
-        clips: bool,
-        clip_by: str,
-    ) -> None:
+    def __init__(self, network: Network, hyperparameters: Hyperparameters) -> None:
+        weights = network.weights
         self.square_avg, self.momentum_buffer = torch.zeros_like(weights), torch.zeros_like(weights)
-        self._layout, self._weights, self._working = layout, weights, working
-        self._hyperparameters = hyperparameters
-        self._clips, self._clip_by = clips, clip_by
+        self._layout, self._weights, self._working = network.layout, weights, network.working
+        self.hyperparameters = hyperparameters
+        self._clips, self._clip_by = network.config.clip_norm > 0, network.config.clip_by
 
     def step(self, grads: Tensor, active: Tensor) -> None:
         """Updates the weights of the active members, and may overwrite the gradients.
@@ -79,7 +80,7 @@ class CohortRMSprop:
 
             fused.rmsprop(self, grads, scale, active)
             return
-        hyper = self._hyperparameters
+        hyper = self.hyperparameters
         grads = grads.to(self._weights.dtype)
         grads = grads if scale is None else grads * scale
         decayed = self._layout.decayed_from
@@ -101,8 +102,8 @@ class CohortRMSprop:
 
     @property
     def operands(self) -> tuple[Tensor, Tensor, Hyperparameters, int]:
-        """What the fused update needs: weights, working copy, hyperparameters, and where weight decay begins."""
-        return self._weights, self._working, self._hyperparameters, self._layout.decayed_from
+        """What the fused update needs: weights, working copy, hyperparameters, where weight decay begins."""
+        return self._weights, self._working, self.hyperparameters, self._layout.decayed_from
 
     def _clip(self, grads: Tensor) -> Tensor | None:
         """Clips the gradients to `clip_norm`, by the norm that `clip_by` names.
@@ -122,5 +123,5 @@ class CohortRMSprop:
         return None
 
     def _clip_factor(self, norms: Tensor) -> Tensor:
-        clip_norm = self._hyperparameters.clip_norm
+        clip_norm = self.hyperparameters.clip_norm
         return torch.where(clip_norm > 0, (clip_norm / (norms + _TINY)).clamp(max=1), 1)

@@ -37,8 +37,7 @@ class TrainStep:
         regions: number of regions of an image.
 
     Attributes:
-        active: whether each member is trained [W, 1] (bool); a member stops when its loss is not finite.
-        losses: loss of each member, summed over the questions of the epoch so far [W].
+        losses: of each member, summed over the questions of the epoch [W].
     """
 
     def __init__(  # noqa: PLR0913 - a step's parts
@@ -53,9 +52,7 @@ class TrainStep:
     ) -> None:
         self.network, self.optimizer, self.buffers = network, optimizer, buffers
         self.features, self._questions = features, questions
-        members, device = len(network.weights), network.weights.device
-        self.active = torch.ones(members, 1, dtype=torch.bool, device=device)
-        self.losses = torch.zeros(members, dtype=torch.float64, device=device)
+        self.losses = torch.zeros(len(network.weights), dtype=torch.float64, device=network.weights.device)
         self.grads = torch.zeros_like(network.working)
         self._grad_views = list(network.layout.views(self.grads).values())
         self._byte_counts = network.random_bytes(buffers.slots, regions) if network.has_dropout else None
@@ -66,7 +63,7 @@ class TrainStep:
         network, optimizer = self.network, self.optimizer
         kept = [network.weights, optimizer.square_avg, optimizer.momentum_buffer]
         working = [] if network.working is network.weights else [network.working]
-        return [*kept, *working, self.active, self.losses, self.buffers.step]
+        return [*kept, *working, network.active, self.losses, self.buffers.step]
 
     def run(self, generator: torch.Generator | None) -> None:
         """Trains on the next batch of the buffers.
@@ -92,9 +89,9 @@ class TrainStep:
         grads = torch.autograd.grad(losses.sum(), list(network.blocks.values()))
         torch._foreach_copy_(self._grad_views, grads)
         losses = losses.detach()
-        self.active.logical_and_(losses.isfinite().unsqueeze(1))
-        self.losses.add_(losses.where(self.active[:, 0], 0) * batch.filled.sum())
-        self.optimizer.step(self.grads, self.active)
+        active = network.active.logical_and_(losses.isfinite().unsqueeze(1))
+        self.losses.add_(losses.where(active[:, 0], 0) * batch.filled.sum())
+        self.optimizer.step(self.grads, active)
 
     def _losses(self, logits: Tensor, batch: Batch) -> Tensor:
         """Mean cross entropy of each member over the batch's questions [W]."""

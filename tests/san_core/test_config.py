@@ -41,7 +41,7 @@ BROKEN = [
         )
         for value in (0, -3, 2.0, 1.5)
     ],
-    *[("seed", value, "whole number >= 0") for value in (-1, 0.5)],
+    *[(name, value, "whole number >= 0") for name in ("seed", "order_seed") for value in (-1, 0.5)],
     *[
         (name, value, f"one of {', '.join(choices)}")
         for name, choices in CHOICES.items()
@@ -70,6 +70,8 @@ def test_every_field_has_a_rule_tested_above() -> None:
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, True, False, "0.5", None, [1]], ids=repr)
 @pytest.mark.parametrize("name", NUMBERS)
 def test_what_is_no_finite_number_is_refused(name: str, value: object) -> None:
+    if (name, value) == ("order_seed", None):
+        pytest.skip("order_seed may be None")
     with pytest.raises(InputError, match=rf"^{name} must be a (whole )?number .*, but got "):
         TrainingConfig.from_dict({name: value})
 
@@ -82,7 +84,15 @@ def test_number_too_large_to_compute_with_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("learning_rate", 9.99), ("learning_rate", 1), ("momentum", 0), ("dropout", 0.0), ("alpha", 0), ("seed", 0)]
+    [
+        ("learning_rate", 9.99),
+        ("learning_rate", 1),
+        ("momentum", 0),
+        ("dropout", 0.0),
+        ("alpha", 0),
+        ("seed", 0),
+        ("order_seed", 0),
+    ]
     + [(name, 1) for name in ("embedding_size", "hidden_size", "hops", "batch_size", "questions_per_image", "epochs")]
     + [("weight_decay", 0), ("clip_norm", 0.0), ("step_epochs", 1), ("step_factor", 1), ("step_factor", 1e-9)]
     + [(name, choice) for name, choices in CHOICES.items() for choice in choices],
@@ -135,6 +145,12 @@ def test_defaults_are_the_baseline() -> None:
 def test_configuration_survives_json() -> None:
     config = TrainingConfig(learning_rate=3.3e-4, embedding_size=77, precision="bfloat16", seed=5)
     assert TrainingConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    assert json.loads(json.dumps(config.to_dict()))["order_seed"] is None
+
+
+def test_the_order_follows_from_the_seed_unless_it_has_its_own() -> None:
+    assert TrainingConfig(seed=5).batch_seed == 5
+    assert TrainingConfig(seed=5, order_seed=0).batch_seed == 0
 
 
 def test_from_dict_keeps_defaults_of_fields_not_given() -> None:

@@ -47,6 +47,7 @@ def refused(capsys: pytest.CaptureFixture[str]) -> str:
         (["--set", "hops=0"], "hops must be a whole number >= 1, but got 0"),
         (["--set", "hopps=2"], "unknown training setting hopps; accepted: learning_rate, "),
         (["--set", "seed=1"], "--set cannot fix seed: each trial has its own, which follows from --seed"),
+        (["--set", "order_seed=1"], "--set cannot fix order_seed: it follows from --seed"),
         (
             [f"--set={name}=0.5" for name in ("learning_rate", "momentum", "dropout")] + ["--set", "embedding_size=9"],
             "--set and --preset fix everything that san searches: nothing is left to search",

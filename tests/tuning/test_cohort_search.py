@@ -1,6 +1,5 @@
 """Whole searches with cohorts: real workers, a real Ray."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +35,8 @@ def options(tiny_data: PreparedData) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def run(options: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunFolder]:
-    yield search(run=str(tmp_path_factory.mktemp("cohorts") / "run"), **options)
+def run(options: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    return search(run=str(tmp_path_factory.mktemp("cohorts") / "run"), **options)
 
 
 @pytest.fixture(scope="module")

@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from ray import tune
-from san_core.shared_training import Member, SharedTraining
 
 from results.jobs import Job
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
+from san_core.shared_training import Member, SharedTraining
 from san_core.training import EpochResult
 from tuning.execution.checkpoints import Checkpoints, CheckpointTimer
 from tuning.execution.trial_setup import TrialSetup, largest_like
@@ -146,7 +146,7 @@ class CohortWorker(tune.Trainable):
     def _save(self) -> None:
         """Saves what another worker, or a resumed search, needs."""
         if all(map(self._is_done, self._trials)):
-            last = self._job.last == self._shared_training.epochs
+            last = self._largest is not None and self._job.last == self._largest.epochs
             if last or self._setup.placement.max_concurrent > 1:
                 self._save_trials(self._unsaved.intersection(self._trials))
         if self._timer.is_due():

@@ -1,7 +1,7 @@
 """Small cohorts over random images and questions, on any device, without a data set."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -9,8 +9,8 @@ from torch import Tensor
 
 from san_core.cohort.batches import BatchBuffers, Slots
 from san_core.cohort.data import Questions, ResidentFeatures
-from san_core.cohort.layout import Sizes
-from san_core.cohort.network import Network
+from san_core.cohort.layout import Layout, Sizes
+from san_core.cohort.network import SIZE_FIELDS, Network
 from san_core.cohort.optimizer import CohortRMSprop, Hyperparameters
 from san_core.cohort.step import PredictStep, TrainStep
 from san_core.config import TrainingConfig
@@ -37,6 +37,12 @@ def configs_of(members: int, **settings: object) -> list[TrainingConfig]:
     return [TrainingConfig.from_dict({**COMMON, **member, **settings}) for member in MEMBERS[:members]]
 
 
+def largest_of(configs: Sequence[TrainingConfig]) -> TrainingConfig:
+    """The first of the configurations, at the largest sizes, clip norm and dropout of them all."""
+    names = (*SIZE_FIELDS, "clip_norm", "dropout")
+    return replace(configs[0], **{name: max(getattr(config, name) for config in configs) for name in names})
+
+
 @dataclass
 class Cohort:
     """A cohort and the data it trains on.
@@ -59,7 +65,7 @@ class Cohort:
 
     def state(self, member: int) -> dict[str, Tensor]:
         """A member's weights by the names of its network."""
-        return self.network.layout.unpack(self.network.weights[member], member)
+        return self.network.layout.unpack(self.network.weights[member], self.configs[member])
 
     def padding(self, flat: Tensor) -> list[Tensor]:
         """What of a buffer [W, P] belongs to no member's own sizes, by member."""
@@ -67,7 +73,9 @@ class Cohort:
         for member in range(len(self.configs)):
             own = torch.zeros_like(flat[member])
             layout = self.network.layout
-            layout.pack(own, member, {name: torch.ones_like(value) for name, value in self.state(member).items()})
+            layout.pack(
+                own, self.configs[member], {name: torch.ones_like(value) for name, value in self.state(member).items()}
+            )
             found.append(flat[member][own == 0])
         return found
 
@@ -88,15 +96,10 @@ def cohort(
     lengths[0], lengths[-1] = LONGEST, 0
     tokens[torch.arange(LONGEST) >= lengths.unsqueeze(1)] = 0
     sizes = Sizes(vocabulary=VOCABULARY, channels=CHANNELS, answers=ANSWERS)
-    network = Network(configs, sizes, device, dtype=dtype, working=working)
-    optimizer = CohortRMSprop(
-        network.layout,
-        network.weights,
-        network.working,
-        Hyperparameters.of(configs, device, dtype),
-        clips=any(config.clip_norm > 0 for config in configs),
-        clip_by=configs[0].clip_by,
-    )
+    network = Network(len(configs), Layout(largest_of(configs), sizes), device, dtype=dtype, working=working)
+    network.set_members(configs)
+    network.active.fill_(True)
+    optimizer = CohortRMSprop(network, Hyperparameters.of(configs, device, dtype))
     soft = configs[0].answer_target == "soft"
     buffers = BatchBuffers(STEPS, SLOTS, 3 if soft else None, device)
     questions = Questions.of(tokens, configs[0].question_encoder, device)
@@ -117,7 +120,7 @@ def cohort(
 def _fill(network: Network, member: int, config: TrainingConfig) -> None:
     torch.manual_seed(config.seed)
     san = build_san(config, channels=CHANNELS, vocabulary_size=VOCABULARY, answers=ANSWERS)
-    network.layout.pack(network.weights[member], member, san.state_dict())
+    network.layout.pack(network.weights[member], config, san.state_dict())
     if network.working is not network.weights:
         network.working[member].copy_(network.weights[member])
 

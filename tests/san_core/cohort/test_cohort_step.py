@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from san_core.cohort.batches import Batch
-from san_core.cohort.network import check_alike
+from san_core.cohort.network import check_member
 from san_core.cohort.step import answer_shares
 from san_core.errors import InputError
 from tests.san_core.cohort import reference
@@ -36,7 +36,7 @@ def _kept(made: Cohort, member: int, random: Random | None, slot: int) -> Random
     threshold = round(config.dropout * 256)
     size, hidden = layout.shapes["hop_image"][1:]
     of_h = random[0].view(config.hops, SLOTS.rows, -1, size)[:, slot, :, : config.attention_size]
-    of_u = random[1].view(SLOTS.rows, hidden)[slot, layout.places(member)["H"]]
+    of_u = random[1].view(SLOTS.rows, hidden)[slot, layout.places(config)["H"]]
     return (of_h >= threshold) * (256 / (256 - threshold)), (of_u >= threshold) * (256 / (256 - threshold))
 
 
@@ -143,7 +143,7 @@ def test_a_member_that_diverges_is_frozen_and_leaves_the_others_untouched() -> N
     before = ill.network.weights[1].clone()
     _train(healthy, steps=5)
     _train(ill, steps=5)
-    assert ill.step.active.flatten().tolist() == [True, False, True]
+    assert ill.network.active.flatten().tolist() == [True, False, True]
     assert torch.equal(ill.network.weights[1], before)
     for member in (0, 2):
         assert torch.equal(ill.network.weights[member], healthy.network.weights[member])
@@ -185,6 +185,18 @@ def test_evaluation_answers_as_the_equations_do_without_dropout() -> None:
                 assert int(step.answers[number, member, slot]) == int(logits.argmax())
 
 
-def test_members_that_cannot_share_a_step_are_refused() -> None:
-    with pytest.raises(InputError, match=r"hops must be the same for all members of a cohort, but got \[1, 2\]"):
-        check_alike([*configs_of(1, hops=2), *configs_of(1, hops=1)])
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"hops": 1}, "hops must be 2 as for all members of the cohort, but got 1"),
+        ({"seed": 9}, "order_seed must be 1 as for all members of the cohort, but got 9"),
+        ({"order_seed": 2}, "order_seed must be 1 as for all members of the cohort, but got 2"),
+        ({"hidden_size": 17}, "hidden_size must be at most 16, the largest in the cohort, but got 17"),
+        ({"clip_norm": 0.1}, "clip_norm must be 0 as in the largest configuration of the cohort, but got 0.1"),
+    ],
+)
+def test_a_member_that_a_cohort_has_no_room_for_is_refused(settings: dict[str, object], message: str) -> None:
+    largest = configs_of(1)[0]
+    check_member(configs_of(1, seed=9, order_seed=1, embedding_size=3)[0], largest)
+    with pytest.raises(InputError, match=f"^{message}$"):
+        check_member(configs_of(1, **settings)[0], largest)

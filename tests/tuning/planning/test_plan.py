@@ -174,6 +174,7 @@ def test_of_a_setting_that_is_set_twice_the_last_counts(plan: PLAN) -> None:
     [
         ("hops", "--set takes SETTING=VALUE, but got 'hops'"),
         ("seed=3", "--set cannot fix seed"),
+        ("order_seed=3", "--set cannot fix order_seed"),
         ("hops=2.0", "hops must be a whole number >= 1, but got 2.0"),
         ("hops=", "hops must be a whole number >= 1, but got ''"),
         ("dropout=nan", "dropout must be a number >= 0 and < 1, but got nan"),

@@ -115,13 +115,13 @@ def test_a_baseline_outside_the_space_is_refused_with_the_files_name(tmp_path: P
     assert _refusal(path).startswith(f"{path}: baseline must lie inside the space, but has dropout=0.6 outside")
 
 
-@pytest.mark.parametrize("name", ["droput", "epochs", "seed"])
+@pytest.mark.parametrize("name", ["droput", "epochs", "seed", "order_seed"])
 def test_a_parameter_that_is_no_searchable_training_setting_is_refused(name: str, tmp_path: Path) -> None:
     message = _refusal(_space(tmp_path, f"'{name}': IntDistribution(1, 2)", f"'{name}': 1"))
     assert f"cannot be trained: it searches {name}, accepted: learning_rate, momentum, dropout" in message
     accepted = message.split("accepted: ")[1].split(", ")
     assert "hops" in accepted
-    assert not {"epochs", "seed"} & set(accepted)
+    assert not {"epochs", "seed", "order_seed"} & set(accepted)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,187 @@
+"""Trains many configurations on one device, several at once: `SharedTraining`."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from san_core.cohort.network import check_member
+from san_core.cohort.task import Rows, Task
+from san_core.cohort.training import CohortTraining
+from san_core.config import TrainingConfig
+from san_core.data.prepared import PreparedData
+from san_core.divergence import why_diverged
+from san_core.errors import InputError
+from san_core.evaluation import Objective, objective_metric
+from san_core.hardware import best_device, keep_freed_memory
+from san_core.optimizer import optimizer_order
+from san_core.training import EpochResult, build_model
+
+
+@dataclass
+class Member:
+    """A configuration in training; `SharedTraining.train_epoch` changes all but its configuration.
+
+    Attributes:
+        config: sizes and hyperparameters.
+        epoch: number of finished epochs.
+        seconds: its share of their duration.
+        rows: its weights, and the optimizer's state, on the device.
+    """
+
+    config: TrainingConfig
+    epoch: int
+    seconds: float
+    rows: Rows
+
+
+class SharedTraining:
+    """Trains members by an epoch each, up to `width` of them at once, in any groups.
+
+    A group is trained by the step of the smallest width (1, 2, 4, ...) that holds it. A member's results depend on the
+    width, up to rounding, but not on its slot nor on the other members.
+
+    Args:
+        largest: settings that all members have alike, see `san_core.cohort.network.check_member`, and the largest sizes
+            that a member may have; clip_norm and dropout above 0 where any member's are. Its `order_seed`, or else its
+            seed, decides the order of the questions and dropout.
+        width: the most members that are trained at once: 1, 2, 4, ...
+        data: a prepared data set that holds features of images, not pixels.
+        metric, train_on, score_on: see `san_core.training.train_fn`.
+
+    Attributes:
+        largest, width: as given.
+        device: where the members are.
+
+    Raises:
+        InputError: for a metric that does not fit the data, or for data that hold pixels.
+        ValueError: for a width that is no power of two.
+    """
+
+    def __init__(  # noqa: PLR0913 - as Training, and the width
+        self,
+        largest: TrainingConfig,
+        width: int,
+        data: PreparedData,
+        *,
+        metric: str | None = None,
+        train_on: Sequence[str] = ("train",),
+        score_on: str | None = "validation",
+    ) -> None:
+        if width < 1 or width != smallest_width(width):
+            raise ValueError(f"width must be a power of two, but got {width}")
+        if data.fine_tune:
+            raise InputError("only networks on features of images can be trained together, but the data hold pixels")
+        self.largest, self.width, self.device = largest, width, best_device()
+        keep_freed_memory()
+        self._data = data
+        self._objective = Objective(data, objective_metric(data, metric), score_on)
+        self._task = Task(largest, data, self.device, train_on=train_on, score_on=score_on)
+        self._cohorts: dict[int, CohortTraining] = {}
+
+    @property
+    def examples(self) -> int:
+        """Number of questions in an epoch."""
+        return len(self._task.train)
+
+    def new_member(self, config: TrainingConfig) -> Member:
+        """An untrained member, with the weights that `san_core.training.Training` starts from.
+
+        Raises:
+            InputError: for a configuration that the largest has no room for.
+        """
+        check_member(config, self.largest)
+        torch.manual_seed(config.seed)
+        return Member(config, 0, 0.0, self._task.new_rows(config, build_model(config, self._data).state_dict()))
+
+    def state_dict(self, member: Member) -> dict[str, Any]:
+        """The member's state, in the form of `san_core.training.Training.state_dict`."""
+        found = (self._task.layout.unpack(row, member.config) for row in member.rows)
+        weights, square_avg, momentum_buffer = found
+        with torch.device("meta"):
+            names = list(build_model(member.config, self._data).state_dict())
+        order = optimizer_order(names)
+        return {
+            "epoch": member.epoch,
+            "seconds": member.seconds,
+            "model": {name: weights[name] for name in names},
+            "optimizer": {
+                "square_avg": [square_avg[name] for name in order],
+                "momentum_buffer": [momentum_buffer[name] for name in order],
+            },
+        }
+
+    def restore_member(self, config: TrainingConfig, state: dict[str, Any]) -> Member:
+        """The member whose state `state_dict`, or that of `san_core.training.Training`, returned.
+
+        Raises:
+            InputError: for a configuration that the largest has no room for.
+        """
+        check_member(config, self.largest)
+        order = optimizer_order(state["model"])
+        kept = (dict(zip(order, state["optimizer"][name], strict=True)) for name in ("square_avg", "momentum_buffer"))
+        rows = self._task.new_rows(config, state["model"], *kept)
+        return Member(config, state["epoch"], state["seconds"], rows)
+
+    def train_epoch(self, members: Sequence[Member], width: int | None = None) -> list[EpochResult]:
+        """Trains members by one epoch, and scores them.
+
+        Args:
+            members: 1 to `width` of them, with the same number of finished epochs.
+            width: of the step: 1, 2, 4, ... up to the largest; None takes the smallest that holds them.
+
+        Returns:
+            A result for each; its seconds are the epoch's duration over the number of members.
+
+        Raises:
+            ValueError: for members or a width that are not so.
+        """
+        started = time.perf_counter()
+        cohort = self._cohort(members, width)
+        for slot in range(cohort.width):
+            if slot < len(members):
+                cohort.load(slot, members[slot].config, members[slot].rows)
+            else:
+                cohort.clear(slot)
+        epoch = members[0].epoch + 1
+        losses = cohort.train_epoch(epoch)
+        scores = self._scores(cohort, len(members))
+        for slot, member in enumerate(members):
+            cohort.save(slot, member.rows)
+        seconds = (time.perf_counter() - started) / len(members)
+        results = []
+        for member, loss, score in zip(members, losses, scores, strict=False):
+            member.epoch, member.seconds = epoch, member.seconds + seconds
+            diverged = why_diverged(epoch, loss, score, self._objective, self._task.train.answers)
+            results.append(EpochResult(epoch, loss, score, seconds, diverged))
+        return results
+
+    def _scores(self, cohort: CohortTraining, members: int) -> list[float | None]:
+        """The mean score of each member on the scored split; None if no split is scored."""
+        if self._objective.split is None:
+            return [None] * members
+        answers = self._data.answers
+        return [
+            self._objective.score([answers[number] for number in numbers]) for numbers in cohort.predict()[:members]
+        ]
+
+    def _cohort(self, members: Sequence[Member], width: int | None) -> CohortTraining:
+        """The cohort of the width, made at its first use."""
+        if not 1 <= len(members) <= self.width:
+            raise ValueError(f"1 to {self.width} members can be trained at once, but got {len(members)}")
+        if len(epochs := {member.epoch for member in members}) > 1:
+            raise ValueError(f"members must have the same number of finished epochs, but got {sorted(epochs)}")
+        smallest = smallest_width(len(members))
+        width = smallest if width is None else width
+        if not smallest <= width <= self.width or width != smallest_width(width):
+            raise ValueError(f"width must be a power of two from {smallest} to {self.width}, but got {width}")
+        if width not in self._cohorts:
+            self._cohorts[width] = CohortTraining(self._task, width)
+        return self._cohorts[width]
+
+
+def smallest_width(members: int) -> int:
+    """The smallest of 1, 2, 4, ... that holds so many members, >= 1."""
+    return int(2 ** (members - 1).bit_length())
