@@ -158,6 +158,7 @@ def _make_tuner(
     folder: Path,
     callbacks: Sequence[tune.Callback],
 ) -> tune.Tuner:
+    name = connection.name  # Tune pickles the functions below, and a study cannot be pickled
     return tune.Tuner(
         worker,
         tune_config=tune.TuneConfig(
@@ -165,8 +166,8 @@ def _make_tuner(
             scheduler=connection.scheduler,
             num_samples=-1,
             reuse_actors=True,
-            trial_name_creator=connection.name,
-            trial_dirname_creator=lambda trial: f"{connection.name(trial)}-{trial.trial_id}",
+            trial_name_creator=name,
+            trial_dirname_creator=lambda trial: f"{name(trial)}-{trial.trial_id}",
         ),
         run_config=tune.RunConfig(
             name=study_name,

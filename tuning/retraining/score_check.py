@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from optuna.trial import FrozenTrial
-from san_core.shared_training import SharedTraining
+from san_core.shared_training import SharedTraining, smallest_width
 
 from results.jobs import read_jobs
 from results.run_folder import RunFolder
@@ -96,15 +96,15 @@ def check_score(run: RunFolder, trial: FrozenTrial, data: PreparedData) -> Score
 
 
 def _widths(run: RunFolder, trial: FrozenTrial) -> dict[int, int]:
-    """How many trials were trained together with this one, itself included, by epoch; empty without cohorts."""
+    """The width of the step that trained a trial, by epoch; empty without cohorts."""
     jobs = [job for job in read_jobs(run.study().user_attrs) if trial.number in job.trials]
-    return {epoch: len(job.trials) for job in jobs for epoch in range(job.first + 1, job.last + 1)}
+    return {epoch: smallest_width(len(job.trials)) for job in jobs for epoch in range(job.first + 1, job.last + 1)}
 
 
 def _train_at_widths(
     shared: SharedTraining, config: TrainingConfig, widths: Mapping[int, int], report: Callable[[EpochResult], bool]
 ) -> None:
-    """Trains a configuration alone, by the step that trains so many at once in each epoch."""
+    """Trains a configuration alone, in each epoch by the step of the given width."""
     member = shared.new_member(config)
     while True:
         (result,) = shared.train_epoch([member], width=widths.get(member.epoch + 1, 1))

@@ -9,7 +9,7 @@ from typing import Any
 import ray
 import torch
 from optuna.trial import FrozenTrial
-from san_core.shared_training import SharedTraining
+from san_core.shared_training import SharedTraining, smallest_width
 from torch import Tensor
 
 from results.ranking import best_trial, can_be_best
@@ -240,7 +240,7 @@ def _train_together(plans: Sequence[tuple[TrainingConfig, int]], data: PreparedD
     """The same by one step."""
     first, _ = plans[0]
     largest = replace(first, **{name: max(getattr(config, name) for config, _ in plans) for name in STEP_SIZES})
-    shared = SharedTraining(largest, len(plans), data, train_on=trained_on(data), score_on=None)
+    shared = SharedTraining(largest, smallest_width(len(plans)), data, train_on=trained_on(data), score_on=None)
     members = [shared.new_member(config) for config, _ in plans]
     curves: list[list[EpochResult]] = [[] for _ in plans]
     while left := [

@@ -17,6 +17,7 @@ from typing import Any
 
 from results.jobs import Job, read_jobs
 from san_core.cohort.network import SHARED_FIELDS
+from san_core.shared_training import smallest_width
 from tuning.study.live_trial import Epoch, LiveTrial
 from tuning.study.pruners import next_decision
 from tuning.study.study import Study
@@ -269,8 +270,8 @@ def _kind(live: LiveTrial) -> Hashable:
 
 
 def _lower_width(trials: int) -> int:
-    """The next lower width of a step than the one that holds so many trials, at least 2."""
-    return 1 << ((trials - 1).bit_length() - 1)
+    """The next lower width than the one that holds so many trials, at least 2."""
+    return smallest_width(trials) // 2
 
 
 def _by_due(job: Job) -> tuple[int, int]:
