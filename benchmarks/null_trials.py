@@ -95,7 +95,7 @@ class NullWorker(tune.Trainable):
         self._epoch += 1
         if self._number < SLOTS and self._epoch == 1:
             time.sleep(WARM_UP_SECONDS)
-        return {EPOCHS: {self._number: Epoch(self._epoch, self._epoch / 10, 0.0, worker="null")}}
+        return {EPOCHS: [(self._number, Epoch(self._epoch, self._epoch / 10, 0.0, worker="null"))]}
 
 
 def null_function(config: dict[str, Any]) -> None:

@@ -3,12 +3,15 @@
 The journal keeps them as attributes of the study, so that a resumed search goes on with the same jobs.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any, Self
 
 from results.run_folder import JOB
+
+MAX_RANGES = 4
+"""Most numbers and ranges of numbers by which a line of text names trials."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,20 @@ class Job:
     ended: datetime | None = None
     worker: str = ""
 
+    def title(self, repeated: Collection[int] = ()) -> str:
+        """The job in words: `cohort 3: trials 12-27`, or `cohort 0: repeats of trials 0, 31`.
+
+        Args:
+            repeated: numbers of the trials that its trials repeat under fresh seeds.
+        """
+        trials = f"repeats of {describe_trials(repeated)}" if repeated else describe_trials(self.trials)
+        return f"cohort {self.number}: {trials}"
+
+    @property
+    def epochs(self) -> str:
+        """The epochs that it trains, in words."""
+        return f"epoch {self.last}" if self.last == self.first + 1 else f"epochs {self.first + 1} to {self.last}"
+
     @property
     def attribute(self) -> tuple[str, dict[str, Any]]:
         """Name and value of the study's attribute that holds the job."""
@@ -57,6 +74,14 @@ def read_jobs(attributes: Mapping[str, Any]) -> list[Job]:
     """The jobs among a study's attributes, by number; none if it was searched without cohorts."""
     jobs = [Job.from_attribute(name, value) for name, value in attributes.items() if name.startswith(JOB)]
     return sorted(jobs, key=lambda job: job.number)
+
+
+def describe_trials(numbers: Collection[int]) -> str:
+    """Trials in words: trial 3; trials 3, 12-27. Of many that are no neighbours: 16 trials from 3 to 61."""
+    ranges = number_ranges(numbers)
+    if ranges.count(",") >= MAX_RANGES:
+        return f"{len(numbers)} trials from {min(numbers)} to {max(numbers)}"
+    return f"trial{'s' if len(numbers) > 1 else ''} {ranges}"
 
 
 def number_ranges(numbers: Iterable[int]) -> str:

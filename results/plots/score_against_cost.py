@@ -12,5 +12,6 @@ def score_against_cost_plot(snapshot: RunSnapshot, *, wide: bool) -> Plot:
     title = snapshot.metric_title
     figure = scatter_plot(points_table(snapshot), SECONDS, title)
     figure.update_xaxes(title="training time (s)")
-    note = "Up and to the left is better: more for less training time."
+    share = " A trial's time is its share of its cohorts' time." if snapshot.jobs else ""
+    note = f"Up and to the left is better: more for less training time.{share}"
     return Plot("cost", f"{title[0].upper()}{title[1:]} against cost", note, style_layout(figure), wide=wide)

@@ -11,10 +11,11 @@ from results.plots.progress import progress_plots
 from results.report.html import figure_data, render_template
 from results.report.verdict import verdict
 from results.snapshot import COMPLETE, RunSnapshot, best_score, state_of
-from results.tables.costs import busy_seconds, training_seconds
+from results.tables.costs import training_seconds
 from results.tables.formatting import show_duration, show_percent, show_value
 from results.tables.fresh_seeds import seed_samples
 from results.tables.intervals import Sample, mean_interval
+from results.tables.slots import all_spans, busy_seconds
 from results.tables.trials import trial_table
 
 RUN, DATA, BEST_SCORE, FRESH_MEAN = "run", "data", "best in the search", "mean over fresh seeds"
@@ -94,5 +95,5 @@ def _row(name: str, snapshot: RunSnapshot) -> dict[str, str]:
         BEST_SCORE: f"{show_percent(best_score(best))} (trial {best.number})" if best else "",
         FRESH_MEAN: fresh,
         "training": show_duration(training_seconds(snapshot.all_trials)),
-        "wall time": show_duration(busy_seconds(snapshot.all_trials)),
+        "wall time": show_duration(busy_seconds(all_spans(snapshot))),
     }

@@ -7,9 +7,11 @@ import pandas as pd
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial
 
+from results.jobs import Job
 from results.snapshot import COMPLETE, DIVERGED, FAILED, PRUNED, RUNNING, WAITING, RunSnapshot, reason, state_of
-from results.tables.costs import busy_seconds, training_seconds
+from results.tables.costs import training_seconds
 from results.tables.formatting import show_duration, show_value
+from results.tables.slots import busy_seconds, spans
 
 SCORE_NOTE = (
     "The {metric} in the search is that of the best epoch on the validation questions, and the best configuration was "
@@ -38,8 +40,15 @@ SETTING_TITLES = {
 }
 """The settings that the report lists, in its order: the key in settings.json and what the report calls it.
 
-`fixed`, `baseline` and `command` have sections of their own.
+`fixed`, `baseline` and `command` have sections of their own; `cohort` is left out where it is 1.
 """
+
+COHORT_TITLES = {
+    "concurrent": "cohorts at a time",
+    "cpus_per_trial": "cores for each cohort",
+    "gpus_per_trial": "GPUs for each cohort",
+}
+"""What the report calls these settings of a search with cohorts."""
 
 
 def report_title(snapshot: RunSnapshot) -> str:
@@ -62,9 +71,9 @@ def searched(snapshot: RunSnapshot) -> str:
 
 def count_lines(snapshot: RunSnapshot) -> list[str]:
     """Number of trials that ran and how they ended, a line for each study."""
-    lines = [_count_line("Search", snapshot.search)]
+    lines = [_count_line("Search", snapshot.search, snapshot.jobs)]
     if snapshot.confirmations:
-        lines.append(_count_line("Fresh seeds", snapshot.confirmations))
+        lines.append(_count_line("Fresh seeds", snapshot.confirmations, snapshot.confirmation_jobs))
     if snapshot.left_out:
         lines.append(
             f"Left out: {snapshot.left_out} trials not trained here: copied from an earlier run, or chosen twice."
@@ -74,18 +83,21 @@ def count_lines(snapshot: RunSnapshot) -> list[str]:
     return lines
 
 
-def _count_line(name: str, trials: Sequence[FrozenTrial]) -> str:
+def _count_line(name: str, trials: Sequence[FrozenTrial], jobs: Sequence[Job]) -> str:
     states = [state_of(trial) for trial in trials]
     shown = [COMPLETE, PRUNED, *([DIVERGED] if DIVERGED in states else []), FAILED, RUNNING]
     counts = ", ".join(f"{states.count(state)} {state}" for state in shown)
-    trained = training_seconds(trials)
-    times = f"{show_duration(trained)} of trial time in {show_duration(busy_seconds(trials))} of wall time"
+    trained, wall = show_duration(training_seconds(trials)), show_duration(busy_seconds(spans(trials, jobs)))
+    times = f"{trained} of {'device' if jobs else 'trial'} time in {wall} of wall time"
     return f"{name}: {len(trials) - states.count(WAITING)} trials run ({counts}), {times}."
 
 
 def setting_lines(snapshot: RunSnapshot) -> list[tuple[str, str]]:
     """Name and value of each setting of the search in SETTING_TITLES, and of the training settings that were fixed."""
-    lines = [(name, str(snapshot.settings[key])) for key, name in SETTING_TITLES.items() if key in snapshot.settings]
+    has_cohorts = snapshot.settings.get("cohort", 1) > 1
+    titles = SETTING_TITLES | (COHORT_TITLES if has_cohorts else {})
+    shown = [key for key in titles if key in snapshot.settings and (key != "cohort" or has_cohorts)]
+    lines = [(titles[key], str(snapshot.settings[key])) for key in shown]
     fixed = snapshot.settings.get("fixed") or {}
     if fixed:
         lines.append(("held fixed", ", ".join(f"{name} {value}" for name, value in fixed.items())))

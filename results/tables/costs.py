@@ -3,17 +3,14 @@
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 from optuna.trial import FrozenTrial
 
 from results import run_folder
-from results.run_folder import WORKER, RunFolder
-from results.snapshot import COMPLETE, DIVERGED, FAILED, PRUNED, RunSnapshot, epochs, started, state_of
-
-Slot = tuple[str, int]
-"""A place of a worker where one trial runs at a time: the worker's name (empty if not recorded), number from 0 on."""
+from results.run_folder import RunFolder
+from results.snapshot import COMPLETE, DIVERGED, FAILED, PRUNED, RunSnapshot, epochs, state_of
+from results.tables.slots import Span, all_spans, assign_slots, busy_seconds
 
 
 @dataclass(frozen=True)
@@ -34,55 +31,29 @@ class Cost:
 def time_spent(snapshot: RunSnapshot) -> list[Cost]:
     """What the time of all slots was used for, while at least one trial ran.
 
-    There are as many slots as trials ever ran at once on each worker.
+    There are as many slots as trials, or jobs, ever ran at once on each worker. What a trial of a job trained is its
+    share of the job's time, so that the trials' sum is the slot's time.
     """
-    ended = [trial for trial in snapshot.all_trials if started(trial) and trial.datetime_complete]
-    slots = len({slot for _, slot in assign_slots(ended)})
+    ran = all_spans(snapshot)
+    slots, running = len({slot for _, slot in assign_slots(ran)}), sum(span.seconds for span in ran)
     states = {
         state: [t for t in snapshot.search if state_of(t) == state] for state in (COMPLETE, PRUNED, DIVERGED, FAILED)
     }
     fresh_failed = [trial for trial in snapshot.confirmations if state_of(trial) == FAILED]
     fresh = [trial for trial in snapshot.confirmations if state_of(trial) != FAILED]
-    training, running = training_seconds(ended), sum((end - start).total_seconds() for start, end in _spans(ended))
+    ended = {id(trial): trial for span in ran for trial in span.trials if trial.state.is_finished()}
+    trained = training_seconds(ended.values())
+    unfinished = sum(span.seconds * _share_unfinished(span) for span in ran)
     return [
         Cost("trained to the end", training_seconds(states[COMPLETE]), useful=True),
         Cost("stopped early", training_seconds(states[PRUNED]), useful=True),
         Cost("diverged", training_seconds(states[DIVERGED]), useful=True),
         Cost("fresh seeds", training_seconds(fresh), useful=True),
+        Cost("not finished", unfinished, useful=True),
         Cost("failed", training_seconds([*states[FAILED], *fresh_failed]), useful=False),
-        Cost("starting, saving, waiting", max(0.0, running - training), useful=False),
-        Cost("idle", max(0.0, slots * busy_seconds(ended) - running), useful=False),
+        Cost("starting, saving, waiting", max(0.0, running - trained - unfinished), useful=False),
+        Cost("idle", max(0.0, slots * busy_seconds(ran) - running), useful=False),
     ]
-
-
-def assign_slots(trials: Iterable[FrozenTrial], until: datetime | None = None) -> list[tuple[FrozenTrial, Slot]]:
-    """Gives each trial that was started a slot in which no other trial ran at the same time.
-
-    A trial gets a slot of its worker; a worker that runs several trials at once has several. Of the free slots it gets
-    the one that was free the longest.
-
-    Args:
-        trials: trials of one search, or of several studies of it.
-        until: end that is assumed for trials that have not ended; None leaves them out.
-
-    Returns:
-        The trials with their slots, by start.
-    """
-    ran = [
-        (start, end, trial)
-        for trial in trials
-        if (start := started(trial)) and (end := trial.datetime_complete or until)
-    ]
-    ends_by_worker: dict[str, list[datetime]] = {}
-    placed = []
-    for start, end, trial in sorted(ran, key=lambda each: (each[0], each[2].number)):
-        worker = str(trial.user_attrs.get(WORKER, ""))
-        ends = ends_by_worker.setdefault(worker, [])
-        free = [slot for slot, slot_end in enumerate(ends) if slot_end <= start]
-        slot = min(free, key=lambda slot: ends[slot], default=len(ends))
-        ends[slot : slot + 1] = [end]
-        placed.append((trial, (worker, slot)))
-    return placed
 
 
 def training_seconds(trials: Iterable[FrozenTrial]) -> float:
@@ -124,18 +95,6 @@ def _file_size(path: Path) -> int:
         return 0
 
 
-def _spans(trials: Iterable[FrozenTrial]) -> list[tuple[datetime, datetime]]:
-    """Start and end of each trial that has ended, by start."""
-    times = ((started(trial), trial.datetime_complete) for trial in trials)
-    return sorted((start, end) for start, end in times if start is not None and end is not None)
-
-
-def busy_seconds(trials: Iterable[FrozenTrial]) -> float:
-    """Wall time in which at least one trial ran, from the trials that have ended; pauses between them do not count."""
-    merged: list[tuple[datetime, datetime]] = []
-    for start, end in _spans(trials):
-        if merged and start <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
-        else:
-            merged.append((start, end))
-    return sum((end - start).total_seconds() for start, end in merged)
+def _share_unfinished(span: Span) -> float:
+    """The share of a span's trials that have not ended. How long they trained is recorded at their end."""
+    return sum(not trial.state.is_finished() for trial in span.trials) / len(span.trials)

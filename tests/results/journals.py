@@ -1,12 +1,13 @@
 """Trials in every state, as Optuna keeps them, and the settings of a search that could have made them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from results.jobs import Job
 from results.run_folder import CONFIRMS, DIVERGED, REASON, SECONDS, SEED, RunFolder
 from results.snapshot import RunSnapshot
 
@@ -27,6 +28,7 @@ SETTINGS = {
     "sampler": "tpe",
     "pruner": "median",
     "concurrent": 2,
+    "cohort": 1,
     "cpus_per_trial": 1,
     "gpus_per_trial": 0.5,
     "validation_questions": 1000,
@@ -57,7 +59,7 @@ WUPS = {"metric": "wups@0.9", "metric_title": "WUPS@0.9"}
 """Settings of a search whose objective is not the accuracy."""
 
 MakeRun = Callable[..., RunFolder]
-"""make_run(search's trials, confirmations or None, **other settings)"""
+"""make_run(search's trials, confirmations or None, jobs, confirmation_jobs, **other settings)"""
 
 MakeSnapshot = Callable[..., RunSnapshot]
 """make_snapshot(...), with the arguments of make_run: the snapshot of such a run"""
@@ -89,8 +91,8 @@ def complete(*scores: float, seed: int = 1, seconds: float = 30.0, **rest: Any) 
     return trial(*scores, **{SEED: seed, SECONDS: seconds, REASON: ""}, **rest)
 
 
-def pruned(*scores: float, why: str = "pruned", **rest: Any) -> FrozenTrial:  # noqa: ANN401
-    return trial(*scores, state=TrialState.PRUNED, **{SEED: 1, SECONDS: 10.0, REASON: why}, **rest)
+def pruned(*scores: float, why: str = "pruned", seconds: float = 10.0, **rest: Any) -> FrozenTrial:  # noqa: ANN401
+    return trial(*scores, state=TrialState.PRUNED, **{SEED: 1, SECONDS: seconds, REASON: why}, **rest)
 
 
 def diverged(*scores: float, **rest: Any) -> FrozenTrial:  # noqa: ANN401
@@ -105,6 +107,14 @@ def failed(*scores: float, why: str) -> FrozenTrial:
     return trial(*scores, state=TrialState.FAIL, **{SEED: 1, REASON: why})
 
 
-def fresh(number: int, score: float, seed: int = 100) -> FrozenTrial:
+def fresh(number: int, score: float, seed: int = 100, **rest: Any) -> FrozenTrial:  # noqa: ANN401
     """A complete confirmation of that trial of the search."""
-    return trial(score, **{CONFIRMS: number, SEED: seed, SECONDS: 20.0})
+    return trial(score, **{CONFIRMS: number, SEED: seed, SECONDS: 20.0}, **rest)
+
+
+def job(
+    number: int, trials: Iterable[int], epochs: tuple[int, int], minutes: tuple[float, float | None], worker: str = ""
+) -> Job:
+    """A job that takes its trials from so many epochs to so many; `minutes` as those of `trial`, None while it runs."""
+    start, end = (None if minute is None else START + timedelta(minutes=minute) for minute in minutes)
+    return Job(number, tuple(trials), *epochs, due=epochs[1], started=start, ended=end, worker=worker)

@@ -1,12 +1,15 @@
 import json
+from collections.abc import Sequence
 
 import pytest
 
+from results.jobs import Job
 from results.run_folder import CONFIRMATION, RunFolder
 from results.snapshot import load_snapshot
 from results.tables import trial_table
 from san_core.errors import InputError
-from tests.results.journals import SETTINGS, WUPS, MakeRun, MakeSnapshot, complete
+from tests.results.cohorts import two_workers
+from tests.results.journals import SETTINGS, WUPS, MakeRun, MakeSnapshot, complete, fresh
 
 
 def test_a_line_that_a_kill_cut_short_is_passed_over(make_run: MakeRun) -> None:
@@ -68,3 +71,24 @@ def test_a_run_whose_settings_name_no_metric_was_scored_by_accuracy(make_run: Ma
     snapshot = load_snapshot(run)  # reads the file anew
 
     assert (snapshot.metric, snapshot.metric_title) == ("accuracy", "accuracy")
+
+
+def test_a_snapshot_has_the_jobs_of_both_studies_by_number(make_snapshot: MakeSnapshot) -> None:
+    trials, jobs = two_workers()
+    repeats = [Job(0, (0, 1), 0, 2, due=2)]
+    snapshot = make_snapshot(trials, [fresh(1, 0.6), fresh(1, 0.7)], jobs[::-1], repeats)
+
+    assert (snapshot.jobs, snapshot.confirmation_jobs) == (jobs, repeats)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words"),
+    [
+        ((3,), "cohort 7: trial 3"),
+        (range(12, 28), "cohort 7: trials 12-27"),
+        ((9, 1, 2, 5, 7), "cohort 7: trials 1-2, 5, 7, 9"),
+        ((1, 3, 5, 7, 9), "cohort 7: 5 trials from 1 to 9"),
+    ],
+)
+def test_a_job_is_told_in_words(numbers: Sequence[int], words: str) -> None:
+    assert Job(7, tuple(numbers), 0, 1, due=1).title() == words

@@ -53,7 +53,7 @@ def main(gpus, share, slots, trials, folder, hungry):
             ids = ray.get_runtime_context().get_accelerator_ids()["GPU"]
             seen = os.environ.get("CUDA_VISIBLE_DEVICES")
             place = json.dumps([ids, seen, self.share, began, time.time()])
-            return {EPOCHS: {self.number: Epoch(1, 0.5, 0.4, "", place)}}
+            return {EPOCHS: [(self.number, Epoch(1, 0.5, 0.4, "", place))]}
 
     ray.init("local", num_cpus=4, num_gpus=gpus, include_dashboard=False, log_to_driver=False)
     settings = {"seed": 0, "sampler": "random", "pruner": "none", "fixed": {"epochs": 1}}

@@ -96,7 +96,7 @@ class CohortScheduler(NotInSnapshots, FIFOScheduler):
         link, go_on = self._link, False
         if link.is_writable:
             with link.record_write_errors():
-                go_on = link.cohorts.report(link.attempts[trial.trial_id], result[EPOCHS])
+                go_on = link.cohorts.report(link.attempts[trial.trial_id], dict(result[EPOCHS]))
         return str(TrialScheduler.CONTINUE if go_on else TrialScheduler.STOP)
 
     def on_trial_complete(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> None:

@@ -87,7 +87,7 @@ class CohortWorker(tune.Trainable):
         epochs = {number: self._epoch(number, result, rate) for number, result in results.items()}
         if self._trial_monitor:
             self._trial_monitor.end_epoch(epochs)
-        return {EPOCHS: epochs}
+        return {EPOCHS: list(epochs.items())}
 
     def cleanup(self) -> None:
         """Ends showing the last job."""

@@ -133,7 +133,7 @@ class StudyScheduler(NotInSnapshots, FIFOScheduler):
         go_on = False
         if self._link.is_writable:
             with self._link.record_write_errors():
-                ((number, epoch),) = result[EPOCHS].items()
+                ((number, epoch),) = result[EPOCHS]
                 go_on = self._link.study.report(number, epoch)
         return str(TrialScheduler.CONTINUE if go_on else TrialScheduler.STOP)
 

@@ -64,8 +64,6 @@ class SANWorker(tune.Trainable):
             result = training.run_epoch()
             if training.finished or self._checkpoint_timer.is_due():
                 self._checkpoints.save(self._number, training, result)
-        if self._trial_monitor:
-            self._trial_monitor.end_epoch(result, training.examples)
         epoch = Epoch(
             number=result.epoch,
             score=result.score or 0.0,
@@ -75,7 +73,9 @@ class SANWorker(tune.Trainable):
             loss=result.loss,
             examples_per_second=result.per_second(training.examples),
         )
-        return {EPOCHS: {self._number: epoch}}
+        if self._trial_monitor:
+            self._trial_monitor.end_epoch({self._number: epoch})
+        return {EPOCHS: [(self._number, epoch)]}
 
     def cleanup(self) -> None:
         """Ends the last trial, and frees its memory before the next trial needs it."""

@@ -26,29 +26,28 @@ So the values of a trial that has ended are gone after half a minute.
 
 
 class TrialGauges:
-    """The gauges of the trial that a worker runs."""
+    """The gauges of the trials that a worker runs."""
 
     def __init__(self) -> None:
         self._gauges = {name: Gauge(name, description, TAGS) for name, description in GAUGES.items()}
-        self._tags: Mapping[str, str] = {}
-        self._values: Mapping[str, float] = {}
+        self._values: dict[str, tuple[Mapping[str, str], Mapping[str, float]]] = {}  # by trial
         self._repeats = False
         self._lock = threading.Lock()
         threading.Thread(target=self._set_repeatedly, name="gauges", daemon=True).start()
 
     def set(self, tags: Mapping[str, str], values: Mapping[str, float]) -> None:
-        """Sets the gauges once.
+        """Sets the gauges of a trial once.
 
         Args:
             tags: a value for each of `TAGS`.
             values: values by the gauge's name, see `GAUGES`.
         """
         with self._lock:
-            self._tags, self._values, self._repeats = tags, values, False
-            self._set_gauges()
+            self._values[tags["trial"]], self._repeats = (tags, values), False
+            self._set_gauges(tags, values)
 
     def repeat(self) -> None:
-        """Sets the gauges to the same values again and again, until `set` or `clear` is called."""
+        """Sets the gauges of all trials to the same values again and again, until `set` or `clear` is called."""
         with self._lock:
             self._repeats = True
 
@@ -61,9 +60,9 @@ class TrialGauges:
         while True:
             time.sleep(SECONDS_BETWEEN)
             with self._lock:
-                if self._repeats:
-                    self._set_gauges()
+                for tags, values in self._values.values() if self._repeats else ():
+                    self._set_gauges(tags, values)
 
-    def _set_gauges(self) -> None:
-        for name, value in self._values.items():
-            self._gauges[name].set(value, dict(self._tags))
+    def _set_gauges(self, tags: Mapping[str, str], values: Mapping[str, float]) -> None:
+        for name, value in values.items():
+            self._gauges[name].set(value, dict(tags))

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import torch
 from optuna.trial import FrozenTrial
-from san_core.shared_training import SharedTraining, smallest_width
 
 from results.jobs import read_jobs
 from results.run_folder import RunFolder
 from san_core.command_line import print_message
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
+from san_core.shared_training import SharedTraining, smallest_width
 from san_core.training import EpochResult, train_fn
 from tuning.execution.trial_setup import largest_like, upper_ends
 from tuning.training_settings import training_settings

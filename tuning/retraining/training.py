@@ -9,7 +9,6 @@ from typing import Any
 import ray
 import torch
 from optuna.trial import FrozenTrial
-from san_core.shared_training import SharedTraining, smallest_width
 from torch import Tensor
 
 from results.ranking import best_trial, can_be_best
@@ -31,6 +30,7 @@ from san_core.evaluation import (
 )
 from san_core.hardware import best_device
 from san_core.models.san import SAN
+from san_core.shared_training import SharedTraining, smallest_width
 from san_core.training import EpochResult, build_model, train_fn
 from tuning.execution.ray_session import machine_cpus, ray_session
 from tuning.execution.trial_setup import STEP_SIZES

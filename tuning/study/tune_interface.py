@@ -25,7 +25,7 @@ GPU_SHARE = "gpu_share"
 """Key of a configuration: the share of a GPU, if it was given another than the `TrialSetup` says."""
 
 EPOCHS = "epochs"
-"""Key of a report: an `Epoch` of each trial of the study that finished one, by number."""
+"""Key of a report: number and `Epoch` of each trial of the study that finished one. Tune would flatten a mapping."""
 
 
 class NotInSnapshots:

@@ -15,10 +15,11 @@ from results.plots.progress import progress_table
 from results.plots.search_plots import search_plots
 from results.plots.slices import slice_plots
 from results.plots.style import STATE_SYMBOLS
-from results.plots.timeline import timeline_plot, timeline_table
+from results.plots.timeline import epoch_kinds, timeline_plot, timeline_table
 from results.run_folder import CONFIRMS, DUPLICATE_OF, PRIOR
 from results.tables.fresh_seeds import seed_table
 from results.tables.trials import trial_table
+from tests.results.cohorts import successive_halving, while_it_runs
 from tests.results.journals import (
     BASELINE,
     RANGES,
@@ -28,6 +29,7 @@ from tests.results.journals import (
     diverged,
     failed,
     fresh,
+    job,
     pruned,
     trial,
 )
@@ -110,6 +112,37 @@ def test_the_timeline_has_a_slot_for_each_trial_at_a_time(make_snapshot: MakeSna
     assert table["slot"].tolist() == ["lane 1", "lane 2", "lane 2", "lane 1", "lane 2"]
     assert minutes == [[0, 0, 4, 13, 15], [10, 4, 12, 20, 20]]
     assert table["kind"].tolist() == ["complete", "pruned", "complete", "complete", "running"]
+
+
+def test_the_timeline_has_a_bar_for_each_job(make_snapshot: MakeSnapshot) -> None:
+    trials, jobs = while_it_runs()
+    repeats = [fresh(0, 0.5, minutes=(9, 10)), fresh(5, 0.875, minutes=(9, 10))]
+    table = timeline_table(make_snapshot(trials, repeats, jobs, [job(0, (0, 1), (0, 2), (9, 10), "b")]))
+
+    minutes = [[(time - START).total_seconds() / 60 for time in table[end]] for end in ("start", "end")]
+    assert minutes == [[0, 0, 5, 9], [4, 2, 10, 10]]
+    assert table["slot"].tolist() == ["a", "b", "a", "b"]
+    assert table["kind"].tolist() == ["to epoch 1", "to epoch 1", "running", "fresh seed"]
+    assert table["label"].tolist() == [
+        "cohort 0: trials 0-3, epoch 1<br>best 50.00 %",
+        "cohort 1: trials 4-7, epoch 1<br>best 50.00 %",
+        "cohort 2: trials 0-1, 4-5, epoch 2<br>best 50.00 %",
+        "cohort 0: repeats of trials 0, 5, epochs 1 to 2<br>best 87.50 %",
+    ]
+
+
+def test_the_colours_of_jobs_follow_the_epochs_that_they_reach(make_snapshot: MakeSnapshot) -> None:
+    trials, jobs = successive_halving()
+    plot = timeline_plot(make_snapshot(trials, jobs=jobs))
+
+    assert plot is not None
+    colors = {trace.name: trace.marker.color for trace in plot.figure.data}
+    assert list(colors) == ["to epoch 1", "to epoch 2", "to epoch 4", "to epoch 8"]
+    assert len(set(colors.values())) == 4
+    assert sum(len(trace.x) for trace in plot.figure.data) == len(jobs)
+    assert epoch_kinds(range(1, 13))[12] == "to epoch 11-12"
+    assert len(set(epoch_kinds(range(1, 100)).values())) == 6
+    assert epoch_kinds([3, 3]) == {3: "to epoch 3"}
 
 
 def test_parallel_axes_show_logarithms_and_choices_by_their_names(make_snapshot: MakeSnapshot) -> None:

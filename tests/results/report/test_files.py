@@ -8,10 +8,11 @@ from results.report.files import write_report
 from results.report.markdown import markdown_report
 from results.run_folder import RunFolder
 from results.snapshot import load_snapshot
-from results.tables.costs import busy_seconds
 from results.tables.formatting import show_duration, show_value
+from results.tables.slots import busy_seconds, spans
 from results.tables.trials import comparison, trial_table
 from san_core.errors import InputError
+from tests.results.cohorts import two_workers
 from tests.results.journals import SETTINGS, WUPS, MakeRun, MakeSnapshot, complete, failed, fresh, pruned, trial
 
 OTHER = {"learning_rate": 0.00123456, "momentum": 0.98765, "dropout": 0.0, "embedding_size": 250}
@@ -86,6 +87,7 @@ def test_the_report_says_what_was_searched(run: RunFolder) -> None:
     assert row(report, "|embedding_size|100to") == ["embedding_size", "100 to 1000, step 50", "500"]
     assert "- fingerprint of the data: 0123abcd\n" in report
     assert "- held fixed: epochs 4, batch_size 100\n" in report
+    assert "- trials at a time: 2\n- cores for each trial: 1\n" in report  # not how many of them are trained together
     assert "```sh\npython -m tuning.search --trials 20\n```" in report
     assert "- packages: torch 2.11.0, optuna 5.0.0\n" in report
     assert "- gpus: none\n" in report
@@ -110,6 +112,14 @@ def test_a_report_without_failures_has_no_such_section(make_snapshot: MakeSnapsh
     assert "## Failures" not in markdown_report(make_snapshot([complete(0.5)]))
 
 
+def test_a_report_of_a_search_with_cohorts_counts_the_time_of_devices(make_snapshot: MakeSnapshot) -> None:
+    trials, jobs = two_workers()
+    report = markdown_report(make_snapshot(trials, jobs=jobs, cohort=4))
+
+    assert "0 failed, 0 running), 8 min 00 s of device time in 7 min 00 s of wall time.\n" in report
+    assert "- cohorts at a time: 2\n- trials trained together: 4\n- cores for each cohort: 1\n" in report
+
+
 def test_a_report_can_be_made_before_the_first_trial(make_run: MakeRun) -> None:
     run = make_run([])
     run.environment_file.unlink()
@@ -131,7 +141,7 @@ def test_busy_time_leaves_out_pauses_and_counts_overlaps_once() -> None:
         trial(state=TrialState.RUNNING),
     ]
 
-    assert busy_seconds(trials) == 31 * 60
+    assert busy_seconds(spans(trials)) == 31 * 60
     assert busy_seconds([]) == 0
 
 

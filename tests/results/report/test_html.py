@@ -16,6 +16,7 @@ from results.run_folder import SEARCH, RunFolder
 from results.snapshot import load_snapshot
 from san_core.files import write_json
 from tests.browser import By, webdriver
+from tests.results.cohorts import successive_halving
 from tests.results.journals import MakeRun, MakeSnapshot, complete, failed, fresh
 from tests.results.large import many_trials
 
@@ -83,6 +84,17 @@ def test_the_report_opens_offline_at_any_width(browser: webdriver.Chrome, run: R
     image = browser.find_element(By.CSS_SELECTOR, "#gallery img")
     assert browser.execute_script("return arguments[0].naturalWidth", image) == 8
     assert "what is <b>red</b>?" in browser.find_element(By.ID, "gallery").text
+
+
+def test_the_timeline_has_the_numbers_of_jobs_in_their_bars(browser: webdriver.Chrome, make_run: MakeRun) -> None:
+    trials, jobs = successive_halving()
+    run = make_run(trials, jobs=jobs, cohort=16)
+    write_report(load_snapshot(run))
+    show(browser, run.report_page, DESK)
+
+    assert errors(browser) == []
+    numbers = browser.find_elements(By.CSS_SELECTOR, "[data-plot=timeline] .bartext")
+    assert sorted(int(number.text) for number in numbers) == [job.number for job in jobs]
 
 
 def test_the_report_follows_the_readers_theme(browser: webdriver.Chrome, run: RunFolder) -> None:

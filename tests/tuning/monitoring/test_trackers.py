@@ -73,7 +73,7 @@ class Tune:
         number = only_trial(trial.config)
         told = Epoch(epoch, score, float(epoch), diverged, loss=1 / epoch, examples_per_second=50.0)
         self.study.report(number, told)
-        result = {EPOCHS: {number: told}, "pid": 7}
+        result = {EPOCHS: [(number, told)], "pid": 7}
         self.tracker.on_trial_result(0, [], trial, result)
 
     def run(self, *scores: float) -> None:

@@ -11,16 +11,18 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from results.jobs import Job
 from results.run_folder import RunFolder
-from san_core.training import EpochResult
 from tests.tuning.commands import LiveSearch
 from tuning.monitoring import metrics as gauges
 from tuning.monitoring import trial_monitor as monitoring
 from tuning.monitoring.metrics import GAUGES, TAGS
+from tuning.study.live_trial import Epoch
 
 MONITORING = Path(__file__).parents[3] / "docs" / "monitoring"
 PROMETHEUS = shutil.which("prometheus")
@@ -58,7 +60,7 @@ def noted(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[tuple[float, dict[s
 def test_an_epoch_is_exported_with_the_tags_of_its_trial(noted: dict[str, Any]) -> None:
     monitor = monitoring.TrialMonitor("demo", "search")
     monitor.start_trial(3, {"learning_rate": 0.00123456, "hops": 2, "seed": 7})
-    monitor.end_epoch(EpochResult(2, 0.25, 0.75, 4.0), 1000)
+    monitor.end_epoch({3: Epoch(2, 0.75, 8.0, loss=0.25, examples_per_second=250.0)})
     tags = {"run": "demo", "study": "search", "trial": "3", "parameters": "learning_rate=0.00123, hops=2"}
     assert tuple(tags) == TAGS
     assert noted == {
@@ -78,7 +80,7 @@ def test_values_are_exported_again_only_while_an_epoch_runs(noted: dict[str, Any
     time.sleep(0.05)
     assert times == []
 
-    monitor.end_epoch(EpochResult(1, 0.5, 0.5, 1.0), 10)
+    monitor.end_epoch({0: Epoch(1, 0.5, 1.0)})
     time.sleep(0.05)
     assert len(times) == 1  # the trial may have ended
 
@@ -93,6 +95,97 @@ def test_values_are_exported_again_only_while_an_epoch_runs(noted: dict[str, Any
     assert len(times) == before
     assert {value for value, _ in times} == {1}
     monitor.end_trial()
+
+
+def test_each_trial_of_a_job_is_exported_until_the_job_ends(noted: dict[str, Any]) -> None:
+    monitor = monitoring.TrialMonitor("demo", "search")
+    monitor.start_job(Job(4, (12, 13), 1, 3, due=3), {12: {"hops": 1, "seed": 7}, 13: {"hops": 2, "seed": 8}})
+    monitor.end_epoch({12: Epoch(2, 0.5, 1.0), 13: Epoch(2, 0.75, 1.0, loss=0.25)})
+    monitor.end_epoch({13: Epoch(3, 0.8, 2.0)})  # the other is trained after it
+
+    epochs = [(value, tags["trial"], tags["parameters"]) for value, tags in noted["san_trial_epoch"]]
+    assert epochs == [(2, "12", "hops=1"), (2, "13", "hops=2"), (3, "13", "hops=2")]
+    assert [(value, tags["trial"]) for value, tags in noted["san_trial_loss"]] == [(0.25, "13")]
+
+    monitor.start_epoch()
+    _wait(lambda: len(noted["san_trial_accuracy"]) > 6)
+    assert {(value, tags["trial"]) for value, tags in noted["san_trial_accuracy"][3:]} == {(0.5, "12"), (0.8, "13")}
+    monitor.end_trial()
+    before = len(noted["san_trial_accuracy"])
+    time.sleep(0.05)
+    assert len(noted["san_trial_accuracy"]) == before
+
+
+class NotedActor:
+    """In place of Ray's actor of the dashboard: notes its title and its log."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.titles: list[str] = []
+        self.lines: list[str] = []
+        handle = SimpleNamespace(log=SimpleNamespace(remote=lambda text: self.lines.extend(text.splitlines())))
+
+        def start(title: str) -> SimpleNamespace:
+            self.titles.append(title)
+            return handle
+
+        monkeypatch.setattr(monitoring.ray, "remote", lambda **_: lambda _: SimpleNamespace(remote=start))
+        monkeypatch.setattr(monitoring, "DASHBOARD_DELAY", 0.05)
+
+
+@pytest.mark.usefixtures("noted")
+def test_a_job_is_one_actor_with_the_scores_of_its_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    monitor, actor = monitoring.TrialMonitor("demo", "search"), NotedActor(monkeypatch)
+    trials = range(12, 22)
+    monitor.start_job(
+        Job(3, tuple(trials), 0, 2, due=2), {number: {"hops": number % 2, "seed": 1} for number in trials}
+    )
+    scores = {number: Epoch(1, number / 100, 1.0, examples_per_second=100.0) for number in trials}
+    monitor.end_epoch(scores)
+    _wait(lambda: actor.lines)
+    monitor.end_epoch({12: Epoch(2, 0.5, 2.0), 13: Epoch(2, 0.0, 2.0, diverged="the loss is nan")})
+    monitor.end_trial()
+
+    assert actor.titles == ["cohort 3: trials 12-21"]
+    assert actor.lines[:3] == [
+        "cohort 3: trials 12-21, epochs 1 to 2 of demo, search",
+        "  trial 12: hops=0",
+        "  trial 13: hops=1",
+    ]
+    assert actor.lines[11:] == [
+        "epoch 1: best accuracy 21.00% (trial 21), mean 16.50%, 1,000 examples/s",
+        "  12: 12.00%, 13: 13.00%, 14: 14.00%, 15: 15.00%, 16: 16.00%, 17: 17.00%, 18: 18.00%, 19: 19.00%",
+        "  20: 20.00%, 21: 21.00%",
+        "epoch 2: best accuracy 50.00% (trial 12), mean 25.00%",
+        "  12: 50.00%, 13: diverged",
+    ]
+
+
+@pytest.mark.usefixtures("noted")
+def test_of_a_large_job_the_log_has_only_the_best_and_the_mean(monkeypatch: pytest.MonkeyPatch) -> None:
+    monitor, actor = monitoring.TrialMonitor("demo", "search"), NotedActor(monkeypatch)
+    monitor.start_job(Job(0, tuple(range(17)), 0, 2, due=2), {number: {} for number in range(17)})
+    _wait(lambda: actor.lines)
+    monitor.end_epoch({number: Epoch(1, 0.5, 1.0) for number in range(17)})
+    monitor.end_trial()
+
+    assert actor.lines[18:] == ["epoch 1: best accuracy 50.00% (trial 0), mean 50.00%"]
+
+
+@pytest.mark.usefixtures("noted")
+def test_a_trial_that_is_trained_alone_is_an_actor_with_its_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
+    monitor, actor = monitoring.TrialMonitor("demo", "search"), NotedActor(monkeypatch)
+    monitor.start_trial(5, {"hops": 2, "seed": 1})
+    _wait(lambda: actor.lines)
+    monitor.end_epoch({5: Epoch(1, 0.5, 1.0, loss=0.25, examples_per_second=1234.0)})
+    monitor.end_trial()
+
+    assert actor.titles == ["trial 5: hops=2"]
+    assert actor.lines == [
+        "trial 5 of demo, search",
+        "  hops = 2",
+        "  seed = 1",
+        "epoch 1: loss 0.2500, accuracy 50.00%, 1,234 examples/s",
+    ]
 
 
 def _panels() -> list[dict[str, Any]]:

@@ -87,7 +87,7 @@ class Tracker(NotInSnapshots, Callback):
     ) -> None:
         """Logs an epoch."""
         del trials, trial, info
-        for number, epoch in result[EPOCHS].items():
+        for number, epoch in result[EPOCHS]:
             if number in self._open and epoch.number not in self._logged_epochs[number]:
                 self._logged_epochs[number].add(epoch.number)
                 values = scalars(epoch, self._score_name)
