@@ -1,5 +1,6 @@
 """Whole searches with cohorts: real workers, a real Ray."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -71,30 +72,22 @@ def test_the_best_configuration_and_the_baseline_are_retrained_together(run: Run
     assert set(done.scores["seeds"]) == {2}
 
 
-@pytest.mark.parametrize("concurrent", [1, 2])
 def test_a_killed_search_ends_with_the_same_trials(
-    options: dict[str, Any], snapshot: RunSnapshot, tmp_path: Path, concurrent: int
+    options: dict[str, Any], snapshot: RunSnapshot, tmp_path: Path
 ) -> None:
-    """The search is killed after its third job has begun, resumed, and killed again."""
-    if concurrent == 1:
-        expected = snapshot.search
-    else:
-        expected = load_snapshot(search(run=str(tmp_path / "whole"), **{**options, "concurrent": 2})).search
+    """It is killed in its third job. tests/tuning/study/test_cohorts.py kills at every moment, without Ray."""
     project = Project.in_folder(tmp_path)
     arguments = [part for name, value in SIZES.items() for part in ("--set", f"{name}={value}")]
-    for name in ("data", "trials", "epochs", "cohort", "confirm", "seed"):
+    for name in ("data", "trials", "epochs", "cohort", "concurrent", "seed"):
         arguments += [f"--{name}", str(options[name])]
-    arguments += ["--concurrent", str(concurrent), "--no-dashboard"]
     place = project.folder / "runs" / "killed"
-    for jobs in (3, 4):
-        given = [*arguments, "--run", "killed"] if not place.exists() else ["--resume", "killed", "--no-dashboard"]
-        process = project.start("tuning.search", *given)
-        wait_for_jobs(place, jobs)
-        process.kill()
-        process.communicate()
+    process = project.start("tuning.search", *arguments, "--confirm", "0", "--no-dashboard", "--run", "killed")
+    wait_for_jobs(place, 3)
+    process.kill()
+    process.communicate()
     finished = project.run("tuning.search", "--resume", "killed", "--no-dashboard")
     assert finished.returncode == 0, finished.stderr
-    assert facts(load_snapshot(RunFolder(place)).search) == facts(expected)
+    assert facts(load_snapshot(RunFolder(place)).search) == facts(snapshot.search)
 
 
 def facts(trials: Any) -> list[tuple[object, ...]]:  # noqa: ANN401 - a sequence of trials
@@ -107,8 +100,6 @@ def _facts(trial: FrozenTrial) -> tuple[object, ...]:
 
 def wait_for_jobs(place: Path, count: int) -> None:
     """Until the journal of a run has so many jobs."""
-    import time
-
     deadline = time.monotonic() + 600
     journal = place / "journal.log"
     while not (journal.is_file() and f'"job-{count - 1}"' in journal.read_text()):
