@@ -273,11 +273,11 @@ def test_pretrained_word_vectors_are_projected_where_the_embedding_has_another_s
     monkeypatch.setitem(tiny_data.__dict__, "word_vectors", vectors)
     most = replace(largest, embedding_init="pretrained", question_encoder=encoder, weight_decay=0.01)
     shared = SharedTraining(most, 4, tiny_data)
-    configs = [replace(most, embedding_size=size) for size in (10, 6, 17)]
+    configs = [replace(most, embedding_size=size, dropout=0.0) for size in (10, 6, 17)]
     members = [shared.new_member(config) for config in configs]
     found = _train(shared, members)
     for config, figures, member in zip(configs, found, members, strict=True):
-        alone = Training(replace(config, device_step="on"), tiny_data)
+        alone = Training(replace(config, device_step="off"), tiny_data)
         expected = [alone.run_epoch().loss for _ in range(3)]
-        assert [loss for _, loss, _, _ in figures] == pytest.approx(expected, rel=1e-4)
+        assert [loss for _, loss, _, _ in figures] == pytest.approx(expected, rel=1e-3)
         assert list(shared.state_dict(member)["model"]) == list(alone.model.state_dict())

@@ -14,6 +14,7 @@ from san_core.cohort import pointwise
 from san_core.cohort.graph import EagerStep, GraphedStep
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
+from san_core.shared_training import SharedTraining
 from san_core.training import Training
 from tests.san_core.cohort.cohorts import STEPS, Cohort, cohort, configs_of, predict_step
 
@@ -89,7 +90,7 @@ def test_hyperparameters_and_dropout_that_change_between_replays_take_effect() -
     changed, other = _cohort(), _cohort(dropout=0.1, learning_rate=7e-3)
     replay, expected = _graphed(changed, generator := _generator()), EagerStep(other.step, _generator())
     changed.network.set_dropout([0.1] * 3)
-    changed.optimizer.operands[2].learning_rate.fill_(7e-3)
+    changed.optimizer.hyperparameters.learning_rate.fill_(7e-3)
     del generator
     assert torch.equal(_train(changed, replay, 3), _train(other, expected, 3))
 
@@ -206,6 +207,53 @@ def test_features_that_stay_on_the_host_give_the_same_losses(
     config = replace(tiny_config, questions_per_image=together, batch_size=7)
     training = Training(config, tiny_data)
     resident = [training.run_epoch().loss for _ in range(2)]
-    monkeypatch.setattr("san_core.cohort.training.fits", lambda *_: False)
+    monkeypatch.setattr("san_core.cohort.task.fits", lambda *_: False)
     prefetched = Training(config, tiny_data)
     assert [prefetched.run_epoch().loss for _ in range(2)] == resident
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_member_has_the_same_bits_in_any_slot_beside_any_neighbours(
+    precision: str, tiny_config: TrainingConfig, tiny_data: PreparedData
+) -> None:
+    largest = replace(tiny_config, order_seed=7, precision=precision, embedding_size=24, clip_norm=0.5)
+    configs = [replace(largest, seed=seed, embedding_size=24 - seed, learning_rate=1e-3 * seed) for seed in (1, 2, 3)]
+    shared = SharedTraining(largest, 4, tiny_data)
+    alone = shared.new_member(configs[0])
+    expected = [shared.train_epoch([alone], width=4)[0].loss for _ in range(3)]
+    for slot in range(3):
+        others = [shared.new_member(config) for config in configs[1:]]
+        member = shared.new_member(configs[0])
+        members = [*others[:slot], member, *others[slot:]]
+        found = [shared.train_epoch(members)[slot].loss]
+        found.append(shared.train_epoch([member], width=4)[0].loss)  # its neighbours wait
+        shared.train_epoch(others)
+        restored = shared.restore_member(configs[0], shared.state_dict(member))
+        found.append(shared.train_epoch([*others, restored])[2].loss)
+        assert found == expected
+        assert all(torch.equal(*rows) for rows in zip(restored.rows, alone.rows, strict=True))
+
+
+def test_a_member_that_diverges_on_the_gpu_leaves_the_bits_of_the_others(
+    tiny_config: TrainingConfig, tiny_data: PreparedData
+) -> None:
+    config = replace(tiny_config, order_seed=7)
+    shared = SharedTraining(config, 2, tiny_data)
+    healthy, ill = (shared.new_member(replace(config, seed=seed)) for seed in (1, 2))
+    expected = shared.train_epoch([healthy], width=2)[0].loss
+    ill.rows.weights.mul_(torch.inf)
+    again = shared.new_member(replace(config, seed=1))
+    results = shared.train_epoch([ill, again])
+    assert results[0].diverged == "the loss is nan"
+    assert results[1].loss == expected
+    assert torch.equal(again.rows.weights, healthy.rows.weights)
+
+
+def test_one_member_is_trained_as_by_training_at_every_width(
+    tiny_config: TrainingConfig, tiny_data: PreparedData
+) -> None:
+    expected = Training(tiny_config, tiny_data).run_epoch().loss
+    shared = SharedTraining(tiny_config, 8, tiny_data)
+    for width in (1, 2, 4, 8):
+        member = shared.new_member(tiny_config)
+        assert shared.train_epoch([member], width)[0].loss == pytest.approx(expected, rel=1e-2)
