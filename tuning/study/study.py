@@ -14,6 +14,7 @@ import optuna
 from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
+from results.jobs import Job
 from results.ranking import best_trial
 from results.run_folder import (
     DIVERGED,
@@ -68,6 +69,7 @@ class Study:
         best: the best trial so far, by the rule of `results.ranking`; None if no trial can be the best.
         baseline: number of the first trial with the baseline configuration; None if there is none.
         ended_before: number of trials that had ended when the study was opened.
+        jobs: jobs that Ray Tune runs now, by number; empty without cohorts.
         on_change: called after every change, to show progress.
     """
 
@@ -76,6 +78,7 @@ class Study:
         self.rules = rules
         self.epochs = epochs
         self.live: dict[int, LiveTrial] = {}
+        self.jobs: dict[int, Job] = {}
         self.on_change: Callable[[], object] = lambda: None
         self._source = source
         trials = study.get_trials(deepcopy=False)
