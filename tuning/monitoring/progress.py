@@ -18,6 +18,7 @@ from rich.text import Text
 
 from results.run_folder import CONFIRMS, REASON
 from results.snapshot import COMPLETE, DIVERGED, FAILED, PRUNED, state_of
+from tuning.monitoring.job_progress import JobEnds, Row, job_rows, show_score
 from tuning.study.study import Study
 
 MAX_ENDED_SHOWN = 20
@@ -30,7 +31,8 @@ class StudyProgress:
 
     Attributes:
         ended: trials that ended, in the order in which they did.
-        running: name, epochs and last score of each running trial; the score is None before the first epoch.
+        running: a row for each running trial, with its last score; with cohorts for each running job.
+        waiting: number of trials that wait for their next job; None without cohorts.
         total: number of trials in the end; None if it is not bounded.
         best: the best trial so far; None if there is none.
         baseline: the baseline's best score so far, in [0, 1]; None before its first epoch.
@@ -38,28 +40,42 @@ class StudyProgress:
     """
 
     ended: Sequence[FrozenTrial]
-    running: list[tuple[str, int, float | None]]
+    running: list[Row]
+    waiting: int | None
     total: int | None
     best: FrozenTrial | None
     baseline: float | None
     seconds_left: float | None
 
 
-def progress_of(study: Study, elapsed: float) -> StudyProgress:
-    """The progress of a study, `elapsed` seconds after this start of the search."""
+def progress_of(study: Study, elapsed: float, *, has_cohorts: bool = False) -> StudyProgress:
+    """How far a study is.
+
+    Args:
+        study: the study.
+        elapsed: seconds since this start of the search.
+        has_cohorts: whether jobs are run, although none may run now.
+    """
     total, ended = study.rules.trials, study.ended
+    has_cohorts = has_cohorts or bool(study.jobs)
+    in_jobs = {number for job in study.jobs.values() for number in job.trials}
     ended_now = len(ended) - study.ended_before
     return StudyProgress(
         ended=ended,
-        running=[
-            (_name(live.trial), len(live.scores), live.scores[max(live.scores)] if live.scores else None)
-            for _, live in sorted(study.live.items())
-        ],
+        running=job_rows(study) if has_cohorts else _trial_rows(study),
+        waiting=len(study.live.keys() - in_jobs) if has_cohorts else None,
         total=total,
         best=study.best,
         baseline=baseline_score(study),
         seconds_left=elapsed / ended_now * (total - len(ended)) if ended_now and total else None,
     )
+
+
+def _trial_rows(study: Study) -> list[Row]:
+    return [
+        (_name(live.trial), len(live.scores), live.scores[max(live.scores)] if live.scores else None)
+        for _, live in sorted(study.live.items())
+    ]
 
 
 def baseline_score(study: Study) -> float | None:
@@ -98,19 +114,27 @@ def show_progress(study: Study, title: str, console: Console | None = None, metr
 def _live_screen(study: Study, title: str, metric: str, console: Console) -> Iterator[None]:
     """Shows a screen of its own, which is redrawn as a whole, so that resizing the window does no harm.
 
+    A thread reads the study twice a second: reading a large study after every change would slow the search.
     Messages to stderr are kept meanwhile. When the screen is gone they are printed, below the final progress.
     """
     started, messages = time.monotonic(), io.StringIO()
-    latest = [progress_of(study, 0.0)]
+    latest, changed, has_cohorts = progress_of(study, 0.0), started, False
+
+    def note_change() -> None:
+        nonlocal changed, has_cohorts
+        changed, has_cohorts = time.monotonic(), has_cohorts or bool(study.jobs)
 
     def update() -> StudyProgress:
-        latest[0] = progress_of(study, time.monotonic() - started)
-        return latest[0]
+        nonlocal latest
+        latest = progress_of(study, changed - started, has_cohorts=has_cohorts)
+        return latest
 
     def screen() -> RenderableType:
-        return _screen(latest[0], _heading(latest[0], title, time.monotonic() - started, messages), metric, console)
+        with contextlib.suppress(RuntimeError):  # the search has changed a dictionary meanwhile: the next frame has it
+            update()
+        return _screen(latest, _heading(latest, title, time.monotonic() - started, messages), metric, console)
 
-    study.on_change = update
+    study.on_change = note_change
     live = Live(
         console=console,
         get_renderable=screen,
@@ -130,28 +154,36 @@ def _live_screen(study: Study, title: str, metric: str, console: Console) -> Ite
 
 @contextmanager
 def _print_lines(study: Study, title: str, console: Console) -> Iterator[None]:
-    """Prints a line for each trial that ends."""
-    started, shown = time.monotonic(), len(study.ended)
+    """Prints a line for each trial that ends; those that the end of their job stops share one."""
+    started, shown, job_ends = time.monotonic(), len(study.ended), JobEnds(study)
 
-    def print_ended() -> None:
+    def print_ended(*, at_end: bool = False) -> None:
         nonlocal shown
-        elapsed = time.monotonic() - started
-        for trial in study.ended[shown:]:
-            console.print(_line(trial, progress_of(study, elapsed), elapsed), highlight=False, soft_wrap=True)
-        shown = len(study.ended)
+        ended, shown = study.ended[shown:], len(study.ended)
+        texts = [_outcome(trial) for trial in ended if not job_ends.collect(trial)]
+        for text in [*texts, *job_ends.lines(at_end=at_end)]:
+            elapsed = time.monotonic() - started
+            console.print(_line(text, progress_of(study, elapsed), elapsed), highlight=False, soft_wrap=True)
 
     console.print(title, highlight=False)
     study.on_change = print_ended
-    yield
+    try:
+        yield
+    finally:
+        print_ended(at_end=True)
 
 
-def _line(trial: FrozenTrial, now: StudyProgress, elapsed: float) -> str:
-    """A line about an ended trial and the progress of the study."""
-    reason = trial.user_attrs.get(REASON) or "complete"
-    best = f"best {_percent(now.best.value)} ({_name(now.best, width=0)})" if now.best else "no best yet"
+def _outcome(trial: FrozenTrial) -> str:
+    """How a trial ended."""
+    return f"{_name(trial)} {trial.user_attrs.get(REASON) or COMPLETE}: {show_score(_best_score(trial))}"
+
+
+def _line(text: str, now: StudyProgress, elapsed: float) -> str:
+    """What has ended, and how far the study is."""
+    best = f"best {show_score(now.best.value)} ({_name(now.best, width=0)})" if now.best else "no best yet"
     return (
-        f"{_clock(elapsed)}  {_name(trial)} {reason}: {_percent(_best_score(trial))} | {best}, "
-        f"baseline {_percent(now.baseline)} | {_ended(now)}{_left(now.seconds_left)}"
+        f"{_clock(elapsed)}  {text} | {best}, baseline {show_score(now.baseline)} | "
+        f"{_ended(now)}{_left(now.seconds_left)}"
     )
 
 
@@ -159,11 +191,10 @@ def _heading(now: StudyProgress, title: str, elapsed: float, messages: io.String
     """What is searched, how far it is, the best score and the baseline's, and the last message."""
     states = Counter(map(state_of, now.ended))
     counts = ", ".join(f"{states[state]} {state}" for state in (COMPLETE, PRUNED, DIVERGED, FAILED) if states[state])
-    best = f"best {_percent(now.best.value)} ({_name(now.best, width=0)})" if now.best else "no complete trial yet"
+    best = f"best {show_score(now.best.value)} ({_name(now.best, width=0)})" if now.best else "no complete trial yet"
     lines = [
-        f"{_clock(elapsed)}  {_ended(now)}{': ' if counts else ''}{counts}"
-        f"{f'; {len(now.running)} running' if now.running else ''}{_left(now.seconds_left)}",
-        f"{best}, baseline {_percent(now.baseline)}",
+        f"{_clock(elapsed)}  {_ended(now)}{': ' if counts else ''}{counts}{_running(now)}{_left(now.seconds_left)}",
+        f"{best}, baseline {show_score(now.baseline)}",
         *(messages.getvalue().splitlines()[-1:] if messages else []),
     ]
     return Text("\n").join([Text(title, style="bold"), *map(Text, lines)])
@@ -171,10 +202,10 @@ def _heading(now: StudyProgress, title: str, elapsed: float, messages: io.String
 
 def _screen(now: StudyProgress, heading: Text, metric: str, console: Console) -> RenderableType:
     """The live screen: the heading, the running trials and the last ended trials, as many as fit."""
-    rows = [(name, "[bold]running[/]", str(epochs), _percent(score)) for name, epochs, score in now.running]
+    rows = [(name, "[bold]running[/]", str(epochs), show_score(score)) for name, epochs, score in now.running]
     for trial in reversed(now.ended[-MAX_ENDED_SHOWN:]):
         reason = escape(trial.user_attrs.get(REASON) or COMPLETE)
-        rows.append((_name(trial), reason, str(len(trial.intermediate_values)), _percent(_best_score(trial))))
+        rows.append((_name(trial), reason, str(len(trial.intermediate_values)), show_score(_best_score(trial))))
     room = max(0, console.height - len(console.render_lines(heading)) - 1)
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
     table.add_column("", no_wrap=True)
@@ -188,6 +219,13 @@ def _screen(now: StudyProgress, heading: Text, metric: str, console: Console) ->
     return Group(heading, table, Text(f"… {hidden} more running") if hidden > 0 else Text("", end=""))
 
 
+def _running(now: StudyProgress) -> str:
+    if now.waiting is None:
+        return f"; {len(now.running)} running" if now.running else ""
+    cohorts = f"{len(now.running)} cohort{'' if len(now.running) == 1 else 's'} running"
+    return f"; {cohorts}{f', {now.waiting} trials waiting' if now.waiting else ''}"
+
+
 def _ended(now: StudyProgress) -> str:
     return f"{len(now.ended)}{'' if now.total is None else f' of {now.total}'} ended"
 
@@ -199,10 +237,6 @@ def _name(trial: FrozenTrial | Trial, width: int = 3) -> str:
 
 def _best_score(trial: FrozenTrial) -> float | None:
     return max(trial.intermediate_values.values(), default=None)
-
-
-def _percent(score: float | None) -> str:
-    return "–" if score is None else f"{score:.2%}"
 
 
 def _clock(seconds: float) -> str:

@@ -19,6 +19,7 @@ from tuning.monitoring import notifications as notify
 from tuning.monitoring.notifications import Notifier, web_address, without_url
 from tuning.study.live_trial import Epoch
 from tuning.study.study import Study
+from tuning.study.tune_interface import EPOCHS
 
 
 @dataclass
@@ -119,6 +120,22 @@ def test_each_new_best_and_the_end_are_posted_in_order(inbox: Inbox, run: RunFol
     assert event["baseline"] == 0.5
     assert event["settings"] == study.optuna_study.trials[3].params
     assert event["trials_ended"] == 4
+
+
+def test_of_trials_that_end_together_the_best_is_posted_once(inbox: Inbox, run: RunFolder, study: Study) -> None:
+    with Notifier(inbox.url(), run) as notifier:
+        (callback,) = notifier.callbacks(study)
+        numbers = [ask(study).trial.number for _ in range(3)]
+        epochs = {number: Epoch(1, score, 1.0) for number, score in zip(numbers, (0.5, 0.7, 0.6), strict=True)}
+        for number, epoch in epochs.items():
+            study.report(number, epoch)
+        callback.on_trial_result(0, [], None, {EPOCHS: epochs})  # type: ignore[arg-type]
+        for number in numbers:
+            study.finish(number)
+        callback.on_trial_complete(0, [], None)  # type: ignore[arg-type]
+    (event,) = inbox.events
+    assert (event["event"], event["trial"], event["score"]) == ("best", 1, 0.7)
+    assert (event["baseline"], event["trials_ended"]) == (0.5, 3)
 
 
 def test_an_interrupted_search_posts_the_last_score_of_its_baseline(inbox: Inbox, run: RunFolder, study: Study) -> None:

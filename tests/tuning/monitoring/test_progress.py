@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pytest
 from rich.console import Console
 
-from results.run_folder import RunFolder
+from results.jobs import Job
+from results.run_folder import CONFIRMS, RunFolder
 from san_core.command_line import print_message
 from tests.tuning.studies import ask, searching
 from tuning.monitoring.progress import progress_of, show_progress
@@ -156,3 +157,108 @@ def test_trials_that_do_not_fit_the_screen_are_counted(
     assert len(frame) == 8
     assert [line.split()[:2] for line in frame[5:7]] == [["trial", "0"], ["trial", "1"]]
     assert frame[7] == "… 7 more running"
+
+
+def start_job(study: Study, number: int, count: int, last: int) -> Job:
+    """Starts a job of so many new trials, as the cohorts of a study do."""
+    trials = tuple(ask(study).trial.number for _ in range(count))
+    study.jobs[number] = Job(number, trials, 0, last, due=last)
+    study.on_change()
+    return study.jobs[number]
+
+
+def end_job(study: Study, job: Job, stop: dict[int, str]) -> None:
+    """Ends a job: finishes those of its trials that are told to stop or have all epochs."""
+    for number in job.trials:
+        study.live[number].stop_reason = stop.get(number, "")
+        if number in stop or len(study.live[number].scores) == study.epochs:
+            study.finish(number)
+    del study.jobs[job.number]
+    study.on_change()
+
+
+@pytest.fixture
+def cohorts(make_run: Callable[..., RunFolder]) -> Study:
+    """A study of 40 trials of two epochs each."""
+    return searching(make_run(fixed={"epochs": 2}), trials=40)
+
+
+def test_trials_that_the_end_of_a_job_stops_share_a_line(cohorts: Study) -> None:
+    study, out = cohorts, io.StringIO()
+    with show_progress(study, "searching", Console(file=out, force_terminal=False, width=80)):
+        first = start_job(study, 3, 4, last=1)
+        for number in first.trials:
+            study.report(number, Epoch(1, 0.5 + number / 100, 1.0, diverged="the loss is nan" if number == 3 else ""))
+        assert len(out.getvalue().splitlines()) == 1  # a trial that is stopped has not ended yet
+        end_job(study, first, {2: "pruned after epoch 1", 3: study.live[3].stop_reason})
+        study.jobs[4] = Job(4, (0, 1), 1, 2, due=2)
+        study.on_change()
+        study.report(0, Epoch(2, 0.75, 2.0))
+        study.report(1, Epoch(2, 0.625, 2.0))
+        end_job(study, study.jobs[4], {})
+    lines = [line.partition("  ")[2] for line in out.getvalue().splitlines()[1:]]
+    assert lines[0].startswith(
+        "cohort 3 after epoch 1: 2 of 4 go on, 1 pruned, 1 diverged (best 52.00%) | no best yet, baseline 50.00% | "
+        "2 of 40 ended, about "
+    )
+    assert [line.partition(" | ")[0] for line in lines[1:]] == [
+        "trial   0 complete: 75.00%",
+        "trial   1 complete: 62.50%",
+    ]
+
+
+def test_a_job_after_which_all_trials_go_on_is_a_line_too(cohorts: Study) -> None:
+    study, out = cohorts, io.StringIO()
+    with show_progress(study, "searching", Console(file=out, force_terminal=False, width=80)):
+        job = start_job(study, 0, 2, last=1)
+        for number in job.trials:
+            study.report(number, Epoch(1, 0.5, 1.0))
+        end_job(study, job, {})
+    assert "cohort 0 after epoch 1: 2 of 2 go on (best 50.00%) | " in out.getvalue()
+
+
+def test_a_trial_of_a_job_that_fails_is_a_line_of_its_own(cohorts: Study) -> None:
+    study, out = cohorts, io.StringIO()
+    with show_progress(study, "searching", Console(file=out, force_terminal=False, width=80)):
+        start_job(study, 0, 2, last=1)
+        study.finish(0, "the worker process died")
+        assert "trial   0 the worker process died: – | " in out.getvalue()
+
+
+def test_of_interrupted_jobs_only_those_that_stopped_trials_are_a_line(cohorts: Study) -> None:
+    study, out = cohorts, io.StringIO()
+    with show_progress(study, "searching", Console(file=out, force_terminal=False, width=80)):
+        start_job(study, 0, 2, last=1)
+        start_job(study, 1, 2, last=1)
+        study.report(0, Epoch(1, 0.5, 1.0))
+        study.live[0].stop_reason = "stopped after epoch 1: budget used up"
+        study.finish(0)
+        assert len(out.getvalue().splitlines()) == 1
+    _, line = out.getvalue().splitlines()
+    assert "cohort 0 after epoch 1: 1 of 2 go on, 1 pruned (best 50.00%)" in line
+
+
+def test_the_live_screen_has_a_row_for_each_running_job(cohorts: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    study, terminal = cohorts, Terminal(monkeypatch)
+    with show_progress(study, "searching", terminal.console):
+        first = start_job(study, 0, 3, last=1)
+        for number in first.trials:
+            study.report(number, Epoch(1, 0.5 + number / 100, 1.0))
+        end_job(study, first, {0: "pruned after epoch 1"})
+        frame = terminal.frame_with("0 cohorts running, 2 trials waiting")
+        assert [line.split()[:2] for line in frame[4:6]] == [["trial", "0"], []]
+        start_job(study, 1, 16, last=1)
+        study.jobs[2] = Job(2, (1, 2), 1, 2, due=2)
+        study.on_change()
+        frame = terminal.frame_with("2 cohorts running")
+    assert "1 of 40 ended: 1 pruned; 2 cohorts running, about" in frame[1]
+    assert frame[4].split() == ["cohort", "1:", "trials", "3-18", "running", "0", "–"]
+    assert frame[5].split() == ["cohort", "2:", "trials", "1-2", "running", "1", "52.00%"]
+    assert frame[6].split()[:3] == ["trial", "0", "pruned"]
+
+
+def test_a_job_of_fresh_seeds_names_the_trials_that_it_repeats(cohorts: Study) -> None:
+    start_job(cohorts, 0, 3, last=2)
+    for number, repeated in enumerate((7, 7, 0)):
+        cohorts.live[number].trial.set_user_attr(CONFIRMS, repeated)
+    assert progress_of(cohorts, 1.0).running == [("cohort 0: repeats of trials 0, 7", 0, None)]

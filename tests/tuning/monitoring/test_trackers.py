@@ -133,6 +133,36 @@ def test_how_trials_ended_is_tracked(run: RunFolder) -> None:
     ]
 
 
+def test_trials_that_are_trained_together_are_tracked_each_by_itself(run: RunFolder) -> None:
+    study = searching(run, trials=9)
+    with tracked(study, run) as (tracker,):
+        settings = {live.trial.number: live.settings for live in (ask(study), ask(study))}
+        both = SimpleNamespace(config={TRIALS: settings})
+        tracker.on_trial_start(0, [], both)
+        epochs = {0: Epoch(1, 0.25, 1.0, loss=0.5), 1: Epoch(1, 0.125, 1.0, loss=0.75)}
+        for number, epoch in epochs.items():
+            study.report(number, epoch)
+        tracker.on_trial_result(0, [], both, {EPOCHS: epochs})
+        study.live[1].stop_reason = "pruned after epoch 1"
+        study.finish(1)
+        tracker.on_trial_complete(0, [], both)
+        one = SimpleNamespace(config={TRIALS: {0: settings[0]}})  # the other goes on in a job of its own
+        tracker.on_trial_start(0, [], one)
+        epoch = Epoch(2, 0.5, 2.0)
+        study.report(0, epoch)
+        tracker.on_trial_result(0, [], one, {EPOCHS: {0: epoch}})
+        study.finish(0)
+        tracker.on_trial_complete(0, [], one)
+    folders = [run.tracking / "tensorboard" / f"search-000{number}" for number in (0, 1)]
+    assert [len(list(folder.iterdir())) for folder in folders] == [1, 1]
+    written = [TensorBoard(folder) for folder in folders]
+    assert [trial.points["wups_0.9"] for trial in written] == [[(1, 0.25), (2, 0.5)], [(1, 0.125)]]
+    assert [trial.points["loss"] for trial in written] == [[(1, 0.5)], [(1, 0.75)]]
+    ends = [trial.hyperparameters for trial in written]
+    assert [(end["trial"], end["state"]) for end in ends] == [(0, "complete"), (1, "pruned")]
+    assert [end["seed"] for end in ends] == [settings[number]["seed"] for number in (0, 1)]
+
+
 def test_a_resumed_search_tracks_every_epoch_once(run: RunFolder) -> None:
     study = searching(run, trials=1)
     with tracked(study, run) as (tracker,):
