@@ -1,10 +1,12 @@
-"""How full this machine's GPUs are before a search uses them, as `nvidia-smi` tells without any CUDA context."""
+"""How full this machine's GPUs are."""
 
 import csv
 import os
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+import torch
 
 QUERY = ("nvidia-smi", "--query-gpu=index,uuid,name,memory.total,memory.used", "--format=csv,noheader,nounits")
 """Prints a line for each GPU, with memory in MiB."""
@@ -40,8 +42,19 @@ class GpuMemory:
         return f"GPU {self.index} ({self.name}): {free:.1f} of {self.total / 1024:.1f} GiB free"
 
 
+def least_free_memory() -> int:
+    """The memory, in bytes, that is free on the fullest of the GPUs that this process may use.
+
+    Makes a CUDA context on each of them, so call it in a process that ends soon; what the context takes is not free.
+    """
+    return min(int(torch.cuda.mem_get_info(device)[0]) for device in range(torch.cuda.device_count()))
+
+
 def shared_gpus_notice() -> str:
-    """Which of the GPUs that this process may use are used by other programs, in a line; empty if none, or unknown."""
+    """Which of the GPUs that this process may use are used by other programs, in a line; empty if none, or unknown.
+
+    It is asked of `nvidia-smi`, which needs no CUDA context in this process.
+    """
     shared = [str(gpu) for gpu in _visible(_query()) if gpu.used >= FILLED_FROM * gpu.total]
     return f"{', '.join(shared)}; other programs use the rest" if shared else ""
 
