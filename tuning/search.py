@@ -15,6 +15,7 @@ from san_core.command_line import INTERRUPTED, print_message, run_command
 from san_core.data.prepared import PreparedData
 from san_core.files import write_json
 from tuning.attention_examples import write_examples
+from tuning.execution.gpu_memory import shared_gpus_notice
 from tuning.execution.ray_session import ray_session
 from tuning.execution.run_trials import Callbacks
 from tuning.fresh_seeds import run_study, run_under_fresh_seeds
@@ -79,6 +80,8 @@ def _search(options: SearchOptions) -> tuple[RunSnapshot, int]:
     run, interrupted = plan.run, False
     with run.lock_for(SEARCH), Notifier(options.notify, run) as notifier:
         print_message(f"run folder {run.path}; {plan.placement.describe(plan.cohort)}")
+        if plan.placement.gpus and options.address is None and (notice := shared_gpus_notice()):
+            print_message(notice)
         run.change_settings(plan.settings)
         run.repair_journal()
         study = open_search(run, plan.space, plan.rules, first_trials=plan.first_trials)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from optuna.distributions import IntDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from san_core.config import TrainingConfig
 from san_core.errors import InputError
@@ -120,14 +120,19 @@ def test_the_largest_configuration_has_every_searched_size_at_its_upper_end() ->
         "hidden_size": IntDistribution(8, 640),
         "hops": IntDistribution(1, 3),
         "step_epochs": IntDistribution(1, 9),
+        "attention_size": CategoricalDistribution([16, 64, 32]),
+        "dropout": FloatDistribution(0, 0.7),
+        "clip_norm": CategoricalDistribution([0.0, 10.0, 0.1]),
+        "schedule": CategoricalDistribution(["constant", "cosine"]),
     }
     found = largest_configuration(config, space)
     assert (found.hidden_size, found.hops, found.embedding_size, found.step_epochs) == (640, 3, 50, 5)
+    assert (found.attention_size, found.dropout, found.clip_norm, found.schedule) == (64, 0.7, 10.0, "constant")
 
 
 def test_as_many_trials_share_a_gpu_as_fit_with_a_margin() -> None:
     gib = 2**30
     assert gpu_share(2 * gib, 80 * gib) == 1 / int(80 * gib / (1.15 * 2 * gib + CUDA_CONTEXT)) == 1 / 27
     assert gpu_share(20 * gib, 24 * gib) == 1
-    with pytest.raises(InputError, match=r"needs 23.6 GiB, but the GPU has 16.0 GiB"):
+    with pytest.raises(InputError, match=r"needs 23.6 GiB, but only 16.0 GiB of the GPU's memory are free$"):
         gpu_share(20 * gib, 16 * gib)

@@ -1,6 +1,6 @@
 """The share of a GPU that a trial needs, measured by training the largest configuration for a few steps."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from san_core.command_line import print_message
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
 from san_core.training import Training
+from tuning.execution.gpu_memory import least_free_memory
 
 MARGIN = 1.15
 """Factor on the measured memory: other batches, with longer questions, may take more."""
@@ -22,22 +23,31 @@ MARGIN = 1.15
 CUDA_CONTEXT = 600 * 2**20
 """Bytes of GPU memory that every process needs for its CUDA context, which PyTorch does not count."""
 
-MEMORY_SETTINGS = ("embedding_size", "hidden_size", "attention_size", "hops", "batch_size")
-"""Training settings with which a trial's memory grows."""
+MEMORY_SETTINGS = ("embedding_size", "hidden_size", "attention_size", "hops", "batch_size", "dropout", "clip_norm")
+"""Training settings with which a trial's memory grows, and those that take some as soon as they are above 0."""
 
 
 def largest_configuration(config: TrainingConfig, parameters: Mapping[str, BaseDistribution]) -> TrainingConfig:
-    """The configuration with each of `MEMORY_SETTINGS` that is searched at the upper end of its range."""
-    highest: dict[str, Any] = {
-        name: distribution.high
-        for name, distribution in parameters.items()
-        if name in MEMORY_SETTINGS and isinstance(distribution, IntDistribution | FloatDistribution)
-    }
+    """The configuration with each of `MEMORY_SETTINGS` that is searched at its highest value.
+
+    A cohort that has room for it has room for every configuration of the space.
+    """
+    highest = {name: _highest(parameters[name]) for name in MEMORY_SETTINGS if name in parameters}
     return replace(config, **highest)
 
 
+def _highest(values: BaseDistribution) -> Any:  # noqa: ANN401 - a setting's value
+    """The highest value of a parameter whose values are numbers."""
+    if isinstance(values, CategoricalDistribution):
+        choices: Sequence[Any] = values.choices
+        return max(choices)
+    if isinstance(values, IntDistribution | FloatDistribution):
+        return values.high
+    raise TypeError(f"a distribution must be a float, int or categorical one, but got {values}")
+
+
 def measure_gpu_share(config: TrainingConfig, data: PreparedData) -> float:
-    """The share of a GPU that a trial with this configuration needs: 1/n if n of them fit.
+    """The share of a GPU that a trial with this configuration needs: 1/n if n of them fit into the free memory.
 
     It is measured in a process of its own, which frees all GPU memory when it ends.
 
@@ -49,28 +59,36 @@ def measure_gpu_share(config: TrainingConfig, data: PreparedData) -> float:
     print_message("measuring the memory of the largest trial")
     try:
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-            peak, total = pool.submit(_measure_memory, config, data.folder).result()
+            peak, free = pool.submit(_measure_memory, config, data.folder).result()
     except torch.OutOfMemoryError as error:
         raise InputError(f"the largest trial of the space does not fit on the GPU: {error}") from error
-    return gpu_share(peak, total)
+    return gpu_share(peak, free)
 
 
-def gpu_share(peak: int, total: int) -> float:
-    """The share of a GPU with `total` bytes of memory that a trial needs if its training takes `peak` bytes.
+def gpu_share(peak: int, free: int) -> float:
+    """The share of a GPU that a trial needs if its training takes `peak` bytes and `free` bytes of the GPU are free.
+
+    What other programs use of the GPU is nobody's: n trials with a share of 1/n each fit into what is free.
 
     Raises:
         InputError: if one trial does not fit.
     """
     needed = MARGIN * peak + CUDA_CONTEXT
-    fitting = int(total // needed)
+    fitting = int(free // needed)
     if not fitting:
         raise InputError(
-            f"the largest trial of the space needs {needed / 2**30:.1f} GiB, but the GPU has {total / 2**30:.1f} GiB"
+            f"the largest trial of the space needs {needed / 2**30:.1f} GiB, "
+            f"but only {free / 2**30:.1f} GiB of the GPU's memory are free"
         )
     return 1 / fitting
 
 
 def _measure_memory(config: TrainingConfig, data: Path) -> tuple[int, int]:
-    """Peak memory of training, and the memory of the GPU, in bytes."""
+    """Peak memory of training, and the memory that is free on the fullest GPU, in bytes.
+
+    The first is at least what torch allocates. What CUDA itself takes for graphs and libraries is seen in the memory
+    that is free; what it takes for this process's context is not of the training.
+    """
+    free, before = least_free_memory(), torch.cuda.mem_get_info()[0]
     peak = Training(config, PreparedData.open(data)).peak_memory()
-    return peak, torch.cuda.get_device_properties(0).total_memory
+    return max(peak, before - torch.cuda.mem_get_info()[0]), free + CUDA_CONTEXT

@@ -10,6 +10,9 @@ from san_core.cohort.network import SHARED_FIELDS
 from san_core.config import TrainingConfig
 from tuning.execution.placement import Placement
 
+WIDTHS = (1, 2, 4, 8, 16, 32, 64)
+"""The numbers of trials that a cohort may have at most."""
+
 
 @dataclass(frozen=True)
 class TrialSetup:

@@ -12,7 +12,7 @@ from search_spaces import SearchSpace
 from tuning.study.first_trials import waiting_trial
 from tuning.study.pruners import PRUNERS
 from tuning.study.samplers import make_sampler, sampler_name
-from tuning.study.seeds import CONFIRMATION_SEEDS, SAMPLER_SEEDS, SEARCH_SEEDS, derive_seed
+from tuning.study.seeds import CONFIRMATION_SEEDS, SEARCH_SEEDS, derive_seed
 from tuning.study.stop_rules import StopRules
 from tuning.study.study import Study
 from tuning.study.trial_source import TrialSource
@@ -41,11 +41,11 @@ def open_search(
         for trial in (first_trials() if first_trials else [])[len(study.get_trials(deepcopy=False)) :]:
             study.add_trial(trial)
         study.set_user_attr(FIRST_TRIALS_ADDED, True)
-    pruning = run.setting("pruner") != "none"
+    pruning, cohort = run.setting("pruner") != "none", run.settings.get("cohort", 1)
 
     def sampler_of(number: int) -> BaseSampler:
-        name = sampler_name(sampler, space.parameters, pruning=pruning, number=number)
-        return make_sampler(name, derive_seed(seed, SAMPLER_SEEDS, number))
+        name = sampler_name(sampler, space.parameters, pruning=pruning, number=number, cohort=cohort)
+        return make_sampler(name, seed, number, space.parameters, cohort=cohort)
 
     source = TrialSource(space.parameters, lambda trial: derive_seed(seed, SEARCH_SEEDS, trial.number), sampler_of)
     return Study(study, source, rules=rules, epochs=epochs)

@@ -4,19 +4,20 @@ A sampler that lives as long as the search has a random state, which is lost whe
 sampler draws follows from its seed and the trials before, so that a resumed search draws what it would have drawn.
 """
 
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
-from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler
-from optuna.trial import FrozenTrial, TrialState
 
 from san_core.errors import InputError
 from tuning.study.configurations import count_configurations, count_values
+from tuning.study.repeatable_samplers import GPSampler, GridSampler, QMCSampler, RandomSampler, TPESampler
+from tuning.study.seeds import SAMPLER_SEEDS, derive_seed
 
-SAMPLERS = ("auto", "tpe", "gp", "cmaes", "random", "grid")
+SAMPLERS = ("auto", "tpe", "gp", "cmaes", "qmc", "random", "grid")
 
 GP_TRIALS = 250
 """Up to so many trials a Gaussian process chooses better than CMA-ES (Optuna's rule of thumb)."""
@@ -25,47 +26,79 @@ LARGEST_GRID = 100_000
 """Configurations of the largest space that a grid may have."""
 
 
-def sampler_name(wanted: str, parameters: Mapping[str, BaseDistribution], *, pruning: bool, number: int) -> str:
+def sampler_name(
+    wanted: str, parameters: Mapping[str, BaseDistribution], *, pruning: bool, number: int, cohort: int = 1
+) -> str:
     """The name of the sampler for the trial of a number; `wanted` itself unless it is `auto`.
 
     `auto` follows Optuna's rule of thumb: TPE for spaces with categorical parameters, else a Gaussian process for the
     first trials and CMA-ES after them. The latter two learn from complete trials only. If a pruner stops most trials
-    early, that is too few, so `auto` is TPE then, which learns from pruned trials too.
+    early, that is too few, so `auto` is TPE then, which learns from pruned trials too. A Gaussian process takes
+    half a second and more for each trial, and a cohort waits for all of its members, so there `auto` is TPE instead.
     """
     if wanted != "auto":
         return wanted
     categorical = any(isinstance(distribution, CategoricalDistribution) for distribution in parameters.values())
     if pruning or categorical:
         return "tpe"
-    return "gp" if number < GP_TRIALS else "cmaes"
+    if number >= GP_TRIALS:
+        return "cmaes"
+    return "gp" if cohort == 1 else "tpe"
 
 
-class GridSampler(optuna.samplers.BruteForceSampler):
-    """Draws among the configurations of a discrete space that no trial has yet, in an order that follows the seed."""
+def make_sampler(
+    name: str, seed: int, number: int, parameters: Mapping[str, BaseDistribution], *, cohort: int = 1
+) -> BaseSampler:
+    """A new sampler for one trial.
 
-    def __init__(self, seed: int) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            super().__init__(seed=seed)
+    Trials that are asked for in a row, before any of them has ended, get different points.
 
-    def after_trial(
-        self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
-    ) -> None:
-        """Does nothing. Optuna's sampler would call `study.stop()`, which is an error outside `study.optimize()`."""
+    Args:
+        name: one of `SAMPLERS`, but not `auto`.
+        seed: of the study.
+        number: of the trial.
+        parameters: the search space.
+        cohort: trials that are asked for in a row. A generation of CMA-ES has at least as many, since it learns from
+            no more of them.
+    """
+    return _SAMPLERS[name](_Draw(seed, number, parameters, cohort))
 
 
-_SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
-    "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed),
-    "gp": lambda seed: optuna.samplers.GPSampler(seed=seed),
-    "cmaes": lambda seed: optuna.samplers.CmaEsSampler(seed=seed),
-    "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
-    "grid": GridSampler,
+class _Draw(NamedTuple):
+    """What a sampler is made for; see `make_sampler`."""
+
+    study_seed: int
+    number: int
+    parameters: Mapping[str, BaseDistribution]
+    cohort: int
+
+    @property
+    def seed(self) -> int:
+        """The trial's own."""
+        return derive_seed(self.study_seed, SAMPLER_SEEDS, self.number)
+
+
+def _cmaes(draw: _Draw) -> BaseSampler:
+    """Optuna's sampler adds the trial's number to what it draws from its seed, which all trials share here.
+
+    So the trials of a generation have different seeds. A seed of its own for each would sometimes give two the same.
+    """
+    default = 4 + int(3 * math.log(len(draw.parameters)))  # of the package cmaes
+    return optuna.samplers.CmaEsSampler(
+        seed=derive_seed(draw.study_seed, SAMPLER_SEEDS, 0),
+        independent_sampler=RandomSampler(draw.seed),
+        popsize=max(draw.cohort, default),
+    )
+
+
+_SAMPLERS: dict[str, Callable[[_Draw], BaseSampler]] = {
+    "tpe": lambda draw: TPESampler(draw.seed),
+    "gp": lambda draw: GPSampler(draw.seed),
+    "cmaes": _cmaes,
+    "qmc": lambda draw: QMCSampler(draw.study_seed, draw.parameters),
+    "random": lambda draw: RandomSampler(draw.seed),
+    "grid": lambda draw: GridSampler(draw.seed),
 }
-
-
-def make_sampler(name: str, seed: int) -> BaseSampler:
-    """A new sampler; `name` is one of `SAMPLERS`, but not `auto`."""
-    return _SAMPLERS[name](seed)
 
 
 def check_sampler(name: str, parameters: Mapping[str, BaseDistribution]) -> None:

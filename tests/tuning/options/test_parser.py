@@ -89,7 +89,8 @@ def test_every_value_that_is_wrong_is_told_at_once(capsys: pytest.CaptureFixture
         parse_options(["--trials", "0", "--sampler", "best", "--budget", "30", "--nonsense"])
     assert capsys.readouterr().err == (
         "python -m tuning.search: argument --trials: must be a whole number >= 1, but got '0'; "
-        "argument --sampler: invalid choice: 'best' (choose from 'auto', 'tpe', 'gp', 'cmaes', 'random', 'grid'); "
+        "argument --sampler: invalid choice: 'best' "
+        "(choose from 'auto', 'tpe', 'gp', 'cmaes', 'qmc', 'random', 'grid'); "
         "argument --budget: must be a time such as 90s, 30m or 2h, but got '30'; "
         "unrecognized arguments: --nonsense (--help lists the options)\n"
     )
