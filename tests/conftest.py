@@ -57,8 +57,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if set(LONG).intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.long)
-        if "pages_run" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.pages)
     items.sort(key=lambda item: item.path.stem not in FIRST)
 
 
