@@ -33,12 +33,17 @@ Ended = tuple[int, str]
 def run_without_ray(words: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Ended:
     """Runs `python -m MODULE ARGUMENTS` in a folder."""
     with _started_there(words, folder, environment) as patch:
-        patch.setattr("tuning.execution.ray_session.ray_session", lambda *_, **__: contextlib.nullcontext(""))
-        patch.setattr("tuning.fresh_seeds.run_trials", _invent_scores)
-        patch.setattr("tuning.retraining.training.run_jobs", _train_and_test)
-        for planning in ("new_search", "resumed_search"):
-            patch.setattr(f"tuning.planning.{planning}.machines", _machines)
+        replace_ray(patch)
         return _run_module(words[0])
+
+
+def replace_ray(patch: pytest.MonkeyPatch) -> None:
+    """Has searches and retraining that are imported later do without Ray."""
+    patch.setattr("tuning.execution.ray_session.ray_session", lambda *_, **__: contextlib.nullcontext(""))
+    patch.setattr("tuning.fresh_seeds.run_trials", _invent_scores)
+    patch.setattr("tuning.retraining.training.run_jobs", _train_and_test)
+    for planning in ("new_search", "resumed_search"):
+        patch.setattr(f"tuning.planning.{planning}.machines", _machines)
 
 
 def read_arguments(words: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Ended:
