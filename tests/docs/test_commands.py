@@ -64,6 +64,7 @@ def test_commands_are_marked_as_such(page: Path) -> None:
         ("tuning.search --trials -3", "argument --trials"),
         ("tuning.search --data nowhere", "unknown data set 'nowhere'"),
         ("tuning.retrain nowhere", "nowhere"),
+        ("results nowhere", "nowhere"),
         ("san_core.predict nowhere picture.png 'is it red?'", "nowhere"),
     ],
 )

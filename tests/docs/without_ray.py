@@ -72,7 +72,7 @@ def _started_there(words: Sequence[str], folder: Path, environment: Mapping[str,
             patch.setenv(name, value)
         patch.setattr("san_core.data.readers.easy_vqa.easy_vqa", _easy_vqa(environment))
         patch.setattr(sys, "argv", list(words))
-        patch.delitem(sys.modules, words[0], raising=False)
+        patch.delitem(sys.modules, _main_module(words[0]), raising=False)
         yield patch
     torch.set_num_threads(threads)
 
@@ -86,6 +86,12 @@ def _easy_vqa(environment: Mapping[str, str]) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def _main_module(name: str) -> str:
+    """The module that `python -m` runs."""
+    spec = importlib.util.find_spec(name)
+    return f"{name}.__main__" if spec is not None and spec.submodule_search_locations else name
 
 
 def _run_module(name: str) -> Ended:
