@@ -6,9 +6,6 @@ PYTHON ?= python3
 BIN := .venv/bin
 # A worker for each core. It runs whole modules, whose tests may share something, such as a search.
 WORKERS := -n logical --maxprocesses 8 --dist loadscope --no-loadscope-reorder
-# Kills, browsers and clusters wait for other programs: what fails beside others must pass when it runs again alone.
-LONG := long
-ALONE := --last-failed --last-failed-no-failures none
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: search test test-long check bench clean
@@ -20,7 +17,7 @@ test: .venv/installed
 	$(BIN)/python -m pytest $(WORKERS) -m "not long"
 
 test-long: .venv/installed
-	$(BIN)/python -m pytest $(WORKERS) -m "$(LONG)" || $(BIN)/python -m pytest $(ALONE) -m "$(LONG)"
+	$(BIN)/python -m pytest $(WORKERS) -m long
 
 check: .venv/installed
 	$(BIN)/ruff check .

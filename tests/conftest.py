@@ -57,8 +57,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if set(LONG).intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.long)
-        if "pages_run" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.pages)
     items.sort(key=lambda item: item.path.stem not in FIRST)
 
 
@@ -68,6 +66,9 @@ def _home_and_ray_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterat
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as ray:
         patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
         patch.setenv("RAY_TMPDIR", ray)  # outside of pytest's, since names of sockets must be short
+        patch.setenv("RAY_enable_worker_prestart", "0")  # each start of Ray would start workers that nothing needs
+        patch.setenv("RAY_prestart_worker_first_driver", "0")
+        patch.setenv("RAY_worker_niceness", "0")  # else a loaded machine would let trials wait
         yield
 
 

@@ -5,7 +5,7 @@ NOT_RUN = {
     "cd san-tuner": "the sandbox is where it leads",
     "make search": "it installs, from the network; the tutorial's search runs here in its place",
     "make test": "it is what runs this",
-    ".venv/bin/ray start --head": "it outlives whoever starts it; a cluster of one node stands in its place",
+    ".venv/bin/ray start --head": "it outlives whoever starts it; `tests/tuning/test_cluster.py` searches on a cluster",
     ".venv/bin/ray stop": "it would end every Ray of this machine",
     ".venv/bin/python -m san_core.prepare daquar-reduced --root daquar --encoder vgg19 --single-answers "
     "--out data/daquar-vgg19": "torchvision downloads VGG's weights, half a gigabyte",

@@ -2,20 +2,20 @@
 
 import os
 import re
-import shlex
 import shutil
 import signal
 import subprocess
-import sys
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 
 from tests.docs.exceptions import NOT_RUN, REFUSED_WITHOUT
 from tests.docs.pages import Block, Command, commands, steps
-from tests.docs.stand_ins import RUNS, STAND_INS, cluster, environment, project
+from tests.docs.stand_ins import RUNS, STAND_INS, environment, project
+from tests.docs.without_ray import read_arguments, run_without_ray
+
+TUTORIAL = "docs/tutorial.md"
+"""The page whose commands run as a reader runs them, each in a process of its own, searches and retraining on Ray."""
 
 PATIENCE = 1800
 """Seconds that a command may take; on a quiet machine none needs a thirtieth of it."""
@@ -23,17 +23,7 @@ PATIENCE = 1800
 SERVES = re.compile(r" --live\b")
 """Commands that go on until Ctrl-C; they get it as soon as they have told their address."""
 
-READ_ARGUMENTS = """
-import argparse, runpy, sys
-for name in ("parse_args", "parse_intermixed_args"):
-    def parse(*arguments, _original=getattr(argparse.ArgumentParser, name)):
-        _original(*arguments)
-        sys.exit(0)
-    setattr(argparse.ArgumentParser, name, parse)
-sys.argv = sys.argv[1:]
-runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
-"""
-"""Runs a module up to where it has read its arguments."""
+PYTHON = (".venv/bin/python", "-m")
 
 
 @dataclass(frozen=True)
@@ -49,49 +39,67 @@ class Outcome:
         return self.code == 0 or (refusal is not None and refusal in self.output)
 
 
-class SmallRun:
-    """A run folder that a small search made, once for all pages that need one."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._lock = Lock()
-
-    def copy_to(self, place: Path) -> None:
-        with self._lock:
-            if not self._folder.exists():
-                search = "-m tuning.search --trials 2 --epochs 1 --confirm 0 --no-dashboard --run made"
-                made = run(f"{shlex.quote(sys.executable)} {search}", self._folder, environment(self._folder))
-                assert made.code == 0, made.output
-        shutil.copytree(self._folder / "runs" / "made", place)
+def clone(folder: Path) -> Path:
+    """Where a page's commands run: what would be the clone."""
+    return folder / "san-tuner"
 
 
-def run_page(page: Path, folder: Path, small_run: SmallRun) -> dict[Command, Outcome]:
-    """The outcomes of a page's commands, up to the first that fails."""
+def run_page(page: Path, folder: Path, finished_run: Callable[[], Path]) -> dict[Command, Outcome]:
+    """The outcomes of a page's commands, up to the first that fails.
+
+    Args:
+        page: its file.
+        folder: an empty one.
+        finished_run: the run folder of a search that has ended, in the place of those that the page only names.
+    """
     text = "\n".join(command.text for command in commands(page))
-    surroundings, sandbox = environment(folder), folder / "san-tuner"
+    surroundings, sandbox = environment(folder), clone(folder)
     project(sandbox)
-    _make_stand_ins(text, sandbox, small_run)
+    _make_stand_ins(text, sandbox, finished_run)
     outcomes: dict[Command, Outcome] = {}
-    with cluster(surroundings) if "--address" in text else nullcontext("") as address:
-        surroundings |= {"RAY_ADDRESS": address} if address else {}
-        for step in steps(page):
-            if isinstance(step, Block):
-                (sandbox / str(step.file)).write_text(step.body)
-                continue
-            act = read_arguments if step.bare in NOT_RUN else run
-            outcomes[step] = act(step.text, sandbox, surroundings)
-            if not outcomes[step].good(step):
-                break
+    for step in steps(page):
+        if isinstance(step, Block):
+            (sandbox / str(step.file)).write_text(step.body)
+            continue
+        outcomes[step] = _run_step(step, sandbox, surroundings)
+        if not outcomes[step].good(step):
+            break
     return outcomes
 
 
-def _make_stand_ins(text: str, sandbox: Path, small_run: SmallRun) -> None:
+def _run_step(command: Command, folder: Path, surroundings: Mapping[str, str]) -> Outcome:
+    """Runs a command of a page, or only has it read its arguments if it is among `NOT_RUN`."""
+    module = module_and_arguments(command.text, folder, surroundings)
+    if command.bare in NOT_RUN:
+        return Outcome(*read_arguments(module, folder, surroundings)) if module else Outcome(0, "")
+    if not module or command.page == TUTORIAL or SERVES.search(command.text):
+        return run(command.text, folder, surroundings)
+    return Outcome(*run_without_ray(module, folder, surroundings))
+
+
+def module_and_arguments(text: str, folder: Path, surroundings: Mapping[str, str]) -> list[str]:
+    """The module that a command runs with `python -m`, and the arguments as bash passes them; else nothing."""
+    if not text.startswith(" ".join(PYTHON)):
+        return []
+    listed = subprocess.run(
+        ["bash", "-c", f'list() {{ printf "%s\\0" "$@"; }}; list {text}'],
+        cwd=folder,
+        env=surroundings,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return listed.stdout.split("\0")[len(PYTHON) : -1]
+
+
+def _make_stand_ins(text: str, sandbox: Path, finished_run: Callable[[], Path]) -> None:
     for name, make in STAND_INS.items():
         if re.search(rf"(?<![\w/.-]){re.escape(name)}(?![\w-])", text):
             make(sandbox / name)
     for name in RUNS:
         if re.search(rf"\b{name}\b", text) and f"--run {name}" not in text:
-            small_run.copy_to(sandbox / "runs" / name)
+            not_retrained = shutil.ignore_patterns("retrained", "tested.json")
+            shutil.copytree(finished_run(), sandbox / "runs" / name, ignore=not_retrained)
 
 
 def run(text: str, folder: Path, surroundings: Mapping[str, str]) -> Outcome:
@@ -121,12 +129,3 @@ def run(text: str, folder: Path, surroundings: Mapping[str, str]) -> Outcome:
             rest = f"it took more than {PATIENCE} s"
     stopped_by_us = serves and "http://" in said and process.returncode in {130, -signal.SIGINT}
     return Outcome(0 if stopped_by_us else process.returncode, said + rest)
-
-
-def read_arguments(text: str, folder: Path, surroundings: Mapping[str, str]) -> Outcome:
-    """Lets a command of Python's read its arguments, and no more; does nothing with other commands."""
-    _, python, arguments = text.partition("python -m ")
-    if not python:
-        return Outcome(0, "")
-    words = [sys.executable, "-c", READ_ARGUMENTS, *shlex.split(arguments, comments=True)]
-    return run(shlex.join(words), folder, surroundings)

@@ -1,4 +1,4 @@
-"""Small things in the place of what the pages name: data sets, pictures, a run, a cluster.
+"""Small things in the place of what the pages name: data sets, pictures, a run.
 
 To add one: a function that makes it in a folder, and its name in `STAND_INS`.
 """
@@ -7,10 +7,8 @@ import json
 import os
 import random
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image, ImageDraw
@@ -139,7 +137,7 @@ STAND_INS: dict[str, Callable[[Path], None]] = {
 """What makes each thing of the sandbox; it is made where a page's commands name it and do not write it."""
 
 RUNS = ("NAME", "A", "B", "RUN")
-"""Runs under runs/ that a small search has made already, where a page's commands name one and do not make it."""
+"""Runs under runs/ that the tutorial's search has made already, where a page's commands name one and do not make it."""
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -166,32 +164,3 @@ def project(folder: Path) -> None:
         if entry.name in {"bin", "include", "lib", "lib64", "pyvenv.cfg", "share"}:
             (virtual / entry.name).symlink_to(entry)
     (virtual / "installed").touch()
-
-
-CLUSTER = """
-import sys
-from ray.cluster_utils import Cluster
-
-cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "num_gpus": 0})
-cluster.wait_for_nodes()
-print(cluster.address, flush=True)
-sys.stdin.readline()
-cluster.shutdown()
-"""
-
-
-@contextmanager
-def cluster(surroundings: dict[str, str]) -> Iterator[str]:
-    """A Ray cluster of one node, as `ray start --head` makes one; yields its address."""
-    with subprocess.Popen(
-        [sys.executable, "-c", CLUSTER],
-        env=surroundings,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        yield process.stdout.readline().strip()
-        process.stdin.write("\n")

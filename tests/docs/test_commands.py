@@ -1,39 +1,41 @@
 """Every command of the pages is run, word for word and in the order of its page."""
 
-from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from tests.docs.exceptions import NOT_RUN, REFUSED_WITHOUT
 from tests.docs.pages import PAGES, ROOT, Command, blocks, commands
-from tests.docs.sandbox import Outcome, SmallRun, read_arguments, run_page
-
-AT_ONCE = 3
-"""Pages whose commands run side by side: one more than two cores, since starting Ray is half waiting."""
+from tests.docs.sandbox import TUTORIAL, Outcome, clone, module_and_arguments, run_page
+from tests.docs.stand_ins import environment
+from tests.docs.without_ray import read_arguments, run_without_ray
 
 ALL = [command for page in PAGES for command in commands(page)]
-Pages = Mapping[str, Future[dict[Command, Outcome]]]
+Outcomes = Mapping[Command, Outcome]
 
 
 @pytest.fixture(scope="module")
-def pages_run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
-    """The outcomes of the pages of the tests that were asked for."""
-    requested = (item.callspec.params.get("command") for item in request.session.items if hasattr(item, "callspec"))
-    names = {command.page for command in requested if isinstance(command, Command)}
-    small_run = SmallRun(tmp_path_factory.mktemp("small") / "run")
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        yield {
-            name: pool.submit(run_page, ROOT / name, tmp_path_factory.mktemp(Path(name).stem), small_run)
-            for name in sorted(names)
-        }
-        pool.shutdown(cancel_futures=True)
+def pages_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Outcomes]:
+    """The outcomes of a page's commands. The other pages use the run of the tutorial."""
+    tutorial = tmp_path_factory.mktemp("tutorial")
+
+    @cache
+    def outcomes(page: str) -> Outcomes:
+        folder = tutorial if page == TUTORIAL else tmp_path_factory.mktemp(Path(page).stem)
+        return run_page(ROOT / page, folder, finished_run)
+
+    def finished_run() -> Path:
+        outcomes(TUTORIAL)
+        return clone(tutorial) / "runs" / "tutorial"
+
+    return outcomes
 
 
 @pytest.mark.parametrize("command", ALL, ids=str)
-def test_the_command_works(command: Command, pages_run: Pages) -> None:
-    outcomes = pages_run[command.page].result()
+def test_the_command_works(command: Command, pages_run: Callable[[str], Outcomes]) -> None:
+    outcomes = pages_run(command.page)
     if command not in outcomes:
         pytest.fail(f"not reached, because an earlier command of the page failed: {command.text}")
     outcome = outcomes[command]
@@ -55,7 +57,26 @@ def test_commands_are_marked_as_such(page: Path) -> None:
     assert found == [], "blocks of commands start with ```sh"
 
 
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ("tuning.search --trails 3", "unrecognized arguments: --trails 3"),
+        ("tuning.search --trials -3", "argument --trials"),
+        ("tuning.search --data nowhere", "unknown data set 'nowhere'"),
+        ("tuning.retrain nowhere", "nowhere"),
+        ("results nowhere", "nowhere"),
+        ("san_core.predict nowhere picture.png 'is it red?'", "nowhere"),
+    ],
+)
+def test_a_wrong_command_fails(wrong: str, told: str, tmp_path: Path) -> None:
+    surroundings = environment(tmp_path)
+    module = module_and_arguments(f".venv/bin/python -m {wrong}", tmp_path, surroundings)
+    code, output = run_without_ray(module, tmp_path, surroundings)
+    assert code == 2
+    assert told in output
+
+
 def test_a_command_that_is_not_run_must_be_readable(tmp_path: Path) -> None:
-    outcome = read_arguments(".venv/bin/python -m tuning.search --trails 3", tmp_path, {"PYTHONPATH": str(ROOT)})
-    assert outcome.code == 2
-    assert "--trails" in outcome.output
+    code, output = read_arguments(["tuning.search", "--trails", "3"], tmp_path, environment(tmp_path))
+    assert code == 2
+    assert "--trails" in output

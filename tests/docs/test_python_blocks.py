@@ -1,4 +1,4 @@
-"""The Python blocks of the documents, run in order on squares that pass for easy-VQA."""
+"""The Python blocks of the documents, run in order on squares that pass for easy-VQA, without Ray."""
 
 import os
 import pickle
@@ -16,7 +16,10 @@ REPOSITORY = Path(__file__).parents[2]
 
 PREAMBLE = """
 import pickle
+import pytest
 from san_core.data.readers import READERS
+from tests.docs.without_ray import replace_ray
+replace_ray(pytest.MonkeyPatch())
 with open("squares.pickle", "rb") as file:
     squares = pickle.load(file)
 READERS["easy-vqa"] = lambda *_: squares

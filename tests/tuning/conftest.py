@@ -27,11 +27,14 @@ def make_run(tmp_path: Path) -> Callable[..., RunFolder]:
 
 
 @pytest.fixture(scope="module")
-def live_search(tmp_path_factory: pytest.TempPathFactory, tiny_data: PreparedData) -> Iterator[LiveSearch]:
-    """Trials of 12 epochs, of a second or more each; trial 0 is the baseline."""
+def live_search(
+    tmp_path_factory: pytest.TempPathFactory, tiny_data: PreparedData, request: pytest.FixtureRequest
+) -> Iterator[LiveSearch]:
+    """Trials of the module's EPOCHS_OF_LIVE_SEARCH epochs, of a second or more each; trial 0 is the baseline."""
+    epochs = str(request.module.EPOCHS_OF_LIVE_SEARCH)
     ray = tempfile.mkdtemp()  # of its own, so that no other search is taken for it; sockets want a short name
     project = Project.in_folder(tmp_path_factory.mktemp("live"), RAY_TMPDIR=ray)
-    options = ["--run", "live", "--trials", "1000", "--concurrent", "1", "--pruner", "none", "--epochs", "12"]
+    options = ["--run", "live", "--trials", "1000", "--concurrent", "1", "--pruner", "none", "--epochs", epochs]
     for setting in ("batch_size=1", "hidden_size=64", "attention_size=32"):
         options += ["--set", setting]
     with project.start("tuning.search", "--data", str(tiny_data.folder), *options) as process:

@@ -18,7 +18,7 @@ from tests.tuning.commands import PATIENCE
 
 pytestmark = pytest.mark.long
 
-TRIALS = 10
+TRIALS = 8
 
 CLUSTER = """
 import sys
@@ -64,7 +64,7 @@ class TwoNodes:
 def place(tiny_data: PreparedData, tmp_path: Path) -> Sandbox:
     for name in ("folder", "home"):
         (tmp_path / name).mkdir()
-    sizes = ("hidden_size=1024", "attention_size=512", "batch_size=16", "epochs=6")
+    sizes = ("hidden_size=512", "attention_size=256", "batch_size=16", "epochs=6")
     fixed = tuple(part for size in sizes for part in ("--set", size))
     search = ("--data", str(tiny_data.folder), "--trials", str(TRIALS), "--confirm", "0", "--pruner", "none", *fixed)
     return Sandbox(tmp_path / "folder", tmp_path / "home", search)

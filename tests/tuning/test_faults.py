@@ -3,9 +3,10 @@
 import contextlib
 import os
 import random
+import re
 import shutil
+import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -18,11 +19,13 @@ from optuna.trial import FrozenTrial, TrialState
 from benchmarks.kills import Sandbox, differences, killed, trials_of, undisturbed
 from results.run_folder import REASON, RunFolder
 from san_core.data.prepared import PreparedData
+from san_core.errors import InputError
 from tests.tuning.commands import PATIENCE
+from tuning.search import search
 
 pytestmark = pytest.mark.long
 
-TRIALS = 8
+TRIALS = 6
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +34,7 @@ def place(tiny_data: PreparedData, tmp_path_factory: pytest.TempPathFactory) -> 
     sizes = ("hidden_size=256", "attention_size=128", "batch_size=16", "epochs=6")
     fixed = tuple(part for size in sizes for part in ("--set", size))
     search = ("--data", str(tiny_data.folder), "--trials", str(TRIALS), "--confirm", "0", "--concurrent", "1", *fixed)
-    return Sandbox(folder, home, search, longest=8.0)
+    return Sandbox(folder, home, search, longest=6.0)
 
 
 @pytest.fixture(scope="module")
@@ -62,13 +65,14 @@ def wait_for(place: Sandbox, ready: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def wait_for_trials(place: Sandbox, name: str, count: int) -> None:
-    """Until so many trials of a run have ended."""
+def wait_for_trials(place: Sandbox, name: str, count: int, state: TrialState | None = None) -> None:
+    """Until so many trials of a run have ended, in a state if one is given."""
     run = RunFolder(place.folder / "runs" / name)
 
     def ended() -> bool:
         with contextlib.suppress(Exception):  # it may not be there yet
-            return sum(trial.state.is_finished() for trial in run.study().trials) >= count
+            states = [trial.state for trial in run.study().trials]
+            return sum(found == state if state else found.is_finished() for found in states) >= count
         return False
 
     wait_for(place, ended)
@@ -77,80 +81,74 @@ def wait_for_trials(place: Sandbox, name: str, count: int) -> None:
 def test_a_search_that_is_killed_and_resumed_ends_as_one_that_was_left_alone(
     place: Sandbox, expected: list[FrozenTrial], rng: random.Random
 ) -> None:
-    targets = ["search", *rng.sample(["node", "search"], 2)]
-    outcome = killed(place, "killed", targets, rng)
+    outcome = killed(place, "killed", ["worker", *rng.sample(["node", "search"], 2)], rng)
     assert differences(expected, trials_of(place, "killed")) == []
-    # A node that is killed while the search ends does not keep it from ending.
+    # A worker's trial goes on from its checkpoint by itself: the search does not end with it. Nor does it if a node is
+    # killed while it ends anyway.
+    assert outcome.kills["worker"] == 1
     assert 1 < outcome.starts <= 1 + outcome.kills["search"] + outcome.kills["node"]
     assert len(expected) == TRIALS
 
 
-def test_a_killed_workers_trial_goes_on_from_its_checkpoint_by_itself(
-    place: Sandbox, expected: list[FrozenTrial], rng: random.Random
-) -> None:
-    outcome = killed(place, "worker-killed", ["worker", "worker"], rng)
-    assert outcome.starts == 1
-    assert differences(expected, trials_of(place, "worker-killed")) == []
-
-
 @dataclass
 class Wounded:
-    """A search whose worker was killed more often than it may die, and what a second one in its folder came to."""
+    """A search that lost a worker and a checkpoint.
+
+    Attributes:
+        trials: of the search.
+        trials_setting: how many it was to run, after another search was started in its folder.
+        refusal: of the other search.
+        damaged: number of the trial whose checkpoint was damaged.
+    """
 
     trials: list[FrozenTrial]
-    second: int
-    second_said: str
+    trials_setting: int
+    refusal: str
+    damaged: int
 
 
 @pytest.fixture(scope="module")
 def wounded(place: Sandbox) -> Wounded:
-    process = place.start("--run", "wounded", *place.arguments, "--max-failures", "0")
-    wait_for(place, lambda: RunFolder(place.folder / "runs" / "wounded").settings_file.exists())
-    with subprocess.Popen(
-        [sys.executable, "-m", "tuning.search", "--resume", "wounded", "--trials", "+5"],
-        cwd=place.folder,
-        env={**os.environ, "HOME": str(place.home)},
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as second:
-        wait_for_trials(place, "wounded", 1)
-        victim = place.process("ray::SANWorker")
-        assert victim is not None
-        os.kill(victim, 9)
-        _, said = second.communicate(timeout=PATIENCE)
-    assert finish(process) == 0, output(place)
-    return Wounded(trials_of(place, "wounded"), second.returncode, said)
-
-
-def test_a_worker_that_dies_too_often_fails_its_trial_and_the_search_goes_on(wounded: Wounded) -> None:
-    failed = [trial for trial in wounded.trials if trial.state == TrialState.FAIL]
-    assert [trial.user_attrs[REASON] for trial in failed] == ["the worker process died"]
-    assert len(wounded.trials) == TRIALS
-    assert all(trial.state.is_finished() for trial in wounded.trials)
-
-
-def test_a_second_search_in_the_same_folder_is_refused(place: Sandbox, wounded: Wounded) -> None:
-    assert wounded.second == 2
-    assert "error: another search is running in runs/wounded; wait for it to end\n" in wounded.second_said
-    assert RunFolder(place.folder / "runs" / "wounded").setting("trials") == TRIALS
-    assert len(wounded.trials) == TRIALS
-
-
-def test_a_damaged_checkpoint_fails_its_trial_and_the_search_goes_on(place: Sandbox) -> None:
-    first = place.start("--run", "damaged", *place.arguments, "--concurrent", "2")
-    wait_for_trials(place, "damaged", 1)
+    run = RunFolder(place.folder / "runs" / "wounded")
+    first = place.start("--run", "wounded", *place.arguments, "--max-failures", "0", "--concurrent", "2")
+    wait_for_trials(place, "wounded", 1)
+    with pytest.raises(InputError) as refused:
+        search(resume=f"{run.path}/", trials="+5")
+    trials_setting = run.setting("trials")
+    victim: list[int | None] = []
+    wait_for(place, lambda: victim.append(place.process("ray::SANWorker")) or victim[-1] is not None)
+    os.kill(victim[-1] or 0, signal.SIGKILL)
+    wait_for_trials(place, "wounded", 1, TrialState.FAIL)
     first.kill()
     first.wait()
     # Else it would put a whole checkpoint in place of the damaged one.
     wait_for(place, lambda: not place.process("ray::SANWorker"))
-    run = RunFolder(place.folder / "runs" / "damaged")
-    last = max(trial.number for trial in trials_of(place, "damaged") if trial.state == TrialState.RUNNING)
-    (run.checkpoints / "search" / f"trial-{last:04d}.pt").write_bytes(b"torn")
-    assert finish(place.start("--resume", "damaged", "--concurrent", "1")) == 0, output(place)
-    trials = trials_of(place, "damaged")
-    assert [trial.number for trial in trials if trial.state == TrialState.FAIL] == [last]
-    assert len(trials) == TRIALS
-    assert all(trial.state.is_finished() for trial in trials)
+    damaged = max(trial.number for trial in trials_of(place, "wounded") if trial.state == TrialState.RUNNING)
+    checkpoints = run.checkpoints / "search"
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    (checkpoints / f"trial-{damaged:04d}.pt").write_bytes(b"torn")
+    assert finish(place.start("--resume", "wounded", "--concurrent", "1")) == 0, output(place)
+    return Wounded(trials_of(place, "wounded"), trials_setting, str(refused.value), damaged)
+
+
+def test_a_worker_that_dies_too_often_fails_its_trial_and_the_search_goes_on(wounded: Wounded) -> None:
+    failed = {trial.number: trial.user_attrs[REASON] for trial in wounded.trials if trial.state == TrialState.FAIL}
+    failed.pop(wounded.damaged)
+    assert list(failed.values()) == ["the worker process died"]
+    assert len(wounded.trials) == TRIALS
+    assert all(trial.state.is_finished() for trial in wounded.trials)
+
+
+def test_a_second_search_in_the_same_folder_is_refused(wounded: Wounded) -> None:
+    assert re.fullmatch("another search is running in .*/runs/wounded; wait for it to end", wounded.refusal)
+    assert wounded.trials_setting == TRIALS
+    assert len(wounded.trials) == TRIALS
+
+
+def test_a_damaged_checkpoint_fails_its_trial_and_the_search_goes_on(wounded: Wounded) -> None:
+    assert wounded.trials[wounded.damaged].state == TrialState.FAIL
+    assert wounded.trials[wounded.damaged].user_attrs[REASON] != "the worker process died"
+    assert len(wounded.trials) == TRIALS
 
 
 def test_a_finished_search_is_extended_from_a_torn_journal_and_keeps_the_best_checkpoints(
@@ -161,10 +159,10 @@ def test_a_finished_search_is_extended_from_a_torn_journal_and_keeps_the_best_ch
     run = RunFolder(runs / "extended")
     with run.journal.open("ab") as journal:
         journal.write(b'{"op_code":5,"worker_id":"half a li')
-    assert finish(place.start("--resume", "extended", "--trials", "+3", "--keep", "2")) == 0, output(place)
+    assert finish(place.start("--resume", "extended", "--trials", "+2", "--keep", "2")) == 0, output(place)
     trials = trials_of(place, "extended")
     assert differences(expected, trials[:TRIALS]) == []
-    assert len(trials) == TRIALS + 3
+    assert len(trials) == TRIALS + 2
     assert all(trial.state.is_finished() for trial in trials)
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     best = sorted(complete, key=lambda trial: (-(trial.value or 0), trial.number))[:2]

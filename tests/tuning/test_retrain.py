@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -194,13 +195,27 @@ def test_killed_while_testing_it_counts_as_tested(run: RunFolder, environment: E
         retrain(run)
 
 
+KILLED_WHILE_TRAINING = """
+import os, signal
+import pytest
+from san_core.command_line import run_command
+from tests.docs import without_ray
+
+without_ray.replace_ray(pytest.MonkeyPatch())
+without_ray._train = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+from tuning import retrain
+
+run_command(retrain.main)
+"""
+
+
 @pytest.mark.long
-def test_killed_while_training_it_does_not(
-    tmp_path: Path, tiny_data: PreparedData, tiny_config: TrainingConfig, environment: Environment
-) -> None:
-    long = replace(tiny_config, epochs=9999)
-    run = finished_search(tmp_path / "run", tiny_data, long, baseline=[0.1] * 9998 + [0.2])
-    _kill_after(" trained: best", _start(tmp_path, environment, "./run", "--seeds", "1"))
+def test_killed_while_training_it_does_not(run: RunFolder, environment: Environment) -> None:
+    command = [sys.executable, "-c", KILLED_WHILE_TRAINING, "./run", "--seeds", "1"]
+    done = subprocess.run(
+        command, cwd=run.path.parent, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
     assert models_tested(run) == []
 
 

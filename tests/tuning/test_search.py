@@ -1,34 +1,55 @@
 """The whole way on real easy-VQA data: search, report, retrain, predict; real Ray, real processes."""
 
 import json
+import os
 import re
 import signal
 import subprocess
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import easy_vqa
 import pandas as pd
 import pytest
 import torch
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from results.run_folder import CONFIRMS, SEED, RunFolder
 from san_core import predict
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
 from san_core.training import EpochResult, train_fn
-from tests.tuning.commands import PATIENCE, SMALL, Project, announced_dashboard
+from tests.docs.stand_ins import EASY_VQA
+from tests.tuning.commands import PATIENCE, SMALL, Project
 from tests.tuning.monitoring.test_trackers import TensorBoard
 from tuning import retrain
 from tuning import search as command
 
+pytestmark = pytest.mark.long
+
+PICTURES = {"train": 600, "test": 120}
+"""How many of easy-VQA's 4,000 and 1,000 pictures the search has."""
+
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    return Project.in_folder(tmp_path_factory.mktemp("small"))
+    """Where Python finds a package easy_vqa with some of the real one's pictures."""
+    folder = tmp_path_factory.mktemp("small")
+    package = folder / "packages" / "easy_vqa"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(EASY_VQA)
+    _write_split(package, "train", easy_vqa.get_train_questions(), easy_vqa.get_train_image_paths())
+    _write_split(package, "test", easy_vqa.get_test_questions(), easy_vqa.get_test_image_paths())
+    return Project.in_folder(folder, PYTHONPATH=os.pathsep.join([str(package.parent), str(Path(__file__).parents[2])]))
+
+
+def _write_split(package: Path, split: str, questions: Sequence[Sequence[Any]], paths: Mapping[int, str]) -> None:
+    """Writes the questions about the first pictures in the layout of `EASY_VQA`."""
+    rows = [row for row in zip(*questions, strict=True) if row[2] < PICTURES[split]]
+    (package / f"{split}.json").write_text(json.dumps(list(zip(*rows, strict=True))))
+    (package / split).symlink_to(Path(paths[0]).parent)
 
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -43,34 +64,58 @@ def here(run_here: Command, project: Project, monkeypatch: pytest.MonkeyPatch) -
 
 @dataclass
 class Search:
-    """A finished search and what was seen of it while it ran."""
+    """A search that Ctrl-C stopped when a trial had ended, and that was resumed to its end.
+
+    Attributes:
+        run: its folder.
+        stdout: of the resumed search.
+        stderr: of the resumed search.
+        stopped: exit code of the first part.
+        last_words: what the first part said after Ctrl-C.
+        ended: trials that had ended when it was stopped.
+        had_report: whether there was a report then.
+    """
 
     run: RunFolder
     stdout: str
     stderr: str
-    actors: set[str]
+    stopped: int
+    last_words: str
+    ended: list[FrozenTrial]
+    had_report: bool
 
 
 @pytest.fixture(scope="module")
 def search(project: Project) -> Search:
-    process = project.start("tuning.search", "--run", "small", "--trials", "4", "--track", "tensorboard", *SMALL)
+    better = project.folder.with_name("better.json")
+    better.write_text('[{"learning_rate": 0.002, "momentum": 0.8, "dropout": 0.1, "embedding_size": 64}]')
+    options = ["--trials", "4", "--try", str(better), "--track", "tensorboard", "--no-dashboard", *SMALL]
+    process = project.start("tuning.search", "--run", "small", *options)
     assert process.stderr is not None
-    seen: list[str] = []
-    address = announced_dashboard(process, seen)
-    actors = _watch_actors(process, address, project)
-    stdout, stderr = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 0, "".join(seen) + stderr
-    return Search(RunFolder(project.folder / "runs" / "small"), stdout, "".join(seen) + stderr, actors)
+    for line in process.stderr:
+        if " ended" in line:
+            process.send_signal(signal.SIGINT)
+            break
+    _, last_words = process.communicate(timeout=PATIENCE)
+    run = RunFolder(project.folder / "runs" / "small")
+    assert run.path.is_dir(), last_words
+    ended = [trial for trial in run.study().trials if trial.state.is_finished()]
+    had_report = run.report.is_file()
+    resumed = project.run("tuning.search", "--resume", "runs/small", "--no-dashboard")
+    assert resumed.returncode == 0, resumed.stderr
+    return Search(run, resumed.stdout, resumed.stderr, process.returncode, last_words, ended, had_report)
 
 
-def _watch_actors(process: subprocess.Popen[str], address: str, project: Project) -> set[str]:
-    """How the dashboard's actor list shows its actors, until a trial is among them."""
-    shown: set[str] = set()
-    while process.poll() is None and not any(name.startswith("trial") for name in shown):
-        actors = project.ask_dashboard(f"{address}/logical/actors")["data"]["actors"].values()
-        shown |= {actor["reprName"] for actor in actors if actor["reprName"]}
-        time.sleep(0.5)
-    return shown
+def test_ctrl_c_keeps_what_had_finished_and_the_search_goes_on(search: Search) -> None:
+    assert search.stopped == 130, search.last_words
+    assert "-m tuning.search --resume runs/small" in search.last_words
+    assert "Traceback" not in search.last_words
+    assert search.had_report
+    assert search.ended
+    assert not any(trial.state == TrialState.FAIL for trial in search.ended)
+    trials = search.run.study().trials
+    for trial in search.ended:
+        assert trials[trial.number].intermediate_values == trial.intermediate_values
 
 
 def test_every_trial_is_in_the_journal(search: Search) -> None:
@@ -98,10 +143,6 @@ def test_every_epoch_is_tracked_once_under_the_name_of_its_trial(search: Search)
             assert dict(written.points["accuracy"]) == scores
             assert len(written.points["loss"]) == len(written.points["examples_per_second"]) == len(scores)
             assert written.hyperparameters["learning_rate"] == trial.params["learning_rate"]
-
-
-def test_the_dashboard_shows_trials_by_number_and_parameters(search: Search) -> None:
-    assert any(name.startswith("trial 0: learning_rate=0.0004, momentum=0.9") for name in search.actors), search.actors
 
 
 def test_the_token_is_private(search: Search, project: Project) -> None:
@@ -150,11 +191,10 @@ def test_a_trial_trained_alone_reaches_the_score_it_had_in_the_search(search: Se
     assert scores == trial.intermediate_values
 
 
-@pytest.mark.long
 def test_retraining_tests_both_configurations_and_the_model_answers(
     search: Search, project: Project, here: Command
 ) -> None:
-    retrained = project.run("tuning.retrain", "runs/small", "--seeds", "2", "--again", "--json")
+    retrained = here(retrain.main, "runs/small", "--seeds", "2", "--again", "--json")
     assert retrained.returncode == 0, retrained.stderr
     result = json.loads(retrained.stdout)
     configurations = {row["configuration"]: row for row in result["scores"] if row["kind"] == "all"}
@@ -162,7 +202,7 @@ def test_retraining_tests_both_configurations_and_the_model_answers(
     assert all(0.5 < row["mean"] <= 1 for row in configurations.values())
     assert here(retrain.main, "runs/small", "--again").returncode == 2  # the model folder exists
     predictions = pd.read_parquet(Path(project.folder, result["model"], "predictions-test.parquet"))
-    assert len(predictions) == 9673
+    assert len(predictions) == sum(image < PICTURES["test"] for image in easy_vqa.get_test_questions()[2])
     right = (predictions["answer"] == predictions["predicted"]).mean()
     assert right == pytest.approx(configurations["best"]["values"][0])
 
@@ -177,7 +217,6 @@ def test_retraining_tests_both_configurations_and_the_model_answers(
     assert search.run.retrained.is_dir()
 
 
-@pytest.mark.long
 def test_the_test_split_is_not_used_a_second_time_unasked(search: Search, project: Project, here: Command) -> None:
     if not search.run.test_split_uses.exists():  # tests run in any order
         search.run.test_split_uses.write_text('{"models": ["runs/small/retrained/best"]}')
@@ -187,10 +226,9 @@ def test_the_test_split_is_not_used_a_second_time_unasked(search: Search, projec
     assert not (project.folder / "other").exists()
 
 
-@pytest.mark.long
-def test_the_best_trials_are_run_again_on_validation_under_fresh_seeds(search: Search, project: Project) -> None:
+def test_the_best_trials_are_run_again_on_validation_under_fresh_seeds(search: Search, here: Command) -> None:
     before = {trial.number: trial.values for trial in search.run.study("confirmation").trials}
-    done = project.run("tuning.retrain", "small", "--on", "validation", "--top", "1", "--seeds", "3")
+    done = here(retrain.main, "small", "--on", "validation", "--top", "1", "--seeds", "3")
     assert done.returncode == 0, done.stderr
     again = search.run.study("confirmation").trials
     assert all(trial.state == TrialState.COMPLETE for trial in again)
@@ -215,37 +253,6 @@ def test_a_trial_run_again_alone_reaches_its_recorded_score(search: Search, here
     assert re.fullmatch(
         r"trial 1: recorded (.+), run again \1: the same in every epoch, to the last bit\n", checked.stdout
     )
-
-
-@pytest.mark.long
-def test_ctrl_c_keeps_what_had_finished_and_the_search_goes_on(search: Search, project: Project) -> None:
-    del search  # its data are prepared
-    arguments = ["--run", "stopped", "--trials", "4", "--confirm", "0", "--no-dashboard", *SMALL]
-    process = project.start("tuning.search", *arguments)
-    assert process.stderr is not None
-    seen = ""
-    for line in process.stderr:
-        seen += line
-        if " ended" in line:
-            process.send_signal(signal.SIGINT)
-            break
-    _, rest = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 130, seen + rest
-    assert "-m tuning.search --resume runs/stopped" in rest
-    assert "Traceback" not in rest
-
-    run = RunFolder(project.folder / "runs" / "stopped")
-    ended = [trial for trial in run.study().trials if trial.state.is_finished()]
-    assert ended
-    assert not any(trial.state == TrialState.FAIL for trial in ended)
-    assert run.report.is_file()
-    resumed = project.run("tuning.search", "--resume", "runs/stopped", "--no-dashboard", "--json")
-    assert resumed.returncode == 0, resumed.stderr
-    trials = run.study().trials
-    assert len(trials) == 4
-    assert all(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in trials)
-    for trial in ended:
-        assert trials[trial.number].intermediate_values == trial.intermediate_values
 
 
 def test_a_resumed_search_refuses_what_would_mix_trials(search: Search, here: Command) -> None:

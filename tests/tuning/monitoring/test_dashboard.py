@@ -5,6 +5,7 @@ import re
 import socket
 import stat
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -133,6 +134,21 @@ def test_a_search_refuses_before_it_writes_anything(
     assert list(home.iterdir()) == []
 
 
+EPOCHS_OF_LIVE_SEARCH = 10_000
+"""The trial that is looked at does not end, however slow the machine is."""
+
+
+def test_ray_lists_a_running_trial_by_number_and_parameters(live_search: LiveSearch) -> None:
+    name = "trial 0: learning_rate=0.0004, momentum=0.9, dropout=0.5, embedding_size=1000"
+    shown: list[str] = []
+    end = time.monotonic() + 600
+    while not any(found.startswith(name) for found in shown):
+        assert time.monotonic() < end, shown
+        actors = live_search.project.ask_dashboard(f"{live_search.address}/logical/actors")["data"]["actors"]
+        shown = [actor["reprName"] or "" for actor in actors.values()]
+        time.sleep(0.2)
+
+
 def test_a_browser_finds_a_running_trial_and_its_epochs(browser: webdriver.Chrome, live_search: LiveSearch) -> None:
     browser.set_window_size(1600, 1000)
     browser.get(f"{live_search.address}/#/actors")
@@ -186,4 +202,4 @@ def _text(browser: webdriver.Chrome) -> str:
 
 
 def _wait(browser: webdriver.Chrome, ready: Callable[[], object]) -> None:
-    WebDriverWait(browser, 180).until(lambda _: ready())
+    WebDriverWait(browser, 600).until(lambda _: ready())
