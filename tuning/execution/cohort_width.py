@@ -10,8 +10,8 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import torch
-from san_core.cohort.task import Task
 
+from san_core.cohort.task import Task
 from san_core.cohort.training import CohortTraining
 from san_core.command_line import print_message
 from san_core.config import TrainingConfig
