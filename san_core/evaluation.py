@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,9 @@ from san_core.models.san import SAN
 
 _BATCH = 256
 _BATCH_OF_PIXELS = 32
+
+_LARGEST_TABLE = 10**7
+"""Most pairs of a question and an answer whose scores are kept, 8 bytes each."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,31 @@ class Objective:
         if self.split is None:
             raise ValueError("no split is scored")
         return float(self.metric.score(answers, self.data.questions_of(self.split)).mean())
+
+    def score_members(self, answers: NDArray[np.int32]) -> list[float]:
+        """The mean score of each member's answers, given by their numbers [W, Q].
+
+        The score of an answer to a question is worked out once and kept, since members often agree.
+
+        Raises:
+            ValueError: if no split is scored.
+        """
+        if answers.shape[1] * len(self.data.answers) > _LARGEST_TABLE:
+            return [self.score([self.data.answers[number] for number in own]) for own in answers]
+        table, questions = self._table, np.broadcast_to(np.arange(answers.shape[1]), answers.shape)
+        unknown = np.isnan(table[questions, answers])
+        pairs = np.unique(np.stack([questions[unknown], answers[unknown]]), axis=1)
+        asked = self.data.questions_of(self.split or "")
+        for question, answer in pairs.T:
+            table[question, answer] = self.metric.score_one(self.data.answers[answer], asked[question])
+        return [float(mean) for mean in table[questions, answers].mean(axis=1)]
+
+    @cached_property
+    def _table(self) -> NDArray[np.float64]:
+        """Score of each answer to each question [Q, A]; nan until it is known."""
+        if self.split is None:
+            raise ValueError("no split is scored")
+        return np.full((len(self.data.questions_of(self.split)), len(self.data.answers)), np.nan)
 
 
 @torch.inference_mode()

@@ -162,10 +162,7 @@ class SharedTraining:
         """The mean score of each member on the scored split; None if no split is scored."""
         if self._objective.split is None:
             return [None] * members
-        answers = self._data.answers
-        return [
-            self._objective.score([answers[number] for number in numbers]) for numbers in cohort.predict()[:members]
-        ]
+        return list(self._objective.score_members(cohort.predict()[:members]))
 
     def _cohort(self, members: Sequence[Member], width: int | None) -> CohortTraining:
         """The cohort of the width, made at its first use."""

@@ -194,7 +194,7 @@ class Training:
         if self._cohort is None:
             split = self.data.split(self._objective.split)
             return self._objective.score(predict_split(self.model, self.data, split, self.config.precision).answers)
-        return self._objective.score([self.data.answers[number] for number in self._cohort.predict()[0]])
+        return self._objective.score_members(self._cohort.predict())[0]
 
     def _train_in_cohort(self, cohort: CohortTraining, steps: int | None) -> float:
         """As `_train_epoch`, with the step of `san_core.cohort`."""

@@ -32,8 +32,7 @@ def open_search(
         space: search space.
         rules: rules that end the search.
         first_trials: function that returns the first trials of a new journal, see `tuning.study.first_trials`; called
-            only if
-            the journal does not have them yet.
+            only if the journal does not have them yet.
     """
     seed, epochs, sampler = run.setting("seed"), run.setting("fixed")["epochs"], run.setting("sampler")
     study = _open(run, SEARCH, PRUNERS[run.setting("pruner")](epochs))

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, RandomSampler
+from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
+
+from tuning.study.repeatable_samplers import RandomSampler
 
 
 @dataclass(frozen=True)
@@ -37,21 +39,13 @@ class TrialSource:
             number: the number that the trial will have.
             at_random: whether to draw the parameters at random, because the sampler repeated a configuration.
         """
-        study.sampler = RandomSampler(seed=number) if at_random else self.sampler_of(number)
+        study.sampler = RandomSampler(number) if at_random else self.sampler_of(number)
         return study.ask(dict(self.parameters))
 
     def restored_trial(self, study: optuna.Study, interrupted: FrozenTrial) -> optuna.Trial:
-        """The interrupted trial, ready to report again. Parameters that it had not been given yet are sampled now.
-
-        Those that it has are drawn again before, and the draws thrown away: a sampler draws one parameter after the
-        other, and is to draw the missing ones as it would have without the interruption.
-        """
+        """The interrupted trial, ready to report again. Parameters that it had not been given yet are sampled now."""
         study.sampler = self.sampler_of(interrupted.number)
         trial = optuna.Trial(study, interrupted._trial_id)
-        is_incomplete = len(interrupted.params) < len(self.parameters)
-        given = {*trial.relative_params, *interrupted.system_attrs.get("fixed_params", {})}
         for name, distribution in self.parameters.items():
-            if is_incomplete and name in interrupted.params and name not in given and not distribution.single():
-                study.sampler.sample_independent(study, interrupted, name, distribution)
             trial._suggest(name, distribution)  # as `optuna.Study.ask` does
         return trial
