@@ -6,6 +6,9 @@ from typing import Any
 
 from tuning.execution.placement import Placement
 
+WIDTHS = (1, 2, 4, 8, 16, 32, 64)
+"""The numbers of trials that a cohort may have at most."""
+
 
 @dataclass(frozen=True)
 class TrialSetup:

@@ -9,15 +9,13 @@ from enum import Enum
 from typing import Any
 
 from san_core.command_line import number
+from tuning.execution.trial_setup import WIDTHS
 
 OPTION = "option"
 """Key of an `Option` in the metadata of a dataclass field."""
 
 AUTO = "auto"
 """Value of `--gpus-per-trial` and `--cohort`: measure what suits the machine."""
-
-WIDTHS = (1, 2, 4, 8, 16, 32, 64)
-"""Widths of a cohort."""
 
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 """Seconds of each unit of time."""

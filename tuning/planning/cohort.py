@@ -1,8 +1,12 @@
 """How many configurations a search trains at once as a cohort: what `--cohort` says, or what suits."""
 
+import torch
+
+from san_core.command_line import print_message
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
+from tuning.execution.cohort_width import measure_cohort_width
 from tuning.execution.placement import Placement
 from tuning.options.option import AUTO
 
@@ -26,19 +30,25 @@ def chosen_cohort(cohort: int | str, config: TrainingConfig, data: PreparedData,
     """The width that `--cohort` comes to.
 
     `auto` is 1 where trials get no GPU, since a single trial keeps a core busy, and where the step for cohorts cannot
-    train them.
+    train them. On a GPU it is measured; where only other machines of a cluster have GPUs, it is 1.
 
     Args:
         cohort: what `--cohort` says, accepted by `check_cohort`.
         config: the largest configuration of the space.
         data: what the trials train on.
         placement: what a cohort gets of the machines.
+
+    Raises:
+        InputError: if the largest configuration does not fit on a GPU.
     """
     if cohort != AUTO:
         return int(cohort)
     if not placement.gpus or _why_one_at_a_time(config, data):
         return 1
-    return 1
+    if not torch.cuda.is_available():
+        print_message("--cohort auto trains one trial at a time: this machine has no GPU to measure more on")
+        return 1
+    return measure_cohort_width(config, data, placement.gpus)
 
 
 def _why_one_at_a_time(config: TrainingConfig, data: PreparedData) -> str:
