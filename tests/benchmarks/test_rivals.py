@@ -64,7 +64,7 @@ def test_search_notes_all_its_trials(system: str, task: Task, tmp_path: Path) ->
         pytest.skip(f"{searches.SYSTEMS[system]} is not installed; the extra `bench` brings it")
     log = tmp_path / "logs" / f"{system}.jsonl"
     log.parent.mkdir()
-    searches.run(system, task, seconds=400, log=log)
+    searches.run(system, task, seconds=1200, log=log)
     found = Search.read(log)
     assert found.trials >= task.trials
     assert {noted.epoch for noted in found.epochs} == {1, 2}
@@ -75,7 +75,7 @@ def test_search_notes_all_its_trials(system: str, task: Task, tmp_path: Path) ->
 def test_search_that_fails_leaves_what_it_printed_and_no_log(task: Task, tmp_path: Path) -> None:
     log = tmp_path / "optuna_alone-0.jsonl"
     with pytest.raises(InputError, match=r"failed \(exit code 1\); .*optuna_alone-0\.out has what it printed"):
-        searches.run("optuna_alone", replace(task, space="nowhere"), seconds=400, log=log)
+        searches.run("optuna_alone", replace(task, space="nowhere"), seconds=1200, log=log)
     assert not log.exists()
     assert "unknown search space" in log.with_suffix(".out").read_text()
 

@@ -53,7 +53,7 @@ def test_the_dashboard_shows_a_search_that_goes_on(run: RunFolder, address: str)
 
     run.study().add_trial(complete(0.9))
 
-    end = time.monotonic() + 120  # the dashboard looks again every ten seconds
+    end = time.monotonic() + 600  # the dashboard looks again every ten seconds
     while not (found := json.loads(ask(f"{detail}?after=2")[1])["trials"]) and time.monotonic() < end:
         time.sleep(0.5)
     assert [trial["number"] for trial in found] == [2]

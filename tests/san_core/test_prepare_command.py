@@ -218,7 +218,7 @@ run_command(prepare.main)
 def _stop_halfway(command: list[str], partial: Path, stop: signal.Signals) -> tuple[int, str]:
     """Sends a signal once some fifty images are written, SIGKILL once that is noted; returns exit code and stderr."""
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=_heed_ctrl_c)
-    table, noted, deadline = partial / "pixels.npy", partial / "progress.json", time.monotonic() + 120
+    table, noted, deadline = partial / "pixels.npy", partial / "progress.json", time.monotonic() + 600
 
     def halfway() -> bool:
         if stop == signal.SIGKILL:
@@ -230,7 +230,7 @@ def _stop_halfway(command: list[str], partial: Path, stop: signal.Signals) -> tu
         assert time.monotonic() < deadline
         time.sleep(0.005)
     process.send_signal(stop)
-    _, err = process.communicate(timeout=300)
+    _, err = process.communicate(timeout=900)
     return process.returncode, err
 
 

@@ -44,5 +44,5 @@ def live_search(
             yield LiveSearch(project, address, printed[-1], Path(ray, "ray", "session_latest").resolve())
         finally:
             process.send_signal(signal.SIGINT)
-            process.communicate(timeout=300)
+            process.communicate(timeout=900)
             shutil.rmtree(ray, ignore_errors=True)

@@ -48,7 +48,7 @@ class Tmux:
 
     def __call__(self, *arguments: str) -> str:
         return subprocess.run(
-            [*self._command, *arguments], check=True, capture_output=True, text=True, timeout=60
+            [*self._command, *arguments], check=True, capture_output=True, text=True, timeout=600
         ).stdout
 
     def screen(self, *options: str) -> list[str]:
@@ -57,7 +57,7 @@ class Tmux:
 
     def wait(self, until: Callable[[list[str]], bool], *options: str) -> list[str]:
         """The screen as soon as it is as it should be."""
-        end = time.monotonic() + 120
+        end = time.monotonic() + 600
         while time.monotonic() < end:
             if until(lines := self.screen(*options)):
                 return lines

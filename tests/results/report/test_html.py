@@ -57,7 +57,7 @@ def show(browser: webdriver.Chrome, path: Path, width: int) -> list[str]:
     return [url for url in asked if not url.startswith(("data:", "blob:"))]
 
 
-def wait_until(ready: Any, seconds: float = 120) -> None:  # noqa: ANN401 - anything that is true in the end
+def wait_until(ready: Any, seconds: float = 600) -> None:  # noqa: ANN401 - anything that is true in the end
     end = time.monotonic() + seconds
     while not ready():
         assert time.monotonic() < end, "the page was not ready in time"

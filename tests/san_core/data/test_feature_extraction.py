@@ -245,7 +245,7 @@ def test_as_many_images_as_there_are_cores_are_decoded_at_a_time(
     load = feature_extraction._load
 
     def load_together(path: Path, size: int) -> feature_extraction.Loaded:
-        together.wait(timeout=120)  # an error unless that many are at it
+        together.wait(timeout=600)  # an error unless that many are at it
         return load(path, size)
 
     monkeypatch.setattr(os, "cpu_count", lambda: cores)

@@ -88,7 +88,7 @@ class Terminal(io.StringIO):
 
     def frame_with(self, text: str) -> list[str]:
         """The lines of the next frame, which is to hold a text."""
-        begin, until = len(self.getvalue()), time.monotonic() + 120
+        begin, until = len(self.getvalue()), time.monotonic() + 600
         while time.monotonic() < until:
             frames = self.getvalue()[begin:].split("\x1b[H")[1:-1]  # the last may not be whole
             for frame in frames:
