@@ -8,6 +8,7 @@ from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
 from tuning.execution.cohort_width import measure_cohort_width
 from tuning.execution.placement import Placement
+from tuning.execution.trial_setup import WIDTHS
 from tuning.options.option import AUTO
 
 
@@ -26,17 +27,25 @@ def check_cohort(cohort: int | str, config: TrainingConfig, data: PreparedData) 
         raise InputError(f"--cohort {cohort} cannot be trained: {reason}; accepted here: auto or 1")
 
 
-def chosen_cohort(cohort: int | str, config: TrainingConfig, data: PreparedData, placement: Placement) -> int:
+BATCHES = 4
+"""`auto` starts a search's trials in at least so many cohorts, so that the sampler learns from the first ones."""
+
+
+def chosen_cohort(
+    cohort: int | str, config: TrainingConfig, data: PreparedData, placement: Placement, trials: float | None = None
+) -> int:
     """The width that `--cohort` comes to.
 
     `auto` is 1 where trials get no GPU, since a single trial keeps a core busy, and where the step for cohorts cannot
-    train them. On a GPU it is measured; where only other machines of a cluster have GPUs, it is 1.
+    train them. On a GPU it is measured, but there are at least `BATCHES` cohorts, and one for each GPU; where only other
+    machines of a cluster have GPUs, it is 1.
 
     Args:
         cohort: what `--cohort` says, accepted by `check_cohort`.
         config: the largest configuration of the space.
         data: what the trials train on.
         placement: what a cohort gets of the machines.
+        trials: number of trials that bounds the search; None if none does.
 
     Raises:
         InputError: if the largest configuration does not fit on a GPU.
@@ -48,7 +57,9 @@ def chosen_cohort(cohort: int | str, config: TrainingConfig, data: PreparedData,
     if not torch.cuda.is_available():
         print_message("--cohort auto trains one trial at a time: this machine has no GPU to measure more on")
         return 1
-    return measure_cohort_width(config, data, placement.gpus)
+    cohorts = max(BATCHES, placement.max_concurrent)
+    most = max(width for width in WIDTHS if trials is None or width == 1 or cohorts * width <= trials)
+    return min(most, measure_cohort_width(config, data, placement.gpus))
 
 
 def _why_one_at_a_time(config: TrainingConfig, data: PreparedData) -> str:

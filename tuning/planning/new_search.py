@@ -235,7 +235,7 @@ def _divide(
     `--gpus-per-trial auto` gives a trial the share of a GPU that the largest one needs, and a cohort a whole GPU.
     """
     largest = largest_configuration(baseline, inputs.space.parameters)
-    cohort = chosen_cohort(options.cohort, largest, data, inputs.placement)
+    cohort = chosen_cohort(options.cohort, largest, data, inputs.placement, inputs.bounds["trials"])
     if options.gpus_per_trial != AUTO or not inputs.placement.gpus or cohort > 1:
         return inputs.placement, cohort
     return _place(replace(options, gpus_per_trial=measure_gpu_share(largest, data)), inputs.machines), cohort

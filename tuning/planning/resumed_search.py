@@ -100,7 +100,8 @@ def _resumed_cohort(
         return int(settings.get("cohort", 1))
     baseline = TrainingConfig.from_dict({**settings["fixed"], **space.baseline})
     check_cohort(options.cohort, baseline, data)
-    return chosen_cohort(options.cohort, largest_configuration(baseline, space.parameters), data, placement)
+    largest = largest_configuration(baseline, space.parameters)
+    return chosen_cohort(options.cohort, largest, data, placement, settings["trials"])
 
 
 def _resumed_placement(options: SearchOptions, run: RunFolder) -> Placement:

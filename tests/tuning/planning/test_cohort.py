@@ -40,6 +40,19 @@ def test_auto_measures_with_a_cohorts_share_of_a_gpu(
     assert shares == [share]
 
 
+@pytest.mark.parametrize(("trials", "gpus", "width"), [(None, 1, 16), (64, 1, 16), (24, 1, 4), (24, 8, 2), (3, 1, 1)])
+def test_auto_leaves_the_sampler_something_to_learn_from_and_each_gpu_a_cohort(
+    trials: int | None,
+    gpus: int,
+    width: int,
+    gpu_here: Callable[[bool], list[float]],
+    tiny_data: PreparedData,
+    tiny_config: TrainingConfig,
+) -> None:
+    gpu_here(True)
+    assert chosen_cohort("auto", tiny_config, tiny_data, Placement(1, 1, gpus), trials) == width
+
+
 def test_a_width_that_is_given_is_taken_without_measuring(
     gpu_here: Callable[[bool], list[float]], tiny_data: PreparedData, tiny_config: TrainingConfig
 ) -> None:
