@@ -1,14 +1,13 @@
 """The share of a GPU that a trial needs, measured by training the largest configuration for a few steps."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import torch
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import BaseDistribution
 
 from san_core.command_line import print_message
 from san_core.config import TrainingConfig
@@ -16,6 +15,7 @@ from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
 from san_core.training import Training
 from tuning.execution.gpu_memory import least_free_memory
+from tuning.execution.trial_setup import STEP_SIZES, upper_ends
 
 MARGIN = 1.15
 """Factor on the measured memory: other batches, with longer questions, may take more."""
@@ -23,7 +23,7 @@ MARGIN = 1.15
 CUDA_CONTEXT = 600 * 2**20
 """Bytes of GPU memory that every process needs for its CUDA context, which PyTorch does not count."""
 
-MEMORY_SETTINGS = ("embedding_size", "hidden_size", "attention_size", "hops", "batch_size", "dropout", "clip_norm")
+MEMORY_SETTINGS = (*STEP_SIZES, "hops", "batch_size")
 """Training settings with which a trial's memory grows, and those that take some as soon as they are above 0."""
 
 
@@ -32,18 +32,7 @@ def largest_configuration(config: TrainingConfig, parameters: Mapping[str, BaseD
 
     A cohort that has room for it has room for every configuration of the space.
     """
-    highest = {name: _highest(parameters[name]) for name in MEMORY_SETTINGS if name in parameters}
-    return replace(config, **highest)
-
-
-def _highest(values: BaseDistribution) -> Any:  # noqa: ANN401 - a setting's value
-    """The highest value of a parameter whose values are numbers."""
-    if isinstance(values, CategoricalDistribution):
-        choices: Sequence[Any] = values.choices
-        return max(choices)
-    if isinstance(values, IntDistribution | FloatDistribution):
-        return values.high
-    raise TypeError(f"a distribution must be a float, int or categorical one, but got {values}")
+    return replace(config, **upper_ends(parameters, MEMORY_SETTINGS))
 
 
 def measure_gpu_share(config: TrainingConfig, data: PreparedData) -> float:

@@ -1,6 +1,6 @@
 """What all trials of a study have in common, and the limits they run under."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,14 +66,19 @@ STEP_SIZES = ("embedding_size", "hidden_size", "attention_size", "clip_norm", "d
 """Settings that decide how large a cohort's step is, and what is in it: without dropout it draws no masks."""
 
 
-def upper_ends(parameters: Mapping[str, BaseDistribution]) -> dict[str, Any]:
-    """The largest value that the space has of each of `STEP_SIZES` that is searched."""
-    found: dict[str, Any] = {}
-    for name, distribution in parameters.items():
-        if name not in STEP_SIZES:
-            continue
-        if isinstance(distribution, IntDistribution | FloatDistribution):
-            found[name] = distribution.high
-        elif isinstance(distribution, CategoricalDistribution):
-            found[name] = max(distribution.choices)  # type: ignore[type-var]
-    return found
+def upper_ends(parameters: Mapping[str, BaseDistribution], names: Sequence[str] = STEP_SIZES) -> dict[str, Any]:
+    """The highest value of each of some settings that is searched; their values are numbers.
+
+    Raises:
+        TypeError: for a distribution that is not one of Optuna's three.
+    """
+    return {name: _highest(parameters[name]) for name in names if name in parameters}
+
+
+def _highest(values: BaseDistribution) -> Any:  # noqa: ANN401 - a setting's value
+    if isinstance(values, CategoricalDistribution):
+        choices: Sequence[Any] = values.choices
+        return max(choices)
+    if isinstance(values, IntDistribution | FloatDistribution):
+        return values.high
+    raise TypeError(f"a distribution must be a float, int or categorical one, but got {values}")

@@ -37,8 +37,8 @@ def chosen_cohort(
     """The width that `--cohort` comes to.
 
     `auto` is 1 where trials get no GPU, since a single trial keeps a core busy, and where the step for cohorts cannot
-    train them. On a GPU it is measured, but there are at least `BATCHES` cohorts, and one for each GPU; where only other
-    machines of a cluster have GPUs, it is 1.
+    train them. On a GPU it is measured, but there are at least `BATCHES` cohorts, and one for each GPU. Where only
+    other machines of a cluster have GPUs, it is 1.
 
     Args:
         cohort: what `--cohort` says, accepted by `check_cohort`.

@@ -42,8 +42,9 @@ def open_search(
         study.set_user_attr(FIRST_TRIALS_ADDED, True)
     pruning, cohort = run.setting("pruner") != "none", run.settings.get("cohort", 1)
 
-    def sampler_of(number: int) -> BaseSampler:
+    def sampler_of(number: int, at_random: bool) -> BaseSampler:
         name = sampler_name(sampler, space.parameters, pruning=pruning, number=number, cohort=cohort)
+        name = "random" if at_random else name
         return make_sampler(name, seed, number, space.parameters, cohort=cohort)
 
     source = TrialSource(space.parameters, lambda trial: derive_seed(seed, SEARCH_SEEDS, trial.number), sampler_of)
@@ -76,7 +77,9 @@ def open_confirmation(run: RunFolder, space: SearchSpace, trials: Sequence[int],
     source = TrialSource(
         space.parameters,
         seed_of=lambda trial: int(trial.user_attrs[SEED]),
-        sampler_of=lambda _: RandomSampler(seed=0),  # it has nothing to sample: every trial waits with its parameters
+        sampler_of=lambda _, __: RandomSampler(
+            seed=0
+        ),  # it has nothing to sample: every trial waits with its parameters
         unique=False,
         own_order=True,
     )

@@ -91,9 +91,10 @@ class Study:
         self.ended_before = len(self._ended)
         self.best = best_trial(self._ended)
         self._interrupted = deque(
-            _Interrupted(trial, by_earlier_end=True) for trial in own if trial.state == TrialState.RUNNING
+            _Interrupted(trial, by_earlier_end=True) for trial in trials if trial.state == TrialState.RUNNING
         )
         self._tried = TriedConfigurations(source.parameters.values(), self._ended)
+        self._duplicates = {trial.number for trial in trials if DUPLICATE_OF in trial.user_attrs}
         self._stop_reason = ""
         self._time = TimeSpent(
             wall=float(study.user_attrs.get(SECONDS, 0.0)),
@@ -131,7 +132,7 @@ class Study:
         """Starts the next trial, an interrupted one before a new one; returns None if no trial is left."""
         duplicates = 0
         while not self.exhausted:
-            trial, scores = self._resume() if self._interrupted else (self._sample(duplicates), {})
+            trial, scores = self._resume() if self._interrupted else (self._sample(), {})
             first = self._tried.record(trial)
             if first == trial.number or not self._source.unique:
                 return self._start(trial, scores)
@@ -206,14 +207,20 @@ class Study:
         self._record_time()
         self.optuna_study.set_user_attr(STOPPED_BY, self.stop_reason)
 
-    def _sample(self, duplicates: int) -> optuna.Trial:
-        """A new trial; at random if the sampler has just drawn duplicates."""
-        return self._source.new_trial(self.optuna_study, next(self._next_numbers), at_random=duplicates > 0)
+    def _sample(self) -> optuna.Trial:
+        """A new trial."""
+        number = next(self._next_numbers)
+        return self._source.new_trial(self.optuna_study, number, at_random=self._follows_duplicate(number))
+
+    def _follows_duplicate(self, number: int) -> bool:
+        """Whether the trial before was a duplicate, so that this one is drawn at random: it might be the same again."""
+        return number - 1 in self._duplicates
 
     def _resume(self) -> tuple[optuna.Trial, Mapping[int, float]]:
         """The interrupted trial that has waited longest, and its scores so far."""
         interrupted = self._interrupted.popleft()
-        trial = self._source.restored_trial(self.optuna_study, interrupted.trial)
+        at_random = self._follows_duplicate(interrupted.trial.number)
+        trial = self._source.restored_trial(self.optuna_study, interrupted.trial, at_random=at_random)
         if interrupted.by_earlier_end:
             now = datetime.now()  # noqa: DTZ005 - local and without time zone, as Optuna's times are
             trial.set_user_attr(RESUMED, now.isoformat())
@@ -229,6 +236,7 @@ class Study:
 
     def _reject_duplicate(self, trial: optuna.Trial, first: int) -> None:
         """Ends a trial that has the configuration of an earlier one, before it starts."""
+        self._duplicates.add(trial.number)
         trial.set_user_attr(DUPLICATE_OF, first)
         trial.set_user_attr(REASON, f"the configuration of trial {first}")
         self.optuna_study.tell(trial, state=TrialState.FAIL)

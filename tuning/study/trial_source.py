@@ -8,8 +8,6 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 
-from tuning.study.repeatable_samplers import RandomSampler
-
 
 @dataclass(frozen=True)
 class TrialSource:
@@ -18,8 +16,9 @@ class TrialSource:
     Attributes:
         parameters: the distribution of each parameter.
         seed_of: function that returns a trial's training seed.
-        sampler_of: function from a trial's number to its sampler. What the sampler draws must depend only on that
-            number and on the trials before, so that a resumed search draws the same.
+        sampler_of: function from a trial's number, and whether it is to be drawn at random, to its sampler. What the
+            sampler draws must depend only on that number and on the trials before, so that a resumed search draws the
+            same.
         unique: whether a configuration that was tried before is rejected.
         own_order: whether the order of a trial's batches and its dropout follow from its own seed; if not they follow
             from the study's, so that all trials are compared on the same batches.
@@ -27,7 +26,7 @@ class TrialSource:
 
     parameters: Mapping[str, BaseDistribution]
     seed_of: Callable[[FrozenTrial | optuna.Trial], int]
-    sampler_of: Callable[[int], BaseSampler]
+    sampler_of: Callable[[int, bool], BaseSampler]
     unique: bool = True
     own_order: bool = False
 
@@ -39,12 +38,12 @@ class TrialSource:
             number: the number that the trial will have.
             at_random: whether to draw the parameters at random, because the sampler repeated a configuration.
         """
-        study.sampler = RandomSampler(number) if at_random else self.sampler_of(number)
+        study.sampler = self.sampler_of(number, at_random)
         return study.ask(dict(self.parameters))
 
-    def restored_trial(self, study: optuna.Study, interrupted: FrozenTrial) -> optuna.Trial:
+    def restored_trial(self, study: optuna.Study, interrupted: FrozenTrial, *, at_random: bool) -> optuna.Trial:
         """The interrupted trial, ready to report again. Parameters that it had not been given yet are sampled now."""
-        study.sampler = self.sampler_of(interrupted.number)
+        study.sampler = self.sampler_of(interrupted.number, at_random)
         trial = optuna.Trial(study, interrupted._trial_id)
         for name, distribution in self.parameters.items():
             trial._suggest(name, distribution)  # as `optuna.Study.ask` does

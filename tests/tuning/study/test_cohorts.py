@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial
 
 from results.jobs import read_jobs
@@ -16,6 +16,12 @@ from tuning.study.cohorts import Attempt, Cohorts, Failure
 from tuning.study.live_trial import Epoch
 
 MakeRun = Callable[..., RunFolder]
+
+
+SMALL_SPACE = SearchSpace(
+    {"dropout": FloatDistribution(0, 0.7, step=0.1), "hops": IntDistribution(1, 3)}, {"dropout": 0.5, "hops": 2}
+)
+"""24 configurations, of which samplers draw some again."""
 
 
 class Killed(BaseException):
@@ -103,13 +109,13 @@ def test_the_result_does_not_depend_on_which_worker_is_faster(make_run: MakeRun,
     assert len(found[0]) == 24
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(("workers", "space"), [(2, None), (1, SMALL_SPACE)])
 def test_a_killed_search_ends_as_one_that_was_not(
-    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, workers: int
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, workers: int, space: SearchSpace | None
 ) -> None:
     """It is killed at the 5th, 10th, ... line that it writes into the journal, again and again."""
     whole, run, left = make_run("whole"), make_run("killed"), 0
-    run_all(Cohorts(searching(whole, trials=16), width=4, workers=workers))
+    run_all(Cohorts(searching(whole, trials=16, space=space), width=4, workers=workers))
     backend = type(run.storage()._backend)
     append = backend.append_logs
 
@@ -125,7 +131,7 @@ def test_a_killed_search_ends_as_one_that_was_not(
     while True:
         left = 12 + kills % 7
         try:
-            run_all(Cohorts(searching(run, trials=16), width=4, workers=workers))
+            run_all(Cohorts(searching(run, trials=16, space=space), width=4, workers=workers))
         except Killed:
             kills += 1
             continue

@@ -188,7 +188,7 @@ def test_a_trial_interrupted_while_it_was_sampled_gets_the_parameters_it_would_h
 
     study = searching(cut)
     run_trial(study, 0.5)
-    study.optuna_study.sampler = study._source.sampler_of(1)
+    study.optuna_study.sampler = study._source.sampler_of(1, False)
     study.optuna_study.ask()  # killed before the first parameter was drawn
     assert ask(searching(cut)).settings == settings
 
