@@ -24,7 +24,7 @@ class Job:
         first: epochs that they have when it starts.
         last: epochs that they have when it has ended.
         due: when it ends in planned time, in which an epoch takes 1; see `tuning.study.cohorts`.
-        started: when its first worker reported; None before that.
+        started: when it was given to a worker, the last time that the search was started; None before that.
         ended: when its last worker ended, and the study had decided which trials go on; None before that.
         worker: where it ran last, in words.
     """

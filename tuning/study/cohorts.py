@@ -98,7 +98,7 @@ class Cohorts:
             self._ready.appendleft(replace(attempt, trials=rest))
             attempt = replace(attempt, trials=attempt.trials[: self.width])
         self._running.append(attempt)
-        self.study.jobs[attempt.job.number] = attempt.job
+        self._note_start(attempt.job)
         self.study.on_change()
         return attempt
 
@@ -117,7 +117,8 @@ class Cohorts:
 
         Scores after the job's last epoch are recorded when the job is decided on.
         """
-        job = self._note_worker(attempt.job, next(iter(epochs.values())).worker)
+        job = replace(self._undecided[attempt.job.number], worker=next(iter(epochs.values())).worker)
+        self._undecided[job.number] = job
         live = self.study.live
         for number, epoch in epochs.items():
             if number not in live:
@@ -179,7 +180,7 @@ class Cohorts:
             self._start(job)
 
     def _start(self, job: Job) -> None:
-        self._undecided[job.number] = job
+        self._undecided[job.number] = replace(job, started=None)  # one that is taken up starts again
         if trials := tuple(number for number in job.trials if number in self.study.live):
             self._ready.append(Attempt(job, trials))
 
@@ -254,12 +255,12 @@ class Cohorts:
             self._start(job)
         self._decide_in_turn()
 
-    def _note_worker(self, job: Job, worker: str) -> Job:
-        """Keeps when a job was started, and where."""
-        known = self._undecided[job.number]
-        known = replace(known, started=known.started or _now(), worker=worker)
-        self._undecided[job.number] = known
-        return known
+    def _note_start(self, job: Job) -> None:
+        """Records when a job was started first."""
+        if self._undecided[job.number].started is None:
+            self._undecided[job.number] = replace(job, started=_now())
+            self._record(self._undecided[job.number])
+        self.study.jobs[job.number] = self._undecided[job.number]
 
     def _record(self, job: Job) -> None:
         self.study.optuna_study.set_user_attr(*job.attribute)

@@ -129,7 +129,7 @@ def test_of_trials_that_end_together_the_best_is_posted_once(inbox: Inbox, run: 
         epochs = {number: Epoch(1, score, 1.0) for number, score in zip(numbers, (0.5, 0.7, 0.6), strict=True)}
         for number, epoch in epochs.items():
             study.report(number, epoch)
-        callback.on_trial_result(0, [], None, {EPOCHS: epochs})  # type: ignore[arg-type]
+        callback.on_trial_result(0, [], None, {EPOCHS: list(epochs.items())})  # type: ignore[arg-type]
         for number in numbers:
             study.finish(number)
         callback.on_trial_complete(0, [], None)  # type: ignore[arg-type]

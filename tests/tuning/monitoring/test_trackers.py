@@ -142,7 +142,7 @@ def test_trials_that_are_trained_together_are_tracked_each_by_itself(run: RunFol
         epochs = {0: Epoch(1, 0.25, 1.0, loss=0.5), 1: Epoch(1, 0.125, 1.0, loss=0.75)}
         for number, epoch in epochs.items():
             study.report(number, epoch)
-        tracker.on_trial_result(0, [], both, {EPOCHS: epochs})
+        tracker.on_trial_result(0, [], both, {EPOCHS: list(epochs.items())})
         study.live[1].stop_reason = "pruned after epoch 1"
         study.finish(1)
         tracker.on_trial_complete(0, [], both)
@@ -150,7 +150,7 @@ def test_trials_that_are_trained_together_are_tracked_each_by_itself(run: RunFol
         tracker.on_trial_start(0, [], one)
         epoch = Epoch(2, 0.5, 2.0)
         study.report(0, epoch)
-        tracker.on_trial_result(0, [], one, {EPOCHS: {0: epoch}})
+        tracker.on_trial_result(0, [], one, {EPOCHS: [(0, epoch)]})
         study.finish(0)
         tracker.on_trial_complete(0, [], one)
     folders = [run.tracking / "tensorboard" / f"search-000{number}" for number in (0, 1)]
