@@ -173,8 +173,8 @@ class Simulation:
             self._devices.driver += self._driver_free
         self._give_jobs()
         while self._events:
-            now, gpu = heapq.heappop(self._events)
-            self._end_epoch(now, self._gpus[gpu])
+            now, index = heapq.heappop(self._events)
+            self._end_epoch(now, self._gpus[index])
         for gpu in self._gpus:
             self._note_waiting(gpu, self._driver_free)
         best = self.study.best.value if self.study.best else None
