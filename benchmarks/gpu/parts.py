@@ -28,24 +28,24 @@ def run_part(command: Sequence[str], limit: float) -> Iterator[dict[str, Any]]:
         command: its first word is the program.
         limit: seconds after which it is killed, with the processes of its session.
     """
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
     stopped = threading.Event()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
 
-    def stop() -> None:
-        stopped.set()
-        os.killpg(process.pid, signal.SIGKILL)
-
-    timer = threading.Timer(limit, stop)
-    timer.start()
-    try:
-        for line in process.stdout or ():
-            if line.startswith("{"):
-                yield json.loads(line)
-        code = process.wait()
-    finally:
-        timer.cancel()
-        if process.poll() is None:
+        def stop() -> None:
+            stopped.set()
             os.killpg(process.pid, signal.SIGKILL)
+
+        timer = threading.Timer(limit, stop)
+        timer.start()
+        try:
+            for line in process.stdout or ():
+                if line.startswith("{"):
+                    yield json.loads(line)
+            code = process.wait()
+        finally:
+            timer.cancel()
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
     if stopped.is_set():
         yield {"stopped": f"after its {limit:g} s"}
     elif code:
