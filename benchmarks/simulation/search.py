@@ -5,6 +5,7 @@ the CPU time that it really took, and a GPU that waits for it trains nothing mea
 """
 
 import heapq
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,9 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import optuna
-from optuna.samplers import BaseSampler
-from optuna.storages import BaseStorage, InMemoryStorage
+from optuna.storages import InMemoryStorage
 
 from benchmarks.simulation.gpus import EpochTimes, width_of
 from benchmarks.simulation.recorded_curves import RecordedCurves
@@ -24,12 +23,9 @@ from search_spaces import SearchSpace
 from tuning.study.cohorts import Attempt, Cohorts
 from tuning.study.first_trials import first_trials
 from tuning.study.live_trial import Epoch
-from tuning.study.pruners import PRUNERS
-from tuning.study.samplers import make_sampler
-from tuning.study.seeds import SAMPLER_SEEDS, SEARCH_SEEDS, derive_seed
+from tuning.study.open_study import open_search
 from tuning.study.stop_rules import StopRules
 from tuning.study.study import Study
-from tuning.study.trial_source import TrialSource
 
 _Result = TypeVar("_Result")
 
@@ -140,7 +136,7 @@ class Simulation:
         space: what is searched.
         curves: of its configurations.
         times: of an epoch on a GPU.
-        run: empty folder for the study's journal; None for a study in memory.
+        folder: empty folder for the study's journal; None for a study in memory.
     """
 
     def __init__(
@@ -149,12 +145,11 @@ class Simulation:
         space: SearchSpace,
         curves: RecordedCurves,
         times: EpochTimes,
-        run: Path | None = None,
+        folder: Path | None = None,
     ) -> None:
         self._setting, self._curves, self._times = setting, curves, times
         self._epochs = curves.scores.shape[1]
-        storage = RunFolder(run).storage() if run else InMemoryStorage()
-        self.study = open_study(setting, space, self._epochs, storage)
+        self.study = open_study(setting, space, self._epochs, folder)
         self._random = np.random.default_rng(setting.seed)
         self._events: list[tuple[float, int]] = []  # ends of epochs: time, GPU
         self._gpus = [_Gpu() for _ in range(setting.gpus)]
@@ -254,16 +249,26 @@ class Simulation:
         return result
 
 
-def open_study(setting: Setting, space: SearchSpace, epochs: int, storage: BaseStorage) -> Study:
-    """A study as `tuning.study.open_study.open_search` makes it."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(storage=storage, direction="maximize", pruner=PRUNERS[setting.pruner](epochs))
-    for trial in first_trials(space.baseline, []):
-        study.add_trial(trial)
+class _RunInMemory(RunFolder):
+    """A run folder whose study is in memory."""
 
-    def sampler_of(number: int) -> BaseSampler:
-        return make_sampler(setting.sampler, derive_seed(setting.seed, SAMPLER_SEEDS, number))
+    def storage(self) -> InMemoryStorage:  # type: ignore[override]  # it does all that a search needs
+        """A new storage."""
+        return InMemoryStorage()
 
-    seeds = lambda trial: derive_seed(setting.seed, SEARCH_SEEDS, trial.number)  # noqa: E731
+
+def open_study(setting: Setting, space: SearchSpace, epochs: int, folder: Path | None) -> Study:
+    """Opens the study of a search.
+
+    Args:
+        setting: of the search.
+        space: what is searched.
+        epochs: of a trial.
+        folder: for its journal; None for a study in memory.
+    """
+    settings = {"seed": setting.seed, "sampler": setting.sampler, "pruner": setting.pruner}
+    settings |= {"fixed": {"epochs": epochs}, "metric": "accuracy", "started": "now"}
     rules = StopRules(trials=setting.trials, patience=setting.patience)
-    return Study(study, TrialSource(space.parameters, seeds, sampler_of), rules=rules, epochs=epochs)
+    with tempfile.TemporaryDirectory() as temporary:
+        run = (RunFolder if folder else _RunInMemory).create((folder or Path(temporary)) / "run", settings, {})
+        return open_search(run, space, rules, first_trials=lambda: first_trials(space.baseline, []))

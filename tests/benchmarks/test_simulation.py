@@ -19,8 +19,8 @@ LINEAR = EpochTimes(questions=60, scored=0, rates={1: 60.0, 4: 240.0})
 """An epoch takes one second at every width up to 4."""
 
 
-def simulated(setting: Setting, times: EpochTimes = LINEAR, run: Path | None = None) -> Outcome:
-    return Simulation(setting, SPACE, RecordedCurves.read(EASY_VQA, SPACE.parameters), times, run).run()
+def simulated(setting: Setting, times: EpochTimes = LINEAR, folder: Path | None = None) -> Outcome:
+    return Simulation(setting, SPACE, RecordedCurves.read(EASY_VQA, SPACE.parameters), times, folder).run()
 
 
 def test_the_time_of_all_gpus_is_accounted_for() -> None:
@@ -45,8 +45,8 @@ def test_gpus_whose_jobs_take_different_times_wait_for_their_turn_and_less_with_
 
 
 def test_the_journal_of_a_simulated_search_is_that_of_a_search(tmp_path: Path) -> None:
-    found = simulated(Setting(gpus=2, width=2, trials=12), run=tmp_path)
-    trials = RunFolder(tmp_path).storage().get_all_trials(0)
+    found = simulated(Setting(gpus=2, width=2, trials=12), folder=tmp_path)
+    trials = RunFolder.open(tmp_path / "run").study().trials
     assert [trial.state.is_finished() for trial in trials] == [True] * 12
     assert sum(len(trial.intermediate_values) for trial in trials) == found.epochs
 
