@@ -126,7 +126,7 @@ class Cohorts:
                 self.study.record(number, epoch)
             else:
                 self._last_epochs[number] = epoch
-                live[number].seconds = epoch.seconds
+                self.study.note_seconds(number, epoch.seconds)
         self.study.on_change()
         missing = [n for n in attempt.trials if n in live and n not in self._last_epochs and not live[n].diverged]
         return bool(missing) and not self.study.time_stop_reason()
