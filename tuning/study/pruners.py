@@ -51,7 +51,8 @@ class SuccessiveHalving(optuna.pruners.BasePruner):
         if brackets < 1:
             raise ValueError(f"brackets must be >= 1, but got {brackets}")
         self._brackets = brackets
-        self._rungs: _Rungs | None = None  # None before the first decision
+        self._rungs: _Rungs = {}
+        self._has_read = False  # the journal, which the first decision does
         self._last_epochs: dict[int, int] = {}  # of each trial, the last epoch whose score is in `_rungs`
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
@@ -65,7 +66,7 @@ class SuccessiveHalving(optuna.pruners.BasePruner):
         epoch, bracket = trial.last_step, bracket_of(trial.number, self._brackets)
         if epoch is None or not _is_rung(epoch, first=_REDUCTION_FACTOR**bracket):
             return False
-        if self._rungs is None:
+        if not self._has_read:
             self._read(study)
         for each in sorted(trial.intermediate_values):
             self.add_score(trial.number, each, trial.intermediate_values[each])
@@ -82,13 +83,13 @@ class SuccessiveHalving(optuna.pruners.BasePruner):
             epoch: after which it has the score; a trial's epochs must be told in order.
             score: in [0, 1].
         """
-        if self._rungs is not None and epoch > self._last_epochs.get(number, 0):
+        if self._has_read and epoch > self._last_epochs.get(number, 0):
             self._last_epochs[number] = epoch
             insort(self._rungs.setdefault((bracket_of(number, self._brackets), epoch), []), score)
 
     def _read(self, study: optuna.Study) -> None:
         """Reads the scores of all trials in the journal; a trial has none for the epoch in which it diverged."""
-        self._rungs = {}
+        self._has_read = True
         for trial in study.get_trials(deepcopy=False):
             if is_own(trial):
                 for epoch, score in sorted(trial.intermediate_values.items()):

@@ -39,6 +39,10 @@ MAX_DUPLICATES = 50
 """The search ends after so many new trials in a row whose configurations were tried before."""
 
 
+SECONDS_BETWEEN = 1.0
+"""The time that a search has used is recorded at most so often: Optuna copies all of a study's attributes each time."""
+
+
 class _Interrupted(NamedTuple):
     """A trial that was interrupted and is to go on.
 
@@ -98,6 +102,7 @@ class Study:
         self._tried = TriedConfigurations(source.parameters.values(), self._ended)
         self._duplicates = {trial.number for trial in trials if DUPLICATE_OF in trial.user_attrs}
         self._stop_reason = ""
+        self._time_recorded = 0.0
         self._time = TimeSpent(
             wall=float(study.user_attrs.get(SECONDS, 0.0)),
             trained=sum(float(trial.user_attrs.get(SECONDS, 0.0)) for trial in self._ended),
@@ -192,8 +197,9 @@ class Study:
         ended = self._tell(live, failed=bool(error))
         self._ended.append(ended)
         self._since_best.add(ended)
+        if self._time.wall() - self._time_recorded >= SECONDS_BETWEEN:
+            self._record_time()
         self.best = best_trial([ended] if self.best is None else [self.best, ended])
-        self._record_time()
         self.on_change()
 
     def requeue(self, number: int) -> None:
@@ -291,4 +297,5 @@ class Study:
 
     def _record_time(self) -> None:
         """Records how long the search has run, so that the budget holds when it is resumed."""
-        self.optuna_study.set_user_attr(SECONDS, round(self._time.wall(), 3))
+        self._time_recorded = self._time.wall()
+        self.optuna_study.set_user_attr(SECONDS, round(self._time_recorded, 3))
