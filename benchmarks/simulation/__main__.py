@@ -23,6 +23,9 @@ SPACE = load("san")
 SHARES = ("training", "partly_filled", "turn", "driver", "end")
 """Fields of `DeviceTime`."""
 
+COLUMNS = ("training", "not full", "turn", "driver", "end")
+"""What the table calls them."""
+
 
 def simulate(setting: Setting, network: str, *, journal: bool = False) -> Outcome:
     """Simulates a search, its study in memory or in a journal."""
@@ -45,7 +48,7 @@ def growth_with_gpus(options: argparse.Namespace) -> list[dict[str, Any]]:
                     variation=options.variation,
                     ahead=round(options.ahead * gpus) if gpus > 1 else 0,
                 )
-                found = simulate(setting, network)
+                found = simulate(setting, network, journal=True)
                 first = first or found
                 speedup = first.setting.gpus * first.seconds / found.seconds
                 shares = {name: getattr(found.devices, name) / found.devices.total for name in SHARES}
@@ -72,7 +75,7 @@ def growth_with_trials(options: argparse.Namespace) -> list[dict[str, Any]]:
 
 def gpus_table(rows: Sequence[dict[str, Any]]) -> Table:
     """The rows of `growth_with_gpus` as a table."""
-    names = ["network", "width", "GPUs", "trials", "search, s", "speed-up", "best", *SHARES]
+    names = ["network", "width", "GPUs", "trials", "search, s", "speed-up", "best", *COLUMNS]
     table = Table(*names, title="Simulated searches; the last columns are shares of the GPUs' time")
     for row in rows:
         counts = [row["network"], str(row["width"]), str(row["gpus"]), f"{row['trials']:,}"]
