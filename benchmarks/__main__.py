@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 from benchmarks import memory, null_trials, preparation, searches, step
+from benchmarks.simulation import __main__ as simulation
 from san_core.command_line import run_command
 
 OUT = Path("benchmarks-out")
@@ -21,6 +22,8 @@ def main() -> int:
     null_trials.main(["--trials", "120", "--save", str(OUT / "null_trials.json")])
     memory.main(["--save", str(OUT / "memory.json")])
     preparation.main(["--sizes", "64", "448", "--save", str(OUT / "preparation.json")])
+    small = ["--trials", "1000", "--gpus", "1", "8", "64", "--growth", "1000", "--samplers", "random"]
+    simulation.main([*small, "--save", str(OUT / "simulation.json")])
     short = ["--seeds", "1", "--seconds", "120", "--logs", str(LOGS)]
     return searches.main([*short, "--save", str(OUT / "searches.json")])
 

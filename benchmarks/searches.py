@@ -69,7 +69,7 @@ def run(system: str, task: Task, seconds: float, log: Path) -> None:
         process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.rivals", system, str(Path(folder) / "given.json")],
             cwd=folder,
-            env=_environment(folder),
+            env=_environment(folder, gpu=task.gpus > 0),
             stdout=printed,
             stderr=subprocess.STDOUT,
         )
@@ -91,9 +91,9 @@ def head(system: str, task: Task, seconds: float) -> dict[str, Any]:
     return {"system": system, "limit": seconds, **kept}
 
 
-def _environment(folder: str) -> dict[str, str]:
-    """Environment variables of a search: one thread, no GPU, the modules of this checkout."""
-    own = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "RAY_USAGE_STATS_ENABLED": "0"}
+def _environment(folder: str, *, gpu: bool) -> dict[str, str]:
+    """Environment variables of a search: one thread, no GPU unless wanted, the modules of this checkout."""
+    own = {"OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0", **({} if gpu else {"CUDA_VISIBLE_DEVICES": ""})}
     return {**os.environ, **own, "PYTHONPATH": str(ROOT), "SYNETUNE_FOLDER": folder}
 
 

@@ -2,10 +2,13 @@
 
 import json
 import os
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
+from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState
 
 
 class Journal(JournalFileBackend):
@@ -27,6 +30,39 @@ class Journal(JournalFileBackend):
                     os.fsync(file.fileno())
         finally:
             self._lock.release()
+
+
+class Storage(JournalStorage):
+    """Optuna's storage over a journal, which finds the trials that wait without going through all trials.
+
+    Optuna asks for them before each new trial. No trial begins to wait once it has run, so all trials before the first
+    that waits stay as they are.
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        super().__init__(journal)
+        self._first_waiting: dict[int, int] = {}  # by study: no trial with a lower number waits
+
+    def get_all_trials(
+        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        """The trials of a study, by number; with `states` those in one of them."""
+        if deepcopy or states != (TrialState.WAITING,):
+            return super().get_all_trials(study_id, deepcopy, states)
+        waiting, number = [], self._first_waiting.get(study_id, 0)
+        while (trial := self._find(study_id, number)) is not None:
+            if trial.state == TrialState.WAITING:
+                waiting.append(trial)
+            number += 1
+        self._first_waiting[study_id] = waiting[0].number if waiting else number
+        return waiting
+
+    def _find(self, study_id: int, number: int) -> FrozenTrial | None:
+        """The trial with a number; None if there is none yet."""
+        try:
+            return self.get_trial(self.get_trial_id_from_study_id_trial_number(study_id, number))
+        except KeyError:
+            return None
 
 
 def repair_journal(path: Path) -> None:

@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial
 
-from results.journal import Journal, repair_journal
+from results.journal import Journal, Storage, repair_journal
 from san_core.errors import InputError
 from san_core.files import is_file, read_json, write_json
 
@@ -283,7 +283,7 @@ class RunFolder:
 
     def storage(self) -> JournalStorage:
         """Optuna's storage over the journal."""
-        return JournalStorage(Journal(str(self.journal)))
+        return Storage(Journal(str(self.journal)))
 
     def study(self, name: str = SEARCH) -> optuna.Study:
         """A study of the journal, by name.

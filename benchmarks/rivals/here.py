@@ -2,10 +2,11 @@
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import psutil
 
-from benchmarks.rivals.task import SLOTS, Task
+from benchmarks.rivals.task import Task
 from tuning.search import search as run_search
 from tuning.study.live_trial import Epoch
 from tuning.study.study import Study
@@ -15,14 +16,14 @@ SAMPLED_EVERY = 1.0
 
 
 def search(task: Task) -> None:
-    """Runs the search; notes every epoch when it is reported to the study."""
-    report = Study.report
+    """Runs the search; notes every epoch when the study records it."""
+    record = Study.record
 
-    def noted_report(self: Study, number: int, epoch: Epoch) -> bool:
+    def noted_record(self: Study, number: int, epoch: Epoch) -> None:
         task.note(trial=number, epoch=epoch.number, score=epoch.score, seconds=epoch.seconds)
-        return report(self, number, epoch)
+        record(self, number, epoch)
 
-    Study.report = noted_report  # type: ignore[method-assign]  # `tuning.search` has no callback for it
+    Study.record = noted_record  # type: ignore[method-assign]  # `tuning.search` has no callback for it
     threading.Thread(target=_note_cpu_time, args=[task], daemon=True).start()
     run_search(
         data=task.data,
@@ -31,10 +32,16 @@ def search(task: Task) -> None:
         trials=task.trials,
         epochs=task.epochs,
         confirm=0,
-        concurrent=SLOTS,
-        cpus_per_trial=1,
+        **_placed(task),
         run=Path(task.folder) / "run",
     )
+
+
+def _placed(task: Task) -> dict[str, Any]:
+    """The options that say how many trials run at once, and on what."""
+    if task.gpus:
+        return {"gpus_per_trial": task.gpus, "cohort": task.cohort}
+    return {"concurrent": task.slots, "cpus_per_trial": 1, "cohort": task.cohort}
 
 
 def _note_cpu_time(task: Task) -> None:

@@ -32,7 +32,7 @@ def epochs(task: Task, trial: int | str, params: Mapping[str, object]) -> Iterat
     torch.set_num_threads(1)
     data = PreparedData.open(Path(task.data))
     settings = {**data.training_defaults, **params, "epochs": task.epochs, "seed": task.seed}
-    training = PlainTraining(TrainingConfig.from_dict(settings), data)
+    training = PlainTraining(TrainingConfig.from_dict(settings), data, "cuda" if task.gpus else "cpu")
     for epoch in range(1, task.epochs + 1):
         score = training.run_epoch(epoch)
         task.note(trial=trial, epoch=epoch, score=score, seconds=time.monotonic() - started)
@@ -40,12 +40,14 @@ def epochs(task: Task, trial: int | str, params: Mapping[str, object]) -> Iterat
 
 
 class PlainTraining:
-    """Trains `PlainStep`'s network on prepared features, batch by batch in a random order."""
+    """Trains `PlainStep`'s network on prepared features, batch by batch in a random order; on a GPU they lie there."""
 
-    def __init__(self, config: TrainingConfig, data: PreparedData) -> None:
+    def __init__(self, config: TrainingConfig, data: PreparedData, device: str = "cpu") -> None:
         torch.manual_seed(config.seed)
         self.config, self.data = config, data
-        self._step = PlainStep(shape_of(config, data))
+        self._step, self._device = PlainStep(shape_of(config, data)), device
+        self._step.model.to(device)
+        self._images, self._texts = data.images.to(device), data.questions.to(device)
         self._train, self._validation = answerable(data.split("train"), config.answer_target), data.split("validation")
         self._questions, self._metric = data.questions_of("validation"), objective_metric(data)
         self._order = np.random.default_rng(config.seed)
@@ -55,7 +57,7 @@ class PlainTraining:
         set_learning_rate(self._step.optimizer, self.config, epoch)
         self._step.model.train()
         for rows in self._batches(self._order.permutation(len(self._train))):
-            targets = torch.from_numpy(self._train.answers[rows]).long()
+            targets = torch.from_numpy(self._train.answers[rows]).long().to(self._device)
             self._step(*self._inputs(self._train, rows), targets)
         self._step.model.eval()
         with torch.inference_mode():
@@ -68,9 +70,9 @@ class PlainTraining:
         return [rows[start : start + self.config.batch_size] for start in range(0, len(rows), self.config.batch_size)]
 
     def _inputs(self, split: Split, rows: NDArray[np.integer]) -> tuple[Tensor, Tensor]:
-        """Features [B, R, C] from the mapped file and word numbers [B, L]."""
-        images, questions = torch.from_numpy(split.images[rows]), torch.from_numpy(split.questions[rows])
-        return self.data.images[images].float(), self.data.questions[questions]
+        """Features [B, R, C], without a GPU from the mapped file, and word numbers [B, L]."""
+        images, questions = (torch.from_numpy(part[rows]).to(self._device) for part in (split.images, split.questions))
+        return self._images[images].float(), self._texts[questions]
 
 
 def shape_of(config: TrainingConfig, data: PreparedData) -> Shape:

@@ -8,7 +8,7 @@ from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search.optuna import OptunaSearch
 
 from benchmarks.rivals.plain_training import epochs
-from benchmarks.rivals.task import FACTOR, SLOTS, Task
+from benchmarks.rivals.task import FACTOR, Task
 
 
 def train(config: dict[str, Any], task: Task) -> None:
@@ -19,7 +19,7 @@ def train(config: dict[str, Any], task: Task) -> None:
 
 def search(task: Task) -> None:
     """Runs the search."""
-    ray.init(address="local", num_cpus=SLOTS)
+    ray.init(address="local", num_cpus=task.slots)
     space = task.searched
     searcher = OptunaSearch(
         dict(space.parameters),
@@ -29,14 +29,14 @@ def search(task: Task) -> None:
         seed=task.seed,
     )
     tuner = tune.Tuner(
-        tune.with_parameters(train, task=task),
+        tune.with_resources(tune.with_parameters(train, task=task), {"cpu": 1, "gpu": task.gpus}),
         tune_config=tune.TuneConfig(
             metric="score",
             mode="max",
             search_alg=searcher,
             scheduler=ASHAScheduler(max_t=task.epochs, grace_period=1, reduction_factor=FACTOR),
             num_samples=task.trials,
-            max_concurrent_trials=SLOTS,
+            max_concurrent_trials=task.slots,
         ),
         run_config=tune.RunConfig(name="search", storage_path=task.folder, verbose=0),
     )

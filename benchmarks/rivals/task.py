@@ -9,7 +9,7 @@ from typing import Self
 from search_spaces import SearchSpace, load
 
 SLOTS = 2
-"""Trials at once."""
+"""Trials at once without a GPU."""
 
 FACTOR = 2
 """Reduction factor of halving: of so many trials one goes on."""
@@ -27,6 +27,9 @@ class Task:
         epochs: number of epochs of a trial that is not stopped early.
         log: file where every epoch is noted, one JSON object per line.
         folder: folder for other files of the search.
+        slots: number of trials at once.
+        gpus: share of a GPU that each of them gets; only `here` and `ray_tune` train on one.
+        cohort: number of trials that a worker of this project trains together, as in `--cohort`.
     """
 
     data: str
@@ -36,6 +39,9 @@ class Task:
     epochs: int
     log: str
     folder: str
+    slots: int = SLOTS
+    gpus: float = 0.0
+    cohort: int | str = 1
 
     @classmethod
     def load(cls, path: Path) -> Self:

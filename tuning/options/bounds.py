@@ -7,7 +7,7 @@ from san_core.errors import InputError
 from tuning.options.option import Amount
 from tuning.options.problems import Problems
 from tuning.options.search_options import BOUNDS, TRIALS, SearchOptions, declared_options
-from tuning.study.stop_rules import since_best
+from tuning.study.stop_rules import SinceBest
 
 Bounds = Mapping[str, float | None]
 """Each bound by the name of its option; None where there is none."""
@@ -61,5 +61,5 @@ def _used(run: RunFolder) -> Mapping[str, float]:
         "trials": run.setting("trials") or len(trials),
         "budget": study.user_attrs.get(SECONDS, 0.0) if study else 0.0,
         "gpu_hours": trained * run.setting("gpus_per_trial") / 3600,
-        "patience": since_best([trial for trial in trials if trial.state.is_finished()]),
+        "patience": SinceBest(trials).count,
     }

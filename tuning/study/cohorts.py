@@ -7,6 +7,7 @@ wait until W of them have the same epoch; new trials fill the jobs meanwhile.
 With several workers jobs end in an order that depends on chance. What the study decides does not: jobs are planned and
 decided on in *planned time*, in which a worker takes one unit for an epoch. A job that ends early waits with its last
 scores until those that were due before it have ended. So the same seed gives the same trials, decisions and scores.
+So that its worker need not wait, half as many jobs as there are workers are planned ahead.
 """
 
 from collections import Counter, deque
@@ -127,7 +128,7 @@ class Cohorts:
                 self.study.record(number, epoch)
             else:
                 self._last_epochs[number] = epoch
-                live[number].seconds = epoch.seconds
+                self.study.note_seconds(number, epoch.seconds)
         self.study.on_change()
         missing = [n for n in attempt.trials if n in live and n not in self._last_epochs and not live[n].diverged]
         return bool(missing) and not self.study.time_stop_reason()
@@ -166,11 +167,11 @@ class Cohorts:
         study.on_change()
 
     def _plan_jobs(self) -> None:
-        """Plans a job for each worker that has none in planned time."""
+        """Plans a job for each worker that has none in planned time, and some ahead."""
         if self.study.time_stop_reason():
             self._stop_waiting()
             return
-        while len(self._undecided) < self._workers and (trials := self._choose()):
+        while len(self._undecided) < self._workers + self._workers // 2 and (trials := self._choose()):
             first = self.study.live[trials[0]].epochs
             last = next_decision(self.study.optuna_study.pruner, first, self.study.epochs)
             job = Job(self._next_number, tuple(trials), first, last, due=self._planned_time + last - first)

@@ -1,6 +1,7 @@
 """A trial while it runs, and what it reports."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import optuna
@@ -35,7 +36,7 @@ class LiveTrial:
         """The last epoch that was recorded; 0 before the first."""
         return max(self.scores, default=0)
 
-    @property
+    @cached_property
     def settings(self) -> dict[str, Any]:
         """The training settings in which trials differ: the parameters and the seeds."""
         order = {"order_seed": self.seed} if self.own_order else {}

@@ -3,6 +3,7 @@
 A decision depends only on the scores in the journal, so a resumed search makes the same decisions.
 """
 
+from bisect import bisect_right, insort
 from collections.abc import Callable
 from functools import cache
 from math import ceil
@@ -18,7 +19,7 @@ _REDUCTION_FACTOR = 2
 """A rung is an epoch after which trials are compared. At each rung the best 1/2 of the trials goes on."""
 
 _Rungs = dict[tuple[int, int], list[float]]
-"""Scores of trials, by the bracket and the epoch's number."""
+"""Scores of trials, ascending, by the bracket and the epoch's number."""
 
 
 class SuccessiveHalving(optuna.pruners.BasePruner):
@@ -36,7 +37,8 @@ class SuccessiveHalving(optuna.pruners.BasePruner):
     With several brackets it is Hyperband (Li et al., JMLR 2018): the trials of bracket b are compared among themselves,
     for the first time after 2^b epochs, so that some trials cannot be stopped by a comparison that comes too early.
 
-    A pruner serves one study, since it reads the scores of ended trials only once.
+    A pruner serves one study: it reads the journal only at the first decision. After that it has to be told of scores,
+    by `add_score` or by being asked about their trial. So a decision takes the same time in a long search.
 
     Args:
         brackets: number of brackets, >= 1.
@@ -49,8 +51,9 @@ class SuccessiveHalving(optuna.pruners.BasePruner):
         if brackets < 1:
             raise ValueError(f"brackets must be >= 1, but got {brackets}")
         self._brackets = brackets
-        self._ended: _Rungs = {}
-        self._next = 0  # number of the first trial whose scores are not in `_ended` yet
+        self._rungs: _Rungs = {}
+        self._has_read = False  # the journal, which the first decision does
+        self._last_epochs: dict[int, int] = {}  # of each trial, the last epoch whose score is in `_rungs`
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
         """Whether the trial is to stop after the last epoch it reported.
@@ -63,29 +66,35 @@ class SuccessiveHalving(optuna.pruners.BasePruner):
         epoch, bracket = trial.last_step, bracket_of(trial.number, self._brackets)
         if epoch is None or not _is_rung(epoch, first=_REDUCTION_FACTOR**bracket):
             return False
-        score, scores = trial.intermediate_values[epoch], self._scores(study, bracket, epoch)
+        if not self._has_read:
+            self._read(study)
+        for each in sorted(trial.intermediate_values):
+            self.add_score(trial.number, each, trial.intermediate_values[each])
+        scores = self._rungs[bracket, epoch]
         promoted = max(1, len(scores) // _REDUCTION_FACTOR)  # how many go on; `scores` includes the trial's own
-        better = sum(other > score for other in scores)
+        better = len(scores) - bisect_right(scores, trial.intermediate_values[epoch])
         return better >= promoted
 
-    def _scores(self, study: optuna.Study, bracket: int, epoch: int) -> list[float]:
-        """Scores of the bracket's trials after an epoch, from the journal."""
-        trials = study.get_trials(deepcopy=False)
-        while self._next < len(trials) and trials[self._next].state.is_finished():
-            self._add_scores(trials[self._next], self._ended)
-            self._next += 1
-        later: _Rungs = {}  # of the first trial that has not ended and of all after it, ended or not
-        for trial in trials[self._next :]:
-            self._add_scores(trial, later)
-        return self._ended.get((bracket, epoch), []) + later.get((bracket, epoch), [])
+    def add_score(self, number: int, epoch: int, score: float) -> None:
+        """Tells of a score in the journal, which others are compared with. Scores of diverged epochs are left out.
 
-    def _add_scores(self, trial: FrozenTrial, rungs: _Rungs) -> None:
-        """Adds a trial's scores; it has none for the epoch in which it diverged."""
-        if not is_own(trial):
-            return
-        for epoch, score in trial.intermediate_values.items():
-            if not (DIVERGED in trial.user_attrs and epoch == trial.last_step):
-                rungs.setdefault((bracket_of(trial.number, self._brackets), epoch), []).append(score)
+        Args:
+            number: of the trial.
+            epoch: after which it has the score; a trial's epochs must be told in order.
+            score: in [0, 1].
+        """
+        if self._has_read and epoch > self._last_epochs.get(number, 0):
+            self._last_epochs[number] = epoch
+            insort(self._rungs.setdefault((bracket_of(number, self._brackets), epoch), []), score)
+
+    def _read(self, study: optuna.Study) -> None:
+        """Reads the scores of all trials in the journal; a trial has none for the epoch in which it diverged."""
+        self._has_read = True
+        for trial in study.get_trials(deepcopy=False):
+            if is_own(trial):
+                for epoch, score in sorted(trial.intermediate_values.items()):
+                    if not (DIVERGED in trial.user_attrs and epoch == trial.last_step):
+                        self.add_score(trial.number, epoch, score)
 
 
 def bracket_of(number: int, brackets: int) -> int:

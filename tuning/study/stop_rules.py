@@ -1,7 +1,7 @@
 """The rules that end a search, and the time it has used."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from optuna.trial import FrozenTrial, TrialState
@@ -40,16 +40,16 @@ class StopRules:
             return f"{self.gpu_hours:g} GPU hours used up"
         return ""
 
-    def trials_stop_reason(self, started: int, ended: Sequence[FrozenTrial]) -> str:
+    def trials_stop_reason(self, started: int, since_best: int) -> str:
         """Why no further trial is to start; empty while one may.
 
         Args:
             started: number of trials so far, running or ended.
-            ended: the trials among them that ended, in any order.
+            since_best: number of trials that ended after the best one, see `SinceBest`.
         """
         if self.trials is not None and started >= self.trials:
             return f"all {self.trials} trials run"
-        if self.patience is not None and since_best(ended) >= self.patience:
+        if self.patience is not None and since_best >= self.patience:
             return f"no better result in {self.patience} trials"
         return ""
 
@@ -59,35 +59,43 @@ class TimeSpent:
 
     Args:
         wall: wall time that was used before this start.
-        trained: training time of the trials that ended before this start.
+        trained: training time before this start.
     """
 
     def __init__(self, wall: float, trained: float) -> None:
         self._wall_before = wall
         self._started = time.monotonic()
-        self._trained = trained
+        self.trained = trained
 
     def wall(self) -> float:
         """Wall time so far."""
         return self._wall_before + time.monotonic() - self._started
 
-    def add_ended(self, seconds: float) -> None:
-        """Adds the training time of a trial that ended."""
-        self._trained += seconds
-
-    def trained(self, running: Iterable[float]) -> float:
-        """Training time of all trials so far; `running` is that of the trials that have not ended."""
-        return self._trained + sum(running)
+    def add_trained(self, seconds: float) -> None:
+        """Adds training time."""
+        self.trained += seconds
 
 
-def since_best(ended: Sequence[FrozenTrial]) -> int:
-    """How many trials ended after the first complete one with the best score; all of them if none is complete."""
-    since, best = 0, -1.0
-    for trial in in_order_of_end(ended):
-        since += 1
-        if trial.state == TrialState.COMPLETE and trial.value is not None and trial.value > best:
-            since, best = 0, trial.value
-    return since
+class SinceBest:
+    """Counts the trials that ended after the first complete one with the best score.
+
+    Args:
+        ended: trials that ended, in any order.
+
+    Attributes:
+        count: the number; all of them if none is complete.
+    """
+
+    def __init__(self, ended: Iterable[FrozenTrial] = ()) -> None:
+        self.count, self._best = 0, -1.0
+        for trial in in_order_of_end(ended):
+            self.add(trial)
+
+    def add(self, trial: FrozenTrial) -> None:
+        """Counts a trial that ended after all others."""
+        self.count += 1
+        if trial.state == TrialState.COMPLETE and trial.value is not None and trial.value > self._best:
+            self.count, self._best = 0, trial.value
 
 
 def describe_seconds(seconds: float) -> str:

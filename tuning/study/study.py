@@ -31,11 +31,16 @@ from results.run_folder import (
 from results.snapshot import in_order_of_end
 from tuning.study.configurations import TriedConfigurations
 from tuning.study.live_trial import Epoch, LiveTrial
-from tuning.study.stop_rules import StopRules, TimeSpent
+from tuning.study.pruners import SuccessiveHalving
+from tuning.study.stop_rules import SinceBest, StopRules, TimeSpent
 from tuning.study.trial_source import TrialSource
 
 MAX_DUPLICATES = 50
 """The search ends after so many new trials in a row whose configurations were tried before."""
+
+
+SECONDS_BETWEEN = 1.0
+"""The time that a search has used is recorded at most so often: Optuna copies all of a study's attributes each time."""
 
 
 class _Interrupted(NamedTuple):
@@ -90,12 +95,14 @@ class Study:
         self._ended = in_order_of_end(own)
         self.ended_before = len(self._ended)
         self.best = best_trial(self._ended)
+        self._since_best = SinceBest(self._ended)
         self._interrupted = deque(
             _Interrupted(trial, by_earlier_end=True) for trial in trials if trial.state == TrialState.RUNNING
         )
         self._tried = TriedConfigurations(source.parameters.values(), self._ended)
         self._duplicates = {trial.number for trial in trials if DUPLICATE_OF in trial.user_attrs}
         self._stop_reason = ""
+        self._time_recorded = 0.0
         self._time = TimeSpent(
             wall=float(study.user_attrs.get(SECONDS, 0.0)),
             trained=sum(float(trial.user_attrs.get(SECONDS, 0.0)) for trial in self._ended),
@@ -123,7 +130,7 @@ class Study:
             started = len(self._ended) + len(self.live) + len(self._interrupted)
             self._stop_reason = (
                 self.time_stop_reason()
-                or self.rules.trials_stop_reason(started, self._ended)
+                or self.rules.trials_stop_reason(started, self._since_best.count)
                 or (self._tried.all_tried_reason() if self._source.unique else "")
             )
         return self._stop_reason
@@ -156,12 +163,22 @@ class Study:
         A trial that was interrupted may report epochs again: the recorded score stays.
         """
         live = self.live[number]
-        live.seconds, live.worker = epoch.seconds, epoch.worker
+        self.note_seconds(number, epoch.seconds)
+        live.worker = epoch.worker
         if epoch.number > live.epochs:
-            live.scores[epoch.number] = 0.0 if epoch.diverged else epoch.score
-            live.trial.report(live.scores[epoch.number], epoch.number)
+            score = live.scores[epoch.number] = 0.0 if epoch.diverged else epoch.score
+            live.trial.report(score, epoch.number)
+            pruner = self.optuna_study.pruner
+            if isinstance(pruner, SuccessiveHalving) and not epoch.diverged:
+                pruner.add_score(number, epoch.number, score)
         if epoch.number == live.epochs:
             live.diverged = epoch.diverged
+
+    def note_seconds(self, number: int, seconds: float) -> None:
+        """Notes how long a trial has trained so far, before its epoch is recorded."""
+        live = self.live[number]
+        self._time.add_trained(seconds - live.seconds)
+        live.seconds = seconds
 
     def decide(self, number: int) -> bool:
         """Whether a trial is to go on after the last epoch that was recorded."""
@@ -179,14 +196,16 @@ class Study:
             live.trial.set_user_attr(WORKER, live.worker)
         ended = self._tell(live, failed=bool(error))
         self._ended.append(ended)
+        self._since_best.add(ended)
+        if self._time.wall() - self._time_recorded >= SECONDS_BETWEEN:
+            self._record_time()
         self.best = best_trial([ended] if self.best is None else [self.best, ended])
-        self._time.add_ended(live.seconds)
-        self._record_time()
         self.on_change()
 
     def requeue(self, number: int) -> None:
         """Has a trial whose worker failed started again; what it reported stays."""
         live = self.live.pop(number)
+        self._time.add_trained(-live.seconds)  # until its next report, which counts them again
         trial = self.optuna_study.get_trials(deepcopy=False)[live.trial.number]
         self._interrupted.append(_Interrupted(trial, by_earlier_end=False))
         self.on_change()
@@ -274,9 +293,9 @@ class Study:
 
     def time_stop_reason(self) -> str:
         """Why running trials are to stop after their epoch; empty while they may go on."""
-        trained = self._time.trained(live.seconds for live in self.live.values())
-        return self.rules.time_stop_reason(self._time.wall(), trained)
+        return self.rules.time_stop_reason(self._time.wall(), self._time.trained)
 
     def _record_time(self) -> None:
         """Records how long the search has run, so that the budget holds when it is resumed."""
-        self.optuna_study.set_user_attr(SECONDS, round(self._time.wall(), 3))
+        self._time_recorded = self._time.wall()
+        self.optuna_study.set_user_attr(SECONDS, round(self._time_recorded, 3))

@@ -113,7 +113,7 @@ def test_the_result_does_not_depend_on_which_worker_is_faster(make_run: MakeRun,
 def test_a_killed_search_ends_as_one_that_was_not(
     make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, workers: int, space: SearchSpace | None
 ) -> None:
-    """It is killed at the 5th, 10th, ... line that it writes into the journal, again and again."""
+    """It is killed after 24 to 30 lines that it writes into the journal, again and again."""
     whole, run, left = make_run("whole"), make_run("killed"), 0
     run_all(Cohorts(searching(whole, trials=16, space=space), width=4, workers=workers))
     backend = type(run.storage()._backend)
@@ -129,7 +129,7 @@ def test_a_killed_search_ends_as_one_that_was_not(
     monkeypatch.setattr(backend, "append_logs", append_or_die)
     kills = 0
     while True:
-        left = 12 + kills % 7
+        left = 24 + kills % 7  # to resume takes up to 20 lines
         try:
             run_all(Cohorts(searching(run, trials=16, space=space), width=4, workers=workers))
         except Killed:

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from tuning.study.stop_rules import StopRules, describe_seconds
+from tuning.study.stop_rules import SinceBest, StopRules, describe_seconds
 
 PRUNED, FAILED = "pruned", "failed"
 
@@ -27,7 +27,7 @@ def _ended(outcomes: Iterable[float | str]) -> list[FrozenTrial]:
 def test_without_bounds_a_search_never_ends() -> None:
     rules = StopRules()
     assert rules.time_stop_reason(1e9, 1e9) == ""
-    assert rules.trials_stop_reason(10**6, _ended([0.5] * 100)) == ""
+    assert rules.trials_stop_reason(10**6, 100) == ""
 
 
 @pytest.mark.parametrize(("wall", "reason"), [(0, ""), (1799.9, ""), (1800, "used"), (1801, "used")])
@@ -56,12 +56,12 @@ def test_the_first_of_two_time_bounds_that_is_reached_ends_the_search() -> None:
     ("started", "reason"), [(0, ""), (23, ""), (24, "all 24 trials run"), (30, "all 24 trials run")]
 )
 def test_the_number_of_trials_counts_started_trials(started: int, reason: str) -> None:
-    assert StopRules(trials=24).trials_stop_reason(started, []) == reason
+    assert StopRules(trials=24).trials_stop_reason(started, 0) == reason
 
 
 def test_bounds_on_time_and_on_trials_are_independent() -> None:
     assert StopRules(trials=1, patience=1).time_stop_reason(1e9, 1e9) == ""
-    assert StopRules(budget=1, gpu_hours=1, gpus=1).trials_stop_reason(10**6, _ended([0.5] * 100)) == ""
+    assert StopRules(budget=1, gpu_hours=1, gpus=1).trials_stop_reason(10**6, 100) == ""
 
 
 @pytest.mark.parametrize(
@@ -82,23 +82,26 @@ def test_bounds_on_time_and_on_trials_are_independent() -> None:
 )
 def test_patience_counts_every_trial_that_ended_after_the_best(outcomes: list[float | str], since: int) -> None:
     ended = _ended(outcomes)
-    assert StopRules(patience=since + 1).trials_stop_reason(len(ended), ended) == ""
+    assert StopRules(patience=since + 1).trials_stop_reason(len(ended), SinceBest(ended).count) == ""
     if since:
-        assert StopRules(patience=since).trials_stop_reason(len(ended), ended) == f"no better result in {since} trials"
+        assert (
+            StopRules(patience=since).trials_stop_reason(len(ended), SinceBest(ended).count)
+            == f"no better result in {since} trials"
+        )
 
 
 def test_patience_counts_in_the_order_in_which_trials_ended() -> None:
     best, worse, pruned = _ended([0.9, 0.2, PRUNED])
     for order in ([best, worse, pruned], [pruned, best, worse], [worse, pruned, best]):
-        assert StopRules(patience=2).trials_stop_reason(3, order) == "no better result in 2 trials"
-        assert StopRules(patience=3).trials_stop_reason(3, order) == ""
+        assert StopRules(patience=2).trials_stop_reason(3, SinceBest(order).count) == "no better result in 2 trials"
+        assert StopRules(patience=3).trials_stop_reason(3, SinceBest(order).count) == ""
 
 
 def test_the_number_of_trials_is_the_reason_if_patience_ran_out_too() -> None:
     rules = StopRules(trials=3, patience=2)
     ended = _ended([0.5, 0.4, 0.3])
-    assert rules.trials_stop_reason(3, ended) == "all 3 trials run"
-    assert rules.trials_stop_reason(2, ended) == "no better result in 2 trials"
+    assert rules.trials_stop_reason(3, SinceBest(ended).count) == "all 3 trials run"
+    assert rules.trials_stop_reason(2, SinceBest(ended).count) == "no better result in 2 trials"
 
 
 @pytest.mark.parametrize(
