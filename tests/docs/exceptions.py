@@ -13,6 +13,6 @@ NOT_RUN = {
 """Not run. Those of Python's must at least get through reading their arguments."""
 
 REFUSED_WITHOUT = {
-    ".venv/bin/python -m tuning.search --gpus-per-trial 0.25 --trials 12 --run packed": "the GPUs there are",
+    ".venv/bin/python -m tuning.search --gpus-per-trial 0.25 --cohort 1 --trials 12 --run packed": "the GPUs there are",
 }
 """Run, but they need what may be missing here; without it they must fail with these words."""
