@@ -125,7 +125,7 @@ def _train_and_test(
 ) -> list[Outcome]:
     """As `tuning.retraining.training.run_jobs`, without Ray."""
     place = str(data.folder)
-    trained = [_train(job.config.to_dict(), job.epochs, place, 1) for job in jobs]
+    trained = [_train([(job.config.to_dict(), job.epochs)], place, 1) for job in jobs]
     before_testing()
     save_to = [str(out), *[None] * (len(jobs) - 1)]
     return [
