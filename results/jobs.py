@@ -24,6 +24,7 @@ class Job:
         first: epochs that they have when it starts.
         last: epochs that they have when it has ended.
         due: when it ends in planned time, in which an epoch takes 1; see `tuning.study.cohorts`.
+        width: width of the step that trains them: 1, 2, 4, ...; the smallest, if a device had too little memory.
         started: when it was given to a worker, the last time that the search was started; None before that.
         ended: when its last worker ended, and the study had decided which trials go on; None before that.
         worker: where it ran last, in words.
@@ -34,6 +35,7 @@ class Job:
     first: int
     last: int
     due: int
+    width: int = 1
     started: datetime | None = None
     ended: datetime | None = None
     worker: str = ""

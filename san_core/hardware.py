@@ -1,6 +1,7 @@
 """Chooses the device and the precision to compute with, and how memory is reused."""
 
 import ctypes
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,19 @@ from san_core.errors import InputError
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # glibc's malloc.h
 _NEVER = 2**31 - 1
+
+
+def free_cached_memory() -> None:
+    """Gives back the device memory that nothing uses any more; PyTorch keeps it otherwise."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether an error says that a device has too little memory; PyTorch's, CUDA's and cuBLAS's say it differently."""
+    text = str(error).lower()
+    return "out of memory" in text or "alloc_failed" in text
 
 
 def best_device() -> torch.device:

@@ -214,7 +214,7 @@ class Simulation:
 
     def _describe(self, attempt: Attempt) -> dict[int, dict[str, Any]]:
         """The settings of an attempt's trials; makes all that `CohortSearcher.suggest` gives Tune."""
-        settings, _ = self._cohorts.settings(attempt), self._cohorts.live
+        settings, _ = self._cohorts.settings(attempt), self._cohorts.live_numbers
         return settings
 
     def _train(self, gpu: _Gpu) -> None:

@@ -119,7 +119,8 @@ class PrefetchedFeatures:
 
     def feed(self, batches: NDArray[np.int64]) -> Iterator[None]:
         """Yields once for each batch, when the features of its images [T, I] are on the device; then run the step."""
-        self._fetch(batches[0], 0)
+        if len(batches):
+            self._fetch(batches[0], 0)
         for number in range(len(batches)):
             if number + 1 < len(batches):
                 self._fetch(batches[number + 1], (number + 1) % 2)

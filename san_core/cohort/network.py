@@ -84,7 +84,7 @@ class Network:
         thresholds: dropout's thresholds [W] (int32).
         dropout_scales: factor for the activations that dropout keeps [W].
         projects: whether a member projects its word vectors [W, 1, 1] (bool).
-        drops: whether any member may have dropout.
+        has_dropout: whether any member may have dropout.
     """
 
     def __init__(

@@ -3,16 +3,16 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import ray
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from san_core.hardware import is_out_of_memory
 from tuning.execution.tune_adapters import FINISHED
-from tuning.execution.tune_errors import WriteGuard, describe_error, disk_full_error, load_error
+from tuning.execution.tune_errors import WriteGuard, describe_error, disk_full_error, load_error, worker_has_died
 from tuning.study.cohorts import Attempt, Cohorts, Failure
-from tuning.study.tune_interface import EPOCHS, JOB, LIVE_TRIALS, TRIALS, NotInSnapshots
+from tuning.study.tune_interface import EPOCHS, JOB, LIVE_TRIALS, TRIALS, WIDTHS, NotInSnapshots
 
 
 class CohortLink(WriteGuard):
@@ -52,12 +52,20 @@ class CohortSearcher(NotInSnapshots, Searcher):
         Tune does not ask again after `FINISHED`.
         """
         link = self._link
-        attempt = link.cohorts.next() if link.is_writable else None
+        attempt = None
+        if link.is_writable:
+            with link.record_write_errors():
+                attempt = link.cohorts.next()
         if attempt is None:
             return None if link.is_writable and not link.cohorts.is_over else FINISHED
         link.attempts[trial_id] = attempt
         cohorts = link.cohorts
-        own = {JOB: attempt.job, TRIALS: cohorts.settings(attempt), LIVE_TRIALS: cohorts.live}
+        own = {
+            JOB: attempt.job,
+            TRIALS: cohorts.settings(attempt),
+            WIDTHS: cohorts.widths(attempt),
+            LIVE_TRIALS: cohorts.live_numbers,
+        }
         return {**link.shared_config, **own}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
@@ -65,7 +73,9 @@ class CohortSearcher(NotInSnapshots, Searcher):
         del result  # the cohorts were told of every epoch when it was reported
         link = self._link
         attempt, failure = link.attempts.pop(trial_id), link.failures.pop(trial_id, None)
-        if error and failure is None:
+        if not error:
+            failure = None  # Tune itself ran the attempt again, as it does when a node is taken away
+        elif failure is None:
             failure = Failure(describe_error(None))
         if link.is_writable:
             with link.record_write_errors():
@@ -107,11 +117,10 @@ class CohortScheduler(NotInSnapshots, FIFOScheduler):
     def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:
         """Keeps the reason for `CohortSearcher.on_trial_complete`."""
         error = load_error(trial)
-        reason = describe_error(error)
         self._link.failures[trial.trial_id] = Failure(
-            reason,
-            worker_died=isinstance(error, ray.exceptions.RayActorError),
-            out_of_memory="out of memory" in reason.lower(),
+            describe_error(error),
+            worker_died=worker_has_died(error),
+            out_of_memory=is_out_of_memory(error),
         )
         if disk_full := disk_full_error(error):
             self._link.write_error = disk_full

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import torch
 
-from san_core.cohort.task import Task
+from san_core.cohort.task import Rows, Task
 from san_core.cohort.training import CohortTraining
 from san_core.command_line import print_message
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
-from san_core.hardware import best_device, keep_freed_memory
+from san_core.hardware import best_device, is_out_of_memory, keep_freed_memory
 from san_core.training import build_model
 from tuning.execution.gpu_memory import least_free_memory
 from tuning.execution.gpu_share import CUDA_CONTEXT
@@ -130,6 +130,7 @@ class _Measuring:
         self._free = _free_memory(device)
         self._task: Task | None = None
         self._cohorts: list[CohortTraining] = []
+        self._members: list[Rows] = []
 
     def __call__(self, width: int) -> Measurement | None:
         """Trains at a width; None if that runs out of memory, after which nothing more can be measured."""
@@ -137,8 +138,10 @@ class _Measuring:
             cohort = self._cohort(width)
             per_second = self._per_second(cohort)
             cohort.predict()
-        except torch.OutOfMemoryError:
-            return None
+        except RuntimeError as error:
+            if is_out_of_memory(error):
+                return None
+            raise
         return Measurement(per_second, self._free - _free_memory(self._device))
 
     def _cohort(self, width: int) -> CohortTraining:
@@ -150,6 +153,8 @@ class _Measuring:
         for slot in range(width):
             cohort.load(slot, self._config, rows)
         self._cohorts.append(cohort)  # it keeps its memory
+        # A search keeps each member's weights and state, and those of as many that wait.
+        self._members += [Rows(*map(torch.clone, rows)) for _ in range(2 * width - len(self._members))]
         return cohort
 
     def _per_second(self, cohort: CohortTraining) -> float:

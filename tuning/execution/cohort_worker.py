@@ -8,6 +8,7 @@ from ray import tune
 from results.jobs import Job
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
+from san_core.hardware import free_cached_memory
 from san_core.shared_training import Member, SharedTraining
 from san_core.training import EpochResult
 from tuning.execution.checkpoints import Checkpoints, CheckpointTimer
@@ -23,6 +24,7 @@ from tuning.study.tune_interface import (
     RUN_AND_STUDY,
     TRIAL_SETUP,
     TRIALS,
+    WIDTHS,
 )
 
 
@@ -57,7 +59,7 @@ class CohortWorker(tune.Trainable):
         """Prepares the next job: its trials go on from memory, from their checkpoints, or start."""
         self.cleanup()
         self._job: Job = new_config[JOB]
-        self._trials = list(new_config[TRIALS])
+        self._trials, self._widths = list(new_config[TRIALS]), new_config[WIDTHS]
         for number in self._members.keys() - new_config[LIVE_TRIALS]:
             self._forget(number)
         configs = {
@@ -108,7 +110,8 @@ class CohortWorker(tune.Trainable):
         largest = largest_like(config, self._setup.fixed, self._setup.largest)
         if self._shared is None or largest != self._largest:
             self._park()
-            self._shared, self._largest = None, largest  # frees the device's memory first
+            self._shared, self._largest = None, largest
+            free_cached_memory()
             self._shared = SharedTraining(largest, self._setup.cohort, self._data, metric=self._setup.metric)
         return self._shared
 
@@ -133,11 +136,19 @@ class CohortWorker(tune.Trainable):
         """Trains the trials that have the fewest epochs, of those that have not done the job."""
         behind = [number for number in self._trials if not self._is_done(number)]
         fewest = min(self._members[number].epoch for number in behind)
-        trained = [number for number in behind if self._members[number].epoch == fewest]
-        results = self._shared_training.train_epoch([self._members[number] for number in trained])
+        width = next(self._width(number, fewest) for number in behind if self._members[number].epoch == fewest)
+        trained = [n for n in behind if self._members[n].epoch == fewest and self._width(n, fewest) == width]
+        trained = trained[:width]
+        results = self._shared_training.train_epoch([self._members[number] for number in trained], width)
         self._results |= dict(zip(trained, results, strict=True))
         self._unsaved |= set(trained)
         return {number: self._results[number] for number in trained}
+
+    def _width(self, number: int, epoch: int) -> int:
+        """The width at which a trial is trained after an epoch: always that of its job, since results depend on it."""
+        widths: dict[int, int] = self._widths[number]
+        width = widths[min((last for last in widths if last > epoch), default=self._job.last)]
+        return min(width, self._setup.cohort)  # it may have been reduced when the search was resumed
 
     def _is_done(self, number: int) -> bool:
         result = self._results.get(number)

@@ -77,7 +77,10 @@ def run_trials(
     old_checkpoints.delete()
     shared_config = {TRIAL_SETUP: setup, CHECKPOINT_FOLDER: folder, RUN_AND_STUDY: (run.name, name)}
     make = _connect_trials if setup.cohort == 1 else _connect_cohorts
-    connection = make(study, setup, limits, shared_config, old_checkpoints.delete)
+    try:
+        connection = make(study, setup, limits, shared_config, old_checkpoints.delete)
+    except OSError as error:
+        raise _write_error(run, error) from error
     link = connection.link
     # By default Tune starts one worker after the other. The searcher bounds how many there are at once.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(setup.placement.max_concurrent)
@@ -92,10 +95,14 @@ def run_trials(
             study.finish_or_interrupt_trials()
             old_checkpoints.delete()
     if link.write_error is not None:
-        raise InputError(
-            f"{run.path} cannot be written: {os.strerror(link.write_error.errno or 0)}; what had finished is safe; "
-            f"when it can be written again, run again with --resume {run.path} to go on"
-        )
+        raise _write_error(run, link.write_error)
+
+
+def _write_error(run: RunFolder, error: OSError) -> InputError:
+    return InputError(
+        f"{run.path} cannot be written: {os.strerror(error.errno or 0)}; what had finished is safe; "
+        f"when it can be written again, run again with --resume {run.path} to go on"
+    )
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from san_core.cohort.network import SHARED_FIELDS
+from san_core.cohort.network import OPTIONAL_FIELDS, SHARED_FIELDS, SIZE_FIELDS
 from san_core.config import TrainingConfig
 from tuning.execution.placement import Placement
 
@@ -62,7 +62,7 @@ def largest_like(config: TrainingConfig, fixed: Mapping[str, Any], largest: Mapp
     return TrainingConfig.from_dict({**fixed, **largest, **shared})
 
 
-STEP_SIZES = ("embedding_size", "hidden_size", "attention_size", "clip_norm", "dropout")
+STEP_SIZES = (*SIZE_FIELDS, *OPTIONAL_FIELDS)
 """Settings that decide how large a cohort's step is, and what is in it: without dropout it draws no masks."""
 
 

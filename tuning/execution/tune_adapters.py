@@ -14,6 +14,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from san_core.hardware import is_out_of_memory
 from tuning.execution.placement import Placement
 from tuning.execution.trial_setup import Limits
 from tuning.execution.tune_errors import WriteGuard, describe_error, disk_full_error, load_error
@@ -155,7 +156,7 @@ class StudyScheduler(NotInSnapshots, FIFOScheduler):
         if disk_full := disk_full_error(error):
             self._link.write_error = disk_full
             tune_controller.request_stop_experiment()  # type: ignore[no-untyped-call]
-        elif "out of memory" in reason.lower() and trial.status != Trial.RUNNING:  # it will be tried again
+        elif is_out_of_memory(error) and trial.status != Trial.RUNNING:  # it will be tried again
             _double_gpu_share(trial)
 
 

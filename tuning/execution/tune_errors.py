@@ -2,9 +2,11 @@
 
 import contextlib
 import errno
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import ray
 from ray import cloudpickle
 from ray.tune.experiment import Trial
 
@@ -52,8 +54,16 @@ def describe_error(error: BaseException | None) -> str:
     """An error in one line."""
     if error is None:
         return f"failed; {SEARCH_LOG} has the details"
-    last_line = str(error).strip().splitlines()[-1]
-    return "the worker process died" if "worker process has died" in last_line else last_line[:200]
+    lines = str(error).strip().splitlines()
+    if "worker process has died" in lines[-1]:
+        return "the worker process died"
+    named = [line for line in lines if re.match(r"[\w.]*(Error|Exception)\b: ", line)]  # CUDA's errors go on for lines
+    return (named or lines)[-1][:200]
+
+
+def worker_has_died(error: BaseException | None) -> bool:
+    """Whether a worker's process or its node died, which may have nothing to do with what it trained."""
+    return isinstance(error, ray.exceptions.RayActorError) and "creation task" not in str(error)
 
 
 def disk_full_error(error: BaseException | None) -> OSError | None:

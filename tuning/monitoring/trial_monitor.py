@@ -128,10 +128,10 @@ def _rate(epochs: Iterable[Epoch]) -> str:
 
 
 def _describe_parameters(settings: Mapping[str, Any]) -> str:
-    """The parameters in one line, without the seed."""
+    """The parameters in one line, without the seeds."""
     values = (
         f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}"
         for name, value in settings.items()
-        if name != "seed"
+        if name not in {"seed", "order_seed"}
     )
     return ", ".join(values)

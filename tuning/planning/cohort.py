@@ -59,7 +59,7 @@ def chosen_cohort(
         return 1
     cohorts = max(BATCHES, placement.max_concurrent)
     most = max(width for width in WIDTHS if trials is None or width == 1 or cohorts * width <= trials)
-    return min(most, measure_cohort_width(config, data, placement.gpus))
+    return 1 if most == 1 else min(most, measure_cohort_width(config, data, placement.gpus))
 
 
 def _why_one_at_a_time(config: TrainingConfig, data: PreparedData) -> str:

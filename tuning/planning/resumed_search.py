@@ -14,6 +14,7 @@ from tuning.execution.ray_session import machines
 from tuning.monitoring.dashboard import dashboard_of
 from tuning.monitoring.trackers import check_tracker
 from tuning.options.bounds import resumed_bounds
+from tuning.options.option import AUTO
 from tuning.options.problems import Problems
 from tuning.options.recorded import changed_options, replaced_options
 from tuning.options.search_options import SearchOptions
@@ -98,6 +99,13 @@ def _resumed_cohort(
     """
     if "cohort" not in options.given:
         return int(settings.get("cohort", 1))
+    if settings["fixed"].get("order_seed") is None:
+        if options.cohort in (AUTO, 1):
+            return 1
+        raise InputError(
+            f"--cohort {options.cohort} cannot be given to a search that an earlier version started, since its trials do "
+            "not share the order of batches; accepted here: auto or 1"
+        )
     baseline = TrainingConfig.from_dict({**settings["fixed"], **space.baseline})
     check_cohort(options.cohort, baseline, data)
     largest = largest_configuration(baseline, space.parameters)

@@ -12,7 +12,7 @@ from results.run_folder import RunFolder
 from san_core.command_line import print_message
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
-from san_core.shared_training import SharedTraining, smallest_width
+from san_core.shared_training import SharedTraining
 from san_core.training import EpochResult, train_fn
 from tuning.execution.trial_setup import largest_like, upper_ends
 from tuning.training_settings import training_settings
@@ -98,7 +98,7 @@ def check_score(run: RunFolder, trial: FrozenTrial, data: PreparedData) -> Score
 def _widths(run: RunFolder, trial: FrozenTrial) -> dict[int, int]:
     """The width of the step that trained a trial, by epoch; empty without cohorts."""
     jobs = [job for job in read_jobs(run.study().user_attrs) if trial.number in job.trials]
-    return {epoch: smallest_width(len(job.trials)) for job in jobs for epoch in range(job.first + 1, job.last + 1)}
+    return {epoch: job.width for job in jobs for epoch in range(job.first + 1, job.last + 1)}
 
 
 def _train_at_widths(

@@ -7,7 +7,7 @@ wait until W of them have the same epoch; new trials fill the jobs meanwhile.
 With several workers jobs end in an order that depends on chance. What the study decides does not: jobs are planned and
 decided on in *planned time*, in which a worker takes one unit for an epoch. A job that ends early waits with its last
 scores until those that were due before it have ended. So the same seed gives the same trials, decisions and scores.
-So that its worker need not wait, half as many jobs as there are workers are planned ahead.
+So that workers need not wait for each other, half as many jobs as there are workers are planned ahead.
 """
 
 from collections import Counter, deque
@@ -33,8 +33,8 @@ class Attempt:
 
     Attributes:
         job: the job.
-        trials: those of its trials that the worker trains.
-        failures: how often a worker has failed with them.
+        trials: the trials of the job that the worker trains.
+        failures: number of times that a worker has failed with them.
     """
 
     job: Job
@@ -79,10 +79,13 @@ class Cohorts:
         self._undecided: dict[int, Job] = {}
         self._last_epochs: dict[int, Epoch] = {}  # of trials that have done their job, until it is decided on
         self._waiting: set[int] = set()
+        self._widths: dict[
+            int, dict[int, int]
+        ] = {}  # of the step that trains a trial, by number and a job's last epoch
         jobs = read_jobs(study.optuna_study.user_attrs)
         self._next_number = len(jobs)
         self._planned_time = max((job.due for job in jobs if job.ended), default=0)
-        self._take_up([job for job in jobs if not job.ended])
+        self._resume(jobs)
         self._plan_jobs()
 
     @property
@@ -92,6 +95,9 @@ class Cohorts:
 
     def next(self) -> Attempt | None:
         """What a free worker is to do; None if it has to wait, or all is over."""
+        if self._ready and self.study.time_stop_reason():
+            self._ready.clear()
+            self._decide_in_turn()
         if not self._ready or len(self._running) >= self._workers:
             return None
         attempt = self._ready.popleft()
@@ -99,6 +105,7 @@ class Cohorts:
             self._ready.appendleft(replace(attempt, trials=rest))
             attempt = replace(attempt, trials=attempt.trials[: self.width])
         self._running.append(attempt)
+        self._narrow(self._undecided[attempt.job.number])
         self._note_start(attempt.job)
         self.study.on_change()
         return attempt
@@ -108,9 +115,13 @@ class Cohorts:
         live = self.study.live
         return {number: live[number].settings for number in attempt.trials if number in live}
 
+    def widths(self, attempt: Attempt) -> dict[int, dict[int, int]]:
+        """The width of the step that trains each trial of an attempt, by number and by the last epoch of a job."""
+        return {number: dict(self._widths[number]) for number in attempt.trials}
+
     @property
-    def live(self) -> frozenset[int]:
-        """The trials that have not ended: a worker may forget all others."""
+    def live_numbers(self) -> frozenset[int]:
+        """Numbers of the trials that have not ended: a worker may forget all others."""
         return frozenset(self.study.live)
 
     def report(self, attempt: Attempt, epochs: Mapping[int, Epoch]) -> bool:
@@ -138,6 +149,8 @@ class Cohorts:
         self._running.remove(attempt)
         if failure:
             self._try_again(attempt, failure)
+        if not self._is_open(job := self._undecided[attempt.job.number]):
+            self._undecided[job.number] = replace(job, ended=_now())
         self._decide_in_turn()
 
     def _decide_in_turn(self) -> None:
@@ -156,12 +169,14 @@ class Cohorts:
         for number in trials:
             if number in self._last_epochs:
                 study.record(number, self._last_epochs.pop(number))
-        go_on = [number for number in trials if study.decide(number)]
-        self._waiting.update(go_on)
-        for number in trials:
-            if number not in go_on:
-                study.finish(number)
-        self._record(replace(self._undecided.pop(job.number), ended=_now()))
+        # A trial that time has left no epoch stays, to be resumed.
+        stopped = [number for number in trials if not study.decide(number) and study.live[number].epochs]
+        self._waiting.update(set(trials).difference(stopped))
+        for number in stopped:
+            study.finish(number)
+            self._widths.pop(number, None)
+        self._record(replace(job, ended=job.ended or _now()))
+        del self._undecided[job.number]
         study.jobs.pop(job.number, None)
         self._planned_time = job.due
         study.on_change()
@@ -174,14 +189,16 @@ class Cohorts:
         while len(self._undecided) < self._workers + self._workers // 2 and (trials := self._choose()):
             first = self.study.live[trials[0]].epochs
             last = next_decision(self.study.optuna_study.pruner, first, self.study.epochs)
-            job = Job(self._next_number, tuple(trials), first, last, due=self._planned_time + last - first)
+            due, width = self._planned_time + last - first, smallest_width(len(trials))
+            job = Job(self._next_number, tuple(trials), first, last, due, width)
             self._next_number += 1
             self._waiting.difference_update(trials)
             self._record(job)
             self._start(job)
 
     def _start(self, job: Job) -> None:
-        self._undecided[job.number] = replace(job, started=None)  # one that is taken up starts again
+        job = self._undecided[job.number] = replace(job, started=None)  # one that is resumed starts again
+        self._note_width(job)
         if trials := tuple(number for number in job.trials if number in self.study.live):
             self._ready.append(Attempt(job, trials))
 
@@ -228,9 +245,11 @@ class Cohorts:
 
     def _try_again(self, attempt: Attempt, failure: Failure) -> None:
         """Has the trials of a failed attempt tried again, or finds the one that makes the others fail by halving."""
-        trials, failures = tuple(self.settings(attempt)), attempt.failures + 1
+        trials = tuple(number for number in self.settings(attempt) if number not in self._last_epochs)
+        failures = attempt.failures + 1
         if len(trials) == 1 and failures > self._max_failures:
             self.study.finish(trials[0], failure.reason)
+            self._widths.pop(trials[0], None)
             return
         parts = [trials]
         if failure.out_of_memory and len(trials) > 1:
@@ -241,25 +260,46 @@ class Cohorts:
             failures = failures if failure.worker_died else 0  # at an error of one trial the others are blameless
         self._ready.extendleft(Attempt(attempt.job, part, failures) for part in parts if part)
 
-    def _take_up(self, jobs: Sequence[Job]) -> None:
-        """Starts the trials that were interrupted, and the jobs that were; the other trials wait."""
-        live = self.study.live
-        while self.study.has_interrupted:
-            self.study.ask()
+    def _resume(self, jobs: Sequence[Job]) -> None:
+        """Starts the trials and the jobs that were interrupted. The other trials wait, if they are to go on."""
+        study, live = self.study, self.study.live
+        while study.has_interrupted:
+            study.ask()
         self._waiting = set(live)
         for job in jobs:
+            self._note_width(job)
             trials = [number for number in job.trials if number in live]
+            if job.ended:
+                continue
             if any(live[number].epochs > job.last for number in trials):  # they went on without cohorts
-                self._record(replace(job, ended=_now()))
+                self._record(replace(job, started=None, ended=_now()))
                 continue
             self._waiting.difference_update(trials)
             self._start(job)
+        for number in sorted(self._waiting):
+            # A trial that came to its epoch without cohorts was perhaps not decided on.
+            epochs = live[number].epochs
+            if epochs and epochs not in self._widths.get(number, {}) and not study.decide(number):
+                study.finish(number)
+                self._waiting.discard(number)
         self._decide_in_turn()
+
+    def _narrow(self, job: Job) -> None:
+        """Gives a job the width that there is now, if that is less than it was planned with."""
+        if job.width > self.width:
+            self._undecided[job.number] = replace(job, width=self.width)
+            self._note_width(self._undecided[job.number])
+
+    def _note_width(self, job: Job) -> None:
+        """Keeps the width of a job's step for each of its trials."""
+        for number in job.trials:
+            if number in self.study.live:
+                self._widths.setdefault(number, {})[job.last] = job.width
 
     def _note_start(self, job: Job) -> None:
         """Records when a job was started first."""
         if self._undecided[job.number].started is None:
-            self._undecided[job.number] = replace(job, started=_now())
+            self._undecided[job.number] = replace(self._undecided[job.number], started=_now())
             self._record(self._undecided[job.number])
         self.study.jobs[job.number] = self._undecided[job.number]
 
@@ -272,7 +312,7 @@ def _kind(live: LiveTrial) -> Hashable:
 
 
 def _lower_width(trials: int) -> int:
-    """The next lower width than the one that holds so many trials, at least 2."""
+    """Half the width that holds so many trials, of which there are at least 2."""
     return smallest_width(trials) // 2
 
 

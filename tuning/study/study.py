@@ -171,7 +171,7 @@ class Study:
             pruner = self.optuna_study.pruner
             if isinstance(pruner, SuccessiveHalving) and not epoch.diverged:
                 pruner.add_score(number, epoch.number, score)
-        if epoch.number == live.epochs:
+        if epoch.number == live.epochs or epoch.diverged:
             live.diverged = epoch.diverged
 
     def note_seconds(self, number: int, seconds: float) -> None:

@@ -12,6 +12,9 @@ TRIALS = "trials"
 JOB = "job"
 """Key of a configuration: the `results.jobs.Job` that Tune is to run; absent without cohorts."""
 
+WIDTHS = "widths"
+"""Key of a configuration with a job: width of the step that trains a trial, by its number and the job's last epoch."""
+
 LIVE_TRIALS = "live_trials"
 """Key of a configuration with a job: numbers of the study's trials that have not ended."""
 

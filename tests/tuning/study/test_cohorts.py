@@ -223,3 +223,35 @@ def test_a_search_without_cohorts_goes_on_with_them(make_run: MakeRun) -> None:
     assert all(trial.state.is_finished() for trial in run.study().trials)
     assert len(run.study().trials) == 9
     assert [attempt.job.first for attempt in attempts if 0 in attempt.trials] == [1, 2]
+
+
+def test_parts_of_a_job_are_trained_at_its_width(make_run: MakeRun) -> None:
+    """A trial's bits depend on the width. Halves of a job that failed, and a resumed job, keep the job's."""
+    run = make_run(sampler="random")
+    cohorts = Cohorts(searching(run, trials=8), width=8, workers=1)
+    whole = cohorts.next()
+    assert whole
+    cohorts.finish(whole, Failure("the loss is a text"))
+    half = cohorts.next()
+    assert half
+    assert len(half.trials) == 4
+    assert cohorts.widths(half) == {number: {1: 8} for number in half.trials}
+    resumed = Cohorts(searching(run, trials=8), width=4, workers=1)
+    part = resumed.next()
+    assert part
+    assert resumed.widths(part) == {
+        number: {1: 4} for number in part.trials
+    }  # --cohort 4 was given when it was resumed
+
+
+def test_what_is_planned_when_time_is_up_is_not_started(make_run: MakeRun) -> None:
+    run = make_run(sampler="random")
+    cohorts = Cohorts(searching(run, trials=None, gpu_hours=1 / 3600, gpus=1), width=2, workers=2)
+    first = cohorts.next()
+    assert first
+    cohorts.report(first, {number: Epoch(1, 0.5, 1.0) for number in first.trials})
+    cohorts.finish(first)
+    assert cohorts.next() is None
+    assert cohorts.is_over
+    states = [(trial.state.name, bool(trial.intermediate_values)) for trial in run.study().trials]
+    assert set(states) == {("PRUNED", True), ("RUNNING", False)}  # those without an epoch stay, to be resumed

@@ -77,7 +77,7 @@ class Tracker(NotInSnapshots, Callback):
         del iteration, trials, info
         for number, settings in trial.config[TRIALS].items():
             live = self._study.live.get(number)
-            self._logged_epochs[number] = set(live.scores) if live else set()
+            self._logged_epochs.setdefault(number, set()).update(live.scores if live else ())
             if number not in self._open:
                 self._open[number] = self._tracked_study.trial(number, settings)
                 self._log(methodcaller("log_trial_start", self._open[number]))
