@@ -8,12 +8,13 @@ import pytest
 from optuna.trial import FrozenTrial
 
 from results.run_folder import RunFolder
-from results.snapshot import RunSnapshot, load_snapshot
+from results.snapshot import FAILED, RunSnapshot, load_snapshot, state_of
 from san_core.data.prepared import PreparedData
 from tests.tuning.commands import Project
 from tuning import retrain
 from tuning.retraining.score_check import check_score
 from tuning.search import search
+from tuning.study.live_trial import LiveTrial
 
 pytestmark = pytest.mark.long
 
@@ -70,6 +71,23 @@ def test_the_best_configuration_and_the_baseline_are_retrained_together(run: Run
     done = retrain.retrain(run, seeds=2)
     assert (done.folder / "README.md").is_file()
     assert set(done.scores["seeds"]) == {2}
+
+
+def test_a_trial_that_breaks_its_cohort_on_ray_fails_alone(
+    options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trial 2 raises when a worker sets it up, as a configuration that a step cannot train would."""
+
+    def broken_settings(live: LiveTrial) -> dict[str, Any]:
+        wrong = {"alpha": 2.0} if live.trial.number == 2 else {}
+        return {**live.trial.params, "seed": live.seed, **wrong}
+
+    monkeypatch.setattr(LiveTrial, "settings", property(broken_settings))
+    changed = {"trials": 4, "epochs": 1, "confirm": 0, "max_failures": 0}
+    found = load_snapshot(search(run=str(tmp_path / "run"), **{**options, **changed})).search
+    assert [trial.number for trial in found if state_of(trial) == FAILED] == [2]
+    assert "alpha must be" in found[2].user_attrs["reason"]
+    assert all(trial.intermediate_values for trial in found if trial.number != 2)
 
 
 def test_a_killed_search_ends_with_the_same_trials(

@@ -103,8 +103,8 @@ def _resumed_cohort(
         if options.cohort in (AUTO, 1):
             return 1
         raise InputError(
-            f"--cohort {options.cohort} cannot be given to a search that an earlier version started, since its trials do "
-            "not share the order of batches; accepted here: auto or 1"
+            f"--cohort {options.cohort} cannot be given to a search that an earlier version started, since its "
+            "trials do not share the order of batches; accepted here: auto or 1"
         )
     baseline = TrainingConfig.from_dict({**settings["fixed"], **space.baseline})
     check_cohort(options.cohort, baseline, data)
