@@ -1,21 +1,21 @@
-"""Connects a study's cohorts to Ray Tune, as its searcher and as its scheduler. Tune runs attempts at jobs."""
+"""Connects a study's cohorts to Ray Tune, as its searcher. What Tune runs are attempts at jobs."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
-from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from san_core.hardware import is_out_of_memory
+from tuning.execution.scheduler import Link
 from tuning.execution.tune_adapters import FINISHED
-from tuning.execution.tune_errors import WriteGuard, describe_error, disk_full_error, load_error, worker_has_died
+from tuning.execution.tune_errors import describe_error, worker_has_died
 from tuning.study.cohorts import Attempt, Cohorts, Failure
-from tuning.study.tune_interface import EPOCHS, JOB, LIVE_TRIALS, TRIALS, WIDTHS, NotInSnapshots
+from tuning.study.live_trial import Epoch
+from tuning.study.tune_interface import JOB, LIVE_TRIALS, TRIALS, WIDTHS, NotInSnapshots
 
 
-class CohortLink(WriteGuard):
+class CohortLink(Link):
     """What the searcher and the scheduler of a study's cohorts share.
 
     Args:
@@ -37,6 +37,20 @@ class CohortLink(WriteGuard):
         self.on_end = on_end
         self.failures: dict[str, Failure] = {}
         self.attempts: dict[str, Attempt] = {}
+
+    def order(self, trial: Trial) -> int:
+        """The number of its job."""
+        return int(trial.config[JOB].number)
+
+    def report(self, trial: Trial, epochs: Mapping[int, Epoch]) -> bool:
+        """Reports epochs of an attempt's trials."""
+        return self.cohorts.report(self.attempts[trial.trial_id], epochs)
+
+    def note_failure(self, trial: Trial, error: BaseException | None) -> None:
+        """Keeps why an attempt failed."""
+        self.failures[trial.trial_id] = Failure(
+            describe_error(error), worker_died=worker_has_died(error), out_of_memory=is_out_of_memory(error)
+        )
 
 
 class CohortSearcher(NotInSnapshots, Searcher):
@@ -85,43 +99,3 @@ class CohortSearcher(NotInSnapshots, Searcher):
 
     def save(self, checkpoint_path: str) -> None:
         """Saves nothing: the journal has it."""
-
-
-class CohortScheduler(NotInSnapshots, FIFOScheduler):
-    """Reports the epochs of an attempt's trials, and stops an attempt that is done."""
-
-    def __init__(self, link: CohortLink) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._link = link
-
-    def choose_trial_to_run(self, tune_controller: TuneController) -> Trial | None:
-        """The pending attempt at the first job. Tune's own method goes through all trials that ever ran."""
-        live: set[Trial] = tune_controller.get_live_trials()  # type: ignore[no-untyped-call]
-        pending = [trial for trial in live if trial.status == Trial.PENDING]
-        return min(pending, key=lambda trial: int(trial.config[JOB].number), default=None)
-
-    def on_trial_result(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> str:
-        """Reports an epoch of some trials; tells Tune whether the attempt goes on."""
-        del tune_controller
-        link, go_on = self._link, False
-        if link.is_writable:
-            with link.record_write_errors():
-                go_on = link.cohorts.report(link.attempts[trial.trial_id], dict(result[EPOCHS]))
-        return str(TrialScheduler.CONTINUE if go_on else TrialScheduler.STOP)
-
-    def on_trial_complete(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> None:
-        """Keeps Tune from collecting ended trials for a snapshot that nothing reads."""
-        del trial, result
-        tune_controller._trials_to_cache.clear()
-
-    def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:
-        """Keeps the reason for `CohortSearcher.on_trial_complete`."""
-        error = load_error(trial)
-        self._link.failures[trial.trial_id] = Failure(
-            describe_error(error),
-            worker_died=worker_has_died(error),
-            out_of_memory=is_out_of_memory(error),
-        )
-        if disk_full := disk_full_error(error):
-            self._link.write_error = disk_full
-            tune_controller.request_stop_experiment()  # type: ignore[no-untyped-call]

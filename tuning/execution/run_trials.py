@@ -11,16 +11,16 @@ from typing import Any
 
 from ray import tune
 from ray.tune.experiment import Trial
-from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 from results.run_folder import RunFolder
 from san_core.errors import InputError
 from tuning.execution.checkpoints import Checkpoints, OldCheckpoints, checkpoint_folder
-from tuning.execution.cohort_adapters import CohortLink, CohortScheduler, CohortSearcher
+from tuning.execution.cohort_adapters import CohortLink, CohortSearcher
 from tuning.execution.cohort_worker import CohortWorker
+from tuning.execution.scheduler import Link, StudyScheduler
 from tuning.execution.trial_setup import Limits, TrialSetup
-from tuning.execution.tune_adapters import StudyScheduler, StudySearcher, TuneLink
+from tuning.execution.tune_adapters import StudySearcher, TuneLink
 from tuning.execution.watchdog import exit_if_ray_dies
 from tuning.execution.worker import SANWorker
 from tuning.study.cohorts import Cohorts
@@ -112,15 +112,13 @@ class _Connection:
     Attributes:
         link: what searcher and scheduler share.
         searcher: gives Tune what to run.
-        scheduler: hears of each epoch.
         worker: what Tune runs.
         name: names what Tune runs.
         max_failures: how often Tune itself runs something again that failed.
     """
 
-    link: TuneLink | CohortLink
+    link: Link
     searcher: Searcher
-    scheduler: TrialScheduler
     worker: type[tune.Trainable]
     name: Callable[[Trial], str]
     max_failures: int
@@ -134,7 +132,6 @@ def _connect_trials(
     return _Connection(
         link,
         StudySearcher(link),
-        StudyScheduler(link),
         SANWorker,
         lambda trial: f"trial-{only_trial(trial.config):04d}",
         limits.max_failures,
@@ -151,7 +148,6 @@ def _connect_cohorts(
     return _Connection(
         link,
         CohortSearcher(link),
-        CohortScheduler(link),
         CohortWorker,
         lambda trial: f"cohort-{trial.config[JOB].number:04d}",
         max_failures=0,
@@ -170,7 +166,7 @@ def _make_tuner(
         worker,
         tune_config=tune.TuneConfig(
             search_alg=connection.searcher,
-            scheduler=connection.scheduler,
+            scheduler=StudyScheduler(connection.link),
             num_samples=-1,
             reuse_actors=True,
             trial_name_creator=name,

@@ -1,7 +1,7 @@
-"""Connects the study to Ray Tune, as its searcher and as its scheduler.
+"""Connects the study to Ray Tune, as its searcher.
 
-Tune asks the searcher which trial to run, and the scheduler whether a trial goes on. Both pass the question to the
-study and keep no state of their own that matters: the study's journal has it.
+Tune asks the searcher which trial to run, and the scheduler (`tuning.execution.scheduler`) whether a trial goes on.
+Both pass the question to the study and keep no state of their own that matters: the study's journal has it.
 """
 
 from collections import Counter
@@ -9,23 +9,23 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from ray.tune import PlacementGroupFactory
-from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
-from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from san_core.hardware import is_out_of_memory
 from tuning.execution.placement import Placement
+from tuning.execution.scheduler import Link
 from tuning.execution.trial_setup import Limits
-from tuning.execution.tune_errors import WriteGuard, describe_error, disk_full_error, load_error
+from tuning.execution.tune_errors import describe_error
+from tuning.study.live_trial import Epoch
 from tuning.study.study import Study
-from tuning.study.tune_interface import EPOCHS, GPU_SHARE, TRIALS, NotInSnapshots, only_trial
+from tuning.study.tune_interface import GPU_SHARE, TRIALS, NotInSnapshots, only_trial
 
 FINISHED = cast("dict[str, Any]", Searcher.FINISHED)
 """The searcher's answer that no trial will start any more: a string, although Tune declares a dict."""
 
 
-class TuneLink(WriteGuard):
+class TuneLink(Link):
     """What the searcher and the scheduler of a study share.
 
     Args:
@@ -68,6 +68,26 @@ class TuneLink(WriteGuard):
         for Tune as never started, and would be lost.
         """
         return number not in self.given_up and 0 < self.failed_starts[number] <= self.limits.max_failures
+
+    def order(self, trial: Trial) -> int:
+        """The trial's number."""
+        return only_trial(trial.config)
+
+    def report(self, trial: Trial, epochs: Mapping[int, Epoch]) -> bool:
+        """Reports the trial's epoch."""
+        number = only_trial(trial.config)
+        return self.study.report(number, epochs[number])
+
+    def note_failure(self, trial: Trial, error: BaseException | None) -> None:
+        """Keeps why the trial failed; one that ran out of memory gets more of a GPU if it is tried again."""
+        number = only_trial(trial.config)
+        self.failure_reasons[number] = describe_error(error)
+        if trial.status == Trial.PENDING:
+            self.failed_starts[number] += 1
+        elif trial.status == Trial.RUNNING:  # Tune has tried it again as often as it may
+            self.given_up.add(number)
+        if is_out_of_memory(error) and trial.status != Trial.RUNNING:
+            _double_gpu_share(trial)
 
 
 class StudySearcher(NotInSnapshots, Searcher):
@@ -113,51 +133,6 @@ class StudySearcher(NotInSnapshots, Searcher):
 
     def save(self, checkpoint_path: str) -> None:
         """Saves nothing: the journal has it."""
-
-
-class StudyScheduler(NotInSnapshots, FIFOScheduler):
-    """Reports every epoch to the study, and stops the trials that the study stops."""
-
-    def __init__(self, link: TuneLink) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._link = link
-
-    def choose_trial_to_run(self, tune_controller: TuneController) -> Trial | None:
-        """The pending trial with the lowest number. Tune's own method goes through all trials that ever ran."""
-        live: set[Trial] = tune_controller.get_live_trials()  # type: ignore[no-untyped-call]
-        pending = [trial for trial in live if trial.status == Trial.PENDING]
-        return min(pending, key=lambda trial: only_trial(trial.config), default=None)
-
-    def on_trial_result(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> str:
-        """Reports an epoch to the study; tells Tune whether the trial goes on."""
-        del tune_controller, trial
-        go_on = False
-        if self._link.is_writable:
-            with self._link.record_write_errors():
-                ((number, epoch),) = result[EPOCHS]
-                go_on = self._link.study.report(number, epoch)
-        return str(TrialScheduler.CONTINUE if go_on else TrialScheduler.STOP)
-
-    def on_trial_complete(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> None:
-        """Keeps Tune from collecting ended trials for a snapshot that nothing reads."""
-        del trial, result
-        tune_controller._trials_to_cache.clear()
-
-    def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:
-        """Keeps the reason for `StudySearcher.on_trial_complete`; a trial that ran out of memory gets more of a GPU."""
-        error = load_error(trial)
-        reason = describe_error(error)
-        number = only_trial(trial.config)
-        self._link.failure_reasons[number] = reason
-        if trial.status == Trial.PENDING:
-            self._link.failed_starts[number] += 1
-        elif trial.status == Trial.RUNNING:  # Tune has tried it again as often as it may
-            self._link.given_up.add(number)
-        if disk_full := disk_full_error(error):
-            self._link.write_error = disk_full
-            tune_controller.request_stop_experiment()  # type: ignore[no-untyped-call]
-        elif is_out_of_memory(error) and trial.status != Trial.RUNNING:  # it will be tried again
-            _double_gpu_share(trial)
 
 
 def _double_gpu_share(trial: Trial) -> None:

@@ -11,8 +11,9 @@ from ray.tune.search import Searcher
 from results.run_folder import RunFolder
 from tests.tuning.studies import searching
 from tuning.execution.placement import Placement
+from tuning.execution.scheduler import StudyScheduler
 from tuning.execution.trial_setup import Limits
-from tuning.execution.tune_adapters import StudyScheduler, StudySearcher, TuneLink
+from tuning.execution.tune_adapters import StudySearcher, TuneLink
 from tuning.study.tune_interface import only_trial
 
 
