@@ -13,9 +13,8 @@ from san_core.shared_training import Member, SharedTraining
 from san_core.training import EpochResult
 from tuning.execution.checkpoints import Checkpoints, CheckpointTimer
 from tuning.execution.trial_setup import TrialSetup, largest_like
-from tuning.execution.worker import describe_location, limit_process, resources
+from tuning.execution.worker import as_epoch, describe_location, limit_process, resources
 from tuning.monitoring.trial_monitor import TrialMonitor
-from tuning.study.live_trial import Epoch
 from tuning.study.tune_interface import (
     CHECKPOINT_FOLDER,
     EPOCHS,
@@ -86,7 +85,10 @@ class CohortWorker(tune.Trainable):
             results = self._train_epoch()
             self._save()
             rate = self._shared_training.examples / sum(result.seconds for result in results.values())
-        epochs = {number: self._epoch(number, result, rate) for number, result in results.items()}
+        epochs = {
+            number: as_epoch(result, self._members[number].seconds, self._location, rate)
+            for number, result in results.items()
+        }
         if self._trial_monitor:
             self._trial_monitor.end_epoch(epochs)
         return {EPOCHS: list(epochs.items())}
@@ -136,9 +138,9 @@ class CohortWorker(tune.Trainable):
         """Trains the trials that have the fewest epochs, of those that have not done the job."""
         behind = [number for number in self._trials if not self._is_done(number)]
         fewest = min(self._members[number].epoch for number in behind)
-        width = next(self._width(number, fewest) for number in behind if self._members[number].epoch == fewest)
-        trained = [n for n in behind if self._members[n].epoch == fewest and self._width(n, fewest) == width]
-        trained = trained[:width]
+        first, *others = (number for number in behind if self._members[number].epoch == fewest)
+        width = self._width(first, fewest)
+        trained = [first, *(number for number in others if self._width(number, fewest) == width)][:width]
         results = self._shared_training.train_epoch([self._members[number] for number in trained], width)
         self._results |= dict(zip(trained, results, strict=True))
         self._unsaved |= set(trained)
@@ -173,14 +175,3 @@ class CohortWorker(tune.Trainable):
         del self._members[number]
         self._results.pop(number, None)
         self._unsaved.discard(number)
-
-    def _epoch(self, number: int, result: EpochResult, rate: float | None) -> Epoch:
-        return Epoch(
-            number=result.epoch,
-            score=result.score or 0.0,
-            seconds=self._members[number].seconds,
-            diverged=result.diverged,
-            worker=self._location,
-            loss=result.loss,
-            examples_per_second=rate,
-        )

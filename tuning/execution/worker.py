@@ -10,7 +10,7 @@ from ray import tune
 
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
-from san_core.training import Training
+from san_core.training import EpochResult, Training
 from tuning.execution.checkpoints import Checkpoints, CheckpointTimer
 from tuning.execution.placement import Placement
 from tuning.execution.trial_setup import TrialSetup
@@ -64,15 +64,7 @@ class SANWorker(tune.Trainable):
             result = training.run_epoch()
             if training.finished or self._checkpoint_timer.is_due():
                 self._checkpoints.save(self._number, training, result)
-        epoch = Epoch(
-            number=result.epoch,
-            score=result.score or 0.0,
-            seconds=training.seconds,
-            diverged=result.diverged,
-            worker=self._location,
-            loss=result.loss,
-            examples_per_second=result.per_second(training.examples),
-        )
+        epoch = as_epoch(result, training.seconds, self._location, result.per_second(training.examples))
         if self._trial_monitor:
             self._trial_monitor.end_epoch({self._number: epoch})
         return {EPOCHS: [(self._number, epoch)]}
@@ -85,6 +77,19 @@ class SANWorker(tune.Trainable):
 
     def __repr__(self) -> str:
         return "SAN worker"
+
+
+def as_epoch(result: EpochResult, seconds: float, worker: str, examples_per_second: float | None) -> Epoch:
+    """What the study is told of an epoch.
+
+    Args:
+        result: result of the epoch.
+        seconds: time spent on training and scoring in all epochs so far.
+        worker: where it ran, see `describe_location`.
+        examples_per_second: see `Epoch`.
+    """
+    score = result.score or 0.0
+    return Epoch(result.epoch, score, seconds, result.diverged, worker, result.loss, examples_per_second)
 
 
 def resources(placement: Placement) -> tune.PlacementGroupFactory:
