@@ -27,6 +27,7 @@ SHARED_FIELDS = (
     "clip_by",
     "precision",
     "embedding_init",
+    "order_seed",
 )
 """Training settings that must be the same for all members of a cohort."""
 
@@ -51,10 +52,10 @@ def check_member(config: TrainingConfig, largest: TrainingConfig) -> None:
     Raises:
         InputError: naming the first setting that does not fit.
     """
-    for name in (*SHARED_FIELDS, "batch_seed"):
-        if (found := getattr(config, name)) != (shared := getattr(largest, name)):
-            shown = "order_seed" if name == "batch_seed" else name
-            raise InputError(f"{shown} must be {shared} as for all members of the cohort, but got {found}")
+    for name in SHARED_FIELDS:
+        own = "batch_seed" if name == "order_seed" else name  # without order_seed the seed takes its place
+        if (found := getattr(config, own)) != (shared := getattr(largest, own)):
+            raise InputError(f"{name} must be {shared} as for all members of the cohort, but got {found}")
     for name in SIZE_FIELDS:
         if (found := getattr(config, name)) > (most := getattr(largest, name)):
             raise InputError(f"{name} must be at most {most}, the largest in the cohort, but got {found}")

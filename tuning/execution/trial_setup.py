@@ -58,7 +58,7 @@ def largest_like(config: TrainingConfig, fixed: Mapping[str, Any], largest: Mapp
         fixed: training settings that are not searched.
         largest: see `upper_ends`.
     """
-    shared = {name: getattr(config, name) for name in (*SHARED_FIELDS, "order_seed")}
+    shared = {name: getattr(config, name) for name in SHARED_FIELDS}
     return TrainingConfig.from_dict({**fixed, **largest, **shared})
 
 

@@ -213,7 +213,7 @@ def _groups(jobs: Sequence[Job], width: int) -> list[list[Job]]:
     """The jobs that are trained by one step: up to `width` under the same seed, since they share the batches' order."""
     kinds: dict[Hashable, list[Job]] = {}
     for job in jobs:
-        kind = (job.config.order_seed, *(getattr(job.config, name) for name in SHARED_FIELDS))
+        kind = tuple(getattr(job.config, name) for name in SHARED_FIELDS)
         kinds.setdefault(kind, []).append(job)
     return [group[start : start + width] for group in kinds.values() for start in range(0, len(group), width)]
 

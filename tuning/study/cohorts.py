@@ -23,9 +23,6 @@ from tuning.study.live_trial import Epoch, LiveTrial
 from tuning.study.pruners import next_decision
 from tuning.study.study import Study
 
-_KIND = (*SHARED_FIELDS, "order_seed")
-"""Settings that the trials of a job have alike."""
-
 
 @dataclass(frozen=True)
 class Attempt:
@@ -79,9 +76,7 @@ class Cohorts:
         self._undecided: dict[int, Job] = {}
         self._last_epochs: dict[int, Epoch] = {}  # of trials that have done their job, until it is decided on
         self._waiting: set[int] = set()
-        self._widths: dict[
-            int, dict[int, int]
-        ] = {}  # of the step that trains a trial, by number and a job's last epoch
+        self._widths: dict[int, dict[int, int]] = {}  # of a trial's step, by number and the last epoch of a job
         jobs = read_jobs(study.optuna_study.user_attrs)
         self._next_number = len(jobs)
         self._planned_time = max((job.due for job in jobs if job.ended), default=0)
@@ -173,8 +168,7 @@ class Cohorts:
         stopped = [number for number in trials if not study.decide(number) and study.live[number].epochs]
         self._waiting.update(set(trials).difference(stopped))
         for number in stopped:
-            study.finish(number)
-            self._widths.pop(number, None)
+            self._finish(number)
         self._record(replace(job, ended=job.ended or _now()))
         del self._undecided[job.number]
         study.jobs.pop(job.number, None)
@@ -239,8 +233,7 @@ class Cohorts:
         """Ends the waiting trials, since time is up. Those that have no epoch yet stay to be resumed."""
         for number in sorted(self._waiting):
             if self.study.live[number].epochs and not self.study.decide(number):
-                self.study.finish(number)
-                self._waiting.discard(number)
+                self._finish(number)
         self._waiting.clear()
 
     def _try_again(self, attempt: Attempt, failure: Failure) -> None:
@@ -248,8 +241,7 @@ class Cohorts:
         trials = tuple(number for number in self.settings(attempt) if number not in self._last_epochs)
         failures = attempt.failures + 1
         if len(trials) == 1 and failures > self._max_failures:
-            self.study.finish(trials[0], failure.reason)
-            self._widths.pop(trials[0], None)
+            self._finish(trials[0], failure.reason)
             return
         parts = [trials]
         if failure.out_of_memory and len(trials) > 1:
@@ -280,9 +272,14 @@ class Cohorts:
             # A trial that came to its epoch without cohorts was perhaps not decided on.
             epochs = live[number].epochs
             if epochs and epochs not in self._widths.get(number, {}) and not study.decide(number):
-                study.finish(number)
+                self._finish(number)
                 self._waiting.discard(number)
         self._decide_in_turn()
+
+    def _finish(self, number: int, error: str = "") -> None:
+        """Ends a trial, see `Study.finish`."""
+        self.study.finish(number, error)
+        self._widths.pop(number, None)
 
     def _narrow(self, job: Job) -> None:
         """Gives a job the width that there is now, if that is less than it was planned with."""
@@ -308,7 +305,7 @@ class Cohorts:
 
 
 def _kind(live: LiveTrial) -> Hashable:
-    return tuple(live.settings.get(name) for name in _KIND)
+    return tuple(live.settings.get(name) for name in SHARED_FIELDS)
 
 
 def _lower_width(trials: int) -> int:
