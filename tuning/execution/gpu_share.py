@@ -13,6 +13,7 @@ from san_core.command_line import print_message
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
+from san_core.hardware import is_out_of_memory
 from san_core.training import Training
 from tuning.execution.gpu_memory import least_free_memory
 from tuning.execution.trial_setup import STEP_SIZES, upper_ends
@@ -49,7 +50,9 @@ def measure_gpu_share(config: TrainingConfig, data: PreparedData) -> float:
     try:
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
             peak, free = pool.submit(_measure_memory, config, data.folder).result()
-    except torch.OutOfMemoryError as error:
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
         raise InputError(f"the largest trial of the space does not fit on the GPU: {error}") from error
     return gpu_share(peak, free)
 
