@@ -51,3 +51,33 @@ def test_problems_found_earlier_are_kept_or_refused() -> None:
     assert problems.summary() == ["2 x odd: here; there"]
     with pytest.raises(InputError, match="here: odd"):
         Problems(strict=True).append(Problem("odd", "here"))
+
+
+def _with_losses(lost: int, entries: int, **options: float) -> Problems:
+    problems = Problems(**options)
+    problems.entries = entries
+    problems.add("only reported", "anywhere")
+    for number in range(lost):
+        problems.lose("no answer" if number else "no id", f"line {number}")
+    return problems
+
+
+def test_one_entry_or_one_in_a_hundred_may_be_left_out() -> None:
+    _with_losses(0, 0).check_losses()
+    _with_losses(1, 2).check_losses()
+    _with_losses(3, 300).check_losses()
+
+
+def test_more_losses_are_an_error_that_counts_them_by_reason() -> None:
+    with pytest.raises(InputError) as error:
+        _with_losses(3, 60).check_losses()
+    assert str(error.value) == (
+        "3 of 60 entries (5.0%) would be left out, accepted: up to 1.0%, or what --allow-loss says; "
+        "2 x no answer: line 1; 1 x no id: line 0"
+    )
+
+
+def test_the_user_may_allow_more() -> None:
+    _with_losses(30, 60, allowed_loss=0.5).check_losses()
+    with pytest.raises(InputError, match=r"accepted: up to 50.0%"):
+        _with_losses(31, 60, allowed_loss=0.5).check_losses()
