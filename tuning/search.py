@@ -16,7 +16,7 @@ from san_core.data.prepared import PreparedData
 from san_core.files import write_json
 from tuning.attention_examples import write_examples
 from tuning.execution.gpu_memory import shared_gpus_notice
-from tuning.execution.ray_session import ray_session
+from tuning.execution.ray_session import RayNotStartedError, ray_session
 from tuning.execution.run_trials import Callbacks
 from tuning.fresh_seeds import run_study, run_under_fresh_seeds
 from tuning.monitoring.dashboard import asks_for_token
@@ -89,6 +89,10 @@ def _search(options: SearchOptions) -> tuple[RunSnapshot, int]:
             _run(study, plan, notifier, options.address)
         except KeyboardInterrupt:
             interrupted = True
+        except RayNotStartedError:
+            if not options.resume:  # the folder of a search that never began would keep the next one from its name
+                shutil.rmtree(run.path, ignore_errors=True)
+            raise
         snapshot = load_snapshot(run)
         if snapshot.best and not interrupted:
             write_examples(snapshot)

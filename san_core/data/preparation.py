@@ -81,6 +81,8 @@ def prepare(name: str, out: Path, options: Options = Options(), location: Locati
     first_copy = first_copies(image_hashes)
     dataset = split_off_test(dataset, share=options.test_share, seed=options.seed, first_copy=first_copy)
     inputs = {**describe_dataset(dataset, image_hashes), **described_options}
+    if out.exists():  # before the lock, which cannot be taken in a folder that cannot be written
+        return _reuse(out, inputs, strict=options.strict)
     try:
         with _lock(out):
             if out.exists():

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from san_core.hardware import best_device, cpu_capabilities, fastest_precision
-from tuning.execution.ray_session import machine_cpus
+from tuning.execution.machine_limits import usable_cpus
 
 _PACKAGES = ("torch", "torchvision", "ray", "optuna", "pandas", "numpy", "pillow", "easy-vqa")
 
@@ -19,7 +19,7 @@ def describe_environment() -> dict[str, Any]:
         "packages": {name: version(name) for name in _PACKAGES},
         "platform": platform.platform(),
         "cpu": str(cpu_capabilities().get("cpu_name") or platform.processor() or platform.machine()),
-        "cores": machine_cpus(),
+        "cores": usable_cpus(),
         "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
         "precision": fastest_precision(best_device()),
     }

@@ -1,18 +1,28 @@
 """How many trials, or cohorts of trials, run at once, and which cores and GPUs each of them gets."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from san_core.errors import InputError
 
+TRIAL_MEMORY = 2**30
+"""Bytes of memory that are to be free for each trial at once: a worker took 0.4 to 1.1 GiB besides the shared data."""
+
 
 @dataclass(frozen=True)
 class Machine:
-    """Cores and GPUs of a machine that trials can be placed on."""
+    """What a machine has for trials.
+
+    Attributes:
+        cpus: number of cores.
+        gpus: number of GPUs.
+        memory: bytes of memory that are free; None if that is not known.
+    """
 
     cpus: int
     gpus: int
+    memory: int | None = None
 
 
 @dataclass(frozen=True)
@@ -23,11 +33,13 @@ class Placement:
         cpus: cores, and threads, of each.
         gpus: GPUs of each: 0, 1, or a fraction of one.
         max_concurrent: most trials, or cohorts, that run at once.
+        free_memory: bytes of memory that are free, if they are why no more trials run at once; None if they are not.
     """
 
     cpus: int
     gpus: float
     max_concurrent: int
+    free_memory: int | None = field(default=None, compare=False)
 
     def describe(self, cohort: int = 1) -> str:
         """The placement in words.
@@ -39,7 +51,13 @@ class Placement:
         each = f"{self.gpus:g} GPU and {cores}" if self.gpus else cores
         what = f"{'trial' if cohort == 1 else 'cohort'}{'s' if self.max_concurrent > 1 else ''}"
         members = "" if cohort == 1 else f" of up to {cohort} trials"
-        return f"{self.max_concurrent} {what}{members} at once, {each} each"
+        return f"{self.max_concurrent} {what}{members} at once, {each} each{self._reason()}"
+
+    def _reason(self) -> str:
+        if self.free_memory is None:
+            return ""
+        free, needed = self.free_memory / 2**30, TRIAL_MEMORY / 2**30
+        return f": {free:.1f} GiB of memory are free, {needed:g} GiB for each (--concurrent N overrides this)"
 
 
 class _Capacity(NamedTuple):
@@ -55,17 +73,19 @@ def place_trials(
     cpus_per_trial: int | None = None,
     gpus_per_trial: float | None = None,
     concurrent: int | None = None,
+    heed_memory: bool = True,
 ) -> Placement:
     """Divides a machine, or a cluster of them, among trials.
 
     By default there is one trial per GPU with a part of its machine's cores, the same for all trials. Without GPUs
-    there is one trial per core.
+    there is one trial per core. There are only as many at once as free memory allows, `TRIAL_MEMORY` for each, but one.
 
     Args:
         machines: cores and GPUs of each machine.
         cpus_per_trial: number of cores of a trial; None for the default.
         gpus_per_trial: number of GPUs of a trial, in [0, 1]; None for the default.
         concurrent: largest number of trials at once; None for as many as fit.
+        heed_memory: whether free memory bounds the number of trials at once.
 
     Raises:
         InputError: if a trial is to have more than a machine has.
@@ -84,4 +104,23 @@ def place_trials(
     if cpus > most_cores:
         raise InputError(f"--cpus-per-trial must be <= {most_cores}, the cores of a machine, but got {cpus}")
     fitting = sum(min(machine.cpus // cpus, machine.trials) for machine in usable)
-    return Placement(cpus=cpus, gpus=gpus, max_concurrent=min(fitting, concurrent or fitting))
+    wanted = min(fitting, concurrent or fitting)
+    free = _free_memory(machines) if heed_memory else None
+    at_once = fitting_in_memory(wanted, free)
+    return Placement(cpus, gpus, at_once, free if at_once < wanted else None)
+
+
+def fitting_in_memory(wanted: int, free: int | None) -> int:
+    """How many trials run at once with `free` bytes of free memory: `wanted` or fewer, but at least one.
+
+    Args:
+        wanted: number of trials that would run at once otherwise.
+        free: None if it is not known.
+    """
+    return wanted if free is None else max(1, min(wanted, free // TRIAL_MEMORY))
+
+
+def _free_memory(machines: Sequence[Machine]) -> int | None:
+    """Bytes of memory that are free on all machines together; None if it is not known of one of them."""
+    known = [machine.memory for machine in machines if machine.memory is not None]
+    return sum(known) if len(known) == len(machines) else None

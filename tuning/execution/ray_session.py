@@ -6,27 +6,23 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import ray
 import torch
 
 from san_core.errors import InputError
+from tuning.execution.local_ray import local_ray
+from tuning.execution.machine_limits import free_memory, usable_cpus
 from tuning.execution.placement import Machine
-from tuning.monitoring.dashboard import Dashboard, make_token
+from tuning.monitoring.dashboard import Dashboard
 
 # Ray reads these when it starts: it sends no usage data, and a worker without a GPU sees no GPU.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
 
 
-START_ATTEMPTS = 3
-"""How often Ray is started before a search gives up."""
-
-
-def machine_cpus() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+class RayNotStartedError(InputError):
+    """Ray could not be started or joined, so nothing has run."""
 
 
 def machines(address: str | None) -> list[Machine]:
@@ -36,7 +32,7 @@ def machines(address: str | None) -> list[Machine]:
         InputError: if no cluster can be joined there.
     """
     if address is None:
-        return [Machine(machine_cpus(), torch.cuda.device_count())]
+        return [Machine(usable_cpus(), torch.cuda.device_count(), free_memory())]
     with _joined(address):
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
     return [Machine(int(node.get("CPU", 0)), int(node.get("GPU", 0))) for node in nodes]
@@ -58,50 +54,15 @@ def ray_session(
         The dashboard's address; empty if there is none.
 
     Raises:
-        InputError: if Ray does not start, or the cluster cannot be joined.
+        RayNotStartedError: if Ray does not start, or the cluster cannot be joined.
     """
-    started = _joined(address) if address else _started(cpus or machine_cpus(), log, dashboard)
-    with _log_output_to(log), started as url:
-        yield url
-
-
-@contextlib.contextmanager
-def _started(cpus: int, log: Path, dashboard: Dashboard | None) -> Iterator[str]:
-    make_token()
-    served = dashboard or Dashboard()
-    try:
-        context = _init(
-            address="local",
-            num_cpus=cpus,
-            num_gpus=torch.cuda.device_count(),
-            include_dashboard=dashboard is not None,
-            dashboard_host=served.host,
-            dashboard_port=served.port,
-            log_to_driver=False,
-        )
-    except (RuntimeError, ConnectionError, ValueError, TimeoutError) as error:
-        ray.shutdown()
-        raise InputError(f"Ray did not start: {' '.join(str(error).split())}; {log} has the details") from error
-    try:
-        yield f"http://{context.dashboard_url}" if dashboard else ""
-    finally:
-        ray.shutdown()
-
-
-def _init(**arguments: Any) -> Any:  # noqa: ANN401 - arguments and result of ray.init
-    """Starts Ray, again if a busy machine took longer than the 30 seconds that Ray waits for itself.
-
-    Raises:
-        TimeoutError: if it took longer each of `START_ATTEMPTS` times.
-    """
-    for _ in range(START_ATTEMPTS):
+    started = _joined(address) if address else local_ray(cpus or usable_cpus(), dashboard)
+    with _log_output_to(log), contextlib.ExitStack() as stack:
         try:
-            return ray.init(**arguments)
-        except Exception as error:
-            if type(error) is not Exception or "timed out during startup" not in str(error):  # Ray raises it bare
-                raise
-            ray.shutdown()
-    raise TimeoutError(f"it was not ready after 30 s, {START_ATTEMPTS} times in a row; the machine may be too busy")
+            url = stack.enter_context(started)
+        except InputError as error:
+            raise RayNotStartedError(str(error)) from error
+        yield url
 
 
 @contextlib.contextmanager

@@ -11,6 +11,12 @@ import ray
 SECONDS_BETWEEN = 1
 """Seconds between two checks."""
 
+CHECKS_WITHOUT_ANSWER = 60
+"""Checks in a row without an answer of Ray's after which it is taken for dead. A stopped program makes no checks."""
+
+SECONDS_TO_END = 10
+"""Seconds to wait for a check that runs when the context ends."""
+
 _LEAVE_LIVE_SCREEN = "\x1b[?1049l\x1b[?25h"
 """Tells a terminal to leave the live screen and to show the cursor."""
 
@@ -27,10 +33,11 @@ def exit_if_ray_dies(advice: str, on_death: Callable[[str], object] | None = Non
         on_death: function called with the reason before the program ends.
     """
     stop = threading.Event()
+    node = _ThisNode()
 
     def watch() -> None:
         while not stop.wait(SECONDS_BETWEEN):
-            if dead := _what_died():
+            if dead := _what_died(node):
                 screen = sys.__stderr__ or sys.stderr  # sys.stderr goes elsewhere during the live screen
                 print(
                     f"{_LEAVE_LIVE_SCREEN if screen.isatty() else ''}error: {dead}; {advice}", file=screen, flush=True
@@ -39,16 +46,43 @@ def exit_if_ray_dies(advice: str, on_death: Callable[[str], object] | None = Non
                     on_death(dead)
                 os._exit(2)
 
-    thread = threading.Thread(target=watch, name="ray-watchdog", daemon=True)
-    thread.start()
+    threads = [
+        threading.Thread(target=watch, name="ray-watchdog", daemon=True),
+        threading.Thread(target=node.ask_until, args=[stop], name="ray-watchdog-asks", daemon=True),
+    ]
+    for thread in threads:
+        thread.start()
     try:
         yield
     finally:
         stop.set()
-        thread.join()
+        for thread in threads:
+            thread.join(SECONDS_TO_END)
 
 
-def _what_died() -> str:
+class _ThisNode:
+    """What Ray said last about this machine's node. A thread of its own asks, since Ray may never answer.
+
+    Attributes:
+        is_alive: whether it is part of the cluster.
+        checks_without_answer: number of checks since the last answer.
+    """
+
+    def __init__(self) -> None:
+        self.is_alive = True
+        self.checks_without_answer = 0
+
+    def ask_until(self, stop: threading.Event) -> None:
+        """Asks again and again. An error counts as no answer."""
+        while not stop.wait(SECONDS_BETWEEN):
+            with contextlib.suppress(Exception):
+                this_node = ray.get_runtime_context().get_node_id()
+                nodes = ray.nodes()  # type: ignore[no-untyped-call]
+                self.is_alive = any(node["NodeID"] == this_node and node["Alive"] for node in nodes)
+                self.checks_without_answer = 0
+
+
+def _what_died(this_node: _ThisNode) -> str:
     """Which part of Ray is dead, in words; empty if none is.
 
     Ray has no public way to ask for the processes that `ray.init` started.
@@ -56,7 +90,9 @@ def _what_died() -> str:
     node = ray._private.worker._global_node
     if node is not None and (dead := node.dead_processes()):
         return f"Ray's {dead[0][0]} process on this machine died"
-    this_node = ray.get_runtime_context().get_node_id()
-    nodes = ray.nodes()  # type: ignore[no-untyped-call]
-    alive = any(node["NodeID"] == this_node and node["Alive"] for node in nodes)
-    return "" if alive else "this machine is no longer part of the Ray cluster"
+    if not this_node.is_alive:
+        return "this machine is no longer part of the Ray cluster"
+    this_node.checks_without_answer += 1
+    if this_node.checks_without_answer > CHECKS_WITHOUT_ANSWER:
+        return f"Ray has not answered for {CHECKS_WITHOUT_ANSWER * SECONDS_BETWEEN:g} s"
+    return ""

@@ -20,6 +20,7 @@ from search_spaces import SearchSpace
 from tuning.execution.checkpoints import check_storage
 from tuning.execution.environment import describe_environment
 from tuning.execution.gpu_share import largest_configuration, measure_gpu_share
+from tuning.execution.local_ray import check_local_ray
 from tuning.execution.placement import Machine, Placement, place_trials
 from tuning.execution.ray_session import machines
 from tuning.monitoring.dashboard import Dashboard, dashboard_of
@@ -219,12 +220,16 @@ def _settings(
 
 def _place(options: SearchOptions, available: Sequence[Machine]) -> Placement:
     share = options.gpus_per_trial
-    return place_trials(
+    placement = place_trials(
         available,
         cpus_per_trial=options.cpus_per_trial,
         gpus_per_trial=None if isinstance(share, str) else share,
         concurrent=options.concurrent,
+        heed_memory=options.concurrent is None,
     )
+    if options.address is None:
+        check_local_ray(placement.max_concurrent, dashboard=not options.no_dashboard)
+    return placement
 
 
 def _divide(

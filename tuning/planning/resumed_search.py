@@ -9,6 +9,7 @@ from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
 from search_spaces import SearchSpace
 from tuning.execution.gpu_share import largest_configuration
+from tuning.execution.local_ray import check_local_ray
 from tuning.execution.placement import Placement, place_trials
 from tuning.execution.ray_session import machines
 from tuning.monitoring.dashboard import dashboard_of
@@ -114,9 +115,13 @@ def _resumed_cohort(
 
 def _resumed_placement(options: SearchOptions, run: RunFolder) -> Placement:
     """The cores and GPUs of each trial, as before; `--concurrent` may be given again."""
-    return place_trials(
+    placement = place_trials(
         machines(options.address),
         cpus_per_trial=run.setting("cpus_per_trial"),
         gpus_per_trial=run.setting("gpus_per_trial"),
         concurrent=options.concurrent or run.setting("concurrent"),
+        heed_memory=options.concurrent is None,
     )
+    if options.address is None:
+        check_local_ray(placement.max_concurrent, dashboard=not options.no_dashboard)
+    return placement

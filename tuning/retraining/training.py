@@ -32,7 +32,9 @@ from san_core.hardware import best_device
 from san_core.models.san import SAN
 from san_core.shared_training import SharedTraining, smallest_width
 from san_core.training import EpochResult, build_model, train_fn
-from tuning.execution.ray_session import machine_cpus, ray_session
+from tuning.execution.machine_limits import free_memory, usable_cpus
+from tuning.execution.placement import fitting_in_memory
+from tuning.execution.ray_session import ray_session
 from tuning.execution.trial_setup import STEP_SIZES
 from tuning.study.seeds import RETRAINING_SEEDS, derive_seed
 from tuning.training_settings import training_settings
@@ -146,11 +148,12 @@ def run_jobs(
         InputError: if a training or a test fails.
     """
     threads, folder = run.setting("cpus_per_trial"), str(data.folder)
-    cores = max(machine_cpus(), threads)
-    # Asking for more cores than threads keeps no more trainings at once than the search had trials. Rounded
-    # up, because Ray takes no fraction of a number above 1.
+    cores = max(usable_cpus(), threads)
+    at_once = fitting_in_memory(run.setting("concurrent"), free_memory())
+    # Asking for more cores than threads keeps no more trainings at once than the search had trials, or memory allows.
+    # Rounded up, because Ray takes no fraction of a number above 1.
     share = {
-        "num_cpus": max(threads, math.ceil(cores / run.setting("concurrent"))),
+        "num_cpus": max(threads, math.ceil(cores / at_once)),
         "num_gpus": min(run.setting("gpus_per_trial"), torch.cuda.device_count()),
         "max_retries": 0,
     }

@@ -39,6 +39,30 @@ def test_a_placement_is_told_in_words(placement: Placement, cohort: int, words: 
     assert placement.describe(cohort) == words
 
 
+GIB = 2**30
+
+
+@pytest.mark.parametrize(
+    ("memory", "options", "at_once", "why"),
+    [
+        (None, {}, 8, ""),
+        (8 * GIB, {}, 8, ""),
+        (8 * GIB - 1, {}, 7, ": 8.0 GiB of memory are free, 1 GiB for each (--concurrent N overrides this)"),
+        (int(2.5 * GIB), {}, 2, ": 2.5 GiB of memory are free, 1 GiB for each (--concurrent N overrides this)"),
+        (int(2.5 * GIB), {"concurrent": 2}, 2, ""),
+        (0, {}, 1, ": 0.0 GiB of memory are free, 1 GiB for each (--concurrent N overrides this)"),
+        (0, {"cpus_per_trial": 8}, 1, ""),
+        (0, {"heed_memory": False}, 8, ""),
+    ],
+)
+def test_no_more_trials_run_at_once_than_free_memory_allows(
+    memory: int | None, options: dict[str, int], at_once: int, why: str
+) -> None:
+    placement = place_trials([Machine(8, 0, memory)], **options)  # type: ignore[arg-type]
+    assert placement.max_concurrent == at_once
+    assert placement.describe().partition(" each")[2] == why
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

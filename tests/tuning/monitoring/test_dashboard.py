@@ -1,6 +1,8 @@
 """Ray's dashboard: who gets in, and what a browser shows of a search that runs."""
 
 import argparse
+import contextlib
+import ipaddress
 import re
 import socket
 import stat
@@ -147,6 +149,21 @@ def test_ray_lists_a_running_trial_by_number_and_parameters(live_search: LiveSea
         actors = live_search.project.ask_dashboard(f"{live_search.address}/logical/actors")["data"]["actors"]
         shown = [actor["reprName"] or "" for actor in actors.values()]
         time.sleep(0.2)
+
+
+def test_no_process_of_a_search_listens_beyond_this_machine(live_search: LiveSearch) -> None:
+    psutil = pytest.importorskip("psutil")
+    home, found = live_search.project.environment["HOME"], {}
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):  # it may have ended meanwhile
+            if process.environ().get("HOME") == home:
+                sockets = [each for each in process.net_connections("inet") if each.status == "LISTEN"]
+                found |= {
+                    f"{process.name()}, port {each.laddr.port}": each.laddr.ip.removeprefix("::ffff:")
+                    for each in sockets
+                }
+    assert len(found) >= 12, found  # of this search, Ray's servers, the dashboard's agents and the worker
+    assert {name: ip for name, ip in found.items() if not ipaddress.ip_address(ip).is_loopback} == {}
 
 
 def test_a_browser_finds_a_running_trial_and_its_epochs(browser: webdriver.Chrome, live_search: LiveSearch) -> None:
