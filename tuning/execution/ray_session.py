@@ -1,9 +1,11 @@
-"""Starts Ray on this machine, or joins a Ray cluster."""
+"""Starts Ray on this machine, joins a Ray cluster, or uses the Ray that the program has already."""
 
 import contextlib
 import logging
 import os
+import signal
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,13 +34,21 @@ def machine_cpus() -> int:
 def machines(address: str | None) -> list[Machine]:
     """The machines that can run trials: this one, or those of the Ray cluster at an address.
 
+    A program that called `ray.init` itself has those of that Ray.
+
     Raises:
         InputError: if no cluster can be joined there.
     """
+    if ray.is_initialized():
+        return _machines_of_ray()
     if address is None:
         return [Machine(machine_cpus(), torch.cuda.device_count())]
     with _joined(address):
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+        return _machines_of_ray()
+
+
+def _machines_of_ray() -> list[Machine]:
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
     return [Machine(int(node.get("CPU", 0)), int(node.get("GPU", 0))) for node in nodes]
 
 
@@ -47,6 +57,9 @@ def ray_session(
     log: Path, *, dashboard: Dashboard | None = None, address: str | None = None, cpus: int | None = None
 ) -> Iterator[str]:
     """Ray for as long as the context lasts; its log output goes to a file.
+
+    If the program has called `ray.init` already, that Ray is used and left running: only a Ray that was started here is
+    shut down here.
 
     Args:
         log: file for Ray's log output.
@@ -60,9 +73,52 @@ def ray_session(
     Raises:
         InputError: if Ray does not start, or the cluster cannot be joined.
     """
-    started = _joined(address) if address else _started(cpus or machine_cpus(), log, dashboard)
-    with _log_output_to(log), started as url:
+    if ray.is_initialized():
+        session = _found()
+    else:
+        session = _joined(address) if address else _started(cpus or machine_cpus(), log, dashboard)
+    with _log_output_to(log), session as url:
         yield url
+
+
+_found_sessions = 0
+
+
+def ray_stays() -> bool:
+    """Whether Ray runs on when the session ends, since the program had started it before."""
+    return _found_sessions > 0
+
+
+@contextlib.contextmanager
+def _found() -> Iterator[str]:
+    """The Ray that the program has started or joined.
+
+    Raises:
+        InputError: if the program is a client of a cluster (`ray://`), which Tune cannot use from here.
+    """
+    global _found_sessions  # noqa: PLW0603
+    if ray.util.client.ray.is_connected():
+        raise InputError("a search cannot run through a Ray client (ray://); accepted: ray.init without that address")
+    _found_sessions += 1
+    try:
+        yield ""
+    finally:
+        _found_sessions -= 1
+
+
+@contextlib.contextmanager
+def _keep_sigterm_handler() -> Iterator[None]:
+    """Puts the handler of SIGTERM back that there was: `ray.init` sets one of its own."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    except SystemExit:  # Ray's own handler raises it
+        if callable(before):
+            before(signal.SIGTERM, None)
+        raise
+    finally:
+        if before is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 @contextlib.contextmanager
@@ -96,7 +152,8 @@ def _init(**arguments: Any) -> Any:  # noqa: ANN401 - arguments and result of ra
     """
     for _ in range(START_ATTEMPTS):
         try:
-            return ray.init(**arguments)
+            with _keep_sigterm_handler():
+                return ray.init(**arguments)
         except Exception as error:
             if type(error) is not Exception or "timed out during startup" not in str(error):  # Ray raises it bare
                 raise
@@ -108,7 +165,8 @@ def _init(**arguments: Any) -> Any:  # noqa: ANN401 - arguments and result of ra
 def _joined(address: str) -> Iterator[str]:
     _check_reachable(address)
     try:
-        context = ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        with _keep_sigterm_handler():
+            context = ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (RuntimeError, ConnectionError, ValueError) as error:
         ray.shutdown()
         raise InputError(

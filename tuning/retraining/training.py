@@ -32,7 +32,7 @@ from san_core.hardware import best_device
 from san_core.models.san import SAN
 from san_core.shared_training import SharedTraining, smallest_width
 from san_core.training import EpochResult, build_model, train_fn
-from tuning.execution.ray_session import machine_cpus, ray_session
+from tuning.execution.ray_session import machines, ray_session
 from tuning.execution.trial_setup import STEP_SIZES
 from tuning.study.seeds import RETRAINING_SEEDS, derive_seed
 from tuning.training_settings import training_settings
@@ -146,12 +146,15 @@ def run_jobs(
         InputError: if a training or a test fails.
     """
     threads, folder = run.setting("cpus_per_trial"), str(data.folder)
-    cores = max(machine_cpus(), threads)
+    available = machines(None)
+    cores = max(machine.cpus for machine in available)
+    if not ray.is_initialized():  # Ray is told how many cores there are
+        cores = max(cores, threads)
     # Asking for more cores than threads keeps no more trainings at once than the search had trials. Rounded
     # up, because Ray takes no fraction of a number above 1.
     share = {
-        "num_cpus": max(threads, math.ceil(cores / run.setting("concurrent"))),
-        "num_gpus": min(run.setting("gpus_per_trial"), torch.cuda.device_count()),
+        "num_cpus": min(cores, max(threads, math.ceil(cores / run.setting("concurrent")))),
+        "num_gpus": min(run.setting("gpus_per_trial"), max(machine.gpus for machine in available)),
         "max_retries": 0,
     }
     train: Any = ray.remote(**share)(_train)  # Ray types only tasks that return one thing
