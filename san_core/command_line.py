@@ -8,9 +8,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from san_core.errors import InputError
-
-INTERRUPTED = 130
-"""Exit code of a command that Ctrl-C ended."""
+from san_core.signals import end_on_signals, exit_code
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
@@ -40,10 +38,11 @@ class CommandLine(argparse.ArgumentParser):
 
 
 def run_command(main: Callable[[], int | None]) -> NoReturn:
-    """Runs a command's main function and exits: 0 done, 2 bad input, 130 interrupted."""
+    """Runs a command's main function and exits: 0 done, 2 bad input, 130 Ctrl-C, 143 SIGTERM, 129 closed terminal."""
     try:
-        code = main() or 0
-        sys.stdout.flush()
+        with end_on_signals():
+            code = main() or 0
+            sys.stdout.flush()
         sys.exit(code)
     except BrokenPipeError:  # the program that reads the output has ended, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -51,9 +50,9 @@ def run_command(main: Callable[[], int | None]) -> NoReturn:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         print("interrupted", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+        sys.exit(exit_code(interrupt))
 
 
 def print_message(text: str) -> None:

@@ -97,7 +97,7 @@ def _found() -> Iterator[str]:
         InputError: if the program is a client of a cluster (`ray://`), which Tune cannot use from here.
     """
     global _found_sessions  # noqa: PLW0603
-    if ray.util.client.ray.is_connected():
+    if ray.util.client.ray.is_connected():  # type: ignore[no-untyped-call]
         raise InputError("a search cannot run through a Ray client (ray://); accepted: ray.init without that address")
     _found_sessions += 1
     try:
