@@ -39,20 +39,25 @@ class CommandLine(argparse.ArgumentParser):
 
 def run_command(main: Callable[[], int | None]) -> NoReturn:
     """Runs a command's main function and exits: 0 done, 2 bad input, 130 Ctrl-C, 143 SIGTERM, 129 closed terminal."""
+    with end_on_signals():
+        code = _run(main)
+    sys.exit(code)
+
+
+def _run(main: Callable[[], int | None]) -> int:
     try:
-        with end_on_signals():
-            code = main() or 0
-            sys.stdout.flush()
-        sys.exit(code)
+        code = main() or 0
+        sys.stdout.flush()
     except BrokenPipeError:  # the program that reads the output has ended, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        return 0
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt as interrupt:
+        return 2
+    except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        sys.exit(exit_code(interrupt))
+        return exit_code()
+    return code
 
 
 def print_message(text: str) -> None:

@@ -11,24 +11,14 @@ from types import FrameType
 SECONDS_BEFORE_REPEAT = 1.0
 """A further signal that comes sooner is the same request: `timeout` and Slurm send two at once."""
 
-
-class Terminated(KeyboardInterrupt):
-    """The program is asked to end: by SIGTERM (`kill`, Docker, Slurm, Kubernetes, systemd) or SIGHUP (closed terminal).
-
-    It is a KeyboardInterrupt, so that what cleans up after Ctrl-C cleans up here too.
-
-    Attributes:
-        signal: number of the signal.
-    """
-
-    def __init__(self, signal: int) -> None:
-        super().__init__()
-        self.signal = signal
+_arrived: list[tuple[int, float]] = []
+"""The first signal of a program that is asked to end, and when it came. It is kept here because Ray replaces an
+exception that a handler raises inside of Ray by a KeyboardInterrupt of its own."""
 
 
-def exit_code(interrupt: KeyboardInterrupt) -> int:
-    """Exit code of a command that was interrupted: 130 by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP."""
-    return 128 + (interrupt.signal if isinstance(interrupt, Terminated) else signal.SIGINT)
+def exit_code() -> int:
+    """Exit code of a command that was interrupted: 143 by SIGTERM, 129 by SIGHUP, 130 by Ctrl-C."""
+    return 128 + (_arrived[0][0] if _arrived else signal.SIGINT)
 
 
 def is_interrupted(code: int) -> bool:
@@ -38,24 +28,23 @@ def is_interrupted(code: int) -> bool:
 
 @contextlib.contextmanager
 def end_on_signals() -> Iterator[None]:
-    """Raises `Terminated` when SIGTERM or SIGHUP arrives in the context; a second one ends the program at once.
+    """Raises KeyboardInterrupt when SIGTERM or SIGHUP arrives in the context; a second one ends the program at once.
 
-    A signal that is ignored, as under `nohup`, stays ignored. Does nothing outside the main thread, which alone may set
-    handlers.
+    SIGTERM comes from `kill`, Docker, Slurm, Kubernetes and systemd, SIGHUP from a terminal that is closed. A signal
+    that is ignored, as under `nohup`, stays so. Does nothing outside the main thread, which alone may set handlers.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     terminals = [number for number in (1, 2) if os.isatty(number)]
-    arrived: list[float] = []
 
     def handle(number: int, _: FrameType | None) -> None:
-        if not arrived:
-            arrived.append(time.monotonic())
+        if not _arrived:
+            _arrived.append((number, time.monotonic()))
             if number != signal.SIGTERM:
                 _write_nowhere(terminals)
-            raise Terminated(number)
-        if time.monotonic() - arrived[0] > SECONDS_BEFORE_REPEAT:
+            raise KeyboardInterrupt
+        if time.monotonic() - _arrived[0][1] > SECONDS_BEFORE_REPEAT:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
 
@@ -69,6 +58,7 @@ def end_on_signals() -> Iterator[None]:
     finally:
         for number in changed:
             signal.signal(number, before[number])
+        _arrived.clear()
 
 
 def _write_nowhere(descriptors: list[int]) -> None:

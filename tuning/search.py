@@ -93,8 +93,8 @@ def _search(options: SearchOptions) -> tuple[RunSnapshot, int]:
         study = open_search(run, plan.space, plan.rules, first_trials=plan.first_trials)
         try:
             _run(study, plan, notifier, options.address)
-        except KeyboardInterrupt as interrupt:
-            code = exit_code(interrupt)
+        except KeyboardInterrupt:
+            code = exit_code()
         except InputError:
             _write_results_if_any(run)
             raise
