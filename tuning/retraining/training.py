@@ -34,6 +34,7 @@ from san_core.shared_training import SharedTraining, smallest_width
 from san_core.training import EpochResult, build_model, train_fn
 from tuning.execution.ray_session import machines, ray_session
 from tuning.execution.trial_setup import STEP_SIZES
+from tuning.execution.tune_errors import describe_error, explain_errors, find_low_memory
 from tuning.study.seeds import RETRAINING_SEEDS, derive_seed
 from tuning.training_settings import training_settings
 
@@ -159,7 +160,7 @@ def run_jobs(
     }
     train: Any = ray.remote(**share)(_train)  # Ray types only tasks that return one thing
     test = ray.remote(**share)(_test)
-    with ray_session(run.retrain_log, cpus=cores):
+    with ray_session(run.retrain_log, cpus=cores), explain_errors(run.retrain_log, "nothing was written"):
         trained: dict[Job, tuple[Any, Any]] = {}
         for group in _groups(jobs, run.settings.get("cohort", 1)):
             settings = [(job.config.to_dict(), job.epochs) for job in group]
@@ -194,7 +195,7 @@ def _gather(
             results[index] = ray.get(ready[0])
             found = describe(results[index])
         except (ray.exceptions.RayError, InputError) as error:
-            reason = str(error).strip().splitlines()[-1]
+            reason = describe_error(error) if find_low_memory(error) else str(error).strip().splitlines()[-1]
             raise InputError(f"trial {job.trial} under seed {job.config.seed} was not {done}: {reason}") from error
         print_message(f"{len(results)} of {len(jobs)} {done}: {job.name}, seed {job.config.seed}, {found}")
     return [results[index] for index in range(len(jobs))]
