@@ -4,7 +4,7 @@ Other modules take these names from here. This module imports neither Ray nor to
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
@@ -59,6 +59,9 @@ WORKER = "worker"
 CONFIRMS = "confirms"
 """Trial attribute, in the confirmation study: number of the trial of the search that it repeats."""
 
+REPEATS = "repeats"
+"""Trial attribute of one that runs a failed trial again, because the search was resumed: the failed trial's number."""
+
 RESUMED = "resumed"
 """Trial attribute: when it was continued, if its search was resumed: ISO 8601, local time."""
 
@@ -89,9 +92,24 @@ def is_own(trial: FrozenTrial) -> bool:
     return PRIOR not in trial.user_attrs and DUPLICATE_OF not in trial.user_attrs
 
 
-def baseline_number(settings: Mapping[str, Any]) -> int | None:
-    """Number of the baseline's trial, by a search's settings; None if the search was told to run no baseline."""
-    return 0 if settings.get("baseline_first", True) else None
+def repeats(trials: Iterable[FrozenTrial]) -> dict[int, int]:
+    """By number of each failed trial that was run again: the number of the trial that did so."""
+    return {trial.user_attrs[REPEATS]: trial.number for trial in trials if REPEATS in trial.user_attrs}
+
+
+def baseline_number(settings: Mapping[str, Any], trials: Iterable[FrozenTrial]) -> int | None:
+    """Number of the baseline's trial; None if the search was told to run no baseline.
+
+    Args:
+        settings: of the search.
+        trials: of the search. If the baseline failed and was run again, it is the last trial that did so.
+    """
+    if not settings.get("baseline_first", True):
+        return None
+    number, again = 0, repeats(trials)
+    while number in again:
+        number = again[number]
+    return number
 
 
 class RunFolder:
@@ -265,8 +283,8 @@ class RunFolder:
 
     @property
     def baseline_number(self) -> int | None:
-        """Number of the baseline's trial; None if the search was told to run no baseline."""
-        return baseline_number(self.settings)
+        """Number of the baseline's trial, see `baseline_number`; None if the search was told to run no baseline."""
+        return baseline_number(self.settings, self.study().get_trials(deepcopy=False))
 
     @property
     def environment(self) -> dict[str, Any]:

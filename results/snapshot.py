@@ -21,6 +21,7 @@ from results.run_folder import (
     RunFolder,
     baseline_number,
     is_own,
+    repeats,
 )
 from san_core.errors import InputError
 from san_core.files import read_json
@@ -97,10 +98,15 @@ class RunSnapshot:
         """The trial of the baseline configuration; None if the search has none, or has not started it."""
         return next((trial for trial in self.search if trial.number == self.baseline_number), None)
 
-    @property
+    @cached_property
     def baseline_number(self) -> int | None:
         """Number of the baseline's trial; None if the search was told to run no baseline."""
-        return baseline_number(self.settings)
+        return baseline_number(self.settings, self.search)
+
+    @cached_property
+    def repeats(self) -> Mapping[int, int]:
+        """By number of each failed trial that was run again: the number of the trial that did so."""
+        return repeats(self.search)
 
     @property
     def distributions(self) -> dict[str, BaseDistribution]:

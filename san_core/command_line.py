@@ -8,9 +8,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from san_core.errors import InputError
-
-INTERRUPTED = 130
-"""Exit code of a command that Ctrl-C ended."""
+from san_core.signals import end_on_signals, exit_code
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
@@ -40,20 +38,26 @@ class CommandLine(argparse.ArgumentParser):
 
 
 def run_command(main: Callable[[], int | None]) -> NoReturn:
-    """Runs a command's main function and exits: 0 done, 2 bad input, 130 interrupted."""
+    """Runs a command's main function and exits: 0 done, 2 bad input, 130 Ctrl-C, 143 SIGTERM, 129 closed terminal."""
+    with end_on_signals():
+        code = _run(main)
+    sys.exit(code)
+
+
+def _run(main: Callable[[], int | None]) -> int:
     try:
         code = main() or 0
         sys.stdout.flush()
-        sys.exit(code)
     except BrokenPipeError:  # the program that reads the output has ended, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        return 0
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+        return exit_code()
+    return code
 
 
 def print_message(text: str) -> None:

@@ -1,5 +1,6 @@
 """`python -m tuning.search`: searches hyperparameters on the machine's GPUs or cores."""
 
+import contextlib
 import json
 import shlex
 import shutil
@@ -11,9 +12,11 @@ from results import summary
 from results.report.files import write_report
 from results.run_folder import SEARCH, RunFolder
 from results.snapshot import RunSnapshot, load_snapshot
-from san_core.command_line import INTERRUPTED, print_message, run_command
+from san_core.command_line import print_message, run_command
 from san_core.data.prepared import PreparedData
+from san_core.errors import InputError
 from san_core.files import write_json
+from san_core.signals import exit_code, is_interrupted
 from tuning.attention_examples import write_examples
 from tuning.execution.gpu_memory import shared_gpus_notice
 from tuning.execution.ray_session import RayNotStartedError, ray_session
@@ -47,7 +50,7 @@ def search(**options: object) -> RunFolder:
         KeyboardInterrupt: when interrupted; what had finished is safe, and `search(resume=...)` goes on.
     """
     snapshot, code = _search(options_from_keywords(options))
-    if code == INTERRUPTED:
+    if is_interrupted(code):
         raise KeyboardInterrupt
     return snapshot.folder
 
@@ -59,7 +62,7 @@ def main() -> int:
     if "notify" in options.given:
         conceal_url()
     snapshot, code = _search(options)
-    if code == INTERRUPTED:
+    if is_interrupted(code):
         path = shlex.quote(str(snapshot.folder.path))
         print_message(f"interrupted; to go on: {_program('python')} -m tuning.search --resume {path}")
     elif options.json:
@@ -74,10 +77,13 @@ def _search(options: SearchOptions) -> tuple[RunSnapshot, int]:
     """Runs search and confirmation, writes the results and notifies of the end.
 
     Returns:
-        What the run folder holds at the end, and the exit code: 0, 1 without a complete trial, 130 if interrupted.
+        What the run folder holds at the end, and the exit code: 0, 1 without a complete trial, > 128 if interrupted.
+
+    Raises:
+        InputError: if the search cannot go on; the report of what had finished is written before, if it can be.
     """
     plan = resumed_plan(options) if options.resume else new_plan(options)
-    run, interrupted = plan.run, False
+    run, code = plan.run, 0
     with run.lock_for(SEARCH), Notifier(options.notify, run) as notifier:
         print_message(f"run folder {run.path}; {plan.placement.describe(plan.cohort)}")
         if plan.placement.gpus and options.address is None and (notice := shared_gpus_notice()):
@@ -88,16 +94,19 @@ def _search(options: SearchOptions) -> tuple[RunSnapshot, int]:
         try:
             _run(study, plan, notifier, options.address)
         except KeyboardInterrupt:
-            interrupted = True
+            code = exit_code()
         except RayNotStartedError:
             if not options.resume:  # the folder of a search that never began would keep the next one from its name
                 shutil.rmtree(run.path, ignore_errors=True)
             raise
+        except InputError:
+            _write_results_if_any(run)
+            raise
         snapshot = load_snapshot(run)
-        if snapshot.best and not interrupted:
+        if snapshot.best and not code:
             write_examples(snapshot)
         _write_results(snapshot)
-        code = INTERRUPTED if interrupted else 0 if snapshot.best else 1
+        code = code or (0 if snapshot.best else 1)
         notifier.notify_end(code)
     return snapshot, code
 
@@ -117,6 +126,14 @@ def _run(study: Study, plan: SearchPlan, notifier: Notifier, address: str | None
             run_under_fresh_seeds(
                 plan, [study.best.number], plan.confirm, Callbacks(on_ray_death=notifier.notify_ray_death)
             )
+
+
+def _write_results_if_any(run: RunFolder) -> None:
+    """Writes the results of a search that cannot go on, if a trial has ended and they can be written."""
+    with contextlib.suppress(InputError, OSError):
+        snapshot = load_snapshot(run)
+        if any(trial.state.is_finished() for trial in snapshot.search):
+            _write_results(snapshot)
 
 
 def _write_results(snapshot: RunSnapshot) -> None:

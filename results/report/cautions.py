@@ -74,7 +74,7 @@ def _surpassed(best: int, samples: dict[int, Sample]) -> str:
 
 
 def _failed(snapshot: RunSnapshot) -> str:
-    count = sum(state_of(trial) == FAILED for trial in snapshot.search)
+    count = sum(state_of(trial) == FAILED and trial.number not in snapshot.repeats for trial in snapshot.search)
     return (
         f"{count} of {len(snapshot.search)} trials failed: what they would have scored is not known." if count else ""
     )

@@ -72,6 +72,9 @@ def searched(snapshot: RunSnapshot) -> str:
 def count_lines(snapshot: RunSnapshot) -> list[str]:
     """Number of trials that ran and how they ended, a line for each study."""
     lines = [_count_line("Search", snapshot.search, snapshot.jobs)]
+    if snapshot.repeats:
+        again = ", ".join(f"{number} as {snapshot.repeats[number]}" for number in sorted(snapshot.repeats))
+        lines.append(f"Run again, because they had failed and the search was resumed: {again}.")
     if snapshot.confirmations:
         lines.append(_count_line("Fresh seeds", snapshot.confirmations, snapshot.confirmation_jobs))
     if snapshot.left_out:

@@ -1,7 +1,7 @@
 """The tables of a search: its trials, the runs under fresh seeds, and the best beside the baseline."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -70,9 +70,15 @@ def trial_table(snapshot: RunSnapshot) -> pd.DataFrame:
         SECONDS: pd.Series([trial.user_attrs.get(run_folder.SECONDS, math.nan) for trial in trials], dtype="float64"),
         SEED: _whole_numbers([trial.user_attrs.get(run_folder.SEED) for trial in trials]),
         STATE: _texts(state_of(trial) for trial in trials),
-        REASON: _texts(reason(trial) for trial in trials),
+        REASON: _texts(_reason(trial, snapshot.repeats) for trial in trials),
     }
     return pd.DataFrame(columns)
+
+
+def _reason(trial: FrozenTrial, repeats: Mapping[int, int]) -> str:
+    """Why a trial ended, and which one ran it again if it failed."""
+    again = repeats.get(trial.number)
+    return reason(trial) if again is None else f"{reason(trial)} (run again: trial {again})"
 
 
 def parameter_columns(table: pd.DataFrame) -> list[str]:

@@ -17,7 +17,7 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 from benchmarks.kills import Sandbox, differences, killed, trials_of, undisturbed
-from results.run_folder import REASON, RunFolder
+from results.run_folder import REASON, REPEATS, RunFolder
 from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
 from tests.tuning.commands import PATIENCE
@@ -99,12 +99,16 @@ class Wounded:
         trials_setting: how many it was to run, after another search was started in its folder.
         refusal: of the other search.
         damaged: number of the trial whose checkpoint was damaged.
+        stopped: exit code of its first part, which was asked to end.
+        had_report: whether there was a report then.
     """
 
     trials: list[FrozenTrial]
     trials_setting: int
     refusal: str
     damaged: int
+    stopped: int
+    had_report: bool
 
 
 @pytest.fixture(scope="module")
@@ -119,8 +123,9 @@ def wounded(place: Sandbox) -> Wounded:
     wait_for(place, lambda: victim.append(place.process("ray::SANWorker")) or victim[-1] is not None)
     os.kill(victim[-1] or 0, signal.SIGKILL)
     wait_for_trials(place, "wounded", 1, TrialState.FAIL)
-    first.kill()
-    first.wait()
+    first.send_signal(signal.SIGTERM)
+    stopped = finish(first)
+    had_report = run.report_page.is_file()
     # Else it would put a whole checkpoint in place of the damaged one.
     wait_for(place, lambda: not place.process("ray::SANWorker"))
     damaged = max(trial.number for trial in trials_of(place, "wounded") if trial.state == TrialState.RUNNING)
@@ -128,27 +133,51 @@ def wounded(place: Sandbox) -> Wounded:
     checkpoints.mkdir(parents=True, exist_ok=True)
     (checkpoints / f"trial-{damaged:04d}.pt").write_bytes(b"torn")
     assert finish(place.start("--resume", "wounded", "--concurrent", "1")) == 0, output(place)
-    return Wounded(trials_of(place, "wounded"), trials_setting, str(refused.value), damaged)
+    return Wounded(trials_of(place, "wounded"), trials_setting, str(refused.value), damaged, stopped, had_report)
 
 
-def test_a_worker_that_dies_too_often_fails_its_trial_and_the_search_goes_on(wounded: Wounded) -> None:
-    failed = {trial.number: trial.user_attrs[REASON] for trial in wounded.trials if trial.state == TrialState.FAIL}
-    failed.pop(wounded.damaged)
-    assert list(failed.values()) == ["the worker process died"]
-    assert len(wounded.trials) == TRIALS
+def test_a_search_that_is_asked_to_end_says_how_to_go_on(place: Sandbox, wounded: Wounded) -> None:
+    """As Docker, Slurm, Kubernetes and systemd ask, with SIGTERM."""
+    assert wounded.stopped == 128 + signal.SIGTERM
+    assert wounded.had_report
+    assert "-m tuning.search --resume runs/wounded\n" in output(place)
+
+
+def test_a_worker_that_dies_too_often_fails_its_trial_and_resuming_runs_it_again(wounded: Wounded) -> None:
+    (failed,) = (trial for trial in wounded.trials if trial.state == TrialState.FAIL)
+    assert failed.user_attrs[REASON] == "the worker process died"
+    (again,) = (trial for trial in wounded.trials if trial.user_attrs.get(REPEATS) == failed.number)
+    assert again.params == failed.params
+    assert again.intermediate_values
+    assert len(wounded.trials) == TRIALS + 1
     assert all(trial.state.is_finished() for trial in wounded.trials)
 
 
 def test_a_second_search_in_the_same_folder_is_refused(wounded: Wounded) -> None:
     assert re.fullmatch("another search is running in .*/runs/wounded; wait for it to end", wounded.refusal)
     assert wounded.trials_setting == TRIALS
-    assert len(wounded.trials) == TRIALS
 
 
-def test_a_damaged_checkpoint_fails_its_trial_and_the_search_goes_on(wounded: Wounded) -> None:
-    assert wounded.trials[wounded.damaged].state == TrialState.FAIL
-    assert wounded.trials[wounded.damaged].user_attrs[REASON] != "the worker process died"
-    assert len(wounded.trials) == TRIALS
+def test_a_trial_with_a_damaged_checkpoint_starts_anew(place: Sandbox, wounded: Wounded) -> None:
+    assert wounded.trials[wounded.damaged].state != TrialState.FAIL
+    assert f"trial {wounded.damaged} starts anew, since its checkpoint is damaged (" in output(place)
+
+
+def test_data_that_are_gone_stop_the_search_in_one_line_and_lose_nothing(
+    place: Sandbox, expected: list[FrozenTrial], tiny_data: PreparedData
+) -> None:
+    process = place.start("--run", "gone", *place.arguments)
+    wait_for_trials(place, "gone", 1)
+    elsewhere = tiny_data.folder.rename(tiny_data.folder.with_name("unmounted"))
+    try:
+        os.kill(place.process("ray::SANWorker") or 0, signal.SIGKILL)  # the next one has to open the data
+        assert finish(process) == 2, output(place)
+    finally:
+        elsewhere.rename(tiny_data.folder)
+    assert f"error: the data can no longer be read: {tiny_data.folder} is not a prepared data set" in output(place)
+    assert "run again with --resume runs/gone to go on" in output(place)
+    assert finish(place.start("--resume", "gone")) == 0, output(place)
+    assert differences(expected, trials_of(place, "gone")) == []
 
 
 def test_a_finished_search_is_extended_from_a_torn_journal_and_keeps_the_best_checkpoints(

@@ -10,6 +10,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from san_core.config import TrainingConfig
+from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
 from tuning.execution.gpu_share import CUDA_CONTEXT, gpu_share, largest_configuration
 
@@ -30,7 +31,7 @@ from tuning.study.stop_rules import StopRules
 from tuning.study.live_trial import Epoch
 from tuning.study.tune_interface import EPOCHS, GPU_SHARE, TRIAL_SETUP, only_trial
 
-def main(gpus, share, slots, trials, folder, hungry):
+def main(gpus, share, slots, trials, folder, hungry, data):
     class Probe(tune.Trainable):
         @classmethod
         def default_resource_request(cls, config):
@@ -60,7 +61,7 @@ def main(gpus, share, slots, trials, folder, hungry):
     run = RunFolder.create(Path(folder) / "run", settings, {})
     space = SearchSpace({"dropout": FloatDistribution(0, 0.9)}, {"dropout": 0.5})
     study = open_search(run, space, StopRules(trials=trials))
-    setup = TrialSetup("", "", fixed={}, placement=Placement(1, share, slots), show_in_dashboard=False)
+    setup = TrialSetup(data, "", fixed={}, placement=Placement(1, share, slots), show_in_dashboard=False)
     run_trials(study, setup, Limits(), run, worker=Probe)
     print(json.dumps([[t.state.name, json.loads(t.user_attrs.get("worker", "null"))] for t in run.study().trials]))
     ray.shutdown()
@@ -69,9 +70,11 @@ main(*json.loads(sys.argv[1]))
 """
 
 
-def place(folder: Path, *, gpus: int, share: float, slots: int, trials: int = 8, hungry: int = -1) -> list[Any]:
-    """State and whereabouts of each trial: its GPUs, what it sees, its share, when it began and ended."""
-    arguments = json.dumps([gpus, share, slots, trials, str(folder), hungry])
+def place(
+    folder: Path, *, gpus: int, share: float, slots: int, hungry: int = -1, data: PreparedData | None = None
+) -> list[Any]:
+    """State and whereabouts of each of 8 trials: its GPUs, what it sees, its share, when it began and ended."""
+    arguments = json.dumps([gpus, share, slots, 8, str(folder), hungry, str(data.folder) if data else ""])
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, arguments], capture_output=True, text=True, check=False, timeout=1800
     )
@@ -105,8 +108,8 @@ def test_trials_share_gpus_as_documented_and_see_only_their_own(
         assert at_once(spans) <= on_each
 
 
-def test_a_trial_that_lacked_memory_runs_again_with_fewer_neighbours(tmp_path: Path) -> None:
-    trials = place(tmp_path, gpus=1, share=0.25, slots=4, hungry=2)
+def test_a_trial_that_lacked_memory_runs_again_with_fewer_neighbours(tmp_path: Path, tiny_data: PreparedData) -> None:
+    trials = place(tmp_path, gpus=1, share=0.25, slots=4, hungry=2, data=tiny_data)
     assert [state for state, _ in trials] == ["COMPLETE"] * 8
     assert [found[2] for _, found in trials] == [0.25, 0.25, 0.5, 0.25, 0.25, 0.25, 0.25, 0.25]
     begin, end = trials[2][1][3:]

@@ -5,7 +5,7 @@ import io
 import os
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from pyarrow import fs
 from results.ranking import rank_trials
 from results.run_folder import RunFolder
 from san_core.errors import InputError
+from san_core.hardware import is_out_of_memory
 from san_core.training import EpochResult, Training
 from tuning.study.study import Study
 
@@ -25,6 +26,10 @@ SECONDS_BETWEEN = float(os.environ.get("SAN_CHECKPOINT_SECONDS", "10"))
 
 Saving more often would slow small trials down.
 """
+
+
+class DamagedCheckpointError(Exception):
+    """A checkpoint that cannot be used."""
 
 
 class Checkpoints:
@@ -59,22 +64,55 @@ class Checkpoints:
         self._system.move(partial, self._path(number))
 
     def load(self, number: int, training: Training) -> EpochResult | None:
-        """Restores training from the trial's checkpoint; returns its last epoch's result, None without a checkpoint."""
-        state = self.read(number, training.device)
-        if state is None:
-            return None
-        training.load_state_dict(state["training"])
-        return EpochResult(**state["result"])
+        """Restores training from the trial's checkpoint; returns its last epoch's result, None without a checkpoint.
 
-    def read(self, number: int, device: torch.device) -> dict[str, Any] | None:
-        """The content of a trial's checkpoint; None if there is none."""
+        Raises:
+            DamagedCheckpointError: if the checkpoint cannot be used; `training` cannot be used then either.
+        """
+        return self.restore(number, training.device, training.load_state_dict)
+
+    def restore(
+        self, number: int, device: torch.device, restore_training: Callable[[dict[str, Any]], object]
+    ) -> EpochResult | None:
+        """Restores a trial from its checkpoint.
+
+        Args:
+            number: of the trial.
+            device: where its tensors go.
+            restore_training: function that takes what `Training.state_dict` returned.
+
+        Returns:
+            The last epoch's result; None if there is no checkpoint.
+
+        Raises:
+            DamagedCheckpointError: if the file is cut off or holds anything else.
+        """
         try:
             with self._system.open_input_file(self._path(number)) as file:
                 content = io.BytesIO(file.read())
         except FileNotFoundError:
             return None
-        state: dict[str, Any] = torch.load(content, map_location=device, weights_only=True)
-        return state
+        try:
+            state = torch.load(content, map_location=device, weights_only=True)
+            result = EpochResult(**state["result"])
+            restore_training(state["training"])
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            raise DamagedCheckpointError(f"its checkpoint is damaged ({type(error).__name__})") from error
+        return result
+
+    def check_writable(self) -> None:
+        """Writes an empty file, and deletes it.
+
+        Raises:
+            OSError: if that cannot be done.
+        """
+        path = f"{self._folder}/.writable"
+        self._system.create_dir(self._folder)
+        with self._system.open_output_stream(path) as file:
+            file.write(b"")
+        self._system.delete_file(path)
 
     def delete(self, numbers: Iterable[int]) -> None:
         """Deletes the checkpoints of trials, if there are any."""
@@ -147,12 +185,9 @@ def check_storage(folder: str | None) -> None:
         return
     if "://" not in folder and not Path(folder).is_absolute():
         raise InputError(f"--storage must be an absolute path or a URI that all nodes reach, but got {folder!r}")
-    system, path = _file_system(folder)
+    checkpoints = Checkpoints(folder)
     try:
-        system.create_dir(path)
-        with system.open_output_stream(f"{path}/.writable") as file:
-            file.write(b"")
-        system.delete_file(f"{path}/.writable")
+        checkpoints.check_writable()
     except OSError as error:
         raise InputError(f"--storage {folder} cannot be written: {error}") from error
 

@@ -6,6 +6,7 @@ from typing import Any
 from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
+from san_core.errors import InputError
 from san_core.hardware import is_out_of_memory
 from tuning.execution.scheduler import Link
 from tuning.execution.tune_adapters import FINISHED
@@ -67,11 +68,11 @@ class CohortSearcher(NotInSnapshots, Searcher):
         """
         link = self._link
         attempt = None
-        if link.is_writable:
-            with link.record_write_errors():
+        if link.goes_on:
+            with link.end_at_write_errors():
                 attempt = link.cohorts.next()
         if attempt is None:
-            return None if link.is_writable and not link.cohorts.is_over else FINISHED
+            return None if link.goes_on and not link.cohorts.is_over else FINISHED
         link.attempts[trial_id] = attempt
         cohorts = link.cohorts
         own = {
@@ -91,11 +92,13 @@ class CohortSearcher(NotInSnapshots, Searcher):
             failure = None  # Tune itself ran the attempt again, as it does when a node is taken away
         elif failure is None:
             failure = Failure(describe_error(None))
-        if link.is_writable:
-            with link.record_write_errors():
+        if link.goes_on:
+            with link.end_at_write_errors():
                 link.cohorts.finish(attempt, failure)
                 if link.on_end:
                     link.on_end()
+            if failing := link.cohorts.study.failing(1):
+                link.end(InputError(failing))
 
     def save(self, checkpoint_path: str) -> None:
         """Saves nothing: the journal has it."""

@@ -1,5 +1,6 @@
 """A worker that trains cohorts: each step is one epoch of a job's trials."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,9 @@ from san_core.data.prepared import PreparedData
 from san_core.hardware import free_cached_memory
 from san_core.shared_training import Member, SharedTraining
 from san_core.training import EpochResult
-from tuning.execution.checkpoints import Checkpoints, CheckpointTimer
+from tuning.execution.checkpoints import Checkpoints, CheckpointTimer, DamagedCheckpointError
 from tuning.execution.trial_setup import TrialSetup, largest_like
-from tuning.execution.worker import as_epoch, describe_location, limit_process, resources
+from tuning.execution.worker import as_epoch, describe_location, limit_process, resources, starts_anew
 from tuning.monitoring.trial_monitor import TrialMonitor
 from tuning.study.tune_interface import (
     CHECKPOINT_FOLDER,
@@ -52,6 +53,7 @@ class CohortWorker(tune.Trainable):
         self._members: dict[int, Member] = {}
         self._results: dict[int, EpochResult] = {}
         self._unsaved: set[int] = set()
+        self._notes: dict[int, str] = {}  # of trials, to be reported with their next epoch
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -86,7 +88,9 @@ class CohortWorker(tune.Trainable):
             self._save()
             rate = self._shared_training.examples / sum(result.seconds for result in results.values())
         epochs = {
-            number: as_epoch(result, self._members[number].seconds, self._location, rate)
+            number: replace(
+                as_epoch(result, self._members[number].seconds, self._location, rate), note=self._notes.pop(number, "")
+            )
             for number, result in results.items()
         }
         if self._trial_monitor:
@@ -125,14 +129,20 @@ class CohortWorker(tune.Trainable):
 
     def _load(self, number: int, config: TrainingConfig, shared: SharedTraining) -> None:
         """Takes up a trial from its checkpoint, whose epoch is reported again; without one the trial starts."""
-        state = self._checkpoints.read(number, shared.device)
-        if state is None:
+
+        def restore(state: dict[str, Any]) -> None:
+            self._members[number] = shared.restore_member(config, state)
+
+        try:
+            result = self._checkpoints.restore(number, shared.device, restore)
+        except DamagedCheckpointError as error:
+            result, self._notes[number] = None, starts_anew(error)
+        if result is None:
             self._members[number] = shared.new_member(config)
             return
-        self._members[number] = shared.restore_member(config, state["training"])
-        self._results[number] = EpochResult(**state["result"])
-        if self._results[number].epoch > self._job.first:
-            self._unreported[number] = self._results[number]
+        self._results[number] = result
+        if result.epoch > self._job.first:
+            self._unreported[number] = result
 
     def _train_epoch(self) -> dict[int, EpochResult]:
         """Trains the trials that have the fewest epochs, of those that have not done the job."""

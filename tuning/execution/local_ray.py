@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,7 +31,7 @@ _LOOPBACK_VARIABLE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 
 
 def check_local_ray(workers: int, *, dashboard: bool) -> None:
-    """Checks that Ray's folder can be written, and that as many processes may be started as Ray needs.
+    """Checks that Ray's folder can be written, and that as many processes may be started as Ray needs, unless it runs.
 
     Args:
         workers: number of workers at once.
@@ -38,6 +40,8 @@ def check_local_ray(workers: int, *, dashboard: bool) -> None:
     Raises:
         InputError: if not; the message names the folder or the limit.
     """
+    if ray.is_initialized():
+        return
     ray_folder()
     needed = RAY_THREADS + workers * WORKER_THREADS + (DASHBOARD_THREADS if dashboard else 0)
     if (limit := free_processes()) and limit[0] < needed:
@@ -99,12 +103,28 @@ def _init(**arguments: Any) -> Any:  # noqa: ANN401 - arguments and result of ra
     """
     for _ in range(START_ATTEMPTS):
         try:
-            return ray.init(**arguments)
+            with keep_sigterm_handler():
+                return ray.init(**arguments)
         except Exception as error:
             if type(error) is not Exception or "timed out during startup" not in str(error):  # Ray raises it bare
                 raise
             ray.shutdown()
     raise TimeoutError(f"it was not ready after 30 s, {START_ATTEMPTS} times in a row; the machine may be too busy")
+
+
+@contextlib.contextmanager
+def keep_sigterm_handler() -> Iterator[None]:
+    """Puts the handler of SIGTERM back that there was: `ray.init` sets one of its own."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    except SystemExit:  # Ray's own handler raises it
+        if callable(before):
+            before(signal.SIGTERM, None)
+        raise
+    finally:
+        if before is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 def _in_one_line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""Starts Ray on this machine, or joins a Ray cluster."""
+"""Starts Ray on this machine, joins a Ray cluster, or uses the Ray that the program has already."""
 
 import contextlib
 import logging
@@ -11,7 +11,7 @@ import ray
 import torch
 
 from san_core.errors import InputError
-from tuning.execution.local_ray import local_ray
+from tuning.execution.local_ray import keep_sigterm_handler, local_ray
 from tuning.execution.machine_limits import free_memory, usable_cpus
 from tuning.execution.placement import Machine
 from tuning.monitoring.dashboard import Dashboard
@@ -28,13 +28,21 @@ class RayNotStartedError(InputError):
 def machines(address: str | None) -> list[Machine]:
     """The machines that can run trials: this one, or those of the Ray cluster at an address.
 
+    A program that called `ray.init` itself has those of that Ray.
+
     Raises:
         InputError: if no cluster can be joined there.
     """
+    if ray.is_initialized():
+        return _machines_of_ray()
     if address is None:
         return [Machine(usable_cpus(), torch.cuda.device_count(), free_memory())]
     with _joined(address):
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+        return _machines_of_ray()
+
+
+def _machines_of_ray() -> list[Machine]:
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
     return [Machine(int(node.get("CPU", 0)), int(node.get("GPU", 0))) for node in nodes]
 
 
@@ -43,6 +51,9 @@ def ray_session(
     log: Path, *, dashboard: Dashboard | None = None, address: str | None = None, cpus: int | None = None
 ) -> Iterator[str]:
     """Ray for as long as the context lasts; its log output goes to a file.
+
+    If the program has called `ray.init` already, that Ray is used and left running: only a Ray that was started here is
+    shut down here.
 
     Args:
         log: file for Ray's log output.
@@ -56,20 +67,49 @@ def ray_session(
     Raises:
         RayNotStartedError: if Ray does not start, or the cluster cannot be joined.
     """
-    started = _joined(address) if address else local_ray(cpus or usable_cpus(), dashboard)
+    if ray.is_initialized():
+        session = _found()
+    else:
+        session = _joined(address) if address else local_ray(cpus or usable_cpus(), dashboard)
     with _log_output_to(log), contextlib.ExitStack() as stack:
         try:
-            url = stack.enter_context(started)
+            url = stack.enter_context(session)
         except InputError as error:
             raise RayNotStartedError(str(error)) from error
         yield url
+
+
+_found_sessions = 0
+
+
+def ray_stays() -> bool:
+    """Whether Ray runs on when the session ends, since the program had started it before."""
+    return _found_sessions > 0
+
+
+@contextlib.contextmanager
+def _found() -> Iterator[str]:
+    """The Ray that the program has started or joined.
+
+    Raises:
+        InputError: if the program is a client of a cluster (`ray://`), which Tune cannot use from here.
+    """
+    global _found_sessions  # noqa: PLW0603
+    if ray.util.client.ray.is_connected():  # type: ignore[no-untyped-call]
+        raise InputError("a search cannot run through a Ray client (ray://); accepted: ray.init without that address")
+    _found_sessions += 1
+    try:
+        yield ""
+    finally:
+        _found_sessions -= 1
 
 
 @contextlib.contextmanager
 def _joined(address: str) -> Iterator[str]:
     _check_reachable(address)
     try:
-        context = ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        with keep_sigterm_handler():
+            context = ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (RuntimeError, ConnectionError, ValueError) as error:
         ray.shutdown()
         raise InputError(

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,18 @@ from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
 from results.run_folder import RunFolder
+from san_core.command_line import print_message
 from san_core.errors import InputError
 from tuning.execution.checkpoints import Checkpoints, OldCheckpoints, checkpoint_folder
 from tuning.execution.cohort_adapters import CohortLink, CohortSearcher
 from tuning.execution.cohort_worker import CohortWorker
+from tuning.execution.low_memory import FewerAtOnce, LowMemoryError
+from tuning.execution.ray_session import ray_stays
 from tuning.execution.scheduler import Link, StudyScheduler
+from tuning.execution.shared_files import check_files
 from tuning.execution.trial_setup import Limits, TrialSetup
 from tuning.execution.tune_adapters import StudySearcher, TuneLink
+from tuning.execution.tune_errors import explain_errors
 from tuning.execution.watchdog import exit_if_ray_dies
 from tuning.execution.worker import SANWorker
 from tuning.study.cohorts import Cohorts
@@ -58,6 +64,8 @@ def run_trials(
 ) -> None:
     """Runs the study's trials until none is left; the journal has every score and every end as soon as it is known.
 
+    If a machine's memory runs low, the running trials are put back and go on with fewer at once.
+
     Args:
         study: the study whose trials are run.
         setup: settings that all trials have in common.
@@ -67,9 +75,41 @@ def run_trials(
         callbacks: further callbacks; None for none.
 
     Raises:
-        InputError: if the journal, or a checkpoint, can no longer be written. What was written is safe.
+        InputError: if the trials cannot go on: the journal, a checkpoint or the data cannot be used any more, one trial
+            is too much for the memory, trial after trial fails, or Ray fails. What was written is safe.
     """
-    callbacks = callbacks or Callbacks()
+    callbacks, advice = callbacks or Callbacks(), _how_to_go_on(run)
+    fewer = FewerAtOnce(setup)
+    while True:
+        try:
+            with exit_if_ray_dies(advice, callbacks.on_ray_death):
+                _run_tune(study, fewer.setup, limits, run, worker, callbacks.tune_callbacks)
+            return
+        except LowMemoryError as error:
+            print_message(fewer.reduce(error, study.epochs_recorded, advice))
+        except OSError as error:
+            raise InputError(f"{run.path} cannot be written: {os.strerror(error.errno or 0)}; {advice}") from error
+
+
+def _how_to_go_on(run: RunFolder) -> str:
+    return f"what was recorded is safe; run again with --resume {run.path} to go on"
+
+
+def _run_tune(
+    study: Study,
+    setup: TrialSetup,
+    limits: Limits,
+    run: RunFolder,
+    worker: type[tune.Trainable] | None,
+    callbacks: Sequence[tune.Callback],
+) -> None:
+    """Runs trials until none is left, or an error ends Tune.
+
+    Raises:
+        OSError: if the journal or a checkpoint cannot be written.
+        InputError: if trials cannot go on.
+        LowMemoryError: if Ray ended workers for lack of memory.
+    """
     name = study.optuna_study.study_name
     shutil.rmtree(run.ray / name, ignore_errors=True)
     folder = checkpoint_folder(run, name)
@@ -77,32 +117,32 @@ def run_trials(
     old_checkpoints.delete()
     shared_config = {TRIAL_SETUP: setup, CHECKPOINT_FOLDER: folder, RUN_AND_STUDY: (run.name, name)}
     make = _connect_trials if setup.cohort == 1 else _connect_cohorts
-    try:
-        connection = make(study, setup, limits, shared_config, old_checkpoints.delete)
-    except OSError as error:
-        raise _write_error(run, error) from error
+    connection = make(study, setup, limits, shared_config, old_checkpoints.delete)
     link = connection.link
+    link.check_files = partial(check_files, setup.data, folder)
     # By default Tune starts one worker after the other. The searcher bounds how many there are at once.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(setup.placement.max_concurrent)
-    tuner = _make_tuner(worker or connection.worker, name, connection, run.ray, callbacks.tune_callbacks)
+    tuner = _make_tuner(worker or connection.worker, name, connection, run.ray, callbacks)
     try:
-        advice = f"what was recorded is safe; run again with --resume {run.path} to go on"
         # Even with verbose=0, Tune prints to stdout where its own results are. Ours are elsewhere.
-        with contextlib.redirect_stdout(io.StringIO()), exit_if_ray_dies(advice, callbacks.on_ray_death):
+        with contextlib.redirect_stdout(io.StringIO()), explain_errors(run.log, _how_to_go_on(run)):
             tuner.fit()
+    except KeyboardInterrupt:
+        if ray_stays() and link.controller is not None:
+            link.controller.cleanup()  # type: ignore[no-untyped-call]
+        raise
     finally:
-        if link.is_writable:
+        if not isinstance(link.early_end, OSError):
             study.finish_or_interrupt_trials()
             old_checkpoints.delete()
-    if link.write_error is not None:
-        raise _write_error(run, link.write_error)
+    _raise_early_end(link.early_end, run)
 
 
-def _write_error(run: RunFolder, error: OSError) -> InputError:
-    return InputError(
-        f"{run.path} cannot be written: {os.strerror(error.errno or 0)}; what had finished is safe; "
-        f"when it can be written again, run again with --resume {run.path} to go on"
-    )
+def _raise_early_end(error: Exception | None, run: RunFolder) -> None:
+    if isinstance(error, InputError):
+        raise InputError(f"{error}; {_how_to_go_on(run)}") from error
+    if error is not None:
+        raise error
 
 
 @dataclass(frozen=True)

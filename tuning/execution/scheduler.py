@@ -1,20 +1,55 @@
 """The scheduler that Ray Tune asks after each report: it passes the question on, to the study or to its cohorts."""
 
+import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
-from tuning.execution.tune_errors import WriteGuard, disk_full_error, load_error
+from san_core.command_line import print_message
+from san_core.errors import InputError
+from tuning.execution.tune_errors import disk_full_error, find_low_memory, load_error
 from tuning.study.live_trial import Epoch
 from tuning.study.tune_interface import EPOCHS, NotInSnapshots
 
 
-class Link(WriteGuard, ABC):
-    """What a searcher and the scheduler share: a study, with each of its trials alone or with cohorts of them."""
+class Link(ABC):
+    """What a searcher and the scheduler share: a study, with each of its trials alone or with cohorts of them.
+
+    Attributes:
+        early_end: the first error because of which Tune ends before the study does; None while there is none. An
+            OSError was raised by a write to the journal: the study must not be called any more.
+        check_files: function called when a trial has failed; it raises an InputError if files that all trials need are
+            gone.
+        controller: what runs Tune's trials; None before the first.
+    """
+
+    def __init__(self) -> None:
+        self.early_end: Exception | None = None
+        self.check_files: Callable[[], object] = lambda: None
+        self.controller: TuneController | None = None
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the study may be asked and told: Tune does not end early."""
+        return self.early_end is None
+
+    def end(self, error: Exception) -> None:
+        """Has Tune stop all its trials, and end."""
+        self.early_end = self.early_end or error
+        if self.controller is not None:
+            self.controller.request_stop_experiment()  # type: ignore[no-untyped-call]
+
+    @contextlib.contextmanager
+    def end_at_write_errors(self) -> Iterator[None]:
+        """Ends Tune if the journal cannot be written. If that were raised, Tune would take it for the trial's fault."""
+        try:
+            yield
+        except OSError as error:
+            self.end(error)
 
     @abstractmethod
     def order(self, trial: Trial) -> int:
@@ -37,7 +72,11 @@ class StudyScheduler(NotInSnapshots, FIFOScheduler):
         self._link = link
 
     def choose_trial_to_run(self, tune_controller: TuneController) -> Trial | None:
-        """The pending trial that comes first. Tune's own method goes through all trials that ever ran."""
+        """The pending trial that comes first. Tune's own method goes through all trials that ever ran.
+
+        Tune calls this at every step.
+        """
+        self._link.controller = tune_controller
         live: set[Trial] = tune_controller.get_live_trials()  # type: ignore[no-untyped-call]
         pending = [trial for trial in live if trial.status == Trial.PENDING]
         return min(pending, key=self._link.order, default=None)
@@ -45,10 +84,13 @@ class StudyScheduler(NotInSnapshots, FIFOScheduler):
     def on_trial_result(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> str:
         """Reports epochs to the study; tells Tune whether its trial goes on."""
         del tune_controller
-        go_on = False
-        if self._link.is_writable:
-            with self._link.record_write_errors():
-                go_on = self._link.report(trial, dict(result[EPOCHS]))
+        go_on, epochs = False, dict(result[EPOCHS])
+        for number, epoch in epochs.items():
+            if epoch.note:
+                print_message(f"trial {number} {epoch.note}")
+        if self._link.goes_on:
+            with self._link.end_at_write_errors():
+                go_on = self._link.report(trial, epochs)
         return str(TrialScheduler.CONTINUE if go_on else TrialScheduler.STOP)
 
     def on_trial_complete(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> None:
@@ -57,9 +99,17 @@ class StudyScheduler(NotInSnapshots, FIFOScheduler):
         tune_controller._trials_to_cache.clear()
 
     def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:
-        """Keeps why a trial failed; ends the search if the disk is full."""
+        """Keeps why a trial failed; ends Tune if that is no fault of the trial: disk, memory or files."""
+        del tune_controller
         error = load_error(trial)
         self._link.note_failure(trial, error)
-        if disk_full := disk_full_error(error):
-            self._link.write_error = disk_full
-            tune_controller.request_stop_experiment()  # type: ignore[no-untyped-call]
+        if reason := disk_full_error(error) or find_low_memory(error) or self._missing_files():
+            self._link.end(reason)
+
+    def _missing_files(self) -> InputError | None:
+        """Why files that all trials need are gone; None if they are there."""
+        try:
+            self._link.check_files()
+        except InputError as error:
+            return error
+        return None

@@ -12,6 +12,7 @@ from ray.tune import PlacementGroupFactory
 from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
+from san_core.errors import InputError
 from san_core.hardware import is_out_of_memory
 from tuning.execution.placement import Placement
 from tuning.execution.scheduler import Link
@@ -102,18 +103,18 @@ class StudySearcher(NotInSnapshots, Searcher):
         """The configuration of the next trial; None if none is to start now; `FINISHED` if none will start any more.
 
         Tune does not ask again after `FINISHED`. So the answer is `None` while a trial is live, since that trial may
-        have to be started again. It is `FINISHED` at once if the journal cannot be written.
+        have to be started again. It is `FINISHED` at once if Tune ends early.
         """
         link = self._link
-        if not link.is_writable:
+        if not link.goes_on:
             return FINISHED
         if len(link.study.live) >= link.placement.max_concurrent:
             return None
         live = None
-        with link.record_write_errors():
+        with link.end_at_write_errors():
             live = link.study.ask()
         if live is None:
-            return None if link.is_writable and link.study.live else FINISHED
+            return None if link.goes_on and link.study.live else FINISHED
         self._numbers[trial_id] = live.trial.number
         return {**link.shared_config, TRIALS: {live.trial.number: live.settings}}
 
@@ -121,15 +122,17 @@ class StudySearcher(NotInSnapshots, Searcher):
         """Tells the study that a trial ended, or that it is to be started again."""
         del result  # the study was told of every epoch when it was reported
         link, number = self._link, self._numbers[trial_id]
-        if not link.is_writable or number not in link.study.live:
+        if not link.goes_on or number not in link.study.live:
             return
         if error and link.is_tried_again(number):
             link.study.requeue(number)
             return
-        with link.record_write_errors():
+        with link.end_at_write_errors():
             link.study.finish(number, link.failure_reasons.get(number, "failed") if error else "")
             if link.on_end:
                 link.on_end()
+        if failing := link.study.failing(link.placement.max_concurrent):
+            link.end(InputError(failing))
 
     def save(self, checkpoint_path: str) -> None:
         """Saves nothing: the journal has it."""

@@ -1,7 +1,8 @@
-"""Errors that ended what Ray Tune ran, and writing the journal while Tune runs."""
+"""Errors that ended what Ray Tune ran, and errors that end Tune."""
 
 import contextlib
 import errno
+import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,38 +12,19 @@ from ray import cloudpickle
 from ray.tune.experiment import Trial
 
 from results.run_folder import SEARCH_LOG
-
-
-class WriteGuard:
-    """Keeps the first error of writing the journal, after which the study must not be called.
-
-    Attributes:
-        write_error: that error; None while there is none.
-    """
-
-    def __init__(self) -> None:
-        self.write_error: OSError | None = None
-
-    @property
-    def is_writable(self) -> bool:
-        """Whether no write to the journal has failed so far."""
-        return self.write_error is None
-
-    @contextlib.contextmanager
-    def record_write_errors(self) -> Iterator[None]:
-        """Records an error of writing the journal. If it were raised, Tune would count it as a failure of the trial."""
-        try:
-            yield
-        except OSError as error:
-            self.write_error = error
+from san_core.errors import InputError
+from tuning.execution.low_memory import LowMemoryError, low_memory
 
 
 def load_error(trial: Trial) -> BaseException | None:
     """The error that ended a trial; None if there is no record of it.
 
     When Tune calls the scheduler the error is only in the trial's local folder. `trial.get_pickled_error` looks for it
-    in the storage, where Tune copies it later.
+    in the storage, where Tune copies it later. Of a worker that ran out of memory when it started Tune keeps only the
+    text.
     """
+    if low := low_memory(_last_text(trial)):
+        return low
     if trial.pickled_error_file is None or not Path(trial.pickled_error_file).is_file():
         return None
     with Path(trial.pickled_error_file).open("rb") as file:
@@ -50,11 +32,20 @@ def load_error(trial: Trial) -> BaseException | None:
     return error
 
 
+def _last_text(trial: Trial) -> str:
+    """What Tune wrote about the last failure of a trial; empty if it wrote nothing."""
+    if trial.error_file is None or not Path(trial.error_file).is_file():
+        return ""
+    return Path(trial.error_file).read_text(errors="replace").rpartition("Failure # ")[2]
+
+
 def describe_error(error: BaseException | None) -> str:
     """An error in one line."""
     if error is None:
         return f"failed; {SEARCH_LOG} has the details"
-    lines = str(error).strip().splitlines()
+    if low := find_low_memory(error):
+        return f"the machine's memory ran low: {low}"
+    lines = str(error).strip().splitlines() or [type(error).__name__]
     if "worker process has died" in lines[-1]:
         return "the worker process died"
     named = [line for line in lines if re.match(r"[\w.]*(Error|Exception)\b: ", line)]  # CUDA's errors go on for lines
@@ -68,8 +59,47 @@ def worker_has_died(error: BaseException | None) -> bool:
 
 def disk_full_error(error: BaseException | None) -> OSError | None:
     """The first error among the causes of an error that says a disk is full; None if there is none."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return error
-        error = getattr(error, "cause", None) or error.__cause__
+    for cause in _causes(error):
+        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+            return cause
     return None
+
+
+def find_low_memory(error: BaseException | None) -> LowMemoryError | None:
+    """The first error among the causes of an error that says a machine's memory ran low; None if there is none."""
+    for cause in _causes(error):
+        if found := cause if isinstance(cause, LowMemoryError) else low_memory(str(cause)):
+            return found
+    return None
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and then what caused it, and so on."""
+    while error is not None:
+        yield error
+        error = getattr(error, "cause", None) or error.__cause__
+
+
+@contextlib.contextmanager
+def explain_errors(log: Path, advice: str) -> Iterator[None]:
+    """Replaces an error that Ray or Tune raises by one of one line; the log gets the traceback.
+
+    Args:
+        log: file of Ray's log output, see `tuning.execution.ray_session.ray_session`.
+        advice: how to go on.
+
+    Raises:
+        InputError: at any error; one that is an InputError already is not changed.
+        LowMemoryError: if Ray ended workers because a machine's memory ran low.
+    """
+    try:
+        yield
+    except (InputError, LowMemoryError):
+        raise
+    except Exception as error:
+        if low := find_low_memory(error):
+            raise low from error
+        logging.getLogger("ray").exception("this error ended it")
+        raise InputError(
+            f"Ray ended with an error: {describe_error(error)}; {log} has the details; {advice}"
+        ) from error

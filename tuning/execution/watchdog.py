@@ -14,8 +14,8 @@ SECONDS_BETWEEN = 1
 CHECKS_WITHOUT_ANSWER = 60
 """Checks in a row without an answer of Ray's after which it is taken for dead. A stopped program makes no checks."""
 
-SECONDS_TO_END = 10
-"""Seconds to wait for a check that runs when the context ends."""
+SECONDS_TO_END = 2
+"""Seconds that the context waits at its end for a check that is under way: Ray may not answer it any more."""
 
 _LEAVE_LIVE_SCREEN = "\x1b[?1049l\x1b[?25h"
 """Tells a terminal to leave the live screen and to show the cursor."""
@@ -25,8 +25,9 @@ _LEAVE_LIVE_SCREEN = "\x1b[?1049l\x1b[?25h"
 def exit_if_ray_dies(advice: str, on_death: Callable[[str], object] | None = None) -> Iterator[None]:
     """Ends the program with exit code 2 if Ray dies while the context lasts.
 
-    The program ends at once, because the main thread may wait inside Ray for an answer that never comes. Nothing is
-    lost: all that is known is in the journal already.
+    The main thread may wait inside Ray for an answer that never comes, so it is not asked. It has a second to leave the
+    context by itself: systemd and Slurm send SIGTERM to all processes, so Ray dies while this program ends in order.
+    Nothing is lost: all that is known is in the journal already.
 
     Args:
         advice: text for the user, printed after the reason.
@@ -37,7 +38,7 @@ def exit_if_ray_dies(advice: str, on_death: Callable[[str], object] | None = Non
 
     def watch() -> None:
         while not stop.wait(SECONDS_BETWEEN):
-            if dead := _what_died(node):
+            if (dead := _what_died(node)) and not stop.wait(SECONDS_BETWEEN):
                 screen = sys.__stderr__ or sys.stderr  # sys.stderr goes elsewhere during the live screen
                 print(
                     f"{_LEAVE_LIVE_SCREEN if screen.isatty() else ''}error: {dead}; {advice}", file=screen, flush=True

@@ -1,6 +1,7 @@
 """A worker: the process in which Ray Tune runs trials. Each step is one epoch."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from ray import tune
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
 from san_core.training import EpochResult, Training
-from tuning.execution.checkpoints import Checkpoints, CheckpointTimer
+from tuning.execution.checkpoints import Checkpoints, CheckpointTimer, DamagedCheckpointError
 from tuning.execution.placement import Placement
 from tuning.execution.trial_setup import TrialSetup
 from tuning.monitoring.trial_monitor import TrialMonitor
@@ -46,10 +47,14 @@ class SANWorker(tune.Trainable):
         if self._trial_monitor:
             self._trial_monitor.start_trial(number, settings)
         config = TrainingConfig.from_dict({**setup.fixed, **settings})
-        self._number, self._checkpoint_timer = number, CheckpointTimer()
+        self._number, self._checkpoint_timer, self._note = number, CheckpointTimer(), ""
         self._training = Training(config, self._data, metric=setup.metric)
         # The epoch of the checkpoint is reported again, since the study may not have received the first report.
-        self._unreported = self._checkpoints.load(self._number, self._training)
+        try:
+            self._unreported = self._checkpoints.load(number, self._training)
+        except DamagedCheckpointError as error:
+            self._training, self._unreported = None, None  # it may be restored in part
+            self._training, self._note = Training(config, self._data, metric=setup.metric), starts_anew(error)
         return True
 
     def step(self) -> dict[str, Any]:
@@ -65,6 +70,7 @@ class SANWorker(tune.Trainable):
             if training.finished or self._checkpoint_timer.is_due():
                 self._checkpoints.save(self._number, training, result)
         epoch = as_epoch(result, training.seconds, self._location, result.per_second(training.examples))
+        epoch, self._note = replace(epoch, note=self._note), ""
         if self._trial_monitor:
             self._trial_monitor.end_epoch({self._number: epoch})
         return {EPOCHS: [(self._number, epoch)]}
@@ -77,6 +83,11 @@ class SANWorker(tune.Trainable):
 
     def __repr__(self) -> str:
         return "SAN worker"
+
+
+def starts_anew(error: DamagedCheckpointError) -> str:
+    """What the user is told of a trial whose checkpoint is damaged."""
+    return f"starts anew, since {error}"
 
 
 def as_epoch(result: EpochResult, seconds: float, worker: str, examples_per_second: float | None) -> Epoch:

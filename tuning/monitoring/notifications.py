@@ -20,7 +20,7 @@ from ray.tune.experiment import Trial
 from setproctitle import setproctitle
 
 from results.run_folder import RunFolder
-from san_core import command_line
+from san_core.signals import is_interrupted
 from tuning.monitoring.background_thread import BackgroundThread
 from tuning.monitoring.progress import baseline_score
 from tuning.study.study import Study
@@ -28,9 +28,6 @@ from tuning.study.tune_interface import NotInSnapshots
 
 EVENT_BEST, EVENT_END, EVENT_FAILED, EVENT_INTERRUPTED = "best", "end", "failed", "interrupted"
 """Events that are posted: a new best trial, and the three ways in which a search ends."""
-
-EVENTS = {0: EVENT_END, 1: EVENT_FAILED, command_line.INTERRUPTED: EVENT_INTERRUPTED}
-"""The event of a search's end, by exit code."""
 
 REQUEST_TIMEOUT = 5.0
 """Seconds that the server may take to answer."""
@@ -104,8 +101,8 @@ class Notifier:
         )
 
     def notify_end(self, exit_code: int) -> None:
-        """Posts how the search ended: 0 done, 1 without a complete trial, 130 interrupted."""
-        event = EVENTS[exit_code]
+        """Posts how the search ended: 0 done, 1 without a complete trial, above 128 interrupted."""
+        event = EVENT_INTERRUPTED if is_interrupted(exit_code) else EVENT_FAILED if exit_code else EVENT_END
         reasons = {EVENT_END: self._study.stop_reason if self._study else "", EVENT_FAILED: "no trial is complete"}
         self._post_end(event, reasons.get(event, ""))
 

@@ -32,10 +32,10 @@ from san_core.hardware import best_device
 from san_core.models.san import SAN
 from san_core.shared_training import SharedTraining, smallest_width
 from san_core.training import EpochResult, build_model, train_fn
-from tuning.execution.machine_limits import free_memory, usable_cpus
 from tuning.execution.placement import fitting_in_memory
-from tuning.execution.ray_session import ray_session
+from tuning.execution.ray_session import machines, ray_session
 from tuning.execution.trial_setup import STEP_SIZES
+from tuning.execution.tune_errors import describe_error, explain_errors, find_low_memory
 from tuning.study.seeds import RETRAINING_SEEDS, derive_seed
 from tuning.training_settings import training_settings
 
@@ -148,18 +148,21 @@ def run_jobs(
         InputError: if a training or a test fails.
     """
     threads, folder = run.setting("cpus_per_trial"), str(data.folder)
-    cores = max(usable_cpus(), threads)
-    at_once = fitting_in_memory(run.setting("concurrent"), free_memory())
+    available = machines(None)
+    cores = max(machine.cpus for machine in available)
+    if not ray.is_initialized():  # Ray is told how many cores there are
+        cores = max(cores, threads)
+    at_once = fitting_in_memory(run.setting("concurrent"), available[0].memory)
     # Asking for more cores than threads keeps no more trainings at once than the search had trials, or memory allows.
     # Rounded up, because Ray takes no fraction of a number above 1.
     share = {
-        "num_cpus": max(threads, math.ceil(cores / at_once)),
-        "num_gpus": min(run.setting("gpus_per_trial"), torch.cuda.device_count()),
+        "num_cpus": min(cores, max(threads, math.ceil(cores / at_once))),
+        "num_gpus": min(run.setting("gpus_per_trial"), max(machine.gpus for machine in available)),
         "max_retries": 0,
     }
     train: Any = ray.remote(**share)(_train)  # Ray types only tasks that return one thing
     test = ray.remote(**share)(_test)
-    with ray_session(run.retrain_log, cpus=cores):
+    with ray_session(run.retrain_log, cpus=cores), explain_errors(run.retrain_log, "nothing was written"):
         trained: dict[Job, tuple[Any, Any]] = {}
         for group in _groups(jobs, run.settings.get("cohort", 1)):
             settings = [(job.config.to_dict(), job.epochs) for job in group]
@@ -194,7 +197,7 @@ def _gather(
             results[index] = ray.get(ready[0])
             found = describe(results[index])
         except (ray.exceptions.RayError, InputError) as error:
-            reason = str(error).strip().splitlines()[-1]
+            reason = describe_error(error) if find_low_memory(error) else str(error).strip().splitlines()[-1]
             raise InputError(f"trial {job.trial} under seed {job.config.seed} was not {done}: {reason}") from error
         print_message(f"{len(results)} of {len(jobs)} {done}: {job.name}, seed {job.config.seed}, {found}")
     return [results[index] for index in range(len(jobs))]

@@ -55,6 +55,7 @@ class Epoch:
         worker: description of where the epoch ran: node and GPU or process.
         loss: mean training loss of the epoch, in nats; None if it was not measured.
         examples_per_second: training questions over the epoch's time, scoring included; None if it was not measured.
+        note: what the user is to be told of the trial; empty if nothing.
     """
 
     number: int
@@ -64,3 +65,4 @@ class Epoch:
     worker: str = ""
     loss: float | None = None
     examples_per_second: float | None = None
+    note: str = ""

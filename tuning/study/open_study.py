@@ -5,10 +5,22 @@ from typing import Any
 
 import optuna
 from optuna.samplers import BaseSampler, RandomSampler
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
-from results.run_folder import CONFIRMATION, CONFIRMS, FIRST_TRIALS_ADDED, IS_BASELINE, SEARCH, SEED, RunFolder
+from results.jobs import describe_trials
+from results.run_folder import (
+    CONFIRMATION,
+    CONFIRMS,
+    FIRST_TRIALS_ADDED,
+    IS_BASELINE,
+    REPEATS,
+    SEARCH,
+    SEED,
+    RunFolder,
+)
+from san_core.command_line import print_message
 from search_spaces import SearchSpace
+from tuning.study.failures import trials_to_repeat
 from tuning.study.first_trials import waiting_trial
 from tuning.study.pruners import PRUNERS
 from tuning.study.samplers import make_sampler, sampler_name
@@ -25,7 +37,7 @@ def open_search(
     *,
     first_trials: Callable[[], Sequence[FrozenTrial]] | None = None,
 ) -> Study:
-    """Opens the study of a search.
+    """Opens the study of a search. Trials that have failed are planned to be run again, as new trials.
 
     Args:
         run: run folder; its settings have the sampler, pruner, seed and number of epochs.
@@ -40,6 +52,9 @@ def open_search(
         for trial in (first_trials() if first_trials else [])[len(study.get_trials(deepcopy=False)) :]:
             study.add_trial(trial)
         study.set_user_attr(FIRST_TRIALS_ADDED, True)
+    if again := trials_to_repeat(study.get_trials(deepcopy=False)):
+        study.add_trials(again)
+        print_message(f"run again, because they failed: {describe_trials([t.user_attrs[REPEATS] for t in again])}")
     pruning, cohort = run.setting("pruner") != "none", run.settings.get("cohort", 1)
 
     def sampler_of(number: int, at_random: bool) -> BaseSampler:
@@ -47,7 +62,10 @@ def open_search(
         name = "random" if at_random else name
         return make_sampler(name, seed, number, space.parameters, cohort=cohort)
 
-    source = TrialSource(space.parameters, lambda trial: derive_seed(seed, SEARCH_SEEDS, trial.number), sampler_of)
+    def seed_of(trial: FrozenTrial | optuna.Trial) -> int:
+        return int(trial.user_attrs.get(SEED, derive_seed(seed, SEARCH_SEEDS, trial.number)))
+
+    source = TrialSource(space.parameters, seed_of, sampler_of)
     return Study(study, source, rules=rules, epochs=epochs)
 
 
@@ -55,7 +73,7 @@ def open_confirmation(run: RunFolder, space: SearchSpace, trials: Sequence[int],
     """Opens a study that repeats trials of the search with all their epochs under fresh seeds.
 
     The best of many trials is partly luck. Fresh seeds, the same for all, show how much. Repeats that are in the
-    journal already are not planned again.
+    journal already are not planned again, unless they have failed.
 
     Args:
         run: whose search is repeated.
@@ -66,11 +84,14 @@ def open_confirmation(run: RunFolder, space: SearchSpace, trials: Sequence[int],
     seed, search = run.setting("seed"), run.study()
     study = _open(run, CONFIRMATION, optuna.pruners.NopPruner())
     found = study.get_trials(deepcopy=False)
-    planned = {(trial.user_attrs[CONFIRMS], trial.user_attrs[SEED]) for trial in found}
+    planned = {
+        (trial.user_attrs[CONFIRMS], trial.user_attrs[SEED]) for trial in found if trial.state != TrialState.FAIL
+    }
+    baseline = run.baseline_number
     for repeat in range(seeds):
         for number in dict.fromkeys(trials):
             attributes: dict[str, Any] = {CONFIRMS: number, SEED: derive_seed(seed, CONFIRMATION_SEEDS, repeat)}
-            if number == run.baseline_number:
+            if number == baseline:
                 attributes[IS_BASELINE] = True
             if (number, attributes[SEED]) not in planned:
                 study.add_trial(waiting_trial(search.trials[number].params, attributes))

@@ -21,15 +21,18 @@ from results.run_folder import (
     DUPLICATE_OF,
     IS_BASELINE,
     REASON,
+    REPEATS,
     RESUMED,
     SECONDS,
     SEED,
     STOPPED_BY,
     WORKER,
     is_own,
+    repeats,
 )
 from results.snapshot import in_order_of_end
 from tuning.study.configurations import TriedConfigurations
+from tuning.study.failures import FailuresInARow
 from tuning.study.live_trial import Epoch, LiveTrial
 from tuning.study.pruners import SuccessiveHalving
 from tuning.study.stop_rules import SinceBest, StopRules, TimeSpent
@@ -58,7 +61,8 @@ class _Interrupted(NamedTuple):
 class Study:
     """The trials of a run, over one Optuna study in the run's journal.
 
-    Trials that the journal has as running were interrupted. They are started first, to go on.
+    Trials that the journal has as running were interrupted. They are started first, to go on. A failed trial that
+    another one runs again does not count as one of the study's.
 
     Args:
         study: Optuna's study.
@@ -74,6 +78,7 @@ class Study:
         best: the best trial so far, by the rule of `results.ranking`; None if no trial can be the best.
         baseline: number of the first trial with the baseline configuration; None if there is none.
         ended_before: number of trials that had ended when the study was opened.
+        epochs_recorded: number of epochs that all trials have recorded since the study was opened.
         jobs: jobs that Ray Tune runs now, by number; empty without cohorts.
         on_change: function called after every change, to show progress.
     """
@@ -84,13 +89,15 @@ class Study:
         self.epochs = epochs
         self.live: dict[int, LiveTrial] = {}
         self.jobs: dict[int, Job] = {}
+        self.epochs_recorded = 0
         self.on_change: Callable[[], object] = lambda: None
         self._source = source
         trials = study.get_trials(deepcopy=False)
         waiting = [trial.number for trial in trials if trial.state == TrialState.WAITING]
         # The sampler is chosen by the number of the trial that Optuna gives next: first those that wait, then new ones.
         self._next_numbers = chain(waiting, count(len(trials)))
-        own = [trial for trial in trials if is_own(trial)]
+        again = repeats(trials)
+        own = [trial for trial in trials if is_own(trial) and trial.number not in again]
         self.baseline = next((trial.number for trial in own if IS_BASELINE in trial.user_attrs), None)
         self._ended = in_order_of_end(own)
         self.ended_before = len(self._ended)
@@ -101,11 +108,12 @@ class Study:
         )
         self._tried = TriedConfigurations(source.parameters.values(), self._ended)
         self._duplicates = {trial.number for trial in trials if DUPLICATE_OF in trial.user_attrs}
+        self._failures = FailuresInARow()
         self._stop_reason = ""
         self._time_recorded = 0.0
         self._time = TimeSpent(
             wall=float(study.user_attrs.get(SECONDS, 0.0)),
-            trained=sum(float(trial.user_attrs.get(SECONDS, 0.0)) for trial in self._ended),
+            trained=sum(float(t.user_attrs.get(SECONDS, 0.0)) for t in trials if is_own(t) and t.state.is_finished()),
         )
 
     @property
@@ -166,6 +174,8 @@ class Study:
         self.note_seconds(number, epoch.seconds)
         live.worker = epoch.worker
         if epoch.number > live.epochs:
+            self._failures.clear()
+            self.epochs_recorded += 1
             score = live.scores[epoch.number] = 0.0 if epoch.diverged else epoch.score
             live.trial.report(score, epoch.number)
             pruner = self.optuna_study.pruner
@@ -195,6 +205,8 @@ class Study:
         if live.worker:
             live.trial.set_user_attr(WORKER, live.worker)
         ended = self._tell(live, failed=bool(error))
+        if error and REPEATS not in ended.user_attrs:  # one that failed before may fail for a reason of its own
+            self._failures.add(error)
         self._ended.append(ended)
         self._since_best.add(ended)
         if self._time.wall() - self._time_recorded >= SECONDS_BETWEEN:
@@ -202,8 +214,12 @@ class Study:
         self.best = best_trial([ended] if self.best is None else [self.best, ended])
         self.on_change()
 
+    def failing(self, at_once: int) -> str:
+        """Why the search should end: as many trials in a row as run at once failed for one reason; else empty."""
+        return self._failures.describe(at_once)
+
     def requeue(self, number: int) -> None:
-        """Has a trial whose worker failed started again; what it reported stays."""
+        """Has a trial that was interrupted started again; what it reported stays."""
         live = self.live.pop(number)
         self._time.add_trained(-live.seconds)  # until its next report, which counts them again
         trial = self.optuna_study.get_trials(deepcopy=False)[live.trial.number]
@@ -214,12 +230,15 @@ class Study:
         """Leaves no trial live, because Ray Tune has ended.
 
         Finishes each live trial that has all its epochs or was told to stop. The others stay open in the journal as
-        interrupted trials, to be resumed. Does nothing if no trial is live, as at the normal end of a search.
+        interrupted trials, to go on when Tune is started again. Does nothing if no trial is live, as at the normal end
+        of a search.
         """
-        for number, live in list(self.live.items()):
+        self.jobs.clear()
+        for number, live in sorted(self.live.items()):
             if live.stop_reason or len(live.scores) == self.epochs:
                 self.finish(number)
-        self.live.clear()
+            else:
+                self.requeue(number)
 
     def record_end(self) -> None:
         """Records that the study has ended, and why."""

@@ -50,7 +50,7 @@ def test_a_trial_that_tune_has_tried_often_enough_does_not_start_again(make_run:
     for tune_id, failures in (("a", [Trial.PENDING]), ("b", [Trial.ERROR, Trial.ERROR, Trial.RUNNING])):
         config = searcher.suggest(tune_id)
         for status in failures:
-            failing = SimpleNamespace(config=config, status=status, pickled_error_file=None)
+            failing = SimpleNamespace(config=config, status=status, pickled_error_file=None, error_file=None)
             scheduler.on_trial_error(cast("TuneController", None), cast("Trial", failing))
         searcher.on_trial_complete(tune_id, error=True)
     assert searcher.suggest("c") == Searcher.FINISHED

@@ -1,0 +1,27 @@
+"""Files that every trial of a search needs."""
+
+from pathlib import Path
+
+from san_core.data.prepared import PreparedData
+from san_core.errors import InputError
+from tuning.execution.checkpoints import Checkpoints
+
+
+def check_files(data: str, checkpoints: str) -> None:
+    """Checks that the data can still be read, and checkpoints still be written.
+
+    Args:
+        data: folder of the prepared data set.
+        checkpoints: path or URI of the folder of checkpoints.
+
+    Raises:
+        InputError: if not, for example because a file system is no longer mounted.
+    """
+    try:
+        PreparedData.open(Path(data))
+    except InputError as error:
+        raise InputError(f"the data can no longer be read: {error}") from error
+    try:
+        Checkpoints(checkpoints).check_writable()
+    except OSError as error:
+        raise InputError(f"checkpoints can no longer be written: {error}") from error
