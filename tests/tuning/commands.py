@@ -87,12 +87,14 @@ class LiveSearch:
 
     Attributes:
         project: project that it was started in; the run is called `live`.
+        pid: id of its process.
         address: address of Ray's dashboard.
         announcement: the line that says so.
         session: folder of what Ray knows.
     """
 
     project: Project
+    pid: int
     address: str
     announcement: str
     session: Path

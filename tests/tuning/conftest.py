@@ -30,10 +30,13 @@ def make_run(tmp_path: Path) -> Callable[..., RunFolder]:
 def live_search(
     tmp_path_factory: pytest.TempPathFactory, tiny_data: PreparedData, request: pytest.FixtureRequest
 ) -> Iterator[LiveSearch]:
-    """Trials of the module's EPOCHS_OF_LIVE_SEARCH epochs, of a second or more each; trial 0 is the baseline."""
+    """Trials of the module's EPOCHS_OF_LIVE_SEARCH epochs, of a second or more each; trial 0 is the baseline.
+
+    OpenMP is told to bind threads to cores, as it is on many clusters.
+    """
     epochs = str(request.module.EPOCHS_OF_LIVE_SEARCH)
     ray = tempfile.mkdtemp()  # of its own, so that no other search is taken for it; sockets want a short name
-    project = Project.in_folder(tmp_path_factory.mktemp("live"), RAY_TMPDIR=ray)
+    project = Project.in_folder(tmp_path_factory.mktemp("live"), RAY_TMPDIR=ray, OMP_PROC_BIND="true")
     options = ["--run", "live", "--trials", "1000", "--concurrent", "1", "--pruner", "none", "--epochs", epochs]
     for setting in ("batch_size=1", "hidden_size=64", "attention_size=32"):
         options += ["--set", setting]
@@ -41,7 +44,7 @@ def live_search(
         try:
             printed: list[str] = []
             address = announced_dashboard(process, printed)
-            yield LiveSearch(project, address, printed[-1], Path(ray, "ray", "session_latest").resolve())
+            yield LiveSearch(project, process.pid, address, printed[-1], Path(ray, "ray", "session_latest").resolve())
         finally:
             process.send_signal(signal.SIGINT)
             process.communicate(timeout=900)

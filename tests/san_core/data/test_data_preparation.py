@@ -1,3 +1,4 @@
+import errno
 import json
 import re
 import resource
@@ -246,6 +247,19 @@ def test_folder_is_prepared_by_one_process_at_a_time_and_no_lock_stays(
     assert len({future.result().fingerprint for future in prepared}) == 1
     assert len(opened) == 52
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_prepared_data_are_opened_where_no_lock_can_be_taken(
+    tiny_data: PreparedData, tiny_dataset: RawDataset, register: Register, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    register(tiny_dataset)
+    monkeypatch.setattr(preparation.FileLock, "acquire", refuse)
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    opened = prepare("tiny", tiny_data.folder, Options(encoder="efficientnet-lite0", image_size=64))
+    assert opened.fingerprint == tiny_data.fingerprint
 
 
 def test_lock_stays_where_another_process_may_still_prepare(

@@ -7,10 +7,12 @@ import re
 import socket
 import stat
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from san_core.errors import InputError
@@ -151,19 +153,29 @@ def test_ray_lists_a_running_trial_by_number_and_parameters(live_search: LiveSea
         time.sleep(0.2)
 
 
+def _processes(live_search: LiveSearch) -> list[psutil.Process]:
+    """Those of the search, and of the Ray that it started."""
+    search = psutil.Process(live_search.pid)
+    return [search, *search.children(recursive=True)]
+
+
 def test_no_process_of_a_search_listens_beyond_this_machine(live_search: LiveSearch) -> None:
-    psutil = pytest.importorskip("psutil")
-    home, found = live_search.project.environment["HOME"], {}
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):  # it may have ended meanwhile
-            if process.environ().get("HOME") == home:
-                sockets = [each for each in process.net_connections("inet") if each.status == "LISTEN"]
-                found |= {
-                    f"{process.name()}, port {each.laddr.port}": each.laddr.ip.removeprefix("::ffff:")
-                    for each in sockets
-                }
+    found: dict[str, str] = {}
+    for process in _processes(live_search):
+        with contextlib.suppress(psutil.Error):
+            sockets = [each for each in process.net_connections("inet") if each.status == psutil.CONN_LISTEN]
+            found |= {f"{process.name()}:{each.laddr.port}": each.laddr.ip.removeprefix("::ffff:") for each in sockets}
     assert len(found) >= 12, found  # of this search, Ray's servers, the dashboard's agents and the worker
     assert {name: ip for name, ip in found.items() if not ipaddress.ip_address(ip).is_loopback} == {}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux binds threads to cores")
+def test_a_worker_may_use_all_cores_though_openmp_was_to_bind_threads(live_search: LiveSearch) -> None:
+    workers = [process for process in _processes(live_search) if process.name().startswith("ray::SANWorker")]
+    assert workers
+    for worker in workers:
+        assert worker.cpu_affinity() == psutil.Process().cpu_affinity()
+        assert "OMP_PROC_BIND" not in worker.environ()
 
 
 def test_a_browser_finds_a_running_trial_and_its_epochs(browser: webdriver.Chrome, live_search: LiveSearch) -> None:
