@@ -22,7 +22,11 @@ def read_text(path: Path, problems: Problems) -> str:
     Raises:
         InputError: if it cannot be read.
     """
-    content = read_bytes(path)
+    return decode(path, read_bytes(path), problems)
+
+
+def decode(path: Path, content: bytes, problems: Problems) -> str:
+    """The text of a file, from its content; see `read_text`."""
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return _read_utf16(path, content, problems)
     try:
@@ -55,12 +59,12 @@ def read_records(path: Path, key: str, problems: Problems) -> list[Any]:
     Raises:
         InputError: if the file cannot be read, or has no such list.
     """
-    text = _replace_lone_surrogates(path, read_text(path, problems), problems)
+    text = replace_lone_surrogates(path, read_text(path, problems), problems)
     try:
         content = json.loads(text)
         records = content.get(key) if isinstance(content, dict) else content
     except json.JSONDecodeError as error:
-        records = _salvage(text, key)
+        records = salvage(text, key)
         where = f"{path} line {error.lineno} column {error.colno}"
         if not records:
             raise InputError(f"{where}: not JSON ({error.msg})") from error
@@ -79,7 +83,7 @@ def read_id(value: object) -> int | str | None:
     return value if isinstance(value, int | str) else None
 
 
-def _replace_lone_surrogates(path: Path, text: str, problems: Problems) -> str:
+def replace_lone_surrogates(path: Path, text: str, problems: Problems) -> str:
     """Replaces lone surrogates in JSON text, which cannot be written to a file."""
     lone = [found for found in _SURROGATES.finditer(text) if found["lone"]]
     if not lone:
@@ -89,7 +93,7 @@ def _replace_lone_surrogates(path: Path, text: str, problems: Problems) -> str:
     return _SURROGATES.sub(lambda found: "\\ufffd" if found["lone"] else found[0], text)
 
 
-def _salvage(text: str, key: str) -> list[Any]:
+def salvage(text: str, key: str) -> list[Any]:
     """The complete values of the list under `key`, up to the first incomplete one."""
     start = re.search(rf'\A\s*\[|"{re.escape(key)}"\s*:\s*\[', text)
     records: list[Any] = []
