@@ -9,6 +9,7 @@ from typing import Any
 
 from san_core.data.prepared import FORMAT
 from san_core.data.progress_bar import progress_bar
+from san_core.data.questions import Question
 from san_core.data.raw_dataset import RawDataset
 from san_core.errors import InputError
 from san_core.files import sha256
@@ -18,17 +19,19 @@ _UNREADABLE = "unreadable"  # in place of a hash
 
 def describe_dataset(dataset: RawDataset, image_hashes: Sequence[tuple[str, str]]) -> dict[str, Any]:
     """The questions and images of a data set as hashes, with its name and the format it is prepared in."""
-    questions = [
-        [q.text, q.answer, q.image, q.id, q.answers, q.answer_type, q.question_type]
-        for split in (dataset.train, dataset.test, dataset.unanswered)
-        for q in split
-    ]
+    questions = _plain(dataset.train) + _plain(dataset.test) + _plain(dataset.unanswered)
+    if dataset.validation is not None:
+        questions += [["validation"], *_plain(dataset.validation)]
     return {
         "format": FORMAT,
         "data": dataset.name,
         "questions": short_hash(questions),
         "images": short_hash(image_hashes),
     }
+
+
+def _plain(questions: Sequence[Question]) -> list[list[Any]]:
+    return [[q.text, q.answer, q.image, q.id, q.answers, q.answer_type, q.question_type] for q in questions]
 
 
 def hash_images(images: Mapping[str, Path]) -> list[tuple[str, str]]:

@@ -188,7 +188,7 @@ def _write(
     splits = split(dataset, seed=options.seed, first_copy=first_copy)
     report_shared_images(dataset, first_copy, problems)
     # Built from train and validation, so that retraining on both needs no other vocabularies.
-    vocabularies = build_vocabularies(dataset.train, inputs["top_answers"])
+    vocabularies = build_vocabularies(dataset.learned_from, inputs["top_answers"])
     keys = sorted({question.image for questions in splits.values() for question in questions})
     training_defaults = dict(dataset.training_defaults)
     if options.word_vectors:  # before the images, so that a bad file is reported before the long work
@@ -199,7 +199,7 @@ def _write(
     write_splits(splits, vocabularies, keys, folder)
     files = {key: str(dataset.images[key].resolve()) for key in keys}
     (folder / IMAGE_FILES).write_text(json.dumps(files, ensure_ascii=False, indent=0), encoding="utf-8")
-    as_shipped = {"train": dataset.train, "test": dataset.test}
+    as_shipped = {"train": dataset.train, "validation": dataset.validation or (), "test": dataset.test}
     manifest = {
         "format": FORMAT,
         "fingerprint": short_hash(inputs),
