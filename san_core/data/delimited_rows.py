@@ -76,17 +76,20 @@ def read_delimited(path: Path, text: str, problems: Problems) -> tuple[str, list
     columns = _header(path, records, skipped)
     places: list[int] = []
     rows: list[dict[str, Any]] = []
+    count = 0
     for record in records:
         cells = record.cells
         if cells is not None and not any(cells):
             continue
-        problems.entries += 1
+        count += 1
         cells = _without_empty_end(cells, len(columns)) if cells is not None else None
         if reason := record.reason or _doubt(cells, len(columns)):
-            problems.lose("row of the table cannot be read, left out", f"{path} line {record.first + 1}", reason)
+            where = f"{path} line {record.first + 1}"
+            problems.lose("row of the table cannot be read, left out", where, reason, file=path)
         elif cells is not None:
             places.append(record.first + 1)
             rows.append(dict(zip(columns, (cell if cell.strip() else None for cell in cells), strict=True)))
+    problems.add_file(path, count)
     return "line", places, rows
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from san_core.data.column_names import IMAGE, KEY, NAMES, SPLIT, is_question, simplify, split_of_word
 from san_core.data.problems import Problems
-from san_core.data.readers.text_files import replace_lone_surrogates, salvage
+from san_core.data.text_files import DECODER, RepeatedKeys, replace_lone_surrogates, salvage
 from san_core.errors import InputError
 
 ACCEPTED = (
@@ -19,6 +19,8 @@ _DELIMITED = {".csv", ".tsv", ".tab", ".psv"}
 _LINES = {".jsonl", ".ndjson"}
 _LIST = re.compile(r'\A\s*(?=\[)|"([^"\\]{1,100})"\s*:\s*\[(?=\s*\{)')
 _LISTS_TRIED = 8
+_LONGEST_END = 1000
+"""Characters behind the end of a list that may be damaged without a loss."""
 
 Place = int | str
 
@@ -42,7 +44,7 @@ def read_json_rows(path: Path, text: str, problems: Problems) -> tuple[str, list
     try:
         if {suffix.lower() for suffix in path.suffixes} & _LINES:
             return "line", *_read_lines(path, text, problems)
-        content = json.loads(text)
+        content = DECODER.decode(text)
     except json.JSONDecodeError as error:
         if error.msg == "Extra data" or _are_lines(text):
             return "line", *_read_lines(path, text, problems)
@@ -59,11 +61,11 @@ def _read_lines(path: Path, text: str, problems: Problems) -> tuple[list[Place],
         if not line.strip():
             continue
         try:
-            entries.append(json.loads(line))
+            entries.append(DECODER.decode(line.strip()))
             places.append(number)
         except (ValueError, RecursionError) as error:
-            problems.entries += 1
-            problems.lose("not JSON, left out", f"{path} line {number}", str(error))
+            problems.add_file(path, 1)
+            problems.lose("not JSON, left out", f"{path} line {number}", str(error), file=path)
     return _rows(path, places, entries, "line", problems)
 
 
@@ -84,13 +86,17 @@ def _read_damaged(path: Path, text: str, error: json.JSONDecodeError, problems: 
     """The entries before the damage; those behind it are lost, as many as the rest of the text would hold."""
     where = f"{path} line {error.lineno} column {error.colno}"
     keys = [found[1] for found, _ in zip(_LIST.finditer(text), range(_LISTS_TRIED), strict=False)]
-    entries = max((salvage(text, key or "") for key in keys), key=len, default=[])
+    salvaged = [salvage(text, key or "") for key in keys]
+    entries, end, complete = max(salvaged, key=lambda found: len(found[0]), default=([], 0, False))
     if not entries:
         raise InputError(f"{where}: not JSON ({error.msg})")
-    lost = max(1, round(len(entries) * (len(text) - error.pos) / max(1, error.pos)))
-    problems.entries += lost
-    for _ in range(lost):
-        problems.lose("not JSON from here on, left out", where, f"{error.msg}; about {lost} entries")
+    kind, detail = "not JSON from here on, what stands before is used", f"{error.msg}; {len(entries)} entries"
+    if complete and len(text) - end < _LONGEST_END:
+        problems.add(kind, where, detail)
+    else:
+        lost = max(1, round(len(entries) * (len(text) - end) / end))
+        problems.add_file(path, lost)
+        problems.lose_rest(kind, where, detail, file=path, entries=lost)
     return entries
 
 
@@ -102,6 +108,8 @@ def _entries(path: Path, content: object) -> tuple[Sequence[Place], list[Any]]:
     """
     if isinstance(content, list):
         return range(1, len(content) + 1), content
+    if isinstance(content, RepeatedKeys):
+        raise InputError(f"{path} has twice: {', '.join(content.repeated)[:80]}; accepted: {ACCEPTED}")
     if not isinstance(content, dict):
         raise InputError(f"{path} holds {_name(content)} alone; accepted: {ACCEPTED}")
     lists = {key: value for key, value in content.items() if isinstance(value, list) and any(map(_is_dict, value))}
@@ -140,15 +148,23 @@ def _rows(
     """The entries that are objects; a picture with a list of questions becomes a row for each."""
     found: list[Place] = []
     rows: list[dict[str, Any]] = []
+    count = 0
     for place, entry in zip(places, entries, strict=True):
         for row in _questions_of(entry):
-            problems.entries += 1
-            if isinstance(row, dict):
+            count += 1
+            if isinstance(row, dict) and not isinstance(row, RepeatedKeys):
                 found.append(place)
                 rows.append(row)
             else:
-                problems.lose("not a JSON object, left out", f"{path} {unit} {place}", _name(row))
+                problems.lose("entry cannot be read, left out", f"{path} {unit} {place}", _flaw(row), file=path)
+    problems.add_file(path, count)
     return found, rows
+
+
+def _flaw(row: object) -> str:
+    if isinstance(row, RepeatedKeys):
+        return f"it has {', '.join(row.repeated)} twice"
+    return f"{_name(row)} in place of an object"
 
 
 def _questions_of(entry: object) -> Sequence[object]:

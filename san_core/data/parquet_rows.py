@@ -25,7 +25,7 @@ def read_parquet(
     Args:
         path: the file, as messages name it.
         source: the file, or its content.
-        problems: its `entries` grows by the number of rows.
+        problems: the number of rows is added.
         pictures: where pictures in the file (bytes, or Hugging Face's `{"bytes", "path"}`) are written; the path takes
             the place of the picture. None leaves them out.
 
@@ -40,7 +40,7 @@ def read_parquet(
     except (pa.ArrowException, OSError, ValueError, TypeError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path} row {len(rows) + 1}: a damaged Parquet file ({reason})") from error
-    problems.entries += len(rows)
+    problems.add_file(path, len(rows))
     return "row", range(1, len(rows) + 1), rows
 
 

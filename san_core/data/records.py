@@ -12,7 +12,7 @@ from san_core.data.embedded_pictures import PictureFolder
 from san_core.data.json_rows import looks_like_json, read_json_rows
 from san_core.data.parquet_rows import read_parquet
 from san_core.data.problems import Problems
-from san_core.data.readers.text_files import decode
+from san_core.data.text_files import decode
 from san_core.errors import InputError
 from san_core.files import read_bytes, read_start
 
@@ -61,7 +61,7 @@ def read_rows(path: Path, problems: Problems, pictures: PictureFolder | None = N
 
     Args:
         path: the file.
-        problems: problems found so far. Rows that cannot be read are added as lost, and `entries` grows by all rows.
+        problems: problems found so far. Rows that cannot be read are added as lost, and the number of all rows.
         pictures: where pictures that are in the file itself (Parquet) are written; their cells become paths.
 
     Raises:

@@ -10,7 +10,7 @@ from pathlib import Path
 from san_core.data.problems import Problems
 from san_core.data.questions import Question
 from san_core.data.raw_dataset import RawDataset
-from san_core.data.readers.text_files import read_lines
+from san_core.data.text_files import read_lines
 from san_core.files import find, is_file
 
 FILES = {
