@@ -42,6 +42,7 @@ class Problems:
     Attributes:
         found: the problems in the order in which they were found.
         entries: number of entries read so far, those left out included.
+        notes: lines to tell the user that are no problems, also with `strict`.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Problems:
     ) -> None:
         self.found: list[Problem] = []
         self.entries = 0
+        self.notes: list[str] = []
         self._strict = strict
         self._otherwise = otherwise
         self._allowed_loss = allowed_loss
@@ -72,6 +74,10 @@ class Problems:
             InputError: if strict.
         """
         self.append(Problem(kind, str(where), " ".join(detail.split()), lost=True))
+
+    def note(self, line: str) -> None:
+        """Adds a line to tell the user that is no problem: an error neither with `strict` nor by its number."""
+        self.notes.append(line)
 
     def check_losses(self) -> None:
         """Checks that few entries are left out.
