@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from san_core.data.answer_slips import find_slips
 from san_core.data.answers import SEPARATOR, as_written, things_form, tidy
 from san_core.data.problems import Problems
 from san_core.data.questions import Question
@@ -22,14 +23,14 @@ def merge_answers(dataset: RawDataset, problems: Problems, *, keep: bool = False
 
     Args:
         dataset: the data set.
-        problems: gets notes on what was merged.
+        problems: gets notes on what was merged, and on likely slips, which are not changed.
         keep: keep all answers as they are written; the returned data set then has the key `as_written`.
     """
     if keep or dataset.answer_key is as_written:
         return replace(dataset, answer_key=as_written)
     merge = _Merge(dataset)
     train, test = (tuple(map(merge.question, part)) for part in (dataset.train, dataset.test))
-    for line in merge.notes():
+    for line in (*merge.notes(), *find_slips(thing for question in train for thing in merge.things(question.answer))):
         problems.note(line)
     return replace(dataset, train=train, test=test)
 
@@ -39,15 +40,17 @@ class _Merge:
 
     def __init__(self, dataset: RawDataset) -> None:
         self._key = dataset.answer_key
-        self._several_things = self._key is things_form
+        self._several = self._key is things_form
         self._written = Counter(q.answer for part in (dataset.train, dataset.test) for q in part)
         self._spelling: dict[str, str] = {}
         for part in (dataset.train, dataset.test):  # the test decides only on answers that are not in training
-            for key, spelling in _spellings(part, self._things, self._key).items():
+            for key, spelling in _spellings(part, self.things, self._key).items():
                 self._spelling.setdefault(key, spelling)
+        self._spelled = {answer: self._spell(answer) for answer in self._written}
 
     def question(self, question: Question) -> Question:
-        answer = self._spell(question.answer)
+        """The question with the new spelling of its answer."""
+        answer = self._spelled[question.answer]
         if answer == question.answer:
             return question
         one_text = len(set(question.answers)) == 1 and self._key(question.answers[0]) == self._key(answer)
@@ -58,7 +61,7 @@ class _Merge:
         """What was merged: how much in all, then the answers with the most questions."""
         groups: dict[str, Counter[str]] = defaultdict(Counter)
         for written, count in self._written.items():
-            groups[self._spell(written)][written] += count
+            groups[self._spelled[written]][written] += count
         merged = sorted(
             ((spelling, group) for spelling, group in groups.items() if len(group) > 1),
             key=lambda item: (-item[1].total(), item[0]),
@@ -72,13 +75,14 @@ class _Merge:
         )
         return [total, *(_describe(spelling, group) for spelling, group in merged[:_SHOWN])]
 
-    def _things(self, answer: str) -> Sequence[str]:
-        return answer.split(SEPARATOR) if self._several_things else [answer]
+    def things(self, answer: str) -> Sequence[str]:
+        """The things of an answer of several things, otherwise the answer alone."""
+        return answer.split(SEPARATOR) if self._several else [answer]
 
     def _spell(self, answer: str) -> str:
         if not answer:
             return ""
-        return SEPARATOR.join(sorted({self._spelling[self._key(thing)] for thing in self._things(answer)}))
+        return SEPARATOR.join(sorted({self._spelling[self._key(thing)] for thing in self.things(answer)}))
 
 
 def _spellings(

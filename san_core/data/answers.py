@@ -6,6 +6,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from decimal import Decimal
+from functools import lru_cache
 
 import numpy as np
 
@@ -14,6 +15,8 @@ SEPARATOR = ", "
 
 _NO_ANSWER = {"nan", "NaN", "<NA>", "null", "NULL"}
 """What programs write into a cell that has no answer. `None` is not among them: people answer "none"."""
+
+_CACHE_SIZE = 2**18  # answers: those of several people repeat
 
 _FULL_STOPS = ".。।۔"  # Latin; Chinese and Japanese; Hindi; Urdu
 
@@ -52,6 +55,7 @@ def as_written(answer: str) -> str:
     return answer
 
 
+@lru_cache(_CACHE_SIZE)
 def answer_form(answer: str) -> str:
     """Returns the form of an answer: answers with an equal form are one answer.
 
@@ -59,7 +63,7 @@ def answer_form(answer: str) -> str:
     characters are dropped; letters are composed (NFC), full-width letters become ordinary ones and a typographic
     apostrophe a straight one. A full stop inside a number stays, and so does an answer that is nothing else.
     """
-    form = _without_capitals(standard_characters(_INVISIBLE.sub("", answer)))
+    form = to_small_letters(standard_characters(_INVISIBLE.sub("", answer)))
     form = " ".join(form.translate(_APOSTROPHES).split())
     return form[:-1].rstrip() or form if form.endswith(tuple(_FULL_STOPS)) else form
 
@@ -78,6 +82,11 @@ def standard_characters(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
+def to_small_letters(text: str) -> str:
+    """Returns the text in small letters. That of the Turkish capital I with a dot is i, with one dot."""
+    return text.lower().replace("i\u0307", "i")
+
+
 def tidy(answer: str) -> str:
     """Returns the answer in composed letters, with single spaces instead of runs of blanks and none at the ends."""
     return " ".join(unicodedata.normalize("NFC", answer).split())
@@ -93,8 +102,3 @@ def most_frequent(answers: Iterable[str]) -> str:
         return ""
     form = Counter(map(answer_form, answers)).most_common(1)[0][0]
     return Counter(answer for answer in answers if answer_form(answer) == form).most_common(1)[0][0]
-
-
-def _without_capitals(text: str) -> str:
-    # The small letter of the Turkish capital I with a dot is an i with a dot over its dot.
-    return text.lower().replace("i\u0307", "i")
