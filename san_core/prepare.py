@@ -49,6 +49,11 @@ def _parse() -> argparse.Namespace:
         help="pretrained word vectors, in word2vec's or GloVe's text format",
     )
     add("--seed", type=number(int, at_least=0), default=0, help="of the random choice of validation images")
+    add(
+        "--keep-answers",
+        action="store_true",
+        help="keep answers apart that differ only in capitals, blanks, a final full stop or Unicode form",
+    )
     add("--strict", action="store_true", help="make every problem of the data an error")
     add(
         "--allow-loss",
@@ -99,6 +104,7 @@ def main() -> None:
         seed=arguments.seed,
         strict=arguments.strict,
         allow_loss=arguments.allow_loss,
+        keep_answers=arguments.keep_answers,
     )
     try:
         data = prepare(arguments.name, arguments.out or Path("data") / arguments.name, options, _location(arguments))
@@ -167,6 +173,10 @@ def _print(data: PreparedData) -> None:
         outside = row["answered"] - row["known_answers"]
         table.add_row(name, *(f"{count:,}" for count in counts), f"{outside:,}" if row["answered"] else "–", unknown)
     console.print(table)
+    if manifest["notes"]:
+        console.print("\nanswers and words:", soft_wrap=True)
+        for line in manifest["notes"]:
+            console.print(f"  {line}", soft_wrap=True)
     if manifest["problems"]:
         console.print(f"\nproblems ({data.folder / PROBLEMS} lists them all):", soft_wrap=True)
         for line in manifest["problems"]:

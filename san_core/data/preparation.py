@@ -12,7 +12,8 @@ import numpy as np
 from filelock import FileLock
 
 from san_core.command_line import print_message
-from san_core.data.encoding import build_vocabularies, coverage, write_splits
+from san_core.data.answer_merging import merge_answers
+from san_core.data.encoding import build_vocabularies, coverage, tokenizer_notes, write_splits
 from san_core.data.feature_extraction import PROGRESS, write_images
 from san_core.data.fingerprint import describe_dataset, first_copies, hash_images, short_hash
 from san_core.data.prepared import FORMAT, IMAGE_FILES, MANIFEST, PROBLEMS, WORD_VECTORS, PreparedData
@@ -48,6 +49,7 @@ class Options:
         strict: make every problem of the data an error.
         allow_loss: largest share of the entries of a file that may be left out, in [0, 1); one entry always may.
             None allows 0.01, and no damaged file whose lost entries nobody can count.
+        keep_answers: keep answers apart that differ only in capitals, blanks, a final full stop or Unicode form.
     """
 
     encoder: str = "efficientnet-lite0"
@@ -61,6 +63,7 @@ class Options:
     seed: int = 0
     strict: bool = False
     allow_loss: float | None = None
+    keep_answers: bool = False
 
 
 def prepare(name: str, out: Path, options: Options = Options(), location: Location | None = None) -> PreparedData:
@@ -85,6 +88,7 @@ def prepare(name: str, out: Path, options: Options = Options(), location: Locati
     image_hashes = hash_images(dataset.images)
     first_copy = first_copies(image_hashes)
     dataset = split_off_test(dataset, share=options.test_share, seed=options.seed, first_copy=first_copy)
+    dataset = merge_answers(dataset, problems, keep=options.keep_answers)
     inputs = {**describe_dataset(dataset, image_hashes), **described_options}
     try:
         with _lock(out):
@@ -142,6 +146,7 @@ def _describe_options(dataset: RawDataset, options: Options) -> dict[str, Any]:
         "word_vectors": word_vectors,
         "test_share": options.test_share,
         "seed": options.seed,
+        "keep_answers": options.keep_answers,
     }
 
 
@@ -193,7 +198,7 @@ def _write(
     splits = split(dataset, seed=options.seed, first_copy=first_copy)
     report_shared_images(dataset, first_copy, problems)
     # Built from train and validation, so that retraining on both needs no other vocabularies.
-    vocabularies = build_vocabularies(dataset.learned_from, inputs["top_answers"])
+    vocabularies = build_vocabularies(dataset.learned_from, inputs["top_answers"], dataset.answer_key)
     keys = sorted({question.image for questions in splits.values() for question in questions})
     training_defaults = dict(dataset.training_defaults)
     if options.word_vectors:  # before the images, so that a bad file is reported before the long work
@@ -215,9 +220,11 @@ def _write(
         "as_shipped": coverage({name: part for name, part in as_shipped.items() if part}, vocabularies),
         "coverage": coverage(splits, vocabularies),
         "problems": problems.summary(),
+        "notes": [*problems.notes, *tokenizer_notes(splits, vocabularies)],
         "training_defaults": training_defaults,
         "answers": vocabularies.answers,
         "words": vocabularies.words.words,
+        "tokenizer": vocabularies.words.tokenizer,
     }
     (folder / PROBLEMS).write_text("".join(f"{problem}\n" for problem in problems.found), encoding="utf-8")
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")

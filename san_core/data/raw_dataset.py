@@ -1,9 +1,10 @@
 """A data set as its authors publish it, before it is prepared: what every reader returns."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from san_core.data.answers import answer_form
 from san_core.data.questions import Question
 
 
@@ -22,6 +23,7 @@ class RawDataset:
         metrics: names of the metrics reported in the literature, the main one first.
         top_answers: default size of the answer vocabulary; None takes every training answer.
         validation: the data set's own validation questions; None where they are taken from `train`.
+        answer_key: answers with an equal key are one answer; `as_written` where published scores tell them apart.
     """
 
     name: str
@@ -33,6 +35,7 @@ class RawDataset:
     unanswered: Sequence[Question] = ()
     metrics: Sequence[str] = ("accuracy",)
     top_answers: int | None = None
+    answer_key: Callable[[str], str] = answer_form
     validation: Sequence[Question] | None = None
 
     @property
