@@ -62,7 +62,7 @@ def split_of_word(text: str) -> str | None:
     return _SPLIT_OF.get(re.sub(r"[\d\W_]+", "", text.casefold()))
 
 
-def split_of_file(stem: str) -> str | None:
-    """The split that the name of a file says, as in `train-00000-of-00003` or `v2_mscoco_val2014_annotations`."""
-    found = {split for word in re.split(r"[^A-Za-z]+", stem) if (split := split_of_word(word))}
+def split_of_file(name: str) -> str | None:
+    """The split that the name of a file says, as in `train-00000-of-00003.parquet` or `TextVQA_0.5.1_val.json`."""
+    found = {split for word in re.split(r"[^A-Za-z]+", name) if (split := split_of_word(word))}
     return found.pop() if len(found) == 1 else None

@@ -1,7 +1,7 @@
 """Reads the rows of a Parquet file; pictures in it are written to files of their own."""
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ _ROWS_AT_A_TIME = 64
 
 def read_parquet(
     path: Path, source: Path | bytes, problems: Problems, pictures: PictureFolder | None
-) -> tuple[str, range, list[dict[str, Any]]]:
+) -> tuple[str, Sequence[int], list[dict[str, Any]]]:
     """Reads the rows, with their numbers from 1.
 
     Args:

@@ -72,9 +72,10 @@ def read_rows(path: Path, problems: Problems, pictures: PictureFolder | None = N
         if start.startswith(kind):
             raise InputError(f"{path} is {description}; accepted: {ACCEPTED}")
     if start.startswith(b"PAR1"):
-        unit, places, rows = read_parquet(path, source, problems, pictures)
+        read: FileRows = read_parquet(path, source, problems, pictures)
     else:
-        unit, places, rows = _read_text(path, source if isinstance(source, bytes) else read_bytes(path), problems)
+        read = _read_text(path, source if isinstance(source, bytes) else read_bytes(path), problems)
+    unit, places, rows = read
     if not rows:
         raise InputError(f"{path} has no rows that can be read; accepted: {ACCEPTED}")
     columns = list(dict.fromkeys(name for row in rows for name in row))
