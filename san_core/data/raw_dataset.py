@@ -1,7 +1,7 @@
 """A data set as its authors publish it, before it is prepared: what every reader returns."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from san_core.data.questions import Question
@@ -34,6 +34,21 @@ class RawDataset:
     top_answers: int | None = None
 
 
+def leave_out_images(dataset: RawDataset, images: Container[str]) -> RawDataset:
+    """A data set without some of its images, given by their keys, and without the questions about them."""
+
+    def about_others(questions: Sequence[Question]) -> Sequence[Question]:
+        return [question for question in questions if question.image not in images]
+
+    return replace(
+        dataset,
+        train=about_others(dataset.train),
+        test=about_others(dataset.test),
+        unanswered=about_others(dataset.unanswered),
+        images={key: path for key, path in dataset.images.items() if key not in images},
+    )
+
+
 @dataclass(frozen=True)
 class VQAFiles:
     """The files of one split in the official VQA layout.
@@ -42,13 +57,14 @@ class VQAFiles:
         questions: JSON file with a list `questions` of objects with question_id, image_id and question.
         annotations: JSON file with a list `annotations`; None where the questions have no answers.
         images: folder of the images.
-        image_name: file name of an image: a Python format such as `COCO_val2014_{image_id:012d}.jpg`.
+        image_name: file name of an image: a Python format such as `COCO_val2014_{image_id:012d}.jpg`; None to search
+            for what the questions name, see `ImageFolder`.
     """
 
     questions: Path
     annotations: Path | None
     images: Path
-    image_name: str
+    image_name: str | None = None
 
 
 @dataclass(frozen=True)
