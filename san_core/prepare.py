@@ -50,6 +50,13 @@ def _parse() -> argparse.Namespace:
     )
     add("--seed", type=number(int, at_least=0), default=0, help="of the random choice of validation images")
     add("--strict", action="store_true", help="make every problem of the data an error")
+    add(
+        "--allow-loss",
+        type=number(float, at_least=0, below=1),
+        metavar="SHARE",
+        help="share of the entries of each file that may be left out because something is wrong with them (default: "
+        "0.01; one entry always may); with it damaged files are read as far as they can be",
+    )
     add("--out", type=Path, metavar="FOLDER", help="folder to write (default: data/NAME)")
     own = parser.add_argument_group("your own files (NAME vqa)")
     own.add_argument("--questions", type=Path, metavar="JSON", help="training questions")
@@ -91,6 +98,7 @@ def main() -> None:
         test_share=arguments.test_share,
         seed=arguments.seed,
         strict=arguments.strict,
+        allow_loss=arguments.allow_loss,
     )
     try:
         data = prepare(arguments.name, arguments.out or Path("data") / arguments.name, options, _location(arguments))

@@ -56,6 +56,8 @@ class Options:
             come without one.
         seed: seed of the random choice of validation and test images.
         strict: make every problem of the data an error.
+        allow_loss: largest share of the entries of a file that may be left out, in [0, 1); one entry always may.
+            None allows 0.01, and no damaged file whose lost entries nobody can count.
     """
 
     encoder: str = "efficientnet-lite0"
@@ -68,6 +70,7 @@ class Options:
     test_share: float = 0.0
     seed: int = 0
     strict: bool = False
+    allow_loss: float | None = None
 
 
 def prepare(name: str, out: Path, options: Options = Options(), location: Location | None = None) -> PreparedData:
@@ -77,13 +80,15 @@ def prepare(name: str, out: Path, options: Options = Options(), location: Locati
     problems of the data are listed in `problems.txt` there.
 
     Raises:
-        InputError: if the data set or encoder is unknown, a file is missing, too many images are unreadable, or the
-            folder cannot be written or holds data that were prepared differently.
+        InputError: if the data set or encoder is unknown, a file is missing, too many entries would be left out, too
+            many images are unreadable, or the folder cannot be written or holds data that were prepared differently.
     """
-    problems = Problems(strict=options.strict, otherwise=f"{PROBLEMS} of the prepared folder lists all problems")
+    otherwise = f"{PROBLEMS} of the prepared folder lists all problems"
+    problems = Problems(strict=options.strict, otherwise=otherwise, allowed_loss=options.allow_loss)
     if out.name in {"", ".."}:
         raise InputError(f"prepared data cannot go to {out}; accepted: a new folder, such as data/{name}")
     dataset = read_dataset(name, location or Location(), problems)
+    problems.check_losses()
     if options.test_share and dataset.test:
         raise InputError(f"test share must be 0 for data with a test split, but got {options.test_share:g}")
     described_options = _describe_options(dataset, options)

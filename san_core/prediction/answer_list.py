@@ -36,6 +36,8 @@ class ListTask:
         out: file for the answers; it must not exist yet.
         attention: new or empty folder for one figure per question, named by its id.
         strict: raise an error at the first question that cannot be answered.
+        allow_loss: largest share of the questions that may be left out, in [0, 1); one always may. None allows 0.01,
+            and no damaged list whose lost questions nobody can count.
     """
 
     questions: Path
@@ -44,6 +46,7 @@ class ListTask:
     out: Path = Path("answers.json")
     attention: Path | None = None
     strict: bool = False
+    allow_loss: float | None = None
 
 
 def answer_list(model_folder: Path, task: ListTask) -> tuple[int, int]:
@@ -55,13 +58,14 @@ def answer_list(model_folder: Path, task: ListTask) -> tuple[int, int]:
         The number of questions answered, and the number left out.
 
     Raises:
-        InputError: if no question can be answered, a file or folder cannot be used, or, if strict, for the first
-            question that cannot be answered.
+        InputError: if no question can be answered, more are left out than is allowed, a file or folder cannot be used,
+            or, if strict, for the first question that cannot be answered.
     """
     if not is_folder(task.images):
         raise InputError(f"{task.images} is not a folder")
-    problems = Problems(strict=task.strict)
-    questions, left_out = read_questions(task.questions, task.images, task.image_name, problems)
+    problems = Problems(strict=task.strict, allowed_loss=task.allow_loss)
+    questions = read_questions(task.questions, task.images, task.image_name, problems)
+    problems.check_losses()
     _print_problems(problems, 0)
     if questions:
         _check_output(task)
@@ -71,7 +75,7 @@ def answer_list(model_folder: Path, task: ListTask) -> tuple[int, int]:
         raise InputError(f"{task.questions} has no question that can be answered")
     results = [{"question_id": q.id, "answer": answers[q]} for q in questions if q in answers]
     _write(task.out, json.dumps(results) + "\n")
-    return len(results), left_out + len(questions) - len(results)
+    return len(results), sum(problem.lost for problem in problems.found)
 
 
 def _check_output(task: ListTask) -> None:
@@ -116,6 +120,7 @@ def _answer_all(
         for batch in _load_batches(list(by_image), model.image_size):
             printed = len(problems.found)
             matched = _match(batch, by_image, problems)
+            problems.check_losses()
             progress.advance(bar, len(problems.found) - printed)
             replies = model.replies([(pixels, question.text) for question, pixels in matched])
             for (question, _), reply in zip(matched, replies, strict=True):
@@ -155,7 +160,7 @@ def _match(
             matched += [(question, pixels) for question in by_image[path]]
         except InputError as error:
             for question in by_image[path]:
-                problems.add("left out", question, str(error))
+                problems.lose("picture cannot be read, left out", question, str(error), file=question.file)
     return matched
 
 

@@ -61,28 +61,42 @@ def read(size: str, root: Path, problems: Problems, *, single_answers: bool) -> 
 
 
 def _read_pairs(path: Path, problems: Problems) -> list[Question]:
+    """Reads the pairs of a file. Where a line is missing or added, only the lines beside it are left out."""
     lines = [*read_lines(path, problems), ""]  # an empty answer, if the last question has none
     questions: list[Question | None] = []
-    index = 0
+    index = entries = 0
     while index < len(lines) - 1:
         text, answer = lines[index : index + 2]
-        if _QUESTION.fullmatch(answer):  # a line is missing or added: continue with the next question
-            problems.add("not followed by an answer, left out", f"{path} line {index + 1}", repr(text))
-            index += 1
+        step = 1
+        if not text:
+            problems.add("blank line, ignored", f"{path} line {index + 1}")
+        elif _is_question(answer):
+            kind = (
+                "question without an answer, left out" if _is_question(text) else "answer without a question, left out"
+            )
+            problems.lose(kind, f"{path} line {index + 1}", repr(text), file=path)
         else:
             questions.append(_read_pair(path, index + 1, text, answer, problems))
-            index += 2
+            step = 2
+        entries += bool(text)
+        index += step
+    problems.add_file(path, entries)
     return [question for question in questions if question]
+
+
+def _is_question(line: str) -> bool:
+    """Whether a line is a question: it ends in an image, or, damaged, at least in a question mark."""
+    return line.endswith("?") or bool(_QUESTION.fullmatch(line))
 
 
 def _read_pair(path: Path, line: int, text: str, answer: str, problems: Problems) -> Question | None:
     found = _QUESTION.fullmatch(text)
     if not found:
-        problems.add("question names no image, left out", f"{path} line {line}", repr(text))
+        problems.lose("question names no image, left out", f"{path} line {line}", repr(text), file=path)
         return None
     things = sorted({thing.strip() for thing in answer.split(",")} - {""})
     if not things:
-        problems.add("question without an answer, left out", f"{path} line {line}", repr(text))
+        problems.lose("question without an answer, left out", f"{path} line {line}", repr(text), file=path)
         return None
     if not found["text"]:
         problems.add("empty question", f"{path} line {line}")

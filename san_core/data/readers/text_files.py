@@ -3,6 +3,7 @@
 import codecs
 import json
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ from san_core.files import read_bytes
 _SURROGATES = re.compile(
     r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<lone>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
 )
+
+_LINE_END = re.compile(r"\r*\n|\r")
+_SEPARATOR = re.compile(r"[\s,]*")
 
 
 def read_text(path: Path, problems: Problems) -> str:
@@ -42,41 +46,65 @@ def _read_utf16(path: Path, content: bytes, problems: Problems) -> str:
 
 
 def read_lines(path: Path, problems: Problems) -> list[str]:
-    """Reads the lines of a file without surrounding white space and without empty lines at the end."""
-    lines = [line.strip() for line in read_text(path, problems).split("\n")]
-    while lines and not lines[-1]:
-        lines.pop()
-    return lines
+    """Reads the lines of a file without surrounding white space; lines end as on any system.
+
+    Blank lines stay, those at the end too, so that files that are read side by side can be compared.
+    """
+    lines = [line.strip() for line in _LINE_END.split(read_text(path, problems))]
+    return lines if lines[-1] else lines[:-1]
 
 
 def read_records(path: Path, key: str, problems: Problems) -> list[Any]:
     """Reads the list under `key` of a JSON file, or a file that is a list; if it is damaged, what precedes the damage.
+
+    An object that has a key twice is a `RepeatedKeys`. The number of entries is added to `problems`.
 
     Raises:
         InputError: if the file cannot be read, or has no such list.
     """
     text = _replace_lone_surrogates(path, read_text(path, problems), problems)
     try:
-        content = json.loads(text)
-        records = content.get(key) if isinstance(content, dict) else content
+        content = _DECODER.decode(text)
     except json.JSONDecodeError as error:
-        records = _salvage(text, key)
-        where = f"{path} line {error.lineno} column {error.colno}"
-        if not records:
-            raise InputError(f"{where}: not JSON ({error.msg})") from error
-        problems.add("not JSON from here on, what stands before is used", where, f"{error.msg}; {len(records)} {key}")
+        content = _read_damaged(path, text, key, error, problems)
     except (ValueError, RecursionError) as error:  # a number with thousands of digits, or too many nested lists
         raise InputError(f"{path} cannot be read: {error}") from error
+    records = content.get(key) if isinstance(content, dict) else content
     if not isinstance(records, list):
-        raise InputError(f'{path} has no list of {key}; accepted: {{"{key}": [...]}} or [...]')
+        accepted = f'accepted: {{"{key}": [...]}} or [...]'
+        raise InputError(f"{path} has no list of {key}, but {_describe(content)}; {accepted}")
+    if isinstance(content, RepeatedKeys) and key in content.repeated:
+        raise InputError(f"{path} has two lists of {key}; accepted: one")
+    problems.add_file(path, len(records))
     return records
 
 
-def read_id(value: object) -> int | str | None:
-    """Returns an id found in a JSON file, or None if it is neither a whole number nor a text."""
-    if isinstance(value, bool) or value == "":
-        return None
-    return value if isinstance(value, int | str) else None
+class RepeatedKeys(dict[str, Any]):
+    """A JSON object that has a key twice, as when two objects run into each other.
+
+    Attributes:
+        repeated: the keys that it has twice.
+    """
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        self.repeated = [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
+
+
+def _read_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    return content if len(content) == len(pairs) else RepeatedKeys(pairs)
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_read_object)
+
+
+def _describe(content: object) -> str:
+    """What a JSON file holds, for an error: at most its first keys."""
+    if not isinstance(content, dict):
+        return f"a JSON {type(content).__name__}"
+    keys = [*content]
+    return f"the keys {', '.join(keys[:8])}{', ...' if len(keys) > 8 else ''}" if keys else "an empty object"
 
 
 def _replace_lone_surrogates(path: Path, text: str, problems: Problems) -> str:
@@ -89,18 +117,37 @@ def _replace_lone_surrogates(path: Path, text: str, problems: Problems) -> str:
     return _SURROGATES.sub(lambda found: "\\ufffd" if found["lone"] else found[0], text)
 
 
-def _salvage(text: str, key: str) -> list[Any]:
-    """The complete values of the list under `key`, up to the first incomplete one."""
+def _read_damaged(path: Path, text: str, key: str, error: json.JSONDecodeError, problems: Problems) -> list[Any]:
+    """The records before the damage; what stands after it is counted as lost, unless the list ends before it."""
+    records, end, complete = _salvage(text, key)
+    where = f"{path} line {error.lineno} column {error.colno}"
+    if not records:
+        raise InputError(f"{where}: not JSON ({error.msg})") from error
+    kind, detail = "not JSON from here on, what stands before is used", f"{error.msg}; {len(records)} {key}"
+    unread = text.count('"question_id"', end)
+    if complete and not unread:
+        problems.add(kind, where, detail)
+    else:
+        problems.lose_rest(kind, where, detail, file=path, entries=max(1, unread))
+        problems.add_file(path, max(1, unread))
+    return records
+
+
+def _salvage(text: str, key: str) -> tuple[list[Any], int, bool]:
+    """The complete values of the list under `key` up to the first incomplete one, their end, and whether they are all.
+
+    They are all if the list ends after them.
+    """
     start = re.search(rf'\A\s*\[|"{re.escape(key)}"\s*:\s*\[', text)
     records: list[Any] = []
     if not start:
-        return records
-    decoder, separator = json.JSONDecoder(), re.compile(r"[\s,]*")
+        return records, 0, False
     position = start.end()
     while True:
-        gap = separator.match(text, position)
+        gap = _SEPARATOR.match(text, position)
+        position = gap.end() if gap else position
         try:
-            record, position = decoder.raw_decode(text, gap.end() if gap else position)
+            record, position = _DECODER.raw_decode(text, position)
         except (ValueError, RecursionError):
-            return records
+            return records, position, text[position : position + 1] == "]"
         records.append(record)

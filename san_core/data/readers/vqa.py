@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from san_core.data.ids import read_id
 from san_core.data.problems import Problems
 from san_core.data.questions import Question
 from san_core.data.raw_dataset import RawDataset, VQAFiles
-from san_core.data.readers.text_files import read_id, read_records
+from san_core.data.readers.pairs import Entry, pair_entries, read_entries, unique_entries
 from san_core.data.vocabulary import tokenize
 from san_core.errors import InputError
 from san_core.files import find, find_or_none, is_folder
@@ -111,17 +112,13 @@ def _read_split(files: VQAFiles | None, images: Images, problems: Problems) -> l
         return []
     if not is_folder(files.images):
         raise InputError(f"image folder {files.images} does not exist")
-    entries = _read_by_id(files.questions, "questions", problems)
-    annotations: Mapping[Any, Mapping[str, Any]] = {}
+    asked = read_entries(files.questions, "questions", problems)
     if files.annotations:
-        annotations = _read_by_id(files.annotations, "annotations", problems)
-        for number in (number for number in annotations if number not in entries):
-            problems.add("annotation without a question, left out", f"{files.annotations} question_id {number}")
-    questions = [
-        question
-        for number, entry in entries.items()
-        if (question := _read_question(files, number, entry, annotations.get(number), images, problems))
-    ]
+        pairs = pair_entries(asked, read_entries(files.annotations, "annotations", problems), problems)
+    else:
+        pairs = [(entry, None) for entry in unique_entries(asked, problems)]
+    read = (_read_question(files, entry, annotation, images, problems) for entry, annotation in pairs)
+    questions = [question for question in read if question]
     _check_people(files, questions, problems)
     return questions
 
@@ -135,57 +132,48 @@ def _check_people(files: VQAFiles, questions: Sequence[Question], problems: Prob
                 problems.add(f"fewer than {PEOPLE} answers", where, f"{len(question.answers)}")
 
 
-def _read_by_id(path: Path, key: str, problems: Problems) -> dict[Any, dict[str, Any]]:
-    """Reads the records of a file by question_id; of several with the same id the first."""
-    by_id: dict[Any, dict[str, Any]] = {}
-    for index, record in enumerate(read_records(path, key, problems)):
-        if not isinstance(record, dict):
-            problems.add("not a JSON object, left out", f"{path} {key}[{index}]")
-            continue
-        number = read_id(record.get("question_id"))
-        if number is None:
-            problems.add("entry without a question_id, left out", f"{path} {key}[{index}]")
-        elif number in by_id:
-            problems.add("duplicate question_id, the first is used", f"{path} question_id {number}")
-        else:
-            by_id[number] = record
-    return by_id
-
-
 def _read_question(
-    files: VQAFiles,
-    number: int | str,
-    entry: Mapping[str, Any],
-    annotation: Mapping[str, Any] | None,
-    images: Images,
-    problems: Problems,
+    files: VQAFiles, entry: Entry, annotation: Entry | None, images: Images, problems: Problems
 ) -> Question | None:
-    where = f"{files.questions} question_id {number}"
-    text, image = entry.get("question"), read_id(entry.get("image_id"))
+    text, image = entry.record.get("question"), _image_of(entry.record)
     if not isinstance(text, str) or image is None:
-        problems.add("entry without a question or an image_id, left out", where)
+        problems.lose("entry without a question or an image_id, left out", entry, _values(entry), file=files.questions)
+        return None
+    if files.annotations and annotation is None:
+        problems.lose("question without an annotation, left out", entry, file=files.questions)
         return None
     if not tokenize(text):
-        problems.add("question without a word", where)
-    answers = _read_answers(annotation)
-    annotation = annotation or {}
-    modal = _answer_text(annotation.get("multiple_choice_answer")) or _most_frequent(answers)
-    if files.annotations and not modal:
-        problems.add("question without an annotation, left out", where)
+        problems.add("question without a word", entry)
+    record = annotation.record if annotation else {}
+    answers = _read_answers(record)
+    modal = _answer_text(record.get("multiple_choice_answer")) or _most_frequent(answers)
+    if annotation and not modal:
+        problems.lose("annotation without an answer, left out", annotation, file=files.questions)
         return None
     return Question(
         text=text,
         answer=modal,
         image=_add_image(files, image, images),
-        id=number,
+        id=entry.id,
         answers=answers,
-        answer_type=str(annotation.get("answer_type") or ""),
-        question_type=str(annotation.get("question_type") or ""),
+        answer_type=str(record.get("answer_type") or ""),
+        question_type=str(record.get("question_type") or ""),
     )
 
 
-def _read_answers(annotation: Mapping[str, Any] | None) -> tuple[str, ...]:
-    listed = (annotation or {}).get("answers")
+def _image_of(record: Mapping[str, Any]) -> int | str | None:
+    """The image_id of an entry, or else its `image`, a name, as in the lists of `predict --questions`."""
+    image_id, image = read_id(record.get("image_id")), record.get("image")
+    return read_id(image) if image_id is None and isinstance(image, str) else image_id
+
+
+def _values(entry: Entry) -> str:
+    found = [f"{key} {entry.record[key]!r:.60}" for key in ("question", "image_id") if key in entry.record]
+    return ", ".join(found)
+
+
+def _read_answers(annotation: Mapping[str, Any]) -> tuple[str, ...]:
+    listed = annotation.get("answers")
     entries = listed if isinstance(listed, list) else []
     answers = (_answer_text(entry.get("answer")) if isinstance(entry, dict) else "" for entry in entries)
     return tuple(answer for answer in answers if answer)
