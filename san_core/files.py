@@ -74,9 +74,22 @@ def sha256(path: Path) -> str:
     Raises:
         InputError: if it is missing or cannot be read.
     """
+    return sha256_and_start(path, 0)[0]
+
+
+def sha256_and_start(path: Path, length: int) -> tuple[str, bytes]:
+    """Returns the SHA-256 hash of a file, in hexadecimal, and its first `length` bytes.
+
+    Raises:
+        InputError: if it is missing or cannot be read.
+    """
     try:
         with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            start = file.read(length)
+            file.seek(0)
+            return hashlib.file_digest(file, "sha256").hexdigest(), start
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist") from error
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
 

@@ -1,7 +1,7 @@
 """A data set as its authors publish it, before it is prepared: what every reader returns."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from san_core.data.answers import answer_form
@@ -43,6 +43,27 @@ class RawDataset:
         """Training and validation questions: what retraining learns from, and what makes the vocabularies."""
         return [*self.train, *(self.validation or ())]
 
+    @property
+    def questions(self) -> Sequence[Question]:
+        """The questions of all splits."""
+        return [*self.learned_from, *self.test, *self.unanswered]
+
+
+def leave_out_images(dataset: RawDataset, images: Container[str]) -> RawDataset:
+    """A data set without some of its images, given by their keys, and without the questions about them."""
+
+    def about_others(questions: Sequence[Question]) -> Sequence[Question]:
+        return [question for question in questions if question.image not in images]
+
+    return replace(
+        dataset,
+        train=about_others(dataset.train),
+        validation=None if dataset.validation is None else about_others(dataset.validation),
+        test=about_others(dataset.test),
+        unanswered=about_others(dataset.unanswered),
+        images={key: path for key, path in dataset.images.items() if key not in images},
+    )
+
 
 @dataclass(frozen=True)
 class VQAFiles:
@@ -52,13 +73,14 @@ class VQAFiles:
         questions: JSON file with a list `questions` of objects with question_id, image_id and question.
         annotations: JSON file with a list `annotations`; None where the questions have no answers.
         images: folder of the images.
-        image_name: file name of an image: a Python format such as `COCO_val2014_{image_id:012d}.jpg`.
+        image_name: file name of an image: a Python format such as `COCO_val2014_{image_id:012d}.jpg`; None to search
+            for what the questions name, see `ImageFolder`.
     """
 
     questions: Path
     annotations: Path | None
     images: Path
-    image_name: str
+    image_name: str | None = None
 
 
 @dataclass(frozen=True)

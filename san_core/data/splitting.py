@@ -53,7 +53,7 @@ def split(dataset: RawDataset, *, seed: int, first_copy: Mapping[str, str]) -> d
         InputError: if the training questions are about one image only.
     """
     train, validation = dataset.train, dataset.validation
-    if validation is None:
+    if not validation:
         if len({question.image for question in train}) <= 1:
             raise InputError(f"{dataset.name} has training questions about fewer than two images; none would validate")
         train, validation = split_by_image(dataset.train, seed=seed, first_copy=first_copy)
