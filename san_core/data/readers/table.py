@@ -34,13 +34,14 @@ LONGEST_QUESTION = 1000
 
 TRAIN, VALIDATION, TEST, UNANSWERED = SPLITS
 _SHOWN = 3
+_LONGEST_DETAIL = 160
 
 
 class _Unusable(Exception):  # noqa: N818 - it is no error of the program
     """Why a row cannot be used: the problem's kind, the column, and details."""
 
     def __init__(self, kind: str, column: str | None = None, detail: str = "") -> None:
-        self.kind, self.column, self.detail = kind, column, detail
+        self.kind, self.column, self.detail = kind, column, detail[:_LONGEST_DETAIL]
 
 
 class _Found(NamedTuple):
