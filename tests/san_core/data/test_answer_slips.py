@@ -22,9 +22,9 @@ from san_core.data.answer_slips import find_slips
             ],
         ),
         (
-            {"table": 20, "tabel": 1, "tabl": 2, "tabble": 1},
+            {"table": 20, "tabel": 1, "tabe": 3, "taable": 2, "tabble": 1},
             [
-                "3 answers are there with a likely misspelling, as different answers: `table` (20) and `tabl` (2); "
+                "3 answers are there with a likely misspelling, as different answers: `table` (20) and `taable` (2); "
                 "`table` (20) and `tabble` (1); `table` (20) and `tabel` (1)"
             ],
         ),
