@@ -63,7 +63,10 @@ def _parse() -> argparse.Namespace:
     own.add_argument("--annotations", type=Path, metavar="JSON", help="their answers")
     own.add_argument("--images", type=Path, metavar="FOLDER", help="their images")
     own.add_argument(
-        "--image-name", default="{image_id}.jpg", metavar="PATTERN", help="as in COCO_train2014_{image_id:012d}.jpg"
+        "--image-name",
+        metavar="PATTERN",
+        help="file name of an image_id, such as COCO_train2014_{image_id:012d}.jpg (default: searched for by name, id "
+        "or number)",
     )
     own.add_argument("--test-questions", type=Path, metavar="JSON", help="test questions")
     own.add_argument(
