@@ -168,8 +168,9 @@ def _image_of(record: Mapping[str, Any]) -> int | str | None:
 
 
 def _values(entry: Entry) -> str:
-    found = [f"{key} {entry.record[key]!r:.60}" for key in ("question", "image_id") if key in entry.record]
-    return ", ".join(found)
+    """What an entry has as its question and its image_id."""
+    record = entry.record
+    return ", ".join(f"{key} {record[key]!r:.60}" if key in record else f"no {key}" for key in ("question", "image_id"))
 
 
 def _read_answers(annotation: Mapping[str, Any]) -> tuple[str, ...]:
