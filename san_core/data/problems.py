@@ -46,6 +46,7 @@ class Problems:
     Attributes:
         found: the problems in the order in which they were found.
         entries: number of entries that no file is named for, those left out included; 0 if `add_file` counts all.
+        notes: lines to tell the user that are no problems, also with `strict`.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Problems:
         self.entries = 0
         self._files: Counter[str] = Counter()
         self._damaged: set[str] = set()
+        self.notes: list[str] = []
         self._strict = strict
         self._otherwise = otherwise
         self._allowed_loss = ALLOWED_LOSS if allowed_loss is None else allowed_loss
@@ -83,6 +85,10 @@ class Problems:
             InputError: if strict.
         """
         self.append(Problem(kind, _place(where), " ".join(detail.split()), lost=entries, file=str(file)))
+
+    def note(self, line: str) -> None:
+        """Adds a line to tell the user that is no problem: an error neither with `strict` nor by its number."""
+        self.notes.append(line)
 
     def lose_rest(self, kind: str, where: object, detail: str, *, file: object, entries: int) -> None:
         """Adds damage that hides the rest of a file: `entries` are left out, and maybe more, which nobody can count.

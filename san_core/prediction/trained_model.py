@@ -13,7 +13,7 @@ from PIL import Image
 from torch import nn
 
 from san_core.data.images import as_picture, to_pixels
-from san_core.data.vocabulary import PADDING, Vocabulary
+from san_core.data.vocabulary import LETTERS, PADDING, Vocabulary
 from san_core.errors import InputError
 from san_core.hardware import autocast, explain_out_of_memory
 from san_core.models.san import SAN
@@ -63,7 +63,7 @@ class TrainedModel:
     def __init__(self, network: SAN, description: Mapping[str, Any]) -> None:
         self.network = network.eval()
         self.description = description
-        self.words = Vocabulary(description["words"])
+        self.words = Vocabulary(description["words"], description.get("tokenizer", LETTERS))
         self.answers: list[str] = description["answers"]
         self.image_size: int = description["image_size"]
 

@@ -7,10 +7,11 @@ question ends in "in the imageN ?"; the things of an answer of several things ar
 import re
 from pathlib import Path
 
+from san_core.data.answers import things_form
 from san_core.data.problems import Problems
 from san_core.data.questions import Question
 from san_core.data.raw_dataset import RawDataset
-from san_core.data.readers.text_files import read_lines
+from san_core.data.text_files import read_lines
 from san_core.files import find, is_file
 
 FILES = {
@@ -57,6 +58,7 @@ def read(size: str, root: Path, problems: Problems, *, single_answers: bool) -> 
             "epochs": 12,
             "schedule": "cosine",
         },
+        answer_key=things_form,
     )
 
 

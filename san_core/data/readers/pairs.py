@@ -9,7 +9,7 @@ from typing import Any
 
 from san_core.data.ids import id_key, read_id
 from san_core.data.problems import Problems
-from san_core.data.readers.text_files import RepeatedKeys, read_records
+from san_core.data.text_files import RepeatedKeys, read_records
 
 SEVERAL = "question_id that a different entry has too, left out"
 

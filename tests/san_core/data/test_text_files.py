@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from san_core.data.problems import Problems
-from san_core.data.readers.text_files import RepeatedKeys, read_lines, read_records, read_text
+from san_core.data.text_files import RepeatedKeys, read_lines, read_records, read_text
 from san_core.errors import InputError
 from tests.san_core.data_sets import flaws
 

@@ -77,7 +77,7 @@ def read_records(path: Path, key: str, problems: Problems) -> list[Any]:
     """
     text = replace_lone_surrogates(path, read_text(path, problems), problems)
     try:
-        content = _DECODER.decode(text)
+        content = DECODER.decode(text)
     except json.JSONDecodeError as error:
         content = _read_damaged(path, text, key, error, problems)
     except (ValueError, RecursionError) as error:  # a number with thousands of digits, or too many nested lists
@@ -109,7 +109,7 @@ def _read_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return content if len(content) == len(pairs) else RepeatedKeys(pairs)
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_read_object)
+DECODER = json.JSONDecoder(object_pairs_hook=_read_object)
 
 
 def _describe(content: object) -> str:
@@ -132,7 +132,7 @@ def replace_lone_surrogates(path: Path, text: str, problems: Problems) -> str:
 
 def _read_damaged(path: Path, text: str, key: str, error: json.JSONDecodeError, problems: Problems) -> list[Any]:
     """The records before the damage; what stands after it is counted as lost, unless the list ends before it."""
-    records, end, complete = _read_list(text, key)
+    records, end, complete = salvage(text, key)
     where = f"{path} line {error.lineno} column {error.colno}"
     if not records:
         raise InputError(f"{where}: not JSON ({error.msg})") from error
@@ -146,12 +146,7 @@ def _read_damaged(path: Path, text: str, key: str, error: json.JSONDecodeError, 
     return records
 
 
-def salvage(text: str, key: str) -> list[Any]:
-    """The complete values of the list under `key`, up to the first incomplete one."""
-    return _read_list(text, key)[0]
-
-
-def _read_list(text: str, key: str) -> tuple[list[Any], int, bool]:
+def salvage(text: str, key: str) -> tuple[list[Any], int, bool]:
     """The complete values of the list under `key` up to the first incomplete one, their end, and whether they are all.
 
     They are all if the list ends after them.
@@ -165,7 +160,7 @@ def _read_list(text: str, key: str) -> tuple[list[Any], int, bool]:
         gap = _SEPARATOR.match(text, position)
         position = gap.end() if gap else position
         try:
-            record, position = _DECODER.raw_decode(text, position)
+            record, position = DECODER.raw_decode(text, position)
         except (ValueError, RecursionError):
             return records, position, text[position : position + 1] == "]"
         records.append(record)
