@@ -53,6 +53,7 @@ def save_model(
         "metrics": dict(metrics),
         "answers": data.answers,
         "words": data.words.words,
+        "tokenizer": data.words.tokenizer,
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)

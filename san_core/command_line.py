@@ -1,6 +1,8 @@
 """Code that all commands share: the argument parser, one-line errors, exit codes, and messages to the user."""
 
 import argparse
+import codecs
+import io
 import math
 import os
 import sys
@@ -11,6 +13,9 @@ from san_core.errors import InputError
 
 INTERRUPTED = 130
 """Exit code of a command that Ctrl-C ended."""
+
+_PLAIN = {"–": "-", "—": "-", "…": "...", "±": "+/-", "×": "x", "·": "-", "→": "->", "’": "'", "“": '"', "”": '"'}
+"""What is printed where a terminal lacks a character of our own texts; for all others it is a question mark."""
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
@@ -40,7 +45,14 @@ class CommandLine(argparse.ArgumentParser):
 
 
 def run_command(main: Callable[[], int | None]) -> NoReturn:
-    """Runs a command's main function and exits: 0 done, 2 bad input, 130 interrupted."""
+    """Runs a command's main function and exits: 0 done, 2 bad input, 130 interrupted.
+
+    Characters that the terminal's encoding lacks are replaced in all that the command prints.
+    """
+    codecs.register_error("plain", _plain)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="plain")
     try:
         code = main() or 0
         sys.stdout.flush()
@@ -54,6 +66,13 @@ def run_command(main: Callable[[], int | None]) -> NoReturn:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    """Replaces characters that cannot be encoded; an error handler as `codecs.register_error` takes it."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(_PLAIN.get(character, "?") for character in error.object[error.start : error.end]), error.end
 
 
 def print_message(text: str) -> None:

@@ -53,8 +53,8 @@ def _parse() -> argparse.Namespace:
 
 
 def _find_contradiction(arguments: argparse.Namespace) -> str | None:
-    options = ("images", "image_name", "out", "strict", "allow_loss")
-    list_only = [name for name in options if getattr(arguments, name) not in (None, False)]
+    given = {name: getattr(arguments, name) for name in ("images", "image_name", "out", "strict", "allow_loss")}
+    list_only = [name for name, value in given.items() if value is not None and value is not False]
     if arguments.questions and arguments.image:
         return "IMAGE and QUESTION, or --questions: give one or the other, not both"
     if arguments.questions:

@@ -146,6 +146,7 @@ def _fill(
 
     Once more than `most` images are damaged, the others are only loaded, so that all damaged ones are known.
     """
+    known = len(problems.found)
     before = [key for key in images.files if images.hashes[key] in rows.remarks]
     for key in before:
         _add(problems, Loaded(key, None, rows.remarks[images.hashes[key]]))
@@ -163,6 +164,8 @@ def _fill(
                 hashes = [images.hashes[loaded.key] for loaded in whole]
                 rows.append(convert(np.stack(pixels)), hashes, [loaded.remarks for loaded in whole])
             bars.advance(bar, len(batch))
+    order = {key: number for number, key in enumerate(images.files)}  # the same after an interruption
+    problems.found[known:] = sorted(problems.found[known:], key=lambda problem: order.get(problem.where, 0))
     return damaged
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from san_core.data.grey_values import Range, widest
 from san_core.data.images import unstated_range
 from san_core.data.prepared import FORMAT
 from san_core.data.progress_bar import progress_bar
+from san_core.data.questions import Question
 from san_core.data.raw_dataset import RawDataset
 from san_core.errors import InputError
 from san_core.files import sha256_and_start
@@ -24,17 +25,19 @@ _START = _PNG_BITS + 2
 
 def describe_dataset(dataset: RawDataset, hashes: Mapping[str, str]) -> dict[str, Any]:
     """The questions and images of a data set as hashes, with its name and the format it is prepared in."""
-    questions = [
-        [q.text, q.answer, q.image, q.id, q.answers, q.answer_type, q.question_type]
-        for split in (dataset.train, dataset.test, dataset.unanswered)
-        for q in split
-    ]
+    questions = _plain(dataset.train) + _plain(dataset.test) + _plain(dataset.unanswered)
+    if dataset.validation is not None:
+        questions += [["validation"], *_plain(dataset.validation)]
     return {
         "format": FORMAT,
         "data": dataset.name,
         "questions": short_hash(questions),
         "images": short_hash(list(hashes.items())),
     }
+
+
+def _plain(questions: Sequence[Question]) -> list[list[Any]]:
+    return [[q.text, q.answer, q.image, q.id, q.answers, q.answer_type, q.question_type] for q in questions]
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from san_core.command_line import print_message
+from san_core.data.answer_merging import merge_answers
 from san_core.data.encoded_rows import LOG, ROWS, has_rows
-from san_core.data.encoding import Vocabularies, build_vocabularies, coverage, write_splits
+from san_core.data.encoding import Vocabularies, build_vocabularies, coverage, tokenizer_notes, write_splits
 from san_core.data.feature_extraction import Images, write_images
 from san_core.data.fingerprint import Survey, describe_dataset, first_copies, short_hash, survey_images
 from san_core.data.prepared import (
@@ -61,6 +62,7 @@ class Options:
         strict: make every problem of the data an error.
         allow_loss: largest share of the entries of a file that may be left out, in [0, 1); one entry always may.
             None allows 0.01, and no damaged file whose lost entries nobody can count.
+        keep_answers: keep answers apart that differ only in capitals, blanks, a final full stop or Unicode form.
     """
 
     encoder: str = "efficientnet-lite0"
@@ -74,6 +76,7 @@ class Options:
     seed: int = 0
     strict: bool = False
     allow_loss: float | None = None
+    keep_answers: bool = False
 
 
 def prepare(name: str, out: Path, options: Options = Options(), location: Location | None = None) -> PreparedData:
@@ -100,6 +103,7 @@ def prepare(name: str, out: Path, options: Options = Options(), location: Locati
     dataset = split_off_test(
         dataset, share=options.test_share, seed=options.seed, first_copy=first_copies(survey.hashes)
     )
+    dataset = merge_answers(dataset, problems, keep=options.keep_answers)
     grey_range = survey.grey_range and list(survey.grey_range)
     inputs = {**describe_dataset(dataset, survey.hashes), **described_options, "grey_range": grey_range}
     try:
@@ -120,10 +124,9 @@ def _survey(dataset: RawDataset, problems: Problems) -> tuple[RawDataset, Survey
     """Reads all image files, and leaves out the images that are missing; their questions count as lost entries."""
     survey = survey_images({key: path for key, path in dataset.images.items() if key not in dataset.not_found})
     missing = {**dataset.not_found, **survey.missing}
-    questions = [*dataset.train, *dataset.test, *dataset.unanswered]
     of_all = f"data set {dataset.name}"
-    problems.add_file(of_all, len(questions))
-    for key, asked in Counter(question.image for question in questions if question.image in missing).items():
+    problems.add_file(of_all, len(dataset.questions))
+    for key, asked in Counter(q.image for q in dataset.questions if q.image in missing).items():
         problems.lose(MISSING, key, missing[key], file=of_all, entries=asked)
     return leave_out_images(dataset, missing), survey
 
@@ -168,6 +171,7 @@ def _describe_options(dataset: RawDataset, options: Options) -> dict[str, Any]:
         "word_vectors": word_vectors,
         "test_share": options.test_share,
         "seed": options.seed,
+        "keep_answers": options.keep_answers,
     }
 
 
@@ -227,7 +231,9 @@ class _Questions:
     def of(cls, dataset: RawDataset, options: Options, survey: Survey, problems: Problems) -> Self:
         splits = split(dataset, seed=options.seed, first_copy=first_copies(survey.hashes))
         # Built from train and validation, so that retraining on both needs no other vocabularies.
-        vocabularies = build_vocabularies(dataset.train, options.top_answers or dataset.top_answers)
+        vocabularies = build_vocabularies(
+            dataset.learned_from, options.top_answers or dataset.top_answers, dataset.answer_key
+        )
         words = vocabularies.words.words
         vectors = read_word_vectors(options.word_vectors, words, problems) if options.word_vectors else None
         return cls(splits, vocabularies, vectors)
@@ -269,7 +275,7 @@ def _write_manifest(
 ) -> None:
     splits, vocabularies = questions.splits, questions.vocabularies
     pretrained = {} if questions.vectors is None else {"embedding_init": "pretrained"}
-    as_shipped = {"train": dataset.train, "test": dataset.test}
+    as_shipped = {"train": dataset.train, "validation": dataset.validation or (), "test": dataset.test}
     manifest = {
         "format": FORMAT,
         "fingerprint": short_hash(inputs),
@@ -280,9 +286,11 @@ def _write_manifest(
         "as_shipped": coverage({name: part for name, part in as_shipped.items() if part}, vocabularies),
         "coverage": coverage(splits, vocabularies),
         "problems": problems.summary(),
+        "notes": [*problems.notes, *tokenizer_notes(splits, vocabularies)],
         "training_defaults": {**dataset.training_defaults, **pretrained},
         "answers": vocabularies.answers,
         "words": vocabularies.words.words,
+        "tokenizer": vocabularies.words.tokenizer,
     }
     _list_problems(problems, folder)
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")

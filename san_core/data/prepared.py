@@ -19,7 +19,7 @@ from san_core.data.vocabulary import Vocabulary
 from san_core.errors import InputError
 from san_core.files import is_file
 
-FORMAT = 3
+FORMAT = 4
 MANIFEST = "manifest.json"
 FEATURES = "features.npy"
 PIXELS = "pixels.npy"
@@ -111,7 +111,7 @@ class PreparedData:
     def __init__(self, folder: Path, manifest: Mapping[str, Any]) -> None:
         self.folder = folder
         self.manifest = manifest
-        self.words = Vocabulary(manifest["words"])
+        self.words = Vocabulary(manifest["words"], manifest["tokenizer"])
         self.answers: list[str] = manifest["answers"]
         self._questions_of: dict[str, list[Question]] = {}
 

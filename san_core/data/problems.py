@@ -46,6 +46,7 @@ class Problems:
     Attributes:
         found: the problems in the order in which they were found.
         entries: number of entries that no file is named for, those left out included; 0 if `add_file` counts all.
+        notes: lines to tell the user that are no problems, also with `strict`.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Problems:
         self.entries = 0
         self._files: Counter[str] = Counter()
         self._damaged: set[str] = set()
+        self.notes: list[str] = []
         self._strict = strict
         self._otherwise = otherwise
         self._allowed_loss = ALLOWED_LOSS if allowed_loss is None else allowed_loss
@@ -84,6 +86,10 @@ class Problems:
         """
         self.append(Problem(kind, _place(where), " ".join(detail.split()), lost=entries, file=str(file)))
 
+    def note(self, line: str) -> None:
+        """Adds a line to tell the user that is no problem: an error neither with `strict` nor by its number."""
+        self.notes.append(line)
+
     def lose_rest(self, kind: str, where: object, detail: str, *, file: object, entries: int) -> None:
         """Adds damage that hides the rest of a file: `entries` are left out, and maybe more, which nobody can count.
 
@@ -105,11 +111,9 @@ class Problems:
                 lost.setdefault(problem.file, Counter())[problem.kind] += problem.lost
         messages = [self._describe(file, reasons) for file, reasons in lost.items() if self._too_many(file, reasons)]
         if messages:
-            undamaged = "" if self._allows_damage else " and no damaged file"
-            raise InputError(
-                f"{'; '.join(messages)}; accepted: up to {self._allowed_loss:.1%}{undamaged}; "
-                "--allow-loss SHARE accepts more"
-            )
+            whole = " of a file that is whole" if self._damaged and not self._allows_damage else ""
+            accepted = f"accepted: up to {self._allowed_loss:.1%}{whole}; --allow-loss SHARE accepts more"
+            raise InputError(f"{'; '.join(messages)}; {accepted}")
 
     def append(self, problem: Problem) -> None:
         """Adds a problem that was found earlier.
@@ -142,7 +146,10 @@ class Problems:
         lost, entries = reasons.total(), self._entries_of(file)
         at_least = "at least " if file in self._damaged else ""
         name = f" of {file}" if file else ""
-        counts = "; ".join(f"{count:,} x {kind}: {self._example(file, kind)}" for kind, count in reasons.most_common())
+        counts = "; ".join(
+            f"{count:,} x {kind.removesuffix(', left out')}: {self._example(file, kind)}"
+            for kind, count in reasons.most_common()
+        )
         return f"{at_least}{lost:,} of {entries:,} entries{name} ({lost / entries:.1%}) would be left out: {counts}"
 
     def _example(self, file: str, kind: str) -> str:

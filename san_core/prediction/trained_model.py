@@ -14,7 +14,7 @@ from torch import nn
 
 from san_core.data.grey_values import Range
 from san_core.data.images import open_to_resize, to_pixels
-from san_core.data.vocabulary import PADDING, Vocabulary
+from san_core.data.vocabulary import LETTERS, PADDING, Vocabulary
 from san_core.errors import InputError
 from san_core.hardware import autocast, explain_out_of_memory
 from san_core.models.san import SAN
@@ -66,7 +66,7 @@ class TrainedModel:
     def __init__(self, network: SAN, description: Mapping[str, Any]) -> None:
         self.network = network.eval()
         self.description = description
-        self.words = Vocabulary(description["words"])
+        self.words = Vocabulary(description["words"], description.get("tokenizer", LETTERS))
         self.answers: list[str] = description["answers"]
         self.image_size: int = description["image_size"]
         grey_range = description.get("grey_range")

@@ -5,10 +5,11 @@ Each split is a folder of four files with one line per question: text, answer, i
 
 from pathlib import Path
 
+from san_core.data.answers import as_written
 from san_core.data.problems import Problems
 from san_core.data.questions import Question
 from san_core.data.raw_dataset import RawDataset
-from san_core.data.readers.text_files import read_lines
+from san_core.data.text_files import read_lines
 from san_core.errors import InputError
 from san_core.files import find
 
@@ -37,6 +38,7 @@ def read(root: Path, problems: Problems) -> RawDataset:
         test=splits["test"],
         images={q.image: images[name] / Path(q.image).name for name, part in splits.items() for q in part},
         metrics=("accuracy", "wups@0.9", "wups@0.0"),
+        answer_key=as_written,
         training_defaults={"hidden_size": 512, "attention_size": 512, "epochs": 20, "questions_per_image": 2},
     )
 

@@ -8,11 +8,12 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from san_core.data.answers import things_form
 from san_core.data.image_folder import ImageFolder
 from san_core.data.problems import Problems
 from san_core.data.questions import Question
 from san_core.data.raw_dataset import RawDataset
-from san_core.data.readers.text_files import read_lines
+from san_core.data.text_files import read_lines
 from san_core.errors import InputError
 from san_core.files import find
 
@@ -61,6 +62,7 @@ def read(size: str, root: Path, problems: Problems, *, single_answers: bool) -> 
             "epochs": 12,
             "schedule": "cosine",
         },
+        answer_key=things_form,
     )
 
 

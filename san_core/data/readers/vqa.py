@@ -5,14 +5,13 @@ of images. The official validation questions are the test split here, since the 
 answers. The official test questions are prepared too if they are there, to be answered by a trained model.
 """
 
-import math
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from san_core.data.answers import as_written, most_frequent, read_answer
 from san_core.data.ids import read_id
 from san_core.data.image_folder import ImageFolder
 from san_core.data.problems import Problems
@@ -50,7 +49,8 @@ def read(version: str, root: Path, problems: Problems) -> RawDataset:
         problems.add("no folder of their images, all its questions are left out", unanswered.questions, "test2015")
         unanswered = None
     test = _official(root, prefix, "val2014", answered=True)
-    return read_own(f"vqa-{version}", train, test, problems, unanswered=unanswered)
+    dataset = read_own(f"vqa-{version}", train, test, problems, unanswered=unanswered)
+    return replace(dataset, answer_key=as_written)
 
 
 def read_own(
@@ -149,7 +149,7 @@ def _read_question(
         problems.add("question without a word", entry)
     record = annotation.record if annotation else {}
     answers = _read_answers(record)
-    modal = _answer_text(record.get("multiple_choice_answer")) or _most_frequent(answers)
+    modal = read_answer(record.get("multiple_choice_answer")) or most_frequent(answers)
     if annotation and not modal:
         problems.lose("annotation without an answer, left out", annotation, file=files.questions)
         return None
@@ -171,8 +171,9 @@ def _image_of(record: Mapping[str, Any]) -> int | str | None:
 
 
 def _values(entry: Entry) -> str:
-    found = [f"{key} {entry.record[key]!r:.60}" for key in ("question", "image_id") if key in entry.record]
-    return ", ".join(found)
+    """What an entry has as its question and its image_id."""
+    record = entry.record
+    return ", ".join(f"{key} {record[key]!r:.60}" if key in record else f"no {key}" for key in ("question", "image_id"))
 
 
 def _read_answers(annotation: Mapping[str, Any]) -> tuple[str, ...]:
@@ -183,16 +184,8 @@ def _read_answers(annotation: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _answer_text(answer: object) -> str:
-    """An answer as text, also one written as a JSON number; empty if there is none."""
-    if isinstance(answer, str):
-        return answer if answer.strip() else ""
-    if isinstance(answer, bool) or not isinstance(answer, int | float) or not math.isfinite(answer):
-        return ""
-    return str(answer).removesuffix(".0")
-
-
-def _most_frequent(answers: tuple[str, ...]) -> str:
-    return Counter(answers).most_common(1)[0][0] if answers else ""
+    """An answer as text; empty if there is none. A text is an answer whatever it is: JSON has a null for none."""
+    return answer if isinstance(answer, str) and answer.strip() else read_answer(answer)
 
 
 @dataclass(frozen=True)

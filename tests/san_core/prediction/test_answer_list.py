@@ -144,7 +144,10 @@ def test_no_question_gets_no_reply(tiny_model: Path) -> None:
 
 
 PROBLEMS = [
-    ({"question": "is it red?", "image_id": 40}, "questions[48]: entry without a question_id, left out (none)"),
+    (
+        {"question": "is it red?", "image_id": 40},
+        "questions[48]: entry without a question_id, left out (its keys: question, image_id)",
+    ),
     (
         {"question_id": 1.5, "question": "is it red?", "image_id": 40},
         "questions[48]: entry without a question_id, left out (1.5)",
@@ -238,9 +241,7 @@ def test_every_question_about_a_damaged_picture_is_told_of_by_its_id(
     images = Path(shutil.copytree(folder, tmp_path / "images"))
     damaged = images / "COCO_000000000041.png"
     damaged.write_bytes(damaged.read_bytes()[:100])
-    with pytest.raises(
-        InputError, match="4 of 48 entries of .* would be left out: 4 x picture cannot be read, left out"
-    ):
+    with pytest.raises(InputError, match="4 of 48 entries of .* would be left out: 4 x picture cannot be read"):
         answer_list(tiny_model, replace(task, images=images))
     assert not task.out.exists()
     capsys.readouterr()
@@ -259,9 +260,9 @@ def test_too_many_left_out_are_an_error_that_counts_them_by_reason(
         answer_list(tiny_model, write(entries))
     assert str(raised.value) == (
         f"3 of 51 entries of {task.questions} (5.9%) would be left out: "
-        "2 x no question, left out: question_id 1 (3); "
-        "1 x entry without a question_id, left out: questions[50] (None); "
-        "accepted: up to 1.0% and no damaged file; --allow-loss SHARE accepts more"
+        "2 x no question: question_id 1 (3); "
+        "1 x entry without a question_id: questions[50] (None); "
+        "accepted: up to 1.0%; --allow-loss SHARE accepts more"
     )
 
 
@@ -273,19 +274,19 @@ def test_different_questions_with_the_same_id_get_no_answer(
         {**questions[1], "question_id": str(questions[1]["question_id"])},
     ]
     task = write([*questions, *other])
-    with pytest.raises(InputError, match="2 of 50 entries of .*: 2 x question_id of several different entries"):
+    with pytest.raises(InputError, match="2 of 50 entries of .*: 2 x question_id that a different entry has too"):
         answer_list(tiny_model, task)
     capsys.readouterr()
     assert answer_list(tiny_model, replace(task, allow_loss=0.1)) == (47, 2)
     assert [a["question_id"] for a in json.loads(task.out.read_text())] == [q["question_id"] for q in questions[1:]]
     told = capsys.readouterr().err
-    assert told.count("question_id 1000: question_id of several different entries, all of them are left out") == 2
+    assert told.count("question_id 1000: question_id that a different entry has too, left out") == 2
     assert told.count("question_id 999: entry that is there twice, the first is used") == 1
 
 
 def test_ids_of_pictures_serve_no_question(tiny_model: Path, questions: list[Entry], write: Write) -> None:
     entries = [{**question, "question_id": question["image_id"]} for question in questions]
-    with pytest.raises(InputError, match="48 of 48 entries of .*: 48 x question_id of several different entries"):
+    with pytest.raises(InputError, match="48 of 48 entries of .*: 48 x question_id that a different entry has too"):
         answer_list(tiny_model, write(entries))
 
 

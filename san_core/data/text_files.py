@@ -21,19 +21,32 @@ _SEPARATOR = re.compile(r"[\s,]*")
 
 
 def read_text(path: Path, problems: Problems) -> str:
-    """Reads a text file: UTF-8, or UTF-16 with a byte order mark. Other content is a problem and is read as Latin-1.
+    """Reads a text file: UTF-8, or UTF-16 with a byte order mark.
+
+    Other content is a problem. It is read as Latin-1, unless most of its letters beyond ASCII are UTF-8: then U+FFFD
+    replaces the damaged ones.
 
     Raises:
         InputError: if it cannot be read.
     """
-    content = read_bytes(path)
+    return decode(path, read_bytes(path), problems)
+
+
+def decode(path: Path, content: bytes, problems: Problems) -> str:
+    """The text of a file, from its content; see `read_text`."""
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return _read_utf16(path, content, problems)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
-        problems.add("not UTF-8, read as Latin-1", f"{path} line {line}", f"byte {content[error.start]:#04x}")
+        where, detail = f"{path} line {line}", f"byte {content[error.start]:#04x}"
+        text = content.decode("utf-8-sig", errors="replace")
+        damaged = text.count("\ufffd")
+        if len(text) - len(text.encode("ascii", errors="ignore")) > 2 * damaged:
+            problems.add("not UTF-8 in places, U+FFFD replaces what is not", where, f"{detail}; {damaged:,} such")
+            return text
+        problems.add("not UTF-8, read as Latin-1", where, detail)
         return content.decode("latin-1")
 
 
@@ -62,9 +75,9 @@ def read_records(path: Path, key: str, problems: Problems) -> list[Any]:
     Raises:
         InputError: if the file cannot be read, or has no such list.
     """
-    text = _replace_lone_surrogates(path, read_text(path, problems), problems)
+    text = replace_lone_surrogates(path, read_text(path, problems), problems)
     try:
-        content = _DECODER.decode(text)
+        content = DECODER.decode(text)
     except json.JSONDecodeError as error:
         content = _read_damaged(path, text, key, error, problems)
     except (ValueError, RecursionError) as error:  # a number with thousands of digits, or too many nested lists
@@ -96,7 +109,7 @@ def _read_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return content if len(content) == len(pairs) else RepeatedKeys(pairs)
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_read_object)
+DECODER = json.JSONDecoder(object_pairs_hook=_read_object)
 
 
 def _describe(content: object) -> str:
@@ -107,7 +120,7 @@ def _describe(content: object) -> str:
     return f"the keys {', '.join(keys[:8])}{', ...' if len(keys) > 8 else ''}" if keys else "an empty object"
 
 
-def _replace_lone_surrogates(path: Path, text: str, problems: Problems) -> str:
+def replace_lone_surrogates(path: Path, text: str, problems: Problems) -> str:
     """Replaces lone surrogates in JSON text, which cannot be written to a file."""
     lone = [found for found in _SURROGATES.finditer(text) if found["lone"]]
     if not lone:
@@ -119,7 +132,7 @@ def _replace_lone_surrogates(path: Path, text: str, problems: Problems) -> str:
 
 def _read_damaged(path: Path, text: str, key: str, error: json.JSONDecodeError, problems: Problems) -> list[Any]:
     """The records before the damage; what stands after it is counted as lost, unless the list ends before it."""
-    records, end, complete = _salvage(text, key)
+    records, end, complete = salvage(text, key)
     where = f"{path} line {error.lineno} column {error.colno}"
     if not records:
         raise InputError(f"{where}: not JSON ({error.msg})") from error
@@ -133,7 +146,7 @@ def _read_damaged(path: Path, text: str, key: str, error: json.JSONDecodeError, 
     return records
 
 
-def _salvage(text: str, key: str) -> tuple[list[Any], int, bool]:
+def salvage(text: str, key: str) -> tuple[list[Any], int, bool]:
     """The complete values of the list under `key` up to the first incomplete one, their end, and whether they are all.
 
     They are all if the list ends after them.
@@ -147,7 +160,7 @@ def _salvage(text: str, key: str) -> tuple[list[Any], int, bool]:
         gap = _SEPARATOR.match(text, position)
         position = gap.end() if gap else position
         try:
-            record, position = _DECODER.raw_decode(text, position)
+            record, position = DECODER.raw_decode(text, position)
         except (ValueError, RecursionError):
             return records, position, text[position : position + 1] == "]"
         records.append(record)
