@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 import san_core
-from san_core.command_line import CommandLine, print_message, run_command
+from san_core.command_line import CommandLine, number, print_message, run_command
 from san_core.data.images import open_picture
 from san_core.errors import InputError
 from san_core.files import is_file
@@ -30,9 +30,21 @@ def _parse() -> argparse.Namespace:
     add = parser.add_argument_group("a list of questions").add_argument
     add("--questions", type=Path, metavar="FILE", help="JSON in the layout of the VQA questions, or a list of such")
     add("--images", type=Path, metavar="FOLDER", help="folder of the images of the list")
-    add("--image-name", metavar="PATTERN", help="file name of an image_id, such as COCO_val2014_{image_id:012d}.jpg")
+    add(
+        "--image-name",
+        metavar="PATTERN",
+        help="file name of an image_id, such as COCO_val2014_{image_id:012d}.jpg (default: searched for by name, id "
+        "or number)",
+    )
     add("--out", type=Path, metavar="FILE", help="file for the answers (default: answers.json)")
     add("--strict", action="store_true", help="stop at the first question that cannot be answered")
+    add(
+        "--allow-loss",
+        type=number(float, at_least=0, below=1),
+        metavar="SHARE",
+        help="share of the questions that may be left out because something is wrong with them (default: 0.01; one "
+        "always may); with it a damaged list is read as far as it can be",
+    )
     arguments = parser.parse_intermixed_args()
     problem = _find_contradiction(arguments)
     if problem:
@@ -41,7 +53,8 @@ def _parse() -> argparse.Namespace:
 
 
 def _find_contradiction(arguments: argparse.Namespace) -> str | None:
-    list_only = [name for name in ("images", "image_name", "out", "strict") if getattr(arguments, name)]
+    given = {name: getattr(arguments, name) for name in ("images", "image_name", "out", "strict", "allow_loss")}
+    list_only = [name for name, value in given.items() if value is not None and value is not False]
     if arguments.questions and arguments.image:
         return "IMAGE and QUESTION, or --questions: give one or the other, not both"
     if arguments.questions:
@@ -70,6 +83,7 @@ def _answer_list(arguments: argparse.Namespace) -> None:
         out=arguments.out or ListTask.out,
         attention=arguments.attention,
         strict=arguments.strict,
+        allow_loss=arguments.allow_loss,
     )
     answered, left_out = answer_list(arguments.model, task)
     print_message(f"{answered} answered, {left_out} left out: {task.out}")
@@ -83,10 +97,9 @@ def _answer_one(model_folder: Path, image: Path, question: str, attention: Path 
         if is_file(attention) and is_file(image) and attention.samefile(image):
             raise InputError(f"--attention {attention} would overwrite the image")
     model = san_core.load(model_folder)
-    picture = open_picture(image).image
-    reply = model.ask(picture, question)
+    reply = model.ask(image, question)
     if attention is not None:
-        draw_attention(picture, question, reply, attention)
+        draw_attention(open_picture(image, grey_range=model.grey_range).image, question, reply, attention)
     print(reply)
 
 

@@ -30,9 +30,10 @@ def merge_answers(dataset: RawDataset, problems: Problems, *, keep: bool = False
         return replace(dataset, answer_key=as_written)
     merge = _Merge(dataset)
     train, test = (tuple(map(merge.question, part)) for part in (dataset.train, dataset.test))
+    validation = None if dataset.validation is None else tuple(map(merge.question, dataset.validation))
     for line in (*merge.notes(), *find_slips(thing for question in train for thing in merge.things(question.answer))):
         problems.note(line)
-    return replace(dataset, train=train, test=test)
+    return replace(dataset, train=train, validation=validation, test=test)
 
 
 class _Merge:
@@ -41,9 +42,10 @@ class _Merge:
     def __init__(self, dataset: RawDataset) -> None:
         self._key = dataset.answer_key
         self._several = self._key is things_form
-        self._written = Counter(q.answer for part in (dataset.train, dataset.test) for q in part)
+        parts = (dataset.learned_from, dataset.test)
+        self._written = Counter(q.answer for part in parts for q in part)
         self._spelling: dict[str, str] = {}
-        for part in (dataset.train, dataset.test):  # the test decides only on answers that are not in training
+        for part in parts:  # the test decides only on answers that are not in training
             for key, spelling in _spellings(part, self.things, self._key).items():
                 self._spelling.setdefault(key, spelling)
         self._spelled = {answer: self._spell(answer) for answer in self._written}

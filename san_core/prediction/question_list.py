@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from string import Formatter
 
+from san_core.data.ids import read_id
+from san_core.data.image_folder import ImageFolder
 from san_core.data.problems import Problems
-from san_core.data.readers.text_files import read_id, read_records
+from san_core.data.readers.pairs import Entry, read_entries, unique_entries
 from san_core.errors import InputError
 
 
@@ -17,82 +18,66 @@ class ListedQuestion:
         id: number of the question: its question_id in the list.
         text: the question.
         image: file of the image it is about.
+        file: the list.
     """
 
     id: int | str
     text: str
     image: Path
+    file: Path
 
     def __str__(self) -> str:
         return f"question_id {self.id!r}"
 
 
-def read_questions(
-    path: Path, images: Path, image_name: str | None, problems: Problems
-) -> tuple[list[ListedQuestion], int]:
-    """Reads the questions of a list; also returns the number of entries that were left out.
+def read_questions(path: Path, images: Path, image_name: str | None, problems: Problems) -> list[ListedQuestion]:
+    """Reads the questions of a list.
 
     Args:
         path: JSON file: `{"questions": [...]}` or the list alone. An entry has `question_id`, `question`, and
             `image`, a file name, or else `image_id`.
-        images: folder the file names are relative to.
-        image_name: Python format that makes a file name of an `image_id`.
-        problems: problems found so far; every entry that is left out is added, with the reason.
+        images: folder of the images, see `ImageFolder`.
+        image_name: Python format that makes a file name of an `image_id`; None to only search.
+        problems: problems found so far; every entry that is left out is added, with the reason. Entries with the same
+            question_id are left out, since nobody could tell whose answer is whose; of equal ones the first stays.
 
     Raises:
         InputError: if the file is not such a list, or `image_name` not such a format.
     """
-    if image_name is not None:
-        _check(image_name)
-    entries = read_records(path, "questions", problems)
-    questions: dict[str, ListedQuestion] = {}
-    for index, entry in enumerate(entries):
-        try:
-            question = _read_entry(entry, images, image_name)
-            if str(question.id) in questions:
-                raise InputError("an earlier entry has the same question_id")
-            questions[str(question.id)] = question
-        except InputError as error:
-            number = entry.get("question_id") if isinstance(entry, dict) else None
-            problems.add(
-                "left out", f"{path} questions[{index}]" if number is None else f"question_id {number!r}", str(error)
-            )
-    return list(questions.values()), len(entries) - len(questions)
+    folder = ImageFolder(images, pattern=image_name, beside=path)
+    entries = unique_entries(read_entries(path, "questions", problems), problems)
+    read = (_read_entry(entry, folder, problems) for entry in entries)
+    return [question for question in read if question]
 
 
-def _check(image_name: str) -> None:
+def _read_entry(entry: Entry, folder: ImageFolder, problems: Problems) -> ListedQuestion | None:
+    text = entry.record.get("question")
     try:
-        fields = {field for _, field, _, _ in Formatter().parse(image_name) if field is not None}
-    except ValueError:
-        fields = set()
-    if fields != {"image_id"}:
-        raise InputError(
-            f"--image-name must be a Python format with {{image_id}}, such as COCO_val2014_{{image_id:012d}}.jpg, "
-            f"but got {image_name!r}"
-        )
+        if not isinstance(text, str):
+            raise _EntryError("no question, left out", "" if text is None else repr(text)[:80])
+        if not text.strip():
+            raise _EntryError("empty question, left out")
+        return ListedQuestion(entry.id, text, _find_image(entry, folder), entry.file)
+    except _EntryError as reason:
+        problems.lose(reason.kind, f"question_id {entry.id!r}", reason.detail, file=entry.file)
+        return None
 
 
-def _read_entry(entry: object, images: Path, image_name: str | None) -> ListedQuestion:
-    if not isinstance(entry, dict):
-        raise InputError("not a JSON object")
-    number, text = read_id(entry.get("question_id")), entry.get("question")
-    if number is None:
-        raise InputError("no question_id that is a whole number or a text")
-    if not isinstance(text, str):
-        raise InputError("no question")
-    if not text.strip():
-        raise InputError("the question is empty")
-    return ListedQuestion(number, text, images / _file_name(entry.get("image"), entry.get("image_id"), image_name))
+class _EntryError(Exception):
+    """Why an entry is left out; see `Problem`."""
+
+    def __init__(self, kind: str, detail: str = "") -> None:
+        super().__init__(kind)
+        self.kind = kind
+        self.detail = detail
 
 
-def _file_name(image: object, image_id: object, image_name: str | None) -> str:
-    if isinstance(image, str) and image:
-        return image
-    if read_id(image_id) is None:
-        raise InputError("neither an image, which is a file name, nor an image_id")
-    if image_name is None:
-        raise InputError("an image_id, but no --image-name to make a file name of it")
+def _find_image(entry: Entry, folder: ImageFolder) -> Path:
+    image, image_id = entry.record.get("image"), read_id(entry.record.get("image_id"))
+    name = image if isinstance(image, str) and image.strip() else image_id
+    if name is None:
+        raise _EntryError("neither an image, which is a file name, nor an image_id, left out")
     try:
-        return image_name.format(image_id=image_id)
-    except (LookupError, ValueError) as error:
-        raise InputError(f"--image-name {image_name!r} does not fit image_id {image_id!r}: {error}") from error
+        return folder.find(name)
+    except InputError as error:
+        raise _EntryError("image not found, its question is left out", f"{name!r}: {error}") from error

@@ -106,6 +106,8 @@ LIST = ["--questions", "list.json", "--images", "."]
         (["model", "image.png", "is it red?", "--image-name", "x"], "--image-name needs --questions"),
         (["model", "image.png", "is it red?", "--out", "x.json"], "--out needs --questions"),
         (["model", "image.png", "is it red?", "--strict"], "--strict needs --questions"),
+        (["model", "image.png", "is it red?", "--allow-loss", "0"], "--allow-loss needs --questions"),
+        (["model", *LIST, "--allow-loss", "1"], "must be a number >= 0 and < 1, but got '1'"),
         (["model", "image.png", "is it red?", "--attention"], "--attention: expected one argument"),
     ],
 )
@@ -195,6 +197,6 @@ def test_list_is_answered_into_the_current_folder(
 def test_help_explains_every_argument(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = _run_here(monkeypatch, capsys, "--help")
     assert (code, err) == (0, "")
-    options = ["--attention", "--questions", "--images", "--image-name", "--out", "--strict"]
+    options = ["--attention", "--questions", "--images", "--image-name", "--out", "--strict", "--allow-loss"]
     for word in ("python -m san_core.predict", "MODEL", "IMAGE", "QUESTION", *options):
         assert word in out

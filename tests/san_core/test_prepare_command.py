@@ -19,7 +19,16 @@ from san_core.data import feature_extraction
 from san_core.data.preparation import Options, prepare
 from san_core.data.prepared import PreparedData
 from san_core.data.raw_dataset import Location, RawDataset, VQAFiles
-from tests.san_core.data_sets import SHARED, answered, needs_daquar, paint, question_entry, write_daquar, write_json
+from tests.san_core.data_sets import (
+    SHARED,
+    answered,
+    needs_daquar,
+    paint,
+    question_entry,
+    write_coco_qa,
+    write_daquar,
+    write_json,
+)
 
 OWN = ["vqa", "--questions", "q.json", "--annotations", "a.json", "--images", "."]
 
@@ -245,6 +254,66 @@ def test_test_share_keeps_some_of_ones_own_images_for_testing(
     }
 
 
+def _cut(folder: Path) -> None:
+    path = folder / "q.json"
+    path.write_text(path.read_text()[: path.stat().st_size * 2 // 3])
+
+
+def _repeat_ids(folder: Path) -> None:
+    for name, key in (("q.json", "questions"), ("a.json", "annotations")):
+        entries = json.loads((folder / name).read_text())[key]
+        for place, entry in enumerate(entries):
+            entry["question_id"] = place // 2 if name == "q.json" else (len(entries) - place) // 2
+        write_json(folder / name, key, entries)
+
+
+def _leave_out_answers(folder: Path) -> None:
+    entries = json.loads((folder / "a.json").read_text())["annotations"]
+    write_json(folder / "a.json", "annotations", [{**entry, "answers": []} for entry in entries[:3]] + entries[3:])
+
+
+@pytest.mark.parametrize(
+    ("damage", "expected", "allowed"),
+    [
+        (_cut, r"at least 1 of 14 entries of \S+q.json .*; 7 of 20 entries of \S+a.json \(35.0%\) would", 13),
+        (_repeat_ids, r"20 of 20 entries of \S+q.json .*question_id .*; 20 of 20 entries of \S+a.json", None),
+        (_leave_out_answers, r"3 of 20 entries of \S+q.json .* 3 x annotation without an answer", 17),
+    ],
+)
+def test_losses_are_one_line_and_nothing_is_written_unless_they_are_allowed(
+    damage: Callable[[Path], None],
+    expected: str,
+    allowed: int | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    own = _own_files(tmp_path / "own", 20)
+    damage(tmp_path / "own")
+    options = [*own, "--encoder", "small-cnn", "--image-size", "16", "--out", tmp_path / "out"]
+    code, out, err = _run(monkeypatch, capsys, "vqa", *options)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert re.match(f"error: {expected}", err)
+    assert [path.name for path in tmp_path.iterdir()] == ["own"]
+    code, out, _ = _run(monkeypatch, capsys, "vqa", *options, "--allow-loss", "0.4")
+    assert code == (2 if allowed is None else 0)
+    if allowed is not None:
+        assert _rows(out)["train as shipped"][0] == str(allowed)
+
+
+def test_answers_of_coco_qa_that_lack_a_line_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [(f"what is {number}", f"thing{number}", number, 0) for number in range(50)]
+    answers = write_coco_qa(tmp_path / "coco", rows, rows[:2]) / "train" / "answers.txt"
+    lines = answers.read_text().splitlines()
+    answers.write_text("\n".join(lines[:5] + lines[6:]))
+    options = ["--root", tmp_path / "coco", "--allow-loss", "0.9", "--out", tmp_path / "out"]
+    code, out, err = _run(monkeypatch, capsys, "coco-qa", *options)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "(questions.txt 50, answers.txt 49, img_ids.txt 50, types.txt 50)" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
@@ -268,6 +337,7 @@ def test_test_share_keeps_some_of_ones_own_images_for_testing(
         ([*OWN, "--test-images", "."], "--test-images needs --test-questions"),
         ([*OWN], "q.json does not exist"),
         (["easy-vqa", "--image-size", "0"], "must be a whole number >= 1, but got '0'"),
+        (["easy-vqa", "--allow-loss", "1"], "must be a number >= 0 and < 1, but got '1'"),
         (["easy-vqa", "--seed", "-1"], "must be a whole number >= 0, but got '-1'"),
         ([], "required: NAME"),
     ],

@@ -493,7 +493,7 @@ def test_a_place_without_a_name_is_refused(out: str, tiny_dataset: RawDataset, r
 def test_ids_of_any_size_are_kept(tiny_dataset: RawDataset, register: Register, tmp_path: Path) -> None:
     unanswered = [Question("What colour is it?", "", "test/45", id=2**64 - 1)]
     register(replace(tiny_dataset, unanswered=unanswered))
-    assert prepare("tiny", tmp_path / "out", PIXELS).questions_of("unanswered")[0].id == str(2**64 - 1)
+    assert prepare("tiny", tmp_path / "out", PIXELS).questions_of("unanswered")[0].id == 2**64 - 1
 
 
 def test_unanswered_questions_become_a_split_without_answers(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from san_core.checkpoint import load_model
+from san_core.data.grey_values import Range
 from san_core.data.images import load_pixels
 from san_core.data.raw_dataset import RawDataset
 from san_core.errors import InputError
@@ -143,27 +144,46 @@ def test_no_question_gets_no_reply(tiny_model: Path) -> None:
 
 
 PROBLEMS = [
-    ({"question": "is it red?", "image_id": 40}, "questions[48]: left out (no question_id"),
-    ({"question_id": 1.5, "question": "is it red?", "image_id": 40}, "question_id 1.5: left out (no question_id"),
-    ({"question_id": True, "question": "is it red?", "image_id": 40}, "question_id True: left out (no question_id"),
-    ({"question_id": 7, "image_id": 40}, "question_id 7: left out (no question)"),
-    ({"question_id": 7, "question": 3, "image_id": 40}, "question_id 7: left out (no question)"),
-    ({"question_id": 7, "question": " \n", "image_id": 40}, "question_id 7: left out (the question is empty)"),
     (
-        {"question_id": 1000, "question": "what?", "image_id": 40},
-        "question_id 1000: left out (an earlier entry has the",
+        {"question": "is it red?", "image_id": 40},
+        "questions[48]: entry without a question_id, left out (its keys: question, image_id)",
     ),
-    ({"question_id": "1000", "question": "what?", "image_id": 40}, "question_id '1000': left out (an earlier entry"),
-    ({"question_id": 7, "question": "what?"}, "question_id 7: left out (neither an image"),
-    ({"question_id": 7, "question": "what?", "image_id": [40]}, "question_id 7: left out (neither an image"),
-    ({"question_id": 7, "question": "what?", "image_id": "x"}, "'COCO_{image_id:012d}.png' does not fit image_id 'x'"),
-    ({"question_id": 7, "question": "what?", "image_id": 99}, "COCO_000000000099.png does not exist)"),
-    ({"question_id": 7, "question": "what?", "image": "bad.png"}, "question_id 7: left out ("),
-    ({"question_id": 7, "question": "what?", "image": "."}, "question_id 7: left out ("),
-    ({"question_id": 7, "question": "what?", "image": "a\0b"}, "question_id 7: left out ("),
-    ({"question_id": "two\nlines", "question": ""}, "question_id 'two\\nlines': left out ("),
-    ("is it red?", "questions[48]: left out (not a JSON object)"),
-    (None, "questions[48]: left out (not a JSON object)"),
+    (
+        {"question_id": 1.5, "question": "is it red?", "image_id": 40},
+        "questions[48]: entry without a question_id, left out (1.5)",
+    ),
+    (
+        {"question_id": True, "question": "is it red?", "image_id": 40},
+        "questions[48]: entry without a question_id, left out (True)",
+    ),
+    ({"question_id": 7, "image_id": 40}, "question_id 7: no question, left out"),
+    ({"question_id": 7, "question": 3, "image_id": 40}, "question_id 7: no question, left out (3)"),
+    ({"question_id": 7, "question": " \n", "image_id": 40}, "question_id 7: empty question, left out"),
+    (
+        {"question_id": 7, "question": "what?"},
+        "question_id 7: neither an image, which is a file name, nor an image_id, left out",
+    ),
+    (
+        {"question_id": 7, "question": "what?", "image_id": [40]},
+        "question_id 7: neither an image, which is a file name, nor an image_id, left out",
+    ),
+    (
+        {"question_id": 7, "question": "what?", "image_id": "x"},
+        "('x': no such picture, and 'COCO_{image_id:012d}.png' does not fit)",
+    ),
+    ({"question_id": 7, "question": "what?", "image_id": 99}, "(99: no such picture, nor COCO_000000000099.png)"),
+    ({"question_id": 7, "question": "what?", "image": "bad.png"}, "question_id 7: picture cannot be read, left out ("),
+    (
+        {"question_id": 7, "question": "what?", "image": "."},
+        "question_id 7: image not found, its question is left out ('.': no such",
+    ),
+    (
+        {"question_id": 7, "question": "what?", "image": "a\0b"},
+        "question_id 7: image not found, its question is left out (",
+    ),
+    ({"question_id": "two\nlines", "question": ""}, "question_id 'two\\nlines': empty question, left out"),
+    ("is it red?", "questions[48]: not a JSON object, left out ('is it red?')"),
+    (None, "questions[48]: not a JSON object, left out (None)"),
 ]
 
 
@@ -203,8 +223,11 @@ def test_of_a_list_cut_short_what_stands_before_is_answered(
 ) -> None:
     text = json.dumps(questions if bare else {"questions": questions})
     task.questions.write_text(text[: text.index(str(questions[5]["question_id"]))])
+    with pytest.raises(InputError, match=re.escape(f"at least 1 of 6 entries of {task.questions} (16.7%)")):
+        answer_list(tiny_model, task)
+    assert not task.out.exists()
     capsys.readouterr()
-    assert answer_list(tiny_model, task) == (5, 0)
+    assert answer_list(tiny_model, replace(task, allow_loss=0.5)) == (5, 1)
     (told,) = capsys.readouterr().err.splitlines()
     assert told.startswith(f"{task.questions} line 1 column ")
     assert ": not JSON from here on, what stands before is used (" in told
@@ -218,11 +241,62 @@ def test_every_question_about_a_damaged_picture_is_told_of_by_its_id(
     images = Path(shutil.copytree(folder, tmp_path / "images"))
     damaged = images / "COCO_000000000041.png"
     damaged.write_bytes(damaged.read_bytes()[:100])
+    with pytest.raises(InputError, match="4 of 48 entries of .* would be left out: 4 x picture cannot be read"):
+        answer_list(tiny_model, replace(task, images=images))
+    assert not task.out.exists()
     capsys.readouterr()
-    assert answer_list(tiny_model, replace(task, images=images)) == (44, 4)
+    assert answer_list(tiny_model, replace(task, images=images, allow_loss=0.1)) == (44, 4)
     err = capsys.readouterr().err
-    told = re.findall(r"^question_id (\d+): left out \(.*41\.png.*\)$", err, re.MULTILINE)
+    told = re.findall(r"^question_id (\d+): picture cannot be read, left out \(.*41\.png.*\)$", err, re.MULTILINE)
     assert [int(number) for number in told] == [996, 995, 994, 993]
+
+
+def test_too_many_left_out_are_an_error_that_counts_them_by_reason(
+    tiny_model: Path, task: ListTask, questions: list[Entry], write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predict_list, "load_model", lambda _: pytest.fail("worked first"))
+    entries = [*questions, {"question_id": 1, "question": 3}, {"question_id": 2, "question": 4}, {"question_id": None}]
+    with pytest.raises(InputError) as raised:
+        answer_list(tiny_model, write(entries))
+    assert str(raised.value) == (
+        f"3 of 51 entries of {task.questions} (5.9%) would be left out: "
+        "2 x no question: question_id 1 (3); "
+        "1 x entry without a question_id: questions[50] (None); "
+        "accepted: up to 1.0%; --allow-loss SHARE accepts more"
+    )
+
+
+def test_different_questions_with_the_same_id_get_no_answer(
+    tiny_model: Path, questions: list[Entry], write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = [
+        {**questions[0], "question": "what else?"},
+        {**questions[1], "question_id": str(questions[1]["question_id"])},
+    ]
+    task = write([*questions, *other])
+    with pytest.raises(InputError, match="2 of 50 entries of .*: 2 x question_id that a different entry has too"):
+        answer_list(tiny_model, task)
+    capsys.readouterr()
+    assert answer_list(tiny_model, replace(task, allow_loss=0.1)) == (47, 2)
+    assert [a["question_id"] for a in json.loads(task.out.read_text())] == [q["question_id"] for q in questions[1:]]
+    told = capsys.readouterr().err
+    assert told.count("question_id 1000: question_id that a different entry has too, left out") == 2
+    assert told.count("question_id 999: entry that is there twice, the first is used") == 1
+
+
+def test_ids_of_pictures_serve_no_question(tiny_model: Path, questions: list[Entry], write: Write) -> None:
+    entries = [{**question, "question_id": question["image_id"]} for question in questions]
+    with pytest.raises(InputError, match="48 of 48 entries of .*: 48 x question_id that a different entry has too"):
+        answer_list(tiny_model, write(entries))
+
+
+def test_ids_are_given_back_as_they_are_written(tiny_model: Path, questions: list[Entry], write: Write) -> None:
+    given = [7.0, "8", "9.0", "a b", 10]
+    entries = [{**entry, "question_id": number} for entry, number in zip(questions, given, strict=False)]
+    task = write([{**entry, "image_id": float(entry["image_id"])} for entry in entries])
+    assert answer_list(tiny_model, task) == (5, 0)
+    assert [a["question_id"] for a in json.loads(task.out.read_text())] == [7, "8", "9", "a b", 10]
+    assert '"question_id": 7,' in task.out.read_text()
 
 
 @pytest.mark.parametrize(
@@ -230,13 +304,13 @@ def test_every_question_about_a_damaged_picture_is_told_of_by_its_id(
     [
         (b'{"questions": [\n {"question_id"; 1}]}', " line 2 column 16: not JSON ("),
         (b"", " line 1 column 1: not JSON ("),
-        (b'{"annotations": []}', 'has no list of questions; accepted: {"questions": [...]} or [...]'),
+        (b'{"annotations": []}', 'no list of questions, but the keys annotations; accepted: {"questions": [...]} or'),
         (b'{"questions": {"1": "what?"}}', "has no list of questions"),
         (b'"what?"', "has no list of questions"),
         (b"[" * 100_000, "cannot be read: "),
         (b"[" + b"1" * 5000 + b"]", "cannot be read: "),
         (b"[]", "has no question that can be answered"),
-        (b'{"questions": [1, 2]}', "has no question that can be answered"),
+        (b'{"questions": [1, 2]}', "2 of 2 entries of "),
         (b'[{"question_id": 1, "question": "what?", "image_id": 9}]', "has no question that can be answered"),
     ],
     ids=range(10),
@@ -272,12 +346,22 @@ def test_pattern_that_can_fit_no_image_is_an_error_at_once(pattern: str, tiny_mo
         answer_list(tiny_model, replace(task, image_name=pattern))
 
 
-def test_image_id_without_pattern_is_told_of(
-    tiny_model: Path, task: ListTask, capsys: pytest.CaptureFixture[str]
+def test_images_are_found_by_any_name_without_a_pattern(
+    tiny_model: Path, task: ListTask, questions: list[Entry], write: Write, folder: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(InputError, match="has no question that can be answered"):
-        answer_list(tiny_model, replace(task, image_name=None))
-    assert "question_id 1000: left out (an image_id, but no --image-name" in capsys.readouterr().err
+    answer_list(tiny_model, task)
+    for path in folder.glob("COCO_*"):
+        number = int(path.stem.removeprefix("COCO_"))
+        name = ("{}.PNG", "{:06}.png", "COCO_val2014_{:012}.png", "sub/u\u0308{}.png")[number % 4].format(number)
+        (tmp_path / "mixed" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "mixed" / name).write_bytes(path.read_bytes())
+    named = [
+        {**entry, "image": f"ü{entry['image_id']}"} if entry["image_id"] % 4 == 3 else entry for entry in questions
+    ]
+    named = [{**entry, "image_id": float(entry["image_id"])} for entry in named]
+    again = replace(write(named), image_name=None, images=tmp_path / "mixed", out=tmp_path / "again.json")
+    assert answer_list(tiny_model, again) == (48, 0)
+    assert again.out.read_text() == task.out.read_text()
 
 
 def test_missing_files_and_folders_are_named(tiny_model: Path, task: ListTask, tmp_path: Path) -> None:
@@ -331,9 +415,9 @@ def test_pictures_are_loaded_batch_by_batch(tiny_model: Path, task: ListTask, mo
     ahead: list[int] = []
     replies = TrainedModel.replies
 
-    def load(path: Path, size: int) -> NDArray[np.uint8]:
+    def load(path: Path, size: int, grey_range: Range | None) -> NDArray[np.uint8]:
         loaded.append(path)
-        return load_pixels(path, size)
+        return load_pixels(path, size, grey_range)
 
     def reply(self: TrainedModel, questions: Sequence[tuple[NDArray[np.uint8], str]], *, top: int = 5) -> list[Reply]:
         answered.append(len({id(pixels) for pixels, _ in questions}))
@@ -413,15 +497,18 @@ def test_progress_is_shown_where_a_terminal_can_redraw(
     tiny_model: Path,
     questions: list[Entry],
     write: Write,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     terminal = _Terminal()
     monkeypatch.setenv("TERM", kind)
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.setattr(sys, "stderr", terminal)
-    missing = {"question_id": 7, "question": "what?", "image_id": 99}
-    answer_list(tiny_model, write([*questions, missing]))
-    assert "question_id 7: left out" in terminal.text
+    path = tmp_path / "damaged.png"
+    path.write_bytes(b"no picture")
+    damaged = {"question_id": 7, "question": "what?", "image": str(path)}
+    answer_list(tiny_model, write([*questions, damaged]))
+    assert "question_id 7: picture cannot be read, left out" in terminal.text
     if kind == "dumb":
         assert terminal.text.count("\n") == 1
     else:
