@@ -30,7 +30,12 @@ def _parse() -> argparse.Namespace:
     add = parser.add_argument_group("a list of questions").add_argument
     add("--questions", type=Path, metavar="FILE", help="JSON in the layout of the VQA questions, or a list of such")
     add("--images", type=Path, metavar="FOLDER", help="folder of the images of the list")
-    add("--image-name", metavar="PATTERN", help="file name of an image_id, such as COCO_val2014_{image_id:012d}.jpg")
+    add(
+        "--image-name",
+        metavar="PATTERN",
+        help="file name of an image_id, such as COCO_val2014_{image_id:012d}.jpg (default: searched for by name, id "
+        "or number)",
+    )
     add("--out", type=Path, metavar="FILE", help="file for the answers (default: answers.json)")
     add("--strict", action="store_true", help="stop at the first question that cannot be answered")
     add(
@@ -48,8 +53,8 @@ def _parse() -> argparse.Namespace:
 
 
 def _find_contradiction(arguments: argparse.Namespace) -> str | None:
-    options = ("images", "image_name", "out", "strict", "allow_loss")
-    list_only = [name for name in options if getattr(arguments, name) not in (None, False)]
+    given = {name: getattr(arguments, name) for name in ("images", "image_name", "out", "strict", "allow_loss")}
+    list_only = [name for name, value in given.items() if value is not None and value is not False]
     if arguments.questions and arguments.image:
         return "IMAGE and QUESTION, or --questions: give one or the other, not both"
     if arguments.questions:
@@ -92,10 +97,9 @@ def _answer_one(model_folder: Path, image: Path, question: str, attention: Path 
         if is_file(attention) and is_file(image) and attention.samefile(image):
             raise InputError(f"--attention {attention} would overwrite the image")
     model = san_core.load(model_folder)
-    picture = open_picture(image).image
-    reply = model.ask(picture, question)
+    reply = model.ask(image, question)
     if attention is not None:
-        draw_attention(picture, question, reply, attention)
+        draw_attention(open_picture(image, grey_range=model.grey_range).image, question, reply, attention)
     print(reply)
 
 

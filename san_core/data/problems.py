@@ -111,11 +111,9 @@ class Problems:
                 lost.setdefault(problem.file, Counter())[problem.kind] += problem.lost
         messages = [self._describe(file, reasons) for file, reasons in lost.items() if self._too_many(file, reasons)]
         if messages:
-            undamaged = "" if self._allows_damage else " and no damaged file"
-            raise InputError(
-                f"{'; '.join(messages)}; accepted: up to {self._allowed_loss:.1%}{undamaged}; "
-                "--allow-loss SHARE accepts more"
-            )
+            whole = " of a file that is whole" if self._damaged and not self._allows_damage else ""
+            accepted = f"accepted: up to {self._allowed_loss:.1%}{whole}; --allow-loss SHARE accepts more"
+            raise InputError(f"{'; '.join(messages)}; {accepted}")
 
     def append(self, problem: Problem) -> None:
         """Adds a problem that was found earlier.
@@ -148,7 +146,10 @@ class Problems:
         lost, entries = reasons.total(), self._entries_of(file)
         at_least = "at least " if file in self._damaged else ""
         name = f" of {file}" if file else ""
-        counts = "; ".join(f"{count:,} x {kind}: {self._example(file, kind)}" for kind, count in reasons.most_common())
+        counts = "; ".join(
+            f"{count:,} x {kind.removesuffix(', left out')}: {self._example(file, kind)}"
+            for kind, count in reasons.most_common()
+        )
         return f"{at_least}{lost:,} of {entries:,} entries{name} ({lost / entries:.1%}) would be left out: {counts}"
 
     def _example(self, file: str, kind: str) -> str:

@@ -21,7 +21,10 @@ _SEPARATOR = re.compile(r"[\s,]*")
 
 
 def read_text(path: Path, problems: Problems) -> str:
-    """Reads a text file: UTF-8, or UTF-16 with a byte order mark. Other content is a problem and is read as Latin-1.
+    """Reads a text file: UTF-8, or UTF-16 with a byte order mark.
+
+    Other content is a problem. It is read as Latin-1, unless most of its letters beyond ASCII are UTF-8: then U+FFFD
+    replaces the damaged ones.
 
     Raises:
         InputError: if it cannot be read.
@@ -37,7 +40,13 @@ def decode(path: Path, content: bytes, problems: Problems) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
-        problems.add("not UTF-8, read as Latin-1", f"{path} line {line}", f"byte {content[error.start]:#04x}")
+        where, detail = f"{path} line {line}", f"byte {content[error.start]:#04x}"
+        text = content.decode("utf-8-sig", errors="replace")
+        damaged = text.count("\ufffd")
+        if len(text) - len(text.encode("ascii", errors="ignore")) > 2 * damaged:
+            problems.add("not UTF-8 in places, U+FFFD replaces what is not", where, f"{detail}; {damaged:,} such")
+            return text
+        problems.add("not UTF-8, read as Latin-1", where, detail)
         return content.decode("latin-1")
 
 

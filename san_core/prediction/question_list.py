@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from string import Formatter
 
 from san_core.data.ids import read_id
+from san_core.data.image_folder import ImageFolder
 from san_core.data.problems import Problems
 from san_core.data.readers.pairs import Entry, read_entries, unique_entries
 from san_core.errors import InputError
@@ -36,41 +36,28 @@ def read_questions(path: Path, images: Path, image_name: str | None, problems: P
     Args:
         path: JSON file: `{"questions": [...]}` or the list alone. An entry has `question_id`, `question`, and
             `image`, a file name, or else `image_id`.
-        images: folder the file names are relative to.
-        image_name: Python format that makes a file name of an `image_id`.
+        images: folder of the images, see `ImageFolder`.
+        image_name: Python format that makes a file name of an `image_id`; None to only search.
         problems: problems found so far; every entry that is left out is added, with the reason. Entries with the same
             question_id are left out, since nobody could tell whose answer is whose; of equal ones the first stays.
 
     Raises:
         InputError: if the file is not such a list, or `image_name` not such a format.
     """
-    if image_name is not None:
-        _check(image_name)
+    folder = ImageFolder(images, pattern=image_name, beside=path)
     entries = unique_entries(read_entries(path, "questions", problems), problems)
-    read = (_read_entry(entry, images, image_name, problems) for entry in entries)
+    read = (_read_entry(entry, folder, problems) for entry in entries)
     return [question for question in read if question]
 
 
-def _check(image_name: str) -> None:
-    try:
-        fields = {field for _, field, _, _ in Formatter().parse(image_name) if field is not None}
-    except ValueError:
-        fields = set()
-    if fields != {"image_id"}:
-        raise InputError(
-            f"--image-name must be a Python format with {{image_id}}, such as COCO_val2014_{{image_id:012d}}.jpg, "
-            f"but got {image_name!r}"
-        )
-
-
-def _read_entry(entry: Entry, images: Path, image_name: str | None, problems: Problems) -> ListedQuestion | None:
+def _read_entry(entry: Entry, folder: ImageFolder, problems: Problems) -> ListedQuestion | None:
     text = entry.record.get("question")
     try:
         if not isinstance(text, str):
             raise _EntryError("no question, left out", "" if text is None else repr(text)[:80])
         if not text.strip():
             raise _EntryError("empty question, left out")
-        return ListedQuestion(entry.id, text, images / _file_name(entry, image_name), entry.file)
+        return ListedQuestion(entry.id, text, _find_image(entry, folder), entry.file)
     except _EntryError as reason:
         problems.lose(reason.kind, f"question_id {entry.id!r}", reason.detail, file=entry.file)
         return None
@@ -85,20 +72,12 @@ class _EntryError(Exception):
         self.detail = detail
 
 
-def _file_name(entry: Entry, image_name: str | None) -> str:
+def _find_image(entry: Entry, folder: ImageFolder) -> Path:
     image, image_id = entry.record.get("image"), read_id(entry.record.get("image_id"))
-    if isinstance(image, str) and image:
-        return image
-    if image_id is None:
+    name = image if isinstance(image, str) and image.strip() else image_id
+    if name is None:
         raise _EntryError("neither an image, which is a file name, nor an image_id, left out")
-    if image_name is None:
-        raise _EntryError(
-            "an image_id, but no --image-name to make a file name of it, left out", f"image_id {image_id!r}"
-        )
     try:
-        return image_name.format(image_id=image_id)
-    except (LookupError, ValueError) as error:
-        raise _EntryError(
-            "image_id that --image-name does not fit, left out",
-            f"{image_name!r} does not fit image_id {image_id!r}: {error}",
-        ) from error
+        return folder.find(name)
+    except InputError as error:
+        raise _EntryError("image not found, its question is left out", f"{name!r}: {error}") from error

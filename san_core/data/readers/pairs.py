@@ -11,7 +11,7 @@ from san_core.data.ids import id_key, read_id
 from san_core.data.problems import Problems
 from san_core.data.text_files import RepeatedKeys, read_records
 
-SEVERAL = "question_id of several different entries, all of them are left out"
+SEVERAL = "question_id that a different entry has too, left out"
 
 _SHARED = ("image_id", "question")
 """Keys that questions and annotations may both have."""
@@ -57,10 +57,14 @@ def read_entries(path: Path, key: str, problems: Problems) -> list[Entry | None]
         elif isinstance(record, RepeatedKeys):
             problems.lose("entry that has a key twice, left out", where, ", ".join(record.repeated), file=path)
         elif (number := read_id(record.get("question_id"))) is None:
-            found = repr(record["question_id"])[:80] if "question_id" in record else "none"
-            problems.lose("entry without a question_id, left out", where, found, file=path)
+            problems.lose("entry without a question_id, left out", where, _found(record, "question_id"), file=path)
         entries.append(None if number is None else Entry(path, number, record))
     return entries
+
+
+def _found(record: Mapping[str, Any], key: str) -> str:
+    """What an entry has under a key, or else its keys."""
+    return repr(record[key])[:80] if key in record else f"its keys: {', '.join(record)}"[:80]
 
 
 def unique_entries(entries: Iterable[Entry | None], problems: Problems) -> list[Entry]:

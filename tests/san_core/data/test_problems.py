@@ -73,7 +73,7 @@ def test_more_losses_are_an_error_that_counts_them_by_reason() -> None:
         _with_losses(3, 60).check_losses()
     assert str(error.value) == (
         "3 of 60 entries (5.0%) would be left out: 2 x no answer: line 1; 1 x no id: line 0; "
-        "accepted: up to 1.0% and no damaged file; --allow-loss SHARE accepts more"
+        "accepted: up to 1.0%; --allow-loss SHARE accepts more"
     )
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from san_core.checkpoint import load_model
+from san_core.data.grey_values import Range
 from san_core.data.images import load_pixels
 from san_core.data.raw_dataset import RawDataset
 from san_core.errors import InputError
@@ -143,7 +144,10 @@ def test_no_question_gets_no_reply(tiny_model: Path) -> None:
 
 
 PROBLEMS = [
-    ({"question": "is it red?", "image_id": 40}, "questions[48]: entry without a question_id, left out (none)"),
+    (
+        {"question": "is it red?", "image_id": 40},
+        "questions[48]: entry without a question_id, left out (its keys: question, image_id)",
+    ),
     (
         {"question_id": 1.5, "question": "is it red?", "image_id": 40},
         "questions[48]: entry without a question_id, left out (1.5)",
@@ -163,11 +167,20 @@ PROBLEMS = [
         {"question_id": 7, "question": "what?", "image_id": [40]},
         "question_id 7: neither an image, which is a file name, nor an image_id, left out",
     ),
-    ({"question_id": 7, "question": "what?", "image_id": "x"}, "'COCO_{image_id:012d}.png' does not fit image_id 'x'"),
-    ({"question_id": 7, "question": "what?", "image_id": 99}, "COCO_000000000099.png does not exist)"),
+    (
+        {"question_id": 7, "question": "what?", "image_id": "x"},
+        "('x': no such picture, and 'COCO_{image_id:012d}.png' does not fit)",
+    ),
+    ({"question_id": 7, "question": "what?", "image_id": 99}, "(99: no such picture, nor COCO_000000000099.png)"),
     ({"question_id": 7, "question": "what?", "image": "bad.png"}, "question_id 7: picture cannot be read, left out ("),
-    ({"question_id": 7, "question": "what?", "image": "."}, "question_id 7: picture cannot be read, left out ("),
-    ({"question_id": 7, "question": "what?", "image": "a\0b"}, "question_id 7: picture cannot be read, left out ("),
+    (
+        {"question_id": 7, "question": "what?", "image": "."},
+        "question_id 7: image not found, its question is left out ('.': no such",
+    ),
+    (
+        {"question_id": 7, "question": "what?", "image": "a\0b"},
+        "question_id 7: image not found, its question is left out (",
+    ),
     ({"question_id": "two\nlines", "question": ""}, "question_id 'two\\nlines': empty question, left out"),
     ("is it red?", "questions[48]: not a JSON object, left out ('is it red?')"),
     (None, "questions[48]: not a JSON object, left out (None)"),
@@ -228,9 +241,7 @@ def test_every_question_about_a_damaged_picture_is_told_of_by_its_id(
     images = Path(shutil.copytree(folder, tmp_path / "images"))
     damaged = images / "COCO_000000000041.png"
     damaged.write_bytes(damaged.read_bytes()[:100])
-    with pytest.raises(
-        InputError, match="4 of 48 entries of .* would be left out: 4 x picture cannot be read, left out"
-    ):
+    with pytest.raises(InputError, match="4 of 48 entries of .* would be left out: 4 x picture cannot be read"):
         answer_list(tiny_model, replace(task, images=images))
     assert not task.out.exists()
     capsys.readouterr()
@@ -249,9 +260,9 @@ def test_too_many_left_out_are_an_error_that_counts_them_by_reason(
         answer_list(tiny_model, write(entries))
     assert str(raised.value) == (
         f"3 of 51 entries of {task.questions} (5.9%) would be left out: "
-        "2 x no question, left out: question_id 1 (3); "
-        "1 x entry without a question_id, left out: questions[50] (None); "
-        "accepted: up to 1.0% and no damaged file; --allow-loss SHARE accepts more"
+        "2 x no question: question_id 1 (3); "
+        "1 x entry without a question_id: questions[50] (None); "
+        "accepted: up to 1.0%; --allow-loss SHARE accepts more"
     )
 
 
@@ -263,19 +274,19 @@ def test_different_questions_with_the_same_id_get_no_answer(
         {**questions[1], "question_id": str(questions[1]["question_id"])},
     ]
     task = write([*questions, *other])
-    with pytest.raises(InputError, match="2 of 50 entries of .*: 2 x question_id of several different entries"):
+    with pytest.raises(InputError, match="2 of 50 entries of .*: 2 x question_id that a different entry has too"):
         answer_list(tiny_model, task)
     capsys.readouterr()
     assert answer_list(tiny_model, replace(task, allow_loss=0.1)) == (47, 2)
     assert [a["question_id"] for a in json.loads(task.out.read_text())] == [q["question_id"] for q in questions[1:]]
     told = capsys.readouterr().err
-    assert told.count("question_id 1000: question_id of several different entries, all of them are left out") == 2
+    assert told.count("question_id 1000: question_id that a different entry has too, left out") == 2
     assert told.count("question_id 999: entry that is there twice, the first is used") == 1
 
 
 def test_ids_of_pictures_serve_no_question(tiny_model: Path, questions: list[Entry], write: Write) -> None:
     entries = [{**question, "question_id": question["image_id"]} for question in questions]
-    with pytest.raises(InputError, match="48 of 48 entries of .*: 48 x question_id of several different entries"):
+    with pytest.raises(InputError, match="48 of 48 entries of .*: 48 x question_id that a different entry has too"):
         answer_list(tiny_model, write(entries))
 
 
@@ -335,9 +346,22 @@ def test_pattern_that_can_fit_no_image_is_an_error_at_once(pattern: str, tiny_mo
         answer_list(tiny_model, replace(task, image_name=pattern))
 
 
-def test_image_id_without_pattern_is_told_of(tiny_model: Path, task: ListTask) -> None:
-    with pytest.raises(InputError, match="48 x an image_id, but no --image-name to make a file name of it, left out"):
-        answer_list(tiny_model, replace(task, image_name=None))
+def test_images_are_found_by_any_name_without_a_pattern(
+    tiny_model: Path, task: ListTask, questions: list[Entry], write: Write, folder: Path, tmp_path: Path
+) -> None:
+    answer_list(tiny_model, task)
+    for path in folder.glob("COCO_*"):
+        number = int(path.stem.removeprefix("COCO_"))
+        name = ("{}.PNG", "{:06}.png", "COCO_val2014_{:012}.png", "sub/u\u0308{}.png")[number % 4].format(number)
+        (tmp_path / "mixed" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "mixed" / name).write_bytes(path.read_bytes())
+    named = [
+        {**entry, "image": f"ü{entry['image_id']}"} if entry["image_id"] % 4 == 3 else entry for entry in questions
+    ]
+    named = [{**entry, "image_id": float(entry["image_id"])} for entry in named]
+    again = replace(write(named), image_name=None, images=tmp_path / "mixed", out=tmp_path / "again.json")
+    assert answer_list(tiny_model, again) == (48, 0)
+    assert again.out.read_text() == task.out.read_text()
 
 
 def test_missing_files_and_folders_are_named(tiny_model: Path, task: ListTask, tmp_path: Path) -> None:
@@ -391,9 +415,9 @@ def test_pictures_are_loaded_batch_by_batch(tiny_model: Path, task: ListTask, mo
     ahead: list[int] = []
     replies = TrainedModel.replies
 
-    def load(path: Path, size: int) -> NDArray[np.uint8]:
+    def load(path: Path, size: int, grey_range: Range | None) -> NDArray[np.uint8]:
         loaded.append(path)
-        return load_pixels(path, size)
+        return load_pixels(path, size, grey_range)
 
     def reply(self: TrainedModel, questions: Sequence[tuple[NDArray[np.uint8], str]], *, top: int = 5) -> list[Reply]:
         answered.append(len({id(pixels) for pixels, _ in questions}))
@@ -473,14 +497,17 @@ def test_progress_is_shown_where_a_terminal_can_redraw(
     tiny_model: Path,
     questions: list[Entry],
     write: Write,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     terminal = _Terminal()
     monkeypatch.setenv("TERM", kind)
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.setattr(sys, "stderr", terminal)
-    missing = {"question_id": 7, "question": "what?", "image_id": 99}
-    answer_list(tiny_model, write([*questions, missing]))
+    path = tmp_path / "damaged.png"
+    path.write_bytes(b"no picture")
+    damaged = {"question_id": 7, "question": "what?", "image": str(path)}
+    answer_list(tiny_model, write([*questions, damaged]))
     assert "question_id 7: picture cannot be read, left out" in terminal.text
     if kind == "dumb":
         assert terminal.text.count("\n") == 1

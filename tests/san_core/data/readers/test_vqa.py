@@ -1,7 +1,9 @@
 import json
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +65,25 @@ def test_answers_written_as_numbers_are_answers(tmp_path: Path) -> None:
     people.append(answered(len(lists), [], multiple_choice_answer=12))
     problems = Problems()
     source = _read(_own(tmp_path, entries, people), problems=problems)
-    assert {question.id: question.answer for question in source.train} == {0: "2", 1: "3", 2: "2.5", 6: "12"}
+    assert {question.id: question.answer for question in source.train} == {0: "2", 1: "3", 2: "2.5", 3: "yes", 6: "12"}
     assert source.train[1].answers == ("3", "3", "3")
-    assert [problem.kind for problem in problems.found] == ["annotation without an answer, left out"] * 3
+    assert [problem.kind for problem in problems.found] == [
+        "answer is true or false, taken as yes or no",
+        *["annotation without an answer, left out"] * 2,
+    ]
+
+
+def test_right_answer_of_several_people_is_counted_by_form(tmp_path: Path) -> None:
+    people = ["no", "no", "Yes", "yes", "yes."]
+    (question,) = _read(_own(tmp_path, [question_entry(1, 7)], [answered(1, people)])).train
+    assert question.answer == "Yes"
+    assert question.answers == tuple(people)
+
+
+def test_words_of_official_answers_that_look_like_nulls_stay(tmp_path: Path) -> None:
+    people = [answered(1, ["nan", "null"]), answered(2, [], multiple_choice_answer="nan")]
+    train = _read(_own(tmp_path, [question_entry(1, 7), question_entry(2, 7)], people)).train
+    assert [(question.answer, question.answers) for question in train] == [("nan", ("nan", "null")), ("nan", ())]
 
 
 def test_unanswered_questions_have_no_answers_and_keep_their_ids(tmp_path: Path) -> None:
@@ -134,13 +152,43 @@ def test_pattern_names_the_image_file(pattern: str, image: int | str, file: str,
     assert source.images[source.train[0].image] == tmp_path / "images" / file
 
 
-@pytest.mark.parametrize(
-    "pattern", ["{id}.jpg", "{image_id:012d}.jpg", "{}.jpg", "{image_id.name}", "{image_id", "{0}"]
-)
-def test_pattern_that_does_not_fit_is_named(pattern: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("pattern", ["{id}.jpg", "{}.jpg", "{image_id.name}", "{image_id", "{0}"])
+def test_pattern_that_is_none_is_named(pattern: str, tmp_path: Path) -> None:
     files = _own(tmp_path, [question_entry(1, "cat")], [answered(1, TEN)])
-    with pytest.raises(InputError, match=re.escape(f"image name {pattern!r} does not fit image_id 'cat'")):
+    with pytest.raises(InputError, match=f"--image-name must be a Python format .*{re.escape(repr(pattern))}"):
         _read(VQAFiles(files.questions, files.annotations, files.images, pattern))
+
+
+def test_images_are_found_by_any_name_without_a_pattern(tmp_path: Path) -> None:
+    names = {4: "COCO_train2014_000000000004.jpg", 5.0: "005.PNG", "6": "6.webp", "a.jpg": "a.JPG", "b": "sub/b.tif"}
+    names |= {unicodedata.normalize("NFC", "é.jpg"): unicodedata.normalize("NFD", "é.jpg")}
+    entries = [question_entry(number, name) for number, name in enumerate(names)]  # type: ignore[arg-type]
+    entries.append({"question_id": 90, "image": "sub/b.tif", "image_id": 4, "question": "what?"})
+    files = _own(tmp_path, entries, [answered(entry["question_id"], TEN) for entry in entries])
+    for file in names.values():
+        paint(tmp_path / "images" / file)
+    source = _read(replace(files, image_name=None))
+    assert source.not_found == {}
+    found = [source.images[question.image].relative_to(tmp_path / "images").as_posix() for question in source.train]
+    assert found == [*names.values(), "sub/b.tif"]
+    assert [question.image for question in source.train[:5:4]] == [
+        "images/COCO_train2014_000000000004.jpg",
+        "sub/b.tif",
+    ]
+
+
+def test_image_that_is_not_found_is_told_with_the_reason(tmp_path: Path) -> None:
+    entries = [question_entry(number, name) for number, name in enumerate([1, "a.jpg", "b", 44])]
+    files = _own(tmp_path, entries, [answered(number, TEN) for number in range(4)])
+    for file in ("11.jpg", "a.png", "b.jpg", "b.png", "44.jpg"):
+        paint(tmp_path / "images" / file)
+    source = _read(replace(files, image_name=None))
+    assert [question.id for question in source.train] == [0, 1, 2, 3]
+    assert source.not_found == {
+        "images/1": "no such picture",
+        "images/a.jpg": "no such picture, but there is a.png",
+        "images/b": "several pictures: b.jpg, b.png",
+    }
 
 
 def test_images_of_the_same_name_in_different_folders_stay_apart(tmp_path: Path) -> None:
@@ -334,9 +382,7 @@ def test_ids_that_repeat_in_files_of_different_order_are_refused(tmp_path: Path)
     message = _loss(_own(tmp_path, *_colours(30, PICTURES, order=order)))
     for name in ("questions", "annotations"):
         file = tmp_path / f"{name}.json"
-        assert (
-            f"30 of 30 entries of {file} (100.0%) would be left out: 30 x question_id of several different" in message
-        )
+        assert f"30 of 30 entries of {file} (100.0%) would be left out: 30 x question_id that a different" in message
 
 
 def test_ids_that_repeat_in_files_of_the_same_order_are_paired_by_order_and_told(tmp_path: Path) -> None:
@@ -372,7 +418,7 @@ def test_files_that_differ_in_any_row_are_not_paired_by_order(tmp_path: Path) ->
         (questions, _change(told, 4, image_id=8)),
         (questions, _change(told, 4, question="what is thing 5?")),
     ):
-        assert "question_id of several different entries" in _loss(_own(tmp_path, asked, answers))
+        assert "question_id that a different entry has too" in _loss(_own(tmp_path, asked, answers))
 
 
 @pytest.mark.parametrize(("count", "ids"), [(30, [0] * 30), (6, [0, 0, 0, 1, 1, 1])])
@@ -413,9 +459,7 @@ def test_id_that_repeats_in_one_file_leaves_out_its_entries_in_both(twice: str, 
     source = _read(_own(tmp_path, questions, annotations), problems=problems)
     assert [question.id for question in source.train] == [number for number in range(200) if number != 5]
     _assert_right(source)
-    assert [problem.kind for problem in problems.found] == [
-        "question_id of several different entries, all of them are left out"
-    ] * 3
+    assert [problem.kind for problem in problems.found] == ["question_id that a different entry has too, left out"] * 3
 
 
 def test_same_id_written_in_different_ways_is_one(tmp_path: Path) -> None:
@@ -444,7 +488,7 @@ def test_questions_that_are_only_asked_need_ids_of_their_own(tmp_path: Path) -> 
     asked, _ = _colours(30, PICTURES)
     problems = Problems()
     assert _read(train, _own(tmp_path / "test", asked), problems).unanswered == []
-    with pytest.raises(InputError, match="30 of 30 entries of .*: 30 x question_id of several different entries"):
+    with pytest.raises(InputError, match="30 of 30 entries of .*: 30 x question_id that a different entry has too"):
         problems.check_losses()
 
 
@@ -472,10 +516,10 @@ def test_losses_are_counted_by_reason_and_the_values_told(tmp_path: Path) -> Non
     message = _loss(_own(tmp_path, questions, annotations[:-1]))
     assert message == (
         f"4 of 60 entries of {tmp_path / 'questions.json'} (6.7%) would be left out: "
-        "2 x entry without a question or an image_id, left out: question_id 3 (question 7, image_id 7); "
-        "1 x not a JSON object, left out: questions[5] ('what?'); "
-        "1 x question without an annotation, left out: question_id 59; "
-        "accepted: up to 1.0% and no damaged file; --allow-loss SHARE accepts more"
+        "2 x entry without a question or an image_id: question_id 3 (question 7, image_id 7); "
+        "1 x not a JSON object: questions[5] ('what?'); "
+        "1 x question without an annotation: question_id 59; "
+        "accepted: up to 1.0%; --allow-loss SHARE accepts more"
     )
 
 
