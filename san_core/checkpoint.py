@@ -48,6 +48,7 @@ def save_model(
         "layer": data.layer,
         "grid": data.grid,
         "image_size": data.image_size,
+        "grey_range": data.grey_range,
         "word_vector_size": _word_vector_size(config, data),
         "metrics": dict(metrics),
         "answers": data.answers,

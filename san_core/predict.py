@@ -39,7 +39,12 @@ def _parse() -> argparse.Namespace:
         "picture and an id in each row",
     )
     add("--images", type=Path, metavar="FOLDER", help="folder of the images of the list (default: that of the list)")
-    add("--image-name", metavar="PATTERN", help="file name of an image_id, such as COCO_val2014_{image_id:012d}.jpg")
+    add(
+        "--image-name",
+        metavar="PATTERN",
+        help="file name of an image_id, such as COCO_val2014_{image_id:012d}.jpg (default: searched for by name, id "
+        "or number)",
+    )
     add_column_option(add)
     add("--out", type=Path, metavar="FILE", help="file for the answers (default: answers.json)")
     add("--strict", action="store_true", help="stop at the first question that cannot be answered")
@@ -103,10 +108,9 @@ def _answer_one(model_folder: Path, image: Path, question: str, attention: Path 
         if is_file(attention) and is_file(image) and attention.samefile(image):
             raise InputError(f"--attention {attention} would overwrite the image")
     model = san_core.load(model_folder)
-    picture = open_picture(image).image
-    reply = model.ask(picture, question)
+    reply = model.ask(image, question)
     if attention is not None:
-        draw_attention(picture, question, reply, attention)
+        draw_attention(open_picture(image, grey_range=model.grey_range).image, question, reply, attention)
     print(reply)
 
 

@@ -18,7 +18,6 @@ from san_core.models.architectures import ARCHITECTURES
 from san_core.table_options import add_table_options, given_options, table_location
 
 _OWN = ("questions", "annotations", "images")
-_IMAGE_NAME = "{image_id}.jpg"
 _OWN_TEST = ("test_questions", "test_annotations", "test_images", "test_image_name")
 
 
@@ -77,7 +76,8 @@ def _parse() -> argparse.Namespace:
     own.add_argument(
         "--image-name",
         metavar="PATTERN",
-        help="as in COCO_train2014_{image_id:012d}.jpg (default for vqa: {image_id}.jpg)",
+        help="file name of an image_id, such as COCO_train2014_{image_id:012d}.jpg (default: searched for by name, id "
+        "or number)",
     )
     own.add_argument("--test-questions", type=Path, metavar="JSON", help="test questions")
     own.add_argument(
@@ -157,7 +157,7 @@ def _own_files(arguments: argparse.Namespace) -> Location:
     missing = [option for option in _OWN if getattr(arguments, option) is None]
     if missing:
         raise InputError(f"the data set vqa needs --{missing[0]}")
-    train = VQAFiles(arguments.questions, arguments.annotations, arguments.images, arguments.image_name or _IMAGE_NAME)
+    train = VQAFiles(arguments.questions, arguments.annotations, arguments.images, arguments.image_name)
     if arguments.test_questions is None:
         unused = [option for option in _OWN_TEST if getattr(arguments, option)]
         if unused:

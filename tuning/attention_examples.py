@@ -176,7 +176,7 @@ def _picture(data: PreparedData, question: Question, row: int) -> Image.Image | 
     if data.fine_tune:
         return Image.fromarray(data.images[row].numpy())
     try:
-        return open_picture(data.image_files[question.image]).image
+        return open_picture(data.image_files[question.image], grey_range=data.grey_range).image
     except (InputError, KeyError):
         return None
 

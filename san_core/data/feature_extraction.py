@@ -83,7 +83,7 @@ class Written:
 
 
 def write_images(
-    images: Images, inputs: Mapping[str, Any], folder: Path, problems: Problems, allowed_loss: float = ALLOWED_LOSS
+    images: Images, inputs: Mapping[str, Any], folder: Path, problems: Problems, allowed_loss: float | None = None
 ) -> Written:
     """Writes one row for each image: region features [R, C], or pixels [S, S, 3] for fine-tuning.
 
@@ -95,7 +95,7 @@ def write_images(
         inputs: encoder, layer, grid, image_size and fine_tune, as in the manifest.
         folder: folder to write to.
         problems: problems found so far; those of the images are added.
-        allowed_loss: largest share of the images that may be damaged, in [0, 1]; three always may.
+        allowed_loss: largest share of the images that may be damaged, in [0, 1); three always may. None allows 0.01.
 
     Raises:
         InputError: if more are damaged, or the encoder's weights are missing.
@@ -115,7 +115,7 @@ def write_images(
         # NumPy has no bfloat16: the file contains its bits as 16-bit integers.
         dtype, convert = np.dtype(np.int16), lambda pixels: encode(encoder, pixels).view(torch.int16).cpu().numpy()
     rows = EncodedRows(folder, {name: inputs.get(name) for name in _ENCODER_INPUTS}, shape, dtype)
-    most = max(ALWAYS_ALLOWED, int(allowed_loss * len(images.files)))
+    most = max(ALWAYS_ALLOWED, int((ALLOWED_LOSS if allowed_loss is None else allowed_loss) * len(images.files)))
     with closing(rows):
         damaged = _fill(rows, images, size, convert, problems, most)
         if len(damaged) > most:
@@ -146,6 +146,7 @@ def _fill(
 
     Once more than `most` images are damaged, the others are only loaded, so that all damaged ones are known.
     """
+    known = len(problems.found)
     before = [key for key in images.files if images.hashes[key] in rows.remarks]
     for key in before:
         _add(problems, Loaded(key, None, rows.remarks[images.hashes[key]]))
@@ -163,6 +164,8 @@ def _fill(
                 hashes = [images.hashes[loaded.key] for loaded in whole]
                 rows.append(convert(np.stack(pixels)), hashes, [loaded.remarks for loaded in whole])
             bars.advance(bar, len(batch))
+    order = {key: number for number, key in enumerate(images.files)}  # the same after an interruption
+    problems.found[known:] = sorted(problems.found[known:], key=lambda problem: order.get(problem.where, 0))
     return damaged
 
 

@@ -118,6 +118,10 @@ class ImageFolder:
             self._found[str(name)] = self._search(name)
         return self._found[str(name)]
 
+    def expected(self, name: str | int | float) -> Path:
+        """The file that `name` would be if it were found by `pattern`, or else by its path."""
+        return next(iter(self._made_by_pattern(name)), self.folder / str(name))
+
     def _search(self, name: str | int | float) -> Path:
         made = self._made_by_pattern(name)
         text = str(name).strip().replace("\\", "/")

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,6 +39,8 @@ from san_core.errors import InputError
 from san_core.files import sha256, sync
 from san_core.hardware import best_device, fastest_precision
 from san_core.models.image_encoder import architecture_of, layer_of, regions
+
+MISSING = "image is missing, its questions are left out"
 
 
 @dataclass(frozen=True)
@@ -95,9 +98,8 @@ def prepare(name: str, out: Path, options: Options = Options(), location: Locati
     if options.test_share and dataset.test:
         raise InputError(f"test share must be 0 for data with a test split, but got {options.test_share:g}")
     described_options = _describe_options(dataset, options)
-    survey = survey_images(dataset.images)
-    _report_missing(dataset, survey, problems)
-    dataset = leave_out_images(dataset, survey.missing)
+    dataset, survey = _survey(dataset, problems)
+    problems.check_losses()
     dataset = split_off_test(
         dataset, share=options.test_share, seed=options.seed, first_copy=first_copies(survey.hashes)
     )
@@ -109,7 +111,6 @@ def prepare(name: str, out: Path, options: Options = Options(), location: Locati
             if out.exists():
                 return _reuse(out, inputs, strict=options.strict)
             with _partial_folder(out, problems) as partial:
-                problems.check_losses()
                 _write(dataset, inputs, options, partial, problems, survey)
                 for file in partial.iterdir():
                     sync(file)
@@ -119,13 +120,15 @@ def prepare(name: str, out: Path, options: Options = Options(), location: Locati
     return PreparedData.open(out)
 
 
-def _report_missing(dataset: RawDataset, survey: Survey, problems: Problems) -> None:
-    """Reports the images whose files are missing, and the questions about them."""
-    for key, reason in survey.missing.items():
-        problems.add("image is missing, its questions are left out", key, reason)
-    for question in dataset.questions:
-        if question.image in survey.missing:
-            problems.lose("question about a missing image, left out", f"{question.image} question {question.id}")
+def _survey(dataset: RawDataset, problems: Problems) -> tuple[RawDataset, Survey]:
+    """Reads all image files, and leaves out the images that are missing; their questions count as lost entries."""
+    survey = survey_images({key: path for key, path in dataset.images.items() if key not in dataset.not_found})
+    missing = {**dataset.not_found, **survey.missing}
+    of_all = f"data set {dataset.name}"
+    problems.add_file(of_all, len(dataset.questions))
+    for key, asked in Counter(q.image for q in dataset.questions if q.image in missing).items():
+        problems.lose(MISSING, key, missing[key], file=of_all, entries=asked)
+    return leave_out_images(dataset, missing), survey
 
 
 def _reuse(out: Path, inputs: Mapping[str, Any], *, strict: bool) -> PreparedData:
@@ -249,7 +252,7 @@ def _write(
     questions = _Questions.of(dataset, options, survey, problems)
     used = sorted({question.image for part in questions.splits.values() for question in part})
     images = Images({key: dataset.images[key] for key in used}, survey.hashes, survey.grey_range)
-    written = write_images(images, inputs, folder, problems)
+    written = write_images(images, inputs, folder, problems, options.allow_loss)
     if damaged := set(used).difference(written.keys):
         dataset = leave_out_images(dataset, damaged)
         questions = _Questions.of(dataset, options, survey, Problems())

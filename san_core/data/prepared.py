@@ -191,6 +191,12 @@ class PreparedData:
         return int(self.manifest["inputs"]["image_size"])
 
     @property
+    def grey_range(self) -> tuple[float, float] | None:
+        """Values that became black and white in grey images of more than 8 bits; None if all their files state them."""
+        found = self.manifest["inputs"].get("grey_range")
+        return (float(found[0]), float(found[1])) if found else None
+
+    @property
     def training_defaults(self) -> dict[str, float | int | str]:
         """`TrainingConfig` fields that suit the data set."""
         return dict(self.manifest["training_defaults"])

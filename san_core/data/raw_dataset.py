@@ -17,6 +17,7 @@ class RawDataset:
         train: training questions; the validation split is taken from them, unless there is one.
         test: test questions with answers; empty where there are none.
         images: the file of each image key.
+        not_found: why an image was not found, by its key; `images` then has the file that it should be.
         image_size: default edge in pixels that images are resized to.
         training_defaults: `TrainingConfig` fields that suit the size of the data set.
         unanswered: questions without answers, to be answered by a trained model.
@@ -35,6 +36,7 @@ class RawDataset:
     unanswered: Sequence[Question] = ()
     metrics: Sequence[str] = ("accuracy",)
     top_answers: int | None = None
+    not_found: Mapping[str, str] = field(default_factory=dict)
     answer_key: Callable[[str], str] = answer_form
     validation: Sequence[Question] | None = None
 

@@ -15,6 +15,7 @@ from san_core.checkpoint import load_model
 from san_core.command_line import print_message
 from san_core.data.embedded_pictures import PictureFolder
 from san_core.data.image_folder import ImageFolder
+from san_core.data.grey_values import Range
 from san_core.data.images import load_pixels, open_picture
 from san_core.data.problems import Problems
 from san_core.data.progress_bar import progress_bar
@@ -122,7 +123,7 @@ def _answer_all(
     answers: dict[ListedQuestion, str] = {}
     with progress_bar("questions", terminal_only=True) as progress:
         bar = progress.add_task("answering", total=len(questions))
-        for batch in _load_batches(list(by_image), model.image_size):
+        for batch in _load_batches(list(by_image), model):
             printed = len(problems.found)
             matched = _match(batch, by_image, problems)
             problems.check_losses()
@@ -131,18 +132,19 @@ def _answer_all(
             for (question, _), reply in zip(matched, replies, strict=True):
                 answers[question] = reply.answers[0].text
                 if attention is not None:
-                    _draw(question, reply, attention, problems)
+                    _draw(question, reply, attention, model.grey_range, problems)
                 progress.advance(bar)
             _print_problems(problems, printed)
     return answers
 
 
-def _load_batches(images: Sequence[Path], size: int) -> Iterator[dict[Path, Future[Pixels]]]:
+def _load_batches(images: Sequence[Path], model: TrainedModel) -> Iterator[dict[Path, Future[Pixels]]]:
     """Yields the pixels of each batch of images; the next batch is decoded in the meantime."""
     with ThreadPoolExecutor() as pool:
 
         def submit(start: int) -> dict[Path, Future[Pixels]]:
-            return {path: pool.submit(load_pixels, path, size) for path in images[start : start + _IMAGES_PER_BATCH]}
+            paths = images[start : start + _IMAGES_PER_BATCH]
+            return {path: pool.submit(load_pixels, path, model.image_size, model.grey_range) for path in paths}
 
         next_batch = submit(0)
         try:
@@ -169,12 +171,12 @@ def _match(
     return matched
 
 
-def _draw(question: ListedQuestion, reply: Reply, folder: Path, problems: Problems) -> None:
+def _draw(question: ListedQuestion, reply: Reply, folder: Path, grey_range: Range | None, problems: Problems) -> None:
     from san_core.prediction.attention_map import draw_attention  # importing matplotlib is slow
 
     name = quote(str(question.id), safe=" ", errors="backslashreplace")  # an id may contain a slash
     try:
-        picture = open_picture(question.image).image
+        picture = open_picture(question.image, grey_range=grey_range).image
         draw_attention(picture, question.text, reply, folder / f"{name}.png")
     except InputError as error:
         problems.add("answered, but not drawn", question, str(error))

@@ -5,14 +5,17 @@ question ends in "in the imageN ?"; the things of an answer of several things ar
 """
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from san_core.data.answers import things_form
+from san_core.data.image_folder import ImageFolder
 from san_core.data.problems import Problems
 from san_core.data.questions import Question
 from san_core.data.raw_dataset import RawDataset
 from san_core.data.text_files import read_lines
-from san_core.files import find, is_file
+from san_core.errors import InputError
+from san_core.files import find
 
 FILES = {
     "all": ("qa.894.raw.train.txt", "qa.894.raw.test.txt"),
@@ -43,13 +46,14 @@ def read(size: str, root: Path, problems: Problems, *, single_answers: bool) -> 
     train, test = (_read_pairs(find(root, [file], f"DAQUAR question file {file}"), problems) for file in FILES[size])
     if single_answers:
         train, test = ([q for q in part if q.answer_type == ONE] for part in (train, test))
-    folder = find(root, ["images", "nyu_depth_images"], "folder of DAQUAR images")
-    keys = {question.image for question in (*train, *test)}
+    folder = ImageFolder(find(root, ["images", "nyu_depth_images"], "folder of DAQUAR images"))
+    images, not_found = _find_images(folder, {question.image for question in (*train, *test)})
     return RawDataset(
         name=f"daquar-{size} ({'single answers only' if single_answers else 'all pairs'})",
         train=train,
         test=test,
-        images={key: _image_file(folder, key) for key in keys},
+        images=images,
+        not_found=not_found,
         metrics=("accuracy", "wups@0.9", "wups@0.0"),
         training_defaults={
             "hidden_size": 384,
@@ -111,7 +115,16 @@ def _read_pair(path: Path, line: int, text: str, answer: str, problems: Problems
     )
 
 
-def _image_file(folder: Path, key: str) -> Path:
-    """The image file of a key: PNG in the official archive, JPEG in smaller copies of it."""
-    candidates = [folder / f"{key}.{suffix}" for suffix in ("png", "jpg", "jpeg")]
-    return next((path for path in candidates if is_file(path)), candidates[0])
+def _find_images(folder: ImageFolder, keys: Iterable[str]) -> tuple[dict[str, Path], dict[str, str]]:
+    """The image file of each key, and the reason for each that is not found.
+
+    The files are PNG in the official archive, JPEG in smaller copies of it.
+    """
+    images: dict[str, Path] = {}
+    not_found: dict[str, str] = {}
+    for key in keys:
+        try:
+            images[key] = folder.find(key)
+        except InputError as error:
+            images[key], not_found[key] = folder.expected(key), str(error)
+    return images, not_found

@@ -5,13 +5,15 @@ of images. The official validation questions are the test split here, since the 
 answers. The official test questions are prepared too if they are there, to be answered by a trained model.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from san_core.data.answers import as_written, most_frequent, read_answer
 from san_core.data.ids import read_id
+from san_core.data.image_folder import ImageFolder
 from san_core.data.problems import Problems
 from san_core.data.questions import Question
 from san_core.data.raw_dataset import RawDataset, VQAFiles
@@ -25,8 +27,6 @@ PEOPLE = 10
 
 TOP_ANSWERS = 1000
 """Size of the answer vocabulary in the paper."""
-
-Images = dict[str, Path]
 
 
 def read(version: str, root: Path, problems: Problems) -> RawDataset:
@@ -77,7 +77,7 @@ def read_own(
         raise InputError(f"{name} needs training questions with annotations")
     if test is not None and test.annotations is None:
         test, unanswered = None, test
-    images: Images = {}
+    images = _Images({}, {})
     questions = _read_split(train, images, problems)
     several_people = any(len(question.answers) > 1 for question in questions)
     return RawDataset(
@@ -85,7 +85,8 @@ def read_own(
         train=questions,
         test=_read_split(test, images, problems),
         unanswered=_read_split(unanswered, images, problems),
-        images=images,
+        images=images.files,
+        not_found=images.not_found,
         training_defaults={"epochs": 20, "questions_per_image": 3},
         metrics=("vqa", "accuracy") if several_people else ("accuracy",),
         top_answers=TOP_ANSWERS,
@@ -107,18 +108,19 @@ def _official(root: Path, prefix: str, part: str, *, answered: bool) -> VQAFiles
     )
 
 
-def _read_split(files: VQAFiles | None, images: Images, problems: Problems) -> list[Question]:
+def _read_split(files: VQAFiles | None, images: "_Images", problems: Problems) -> list[Question]:
     """Reads the questions of a split, and adds the files of their images to `images`."""
     if files is None:
         return []
-    if not is_folder(files.images):
-        raise InputError(f"image folder {files.images} does not exist")
+    folder = ImageFolder(files.images, pattern=files.image_name, beside=files.questions)
     asked = read_entries(files.questions, "questions", problems)
     if files.annotations:
         pairs = pair_entries(asked, read_entries(files.annotations, "annotations", problems), problems)
     else:
         pairs = [(entry, None) for entry in unique_entries(asked, problems)]
-    read = (_read_question(files, entry, annotation, images, problems) for entry, annotation in pairs)
+    read = (
+        _read_question(files, entry, annotation, partial(images.add, folder), problems) for entry, annotation in pairs
+    )
     questions = [question for question in read if question]
     _check_people(files, questions, problems)
     return questions
@@ -134,7 +136,7 @@ def _check_people(files: VQAFiles, questions: Sequence[Question], problems: Prob
 
 
 def _read_question(
-    files: VQAFiles, entry: Entry, annotation: Entry | None, images: Images, problems: Problems
+    files: VQAFiles, entry: Entry, annotation: Entry | None, image_key: Callable[[int | str], str], problems: Problems
 ) -> Question | None:
     text, image = entry.record.get("question"), _image_of(entry.record)
     if not isinstance(text, str) or image is None:
@@ -154,7 +156,7 @@ def _read_question(
     return Question(
         text=text,
         answer=modal,
-        image=_add_image(files, image, images),
+        image=image_key(image),
         id=entry.id,
         answers=answers,
         answer_type=str(record.get("answer_type") or ""),
@@ -163,9 +165,9 @@ def _read_question(
 
 
 def _image_of(record: Mapping[str, Any]) -> int | str | None:
-    """The image_id of an entry, or else its `image`, a name, as in the lists of `predict --questions`."""
-    image_id, image = read_id(record.get("image_id")), record.get("image")
-    return read_id(image) if image_id is None and isinstance(image, str) else image_id
+    """What an entry calls its image: its `image`, a name, as in the lists of `predict --questions`, or its image_id."""
+    image = record.get("image")
+    return image if isinstance(image, str) and image.strip() else read_id(record.get("image_id"))
 
 
 def _values(entry: Entry) -> str:
@@ -186,19 +188,31 @@ def _answer_text(answer: object) -> str:
     return answer if isinstance(answer, str) and answer.strip() else read_answer(answer)
 
 
-def _add_image(files: VQAFiles, image: int | str, images: Images) -> str:
-    """Adds an image to `images` and returns its key.
+@dataclass(frozen=True)
+class _Images:
+    """The images of all splits.
 
-    The key is the name of the file and its folder, with as many parent folders as it takes to differ from other images.
+    Attributes:
+        files: the file of each image key.
+        not_found: why an image was not found, by its key.
     """
-    try:
-        name = files.image_name.format(image_id=image)
-    except (KeyError, IndexError, ValueError, AttributeError, TypeError) as error:
-        raise InputError(
-            f"image name {files.image_name!r} does not fit image_id {image!r} ({error}); accepted: a Python format "
-            "such as COCO_val2014_{image_id:012d}.jpg"
-        ) from error
-    path = files.images / name
-    folders = files.images.absolute().parts
-    keys = ("/".join((*folders[-count:], name)) for count in range(1, len(folders) + 1))
-    return next(key for key in keys if images.setdefault(key, path) == path)
+
+    files: dict[str, Path]
+    not_found: dict[str, str]
+
+    def add(self, folder: ImageFolder, name: int | str) -> str:
+        """Adds an image of a folder, and returns its key.
+
+        The key is the name of the file and its folder, with as many parent folders as it takes to differ from others.
+        """
+        reason = ""
+        try:
+            path = folder.find(name)
+        except InputError as error:
+            path, reason = folder.expected(name), str(error)
+        parts = path.absolute().parts
+        keys = ("/".join(parts[-count:]) for count in range(2, len(parts) + 1))
+        key = next(key for key in keys if self.files.setdefault(key, path) == path)
+        if reason:
+            self.not_found[key] = reason
+        return key

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from san_core.checkpoint import load_model
+from san_core.data.grey_values import Range
 from san_core.data.images import load_pixels
 from san_core.data.raw_dataset import RawDataset
 from san_core.errors import InputError
@@ -334,9 +335,20 @@ def test_pattern_that_can_fit_no_image_is_an_error_at_once(pattern: str, tiny_mo
         answer_list(tiny_model, replace(task, image_name=pattern))
 
 
-def test_image_id_is_found_without_a_pattern(tiny_model: Path, task: ListTask) -> None:
-    assert answer_list(tiny_model, task) == (48, 0)
-    again = replace(task, image_name=None, out=task.out.with_name("again.json"))
+def test_images_are_found_by_any_name_without_a_pattern(
+    tiny_model: Path, task: ListTask, questions: list[Entry], write: Write, folder: Path, tmp_path: Path
+) -> None:
+    answer_list(tiny_model, task)
+    for path in folder.glob("COCO_*"):
+        number = int(path.stem.removeprefix("COCO_"))
+        name = ("{}.PNG", "{:06}.png", "COCO_val2014_{:012}.png", "sub/u\u0308{}.png")[number % 4].format(number)
+        (tmp_path / "mixed" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "mixed" / name).write_bytes(path.read_bytes())
+    named = [
+        {**entry, "image": f"ü{entry['image_id']}"} if entry["image_id"] % 4 == 3 else entry for entry in questions
+    ]
+    named = [{**entry, "image_id": float(entry["image_id"])} for entry in named]
+    again = replace(write(named), image_name=None, images=tmp_path / "mixed", out=tmp_path / "again.json")
     assert answer_list(tiny_model, again) == (48, 0)
     assert again.out.read_text() == task.out.read_text()
 
@@ -458,9 +470,9 @@ def test_pictures_are_loaded_batch_by_batch(tiny_model: Path, task: ListTask, mo
     ahead: list[int] = []
     replies = TrainedModel.replies
 
-    def load(path: Path, size: int) -> NDArray[np.uint8]:
+    def load(path: Path, size: int, grey_range: Range | None) -> NDArray[np.uint8]:
         loaded.append(path)
-        return load_pixels(path, size)
+        return load_pixels(path, size, grey_range)
 
     def reply(self: TrainedModel, questions: Sequence[tuple[NDArray[np.uint8], str]], *, top: int = 5) -> list[Reply]:
         answered.append(len({id(pixels) for pixels, _ in questions}))
@@ -540,15 +552,17 @@ def test_progress_is_shown_where_a_terminal_can_redraw(
     tiny_model: Path,
     questions: list[Entry],
     write: Write,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     terminal = _Terminal()
     monkeypatch.setenv("TERM", kind)
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.setattr(sys, "stderr", terminal)
-    task = write([*questions, {"question_id": 7, "question": "what?", "image": "bad.png"}])
-    (Path(task.images or "") / "bad.png").write_text("no picture")
-    answer_list(tiny_model, task)
+    path = tmp_path / "damaged.png"
+    path.write_bytes(b"no picture")
+    damaged = {"question_id": 7, "question": "what?", "image": str(path)}
+    answer_list(tiny_model, write([*questions, damaged]))
     assert "question_id 7: picture cannot be read, left out" in terminal.text
     if kind == "dumb":
         assert terminal.text.count("\n") == 1

@@ -1,7 +1,9 @@
 import json
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -134,13 +136,43 @@ def test_pattern_names_the_image_file(pattern: str, image: int | str, file: str,
     assert source.images[source.train[0].image] == tmp_path / "images" / file
 
 
-@pytest.mark.parametrize(
-    "pattern", ["{id}.jpg", "{image_id:012d}.jpg", "{}.jpg", "{image_id.name}", "{image_id", "{0}"]
-)
-def test_pattern_that_does_not_fit_is_named(pattern: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("pattern", ["{id}.jpg", "{}.jpg", "{image_id.name}", "{image_id", "{0}"])
+def test_pattern_that_is_none_is_named(pattern: str, tmp_path: Path) -> None:
     files = _own(tmp_path, [question_entry(1, "cat")], [answered(1, TEN)])
-    with pytest.raises(InputError, match=re.escape(f"image name {pattern!r} does not fit image_id 'cat'")):
+    with pytest.raises(InputError, match=f"--image-name must be a Python format .*{re.escape(repr(pattern))}"):
         _read(VQAFiles(files.questions, files.annotations, files.images, pattern))
+
+
+def test_images_are_found_by_any_name_without_a_pattern(tmp_path: Path) -> None:
+    names = {4: "COCO_train2014_000000000004.jpg", 5.0: "005.PNG", "6": "6.webp", "a.jpg": "a.JPG", "b": "sub/b.tif"}
+    names |= {unicodedata.normalize("NFC", "é.jpg"): unicodedata.normalize("NFD", "é.jpg")}
+    entries = [question_entry(number, name) for number, name in enumerate(names)]  # type: ignore[arg-type]
+    entries.append({"question_id": 90, "image": "sub/b.tif", "image_id": 4, "question": "what?"})
+    files = _own(tmp_path, entries, [answered(entry["question_id"], TEN) for entry in entries])
+    for file in names.values():
+        paint(tmp_path / "images" / file)
+    source = _read(replace(files, image_name=None))
+    assert source.not_found == {}
+    found = [source.images[question.image].relative_to(tmp_path / "images").as_posix() for question in source.train]
+    assert found == [*names.values(), "sub/b.tif"]
+    assert [question.image for question in source.train[:5:4]] == [
+        "images/COCO_train2014_000000000004.jpg",
+        "sub/b.tif",
+    ]
+
+
+def test_image_that_is_not_found_is_told_with_the_reason(tmp_path: Path) -> None:
+    entries = [question_entry(number, name) for number, name in enumerate([1, "a.jpg", "b", 44])]
+    files = _own(tmp_path, entries, [answered(number, TEN) for number in range(4)])
+    for file in ("11.jpg", "a.png", "b.jpg", "b.png", "44.jpg"):
+        paint(tmp_path / "images" / file)
+    source = _read(replace(files, image_name=None))
+    assert [question.id for question in source.train] == [0, 1, 2, 3]
+    assert source.not_found == {
+        "images/1": "no such picture",
+        "images/a.jpg": "no such picture, but there is a.png",
+        "images/b": "several pictures: b.jpg, b.png",
+    }
 
 
 def test_images_of_the_same_name_in_different_folders_stay_apart(tmp_path: Path) -> None:
