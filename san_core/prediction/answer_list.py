@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from san_core.checkpoint import load_model
 from san_core.command_line import print_message
 from san_core.data.embedded_pictures import PictureFolder
-from san_core.data.image_folder import ImageFolder
 from san_core.data.grey_values import Range
+from san_core.data.image_folder import ImageFolder
 from san_core.data.images import load_pixels, open_picture
 from san_core.data.problems import Problems
 from san_core.data.progress_bar import progress_bar

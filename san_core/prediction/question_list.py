@@ -26,17 +26,15 @@ class ListedQuestion:
         text: the question.
         image: file of the image it is about.
         file: the list.
-        where: its place in the list, as messages say it.
     """
 
     id: int | str
     text: str
     image: Path
     file: Path
-    where: str
 
     def __str__(self) -> str:
-        return f"{self.where} question_id {self.id!r}"
+        return f"question_id {self.id!r}"
 
 
 def read_questions(
@@ -127,7 +125,7 @@ class _ListReader:
         text = self._rows.rows[index].get(self._columns.question)
         if not isinstance(text, str) or not text.strip():
             raise _RowError("no question, left out", self._columns.question, _shown(text))
-        return ListedQuestion(number, text, self._find(index), self._rows.path, self._rows.where(index))
+        return ListedQuestion(number, text, self._find(index), self._rows.path)
 
     def _find(self, index: int) -> Path:
         value = self._image(index)

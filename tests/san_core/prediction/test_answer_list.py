@@ -235,7 +235,7 @@ def test_every_question_about_a_damaged_picture_is_told_of_by_its_id(
     capsys.readouterr()
     assert answer_list(tiny_model, replace(task, images=images, allow_loss=0.1)) == (44, 4)
     err = capsys.readouterr().err
-    told = re.findall(r"question_id (\d+): picture cannot be read, left out \(.*41\.png.*\)$", err, re.MULTILINE)
+    told = re.findall(r"^question_id (\d+): picture cannot be read, left out \(.*41\.png.*\)$", err, re.MULTILINE)
     assert [int(number) for number in told] == [996, 995, 994, 993]
 
 
