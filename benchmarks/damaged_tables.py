@@ -232,7 +232,8 @@ def _other_delimiters(content: bytes, rng: random.Random) -> bytes:
 
 
 def _damaged_gzip(content: bytes, rng: random.Random) -> bytes:
-    return rng.choice([_cut, _noise, lambda whole, _: whole])(gzip.compress(content), rng)
+    whole = gzip.compress(content)
+    return rng.choice([whole, _cut(whole, rng), _noise(whole, rng)])
 
 
 IN_BYTES: Mapping[str, Callable[[bytes, random.Random], bytes]] = {

@@ -50,10 +50,16 @@ class Columns:
     split: str | None = None
 
     def __str__(self) -> str:
-        answers = [*self.answers, *([self.right_answer] if self.right_answer else [])]
-        named = {QUESTION: [self.question], ANSWER: answers, IMAGE: [self.image], ID: [self.id]}
-        named |= {ANSWER_TYPE: [self.answer_type], QUESTION_TYPE: [self.question_type], SPLIT: [self.split]}
-        found = {role: [name for name in names if name] for role, names in named.items()}
+        named: list[tuple[str, Sequence[str | None]]] = [
+            (QUESTION, [self.question]),
+            (ANSWER, [*self.answers, self.right_answer]),
+            (IMAGE, [self.image]),
+            (ID, [self.id]),
+            (ANSWER_TYPE, [self.answer_type]),
+            (QUESTION_TYPE, [self.question_type]),
+            (SPLIT, [self.split]),
+        ]
+        found = {role: [name for name in names if name] for role, names in named}
         return ", ".join(f"{role} = {_listed(names)}" for role, names in found.items() if names)
 
 
