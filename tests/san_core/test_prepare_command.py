@@ -323,7 +323,7 @@ def test_stopped_command_goes_on_where_it_stopped(
     own = _own_files(folder, COUNT)
     pixels = np.random.default_rng(0).integers(0, 256, (600, 800, 3), dtype=np.uint8)  # takes a while to decode
     for number in range(7):
-        Image.fromarray(np.roll(pixels, number, axis=2)).save(folder / f"{number}.jpg")
+        Image.fromarray(np.roll(pixels, number, axis=1)).save(folder / f"{number}.jpg")
     for number in range(7, COUNT):
         content = (folder / f"{number % 7}.jpg").read_bytes()
         (folder / f"{number}.jpg").write_bytes(content + f"{number}".encode())  # a file of its own, the same to the eye
