@@ -9,6 +9,9 @@ from san_core.data.images import open_picture
 from san_core.errors import InputError
 from san_core.files import is_file
 from san_core.prediction.answer_list import ListTask, answer_list
+from san_core.table_options import add_column_option, chosen_columns
+
+_LIST_OPTIONS = ("images", "image_name", "column", "out", "strict", "allow_loss")
 
 
 def _parse() -> argparse.Namespace:
@@ -28,14 +31,21 @@ def _parse() -> argparse.Namespace:
         help="draw the attention: a .png, .pdf or .svg file, or for a list a folder with a .png per question",
     )
     add = parser.add_argument_group("a list of questions").add_argument
-    add("--questions", type=Path, metavar="FILE", help="JSON in the layout of the VQA questions, or a list of such")
-    add("--images", type=Path, metavar="FOLDER", help="folder of the images of the list")
+    add(
+        "--questions",
+        type=Path,
+        metavar="FILE",
+        help="JSON in the layout of the VQA questions; or JSON, JSON lines, CSV, TSV or Parquet with a question, a "
+        "picture and an id in each row",
+    )
+    add("--images", type=Path, metavar="FOLDER", help="folder of the images of the list (default: that of the list)")
     add(
         "--image-name",
         metavar="PATTERN",
         help="file name of an image_id, such as COCO_val2014_{image_id:012d}.jpg (default: searched for by name, id "
         "or number)",
     )
+    add_column_option(add)
     add("--out", type=Path, metavar="FILE", help="file for the answers (default: answers.json)")
     add("--strict", action="store_true", help="stop at the first question that cannot be answered")
     add(
@@ -53,12 +63,12 @@ def _parse() -> argparse.Namespace:
 
 
 def _find_contradiction(arguments: argparse.Namespace) -> str | None:
-    given = {name: getattr(arguments, name) for name in ("images", "image_name", "out", "strict", "allow_loss")}
-    list_only = [name for name, value in given.items() if value is not None and value is not False]
+    given = {name: getattr(arguments, name) for name in _LIST_OPTIONS}
+    list_only = [name for name, value in given.items() if value is not None and value is not False and value != []]
     if arguments.questions and arguments.image:
         return "IMAGE and QUESTION, or --questions: give one or the other, not both"
     if arguments.questions:
-        return None if arguments.images else "--questions needs --images, the folder of the images"
+        return None
     if arguments.question is None:
         return "IMAGE or QUESTION is missing; or give --questions for a list"
     if list_only:
@@ -80,6 +90,7 @@ def _answer_list(arguments: argparse.Namespace) -> None:
         questions=arguments.questions,
         images=arguments.images,
         image_name=arguments.image_name,
+        columns=chosen_columns(arguments),
         out=arguments.out or ListTask.out,
         attention=arguments.attention,
         strict=arguments.strict,

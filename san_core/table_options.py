@@ -1,7 +1,7 @@
 """The options of `san_core.prepare` for the user's own tables."""
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from san_core.data.columns import ROLES
@@ -25,6 +25,11 @@ def add_table_options(parser: argparse.ArgumentParser) -> None:
     )
     for split in SPLIT_OPTIONS:
         add(f"--{split}", type=Path, nargs="+", default=[], metavar="FILE", help=f"tables of the split {split}")
+    add_column_option(add)
+
+
+def add_column_option(add: Callable[..., object]) -> None:
+    """Adds the option --column by a parser's or group's `add_argument`; `chosen_columns` reads it."""
     add(
         "--column",
         type=_column,
@@ -36,8 +41,8 @@ def add_table_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def table_location(arguments: argparse.Namespace, out: Path) -> Location:
-    """Where the user's tables are, from the options.
+def chosen_columns(arguments: argparse.Namespace) -> dict[str, list[str]]:
+    """The columns that --column names, by role.
 
     Raises:
         InputError: if a role is given several times.
@@ -48,13 +53,22 @@ def table_location(arguments: argparse.Namespace, out: Path) -> Location:
     several = [role for role, names in columns.items() if len(names) > 1 and role != "answer"]
     if several:
         raise InputError(f"--column {several[0]}= is given {len(columns[several[0]])} times; only answer= may be")
+    return columns
+
+
+def table_location(arguments: argparse.Namespace, out: Path) -> Location:
+    """Where the user's tables are, from the options.
+
+    Raises:
+        InputError: if a role is given several times.
+    """
     return Location(
         table=TableFiles(
             files=arguments.files,
             splits={split: getattr(arguments, split) for split in SPLIT_OPTIONS},
             images=arguments.images,
             image_name=arguments.image_name,
-            columns=columns,
+            columns=chosen_columns(arguments),
             embedded=out.with_name(f"{out.name}-pictures"),
         )
     )

@@ -3,8 +3,9 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import quote
 
 import numpy as np
@@ -12,12 +13,13 @@ from numpy.typing import NDArray
 
 from san_core.checkpoint import load_model
 from san_core.command_line import print_message
+from san_core.data.embedded_pictures import PictureFolder
 from san_core.data.grey_values import Range
+from san_core.data.image_folder import ImageFolder
 from san_core.data.images import load_pixels, open_picture
 from san_core.data.problems import Problems
 from san_core.data.progress_bar import progress_bar
 from san_core.errors import InputError
-from san_core.files import is_folder
 from san_core.prediction.question_list import ListedQuestion, read_questions
 from san_core.prediction.trained_model import Reply, TrainedModel
 
@@ -31,9 +33,10 @@ class ListTask:
     """The questions to answer, and where to write the answers.
 
     Attributes:
-        questions: JSON file with the questions, see `read_questions`.
-        images: folder of their images.
-        image_name: Python format that makes a file name of an `image_id`.
+        questions: file with the questions, see `read_questions`.
+        images: folder of their images; None for the folder of `questions`.
+        image_name: Python format that makes a file name of an `image_id`; None where `ImageFolder` finds it without.
+        columns: columns that have other names than people use, by role, see `find_columns`.
         out: file for the answers; it must not exist yet.
         attention: new or empty folder for one figure per question, named by its id.
         strict: raise an error at the first question that cannot be answered.
@@ -42,8 +45,9 @@ class ListTask:
     """
 
     questions: Path
-    images: Path
+    images: Path | None = None
     image_name: str | None = None
+    columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
     out: Path = Path("answers.json")
     attention: Path | None = None
     strict: bool = False
@@ -62,16 +66,17 @@ def answer_list(model_folder: Path, task: ListTask) -> tuple[int, int]:
         InputError: if no question can be answered, more are left out than is allowed, a file or folder cannot be used,
             or, if strict, for the first question that cannot be answered.
     """
-    if not is_folder(task.images):
-        raise InputError(f"{task.images} is not a folder")
+    folder = ImageFolder(task.images or task.questions.parent, pattern=task.image_name, beside=task.questions)
     problems = Problems(strict=task.strict, allowed_loss=task.allow_loss)
-    questions = read_questions(task.questions, task.images, task.image_name, problems)
-    problems.check_losses()
-    _print_problems(problems, 0)
-    if questions:
-        _check_output(task)
-        model = load_model(model_folder)
-        answers = _answer_all(model, questions, task.attention, problems)
+    with TemporaryDirectory() as written:
+        pictures = PictureFolder(Path(written))
+        questions = read_questions(task.questions, folder, problems, columns=task.columns, pictures=pictures)
+        problems.check_losses()
+        for line in (*problems.notes, *map(str, problems.found)):
+            print_message(line)
+        if questions:
+            _check_output(task)
+            answers = _answer_all(load_model(model_folder), questions, task.attention, problems)
     if not questions or not answers:
         raise InputError(f"{task.questions} has no question that can be answered")
     results = [{"question_id": q.id, "answer": answers[q]} for q in questions if q in answers]

@@ -12,6 +12,7 @@ from san_core.command_line import print_message
 
 DEFAULT = "DejaVu Sans"  # comes with matplotlib
 
+_NO_SCRIPT = "some other"
 _PLACEHOLDERS = "lastresort"  # fonts of that name have a box for every character
 
 
@@ -39,10 +40,11 @@ class Fonts:
             self._drawable |= characters
             missing = {c for c in missing if self._lacks(c)}
         if missing:
-            scripts = sorted({_script(c) for c in missing})
-            self._not_found |= set(scripts)
+            scripts = {_script(c) for c in missing}
+            self._not_found |= scripts
+            named = sorted(scripts - {_NO_SCRIPT}) or [_NO_SCRIPT]
             print_message(
-                f"no installed font has the {' and '.join(scripts)} characters, boxes stand for them in the figure; "
+                f"no installed font has {' and '.join(named)} characters, boxes stand for them in the figure; "
                 "install one, on Debian with `apt-get install fonts-noto-core` (Chinese, Japanese, Korean: "
                 "fonts-noto-cjk), elsewhere from https://fonts.google.com/noto"
             )
@@ -61,7 +63,7 @@ def fonts() -> Fonts:
 def _script(character: str) -> str:
     """The script of a letter or mark, such as Devanagari or CJK; `some other` for other characters."""
     if unicodedata.category(character)[0] not in "LM":
-        return "some other"
+        return _NO_SCRIPT
     first = unicodedata.name(character, "rare").split()[0]
     return first if first == "CJK" else first.capitalize()
 

@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import signal
 import subprocess
@@ -150,6 +151,93 @@ def test_own_files_are_prepared(
     data = PreparedData.open(tmp_path / "out")
     assert [question.id for question in data.questions_of("unanswered")] == [99]
     assert data.metrics[0] == "vqa"
+
+
+def _spelled_files(folder: Path) -> list[str]:
+    """One's own questions about ten pictures, with answers that are yes or no in several spellings."""
+    own = _own_files(folder, 10)
+    answers = ["Yes", "yes", "yes ", "YES.", "yes", "no", "No", "no", "no", "NO"]
+    write_json(folder / "a.json", "annotations", [answered(i, [answer]) for i, answer in enumerate(answers)])
+    return own
+
+
+def _spelled_daquar(folder: Path) -> list[str]:
+    answers = ["Yes", "yes", "yes", "YES.", "yes", "no", "No", "no", "no", "NO"]
+    lines = [line for i, answer in enumerate(answers, 1) for line in (f"is it in the image{i} ?", answer)]
+    return ["--root", str(write_daquar(folder, lines, ["is it in the image11 ?", "Yes"], images=11))]
+
+
+SMALL = ["--encoder", "small-cnn", "--image-size", "16", "--out"]
+
+
+@pytest.mark.parametrize(("name", "files"), [("vqa", _spelled_files), ("daquar-all", _spelled_daquar)])
+def test_answers_that_differ_only_in_spelling_are_one_unless_they_are_to_be_kept(
+    name: str,
+    files: Callable[[Path], list[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = [name, *files(tmp_path / "own"), *SMALL]
+    code, out, _ = _run(monkeypatch, capsys, *arguments, tmp_path / "merged", "--strict")
+    assert code == 0
+    assert "spellings of 2 answers are one answer each; --keep-answers keeps them apart\n" in out
+    assert re.search(r"`no`, `No`, `NO` are one answer: no \(5 questions\)", out)
+    merged = PreparedData.open(tmp_path / "merged")
+    assert merged.answers == ["no", "yes"]
+    for split in ("train", "validation"):
+        assert merged.split(split).answers.min() >= 0
+        assert {question.answer for question in merged.questions_of(split)} <= {"yes", "no"}
+    code, out, _ = _run(monkeypatch, capsys, *arguments, tmp_path / "kept", "--keep-answers")
+    assert (code, "are one answer" in out) == (0, False)
+    assert {"Yes", "yes", "YES.", "No", "NO"} < set(PreparedData.open(tmp_path / "kept").answers)
+    code, _, err = _run(monkeypatch, capsys, *arguments, tmp_path / "merged", "--keep-answers")
+    assert (code, "keep_answers False instead of True" in err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "environment", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}]
+)
+def test_terminal_that_is_not_utf8_gets_the_whole_result(environment: dict[str, str], tmp_path: Path) -> None:
+    own = _own_files(tmp_path / "own", 10)
+    test = ["--test-questions", str(write_json(tmp_path / "t.json", "questions", [question_entry(99, 4, "Où – ?")]))]
+    write_json(tmp_path / "own" / "a.json", "annotations", [answered(i, [a]) for i, a in enumerate(["हाँ", "हाँ।"] * 5)])
+    command = [sys.executable, "-m", "san_core.prepare", "vqa", *own, *test, *SMALL, str(tmp_path / "out")]
+    done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, check=False)
+    assert (done.returncode, b"Traceback" in done.stderr) == (0, False)
+    printed = done.stdout.decode("ascii")
+    assert re.search(r"^unanswered .* - ", printed, re.MULTILINE)  # an en dash elsewhere
+    assert "`???`, `????` are one answer: ??? (10 questions)" in printed
+
+
+@pytest.mark.parametrize(
+    ("question", "words", "note"),
+    [
+        ("क्या यह बिल्ली है?", {"क्या", "यह", "बिल्ली", "है"}, ""),
+        (
+            "แมวอยู่ไหน",
+            {"แ", "ม", "ว", "อ", "ยู่", "ไ", "ห", "น"},
+            "10 questions are in a script without spaces: they are split into",
+        ),
+        ("แมว อยู่ ไหน", {"แมว", "อยู่", "ไหน"}, "10 questions are in a script without spaces: their words are separated"),
+    ],
+    ids=["Hindi", "Thai", "segmented Thai"],
+)
+def test_questions_in_any_script_are_split_into_words(
+    question: str,
+    words: set[str],
+    note: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    own = _own_files(tmp_path / "own", 10)
+    write_json(tmp_path / "own" / "q.json", "questions", [question_entry(i, i, question) for i in range(10)])
+    code, out, _ = _run(monkeypatch, capsys, "vqa", *own, *SMALL, tmp_path / "out")
+    assert (code, note in out) == (0, True)
+    data = PreparedData.open(tmp_path / "out")
+    assert set(data.words.words) == words
+    assert 1 not in data.words.encode(question)
 
 
 def test_test_share_keeps_some_of_ones_own_images_for_testing(

@@ -148,8 +148,11 @@ def _read_question(
     if not tokenize(text):
         problems.add("question without a word", entry)
     record = annotation.record if annotation else {}
-    answers = _read_answers(record)
-    modal = read_answer(record.get("multiple_choice_answer")) or most_frequent(answers)
+    written = _written_answers(record)
+    if any(isinstance(answer, bool) for answer in (*written, record.get("multiple_choice_answer"))):
+        problems.add("answer is true or false, taken as yes or no", annotation)
+    answers = tuple(filter(None, map(_answer_text, written)))
+    modal = _answer_text(record.get("multiple_choice_answer")) or most_frequent(answers)
     if annotation and not modal:
         problems.lose("annotation without an answer, left out", annotation, file=files.questions)
         return None
@@ -176,11 +179,9 @@ def _values(entry: Entry) -> str:
     return ", ".join(f"{key} {record[key]!r:.60}" if key in record else f"no {key}" for key in ("question", "image_id"))
 
 
-def _read_answers(annotation: Mapping[str, Any]) -> tuple[str, ...]:
+def _written_answers(annotation: Mapping[str, Any]) -> list[object]:
     listed = annotation.get("answers")
-    entries = listed if isinstance(listed, list) else []
-    answers = (_answer_text(entry.get("answer")) if isinstance(entry, dict) else "" for entry in entries)
-    return tuple(answer for answer in answers if answer)
+    return [entry.get("answer") for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
 
 
 def _answer_text(answer: object) -> str:

@@ -1,3 +1,4 @@
+import csv
 import json
 import re
 import shutil
@@ -8,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from numpy.typing import NDArray
@@ -143,51 +146,36 @@ def test_no_question_gets_no_reply(tiny_model: Path) -> None:
     assert load_model(tiny_model).replies([]) == []
 
 
-PROBLEMS = [
-    (
-        {"question": "is it red?", "image_id": 40},
-        "questions[48]: entry without a question_id, left out (its keys: question, image_id)",
-    ),
-    (
-        {"question_id": 1.5, "question": "is it red?", "image_id": 40},
-        "questions[48]: entry without a question_id, left out (1.5)",
-    ),
-    (
-        {"question_id": True, "question": "is it red?", "image_id": 40},
-        "questions[48]: entry without a question_id, left out (True)",
-    ),
-    ({"question_id": 7, "image_id": 40}, "question_id 7: no question, left out"),
-    ({"question_id": 7, "question": 3, "image_id": 40}, "question_id 7: no question, left out (3)"),
-    ({"question_id": 7, "question": " \n", "image_id": 40}, "question_id 7: empty question, left out"),
-    (
-        {"question_id": 7, "question": "what?"},
-        "question_id 7: neither an image, which is a file name, nor an image_id, left out",
-    ),
-    (
-        {"question_id": 7, "question": "what?", "image_id": [40]},
-        "question_id 7: neither an image, which is a file name, nor an image_id, left out",
-    ),
+PROBLEMS: list[tuple[object, str]] = [
+    ({"question": "is it red?", "image_id": 40}, "entry 49 column question_id: no id, left out\n"),
+    ({"question_id": 1.5, "question": "is it red?", "image_id": 40}, "column question_id: no id, left out (1.5)"),
+    ({"question_id": True, "question": "is it red?", "image_id": 40}, "column question_id: no id, left out (True)"),
+    ({"question_id": 7, "image_id": 40}, "entry 49 column question: no question, left out\n"),
+    ({"question_id": 7, "question": 3, "image_id": 40}, "entry 49 column question: no question, left out (3)"),
+    ({"question_id": 7, "question": " \n", "image_id": 40}, "entry 49 column question: no question, left out (' \\n')"),
+    ({"question_id": 7, "question": "what?"}, "entry 49 column image_id: names no picture, left out\n"),
+    ({"question_id": 7, "question": "what?", "image_id": [40]}, "column image_id: names no picture, left out ([40])"),
     (
         {"question_id": 7, "question": "what?", "image_id": "x"},
-        "('x': no such picture, and 'COCO_{image_id:012d}.png' does not fit)",
+        "picture not found, left out ('x': no such picture, and 'COCO_{image_id:012d}.png' does not fit)",
     ),
-    ({"question_id": 7, "question": "what?", "image_id": 99}, "(99: no such picture, nor COCO_000000000099.png)"),
-    ({"question_id": 7, "question": "what?", "image": "bad.png"}, "question_id 7: picture cannot be read, left out ("),
     (
-        {"question_id": 7, "question": "what?", "image": "."},
-        "question_id 7: image not found, its question is left out ('.': no such",
+        {"question_id": 7, "question": "what?", "image_id": 99},
+        "column image_id: picture not found, left out (99: no such picture, nor COCO_000000000099.png)",
     ),
+    ({"question_id": 7, "question": "what?", "image": "bad.png"}, "question_id 7: picture cannot be read, left out ("),
+    ({"question_id": 7, "question": "what?", "image": "."}, "column image: picture not found, left out ('.': "),
     (
         {"question_id": 7, "question": "what?", "image": "a\0b"},
-        "question_id 7: image not found, its question is left out (",
+        "column image: picture not found, left out ('a\\x00b': ",
     ),
-    ({"question_id": "two\nlines", "question": ""}, "question_id 'two\\nlines': empty question, left out"),
-    ("is it red?", "questions[48]: not a JSON object, left out ('is it red?')"),
-    (None, "questions[48]: not a JSON object, left out (None)"),
+    ({"question_id": "two\nlines", "question": ""}, "entry 49 column question: no question, left out ('')"),
+    ("is it red?", "entry 49: entry cannot be read, left out (a text in place of an object)"),
+    (None, "entry 49: entry cannot be read, left out (null in place of an object)"),
 ]
 
 
-@pytest.mark.parametrize(("entry", "problem"), PROBLEMS, ids=[problem for _, problem in PROBLEMS])
+@pytest.mark.parametrize(("entry", "problem"), PROBLEMS, ids=range(len(PROBLEMS)))
 def test_entry_that_cannot_be_answered_is_told_of_and_the_rest_answered(
     entry: object,
     problem: str,
@@ -197,7 +185,7 @@ def test_entry_that_cannot_be_answered_is_told_of_and_the_rest_answered(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     task = write([*questions, entry])
-    (task.images / "bad.png").write_text("no picture")
+    (Path(task.images or "") / "bad.png").write_text("no picture")
     capsys.readouterr()
     assert answer_list(tiny_model, task) == (48, 1)
     out, err = capsys.readouterr()
@@ -206,12 +194,12 @@ def test_entry_that_cannot_be_answered_is_told_of_and_the_rest_answered(
     assert [a["question_id"] for a in json.loads(task.out.read_text())] == [q["question_id"] for q in questions]
 
 
-@pytest.mark.parametrize(("entry", "problem"), PROBLEMS, ids=[problem for _, problem in PROBLEMS])
+@pytest.mark.parametrize(("entry", "problem"), PROBLEMS, ids=range(len(PROBLEMS)))
 def test_strict_makes_the_first_an_error(
     entry: object, problem: str, tiny_model: Path, task: ListTask, questions: list[Entry], write: Write
 ) -> None:
-    (task.images / "bad.png").write_text("no picture")
-    with pytest.raises(InputError, match=re.escape(problem)) as raised:
+    (Path(task.images or "") / "bad.png").write_text("no picture")
+    with pytest.raises(InputError, match=re.escape(problem.strip())) as raised:
         answer_list(tiny_model, replace(write([*questions, entry]), strict=True))
     assert "without --strict this is only reported" in str(raised.value)
     assert not task.out.exists()
@@ -260,8 +248,8 @@ def test_too_many_left_out_are_an_error_that_counts_them_by_reason(
         answer_list(tiny_model, write(entries))
     assert str(raised.value) == (
         f"3 of 51 entries of {task.questions} (5.9%) would be left out: "
-        "2 x no question: question_id 1 (3); "
-        "1 x entry without a question_id: questions[50] (None); "
+        "2 x no question: entry 49 column question (3); "
+        "1 x no id: entry 51 column question_id; "
         "accepted: up to 1.0%; --allow-loss SHARE accepts more"
     )
 
@@ -274,19 +262,20 @@ def test_different_questions_with_the_same_id_get_no_answer(
         {**questions[1], "question_id": str(questions[1]["question_id"])},
     ]
     task = write([*questions, *other])
-    with pytest.raises(InputError, match="2 of 50 entries of .*: 2 x question_id that a different entry has too"):
+    with pytest.raises(InputError, match="2 of 50 entries of .*: 2 x id that a different row has too"):
         answer_list(tiny_model, task)
     capsys.readouterr()
     assert answer_list(tiny_model, replace(task, allow_loss=0.1)) == (47, 2)
     assert [a["question_id"] for a in json.loads(task.out.read_text())] == [q["question_id"] for q in questions[1:]]
     told = capsys.readouterr().err
-    assert told.count("question_id 1000: question_id that a different entry has too, left out") == 2
-    assert told.count("question_id 999: entry that is there twice, the first is used") == 1
+    for place in (1, 49):
+        assert f"entry {place} column question_id: id that a different row has too, left out (1000)\n" in told
+    assert "entry 50: row that is there twice, the first is used\n" in told
 
 
 def test_ids_of_pictures_serve_no_question(tiny_model: Path, questions: list[Entry], write: Write) -> None:
     entries = [{**question, "question_id": question["image_id"]} for question in questions]
-    with pytest.raises(InputError, match="48 of 48 entries of .*: 48 x question_id that a different entry has too"):
+    with pytest.raises(InputError, match="48 of 48 entries of .*: 48 x id that a different row has too"):
         answer_list(tiny_model, write(entries))
 
 
@@ -303,14 +292,14 @@ def test_ids_are_given_back_as_they_are_written(tiny_model: Path, questions: lis
     ("content", "problem"),
     [
         (b'{"questions": [\n {"question_id"; 1}]}', " line 2 column 16: not JSON ("),
-        (b"", " line 1 column 1: not JSON ("),
-        (b'{"annotations": []}', 'no list of questions, but the keys annotations; accepted: {"questions": [...]} or'),
-        (b'{"questions": {"1": "what?"}}', "has no list of questions"),
-        (b'"what?"', "has no list of questions"),
+        (b"", "is empty; accepted: JSON, JSON lines, CSV"),
+        (b'{"annotations": []}', "has no list of objects, but 'annotations': a list; accepted: a list of objects"),
+        (b'{"questions": {"1": "what?"}}', "column"),
+        (b'"what?"', "one column only; accepted"),
         (b"[" * 100_000, "cannot be read: "),
         (b"[" + b"1" * 5000 + b"]", "cannot be read: "),
-        (b"[]", "has no question that can be answered"),
-        (b'{"questions": [1, 2]}', "2 of 2 entries of "),
+        (b"[]", "has no rows that can be read"),
+        (b'{"questions": [1, 2]}', "has no "),
         (b'[{"question_id": 1, "question": "what?", "image_id": 9}]', "has no question that can be answered"),
     ],
     ids=range(10),
@@ -364,9 +353,75 @@ def test_images_are_found_by_any_name_without_a_pattern(
     assert again.out.read_text() == task.out.read_text()
 
 
+def _write_table(path: Path, rows: list[Entry], folder: Path) -> None:
+    if path.suffix == ".parquet":  # as Hugging Face's hub has them, with the pictures inside
+        pictures = [{"bytes": (folder / f"COCO_{row['img']:012d}.png").read_bytes(), "path": None} for row in rows]
+        table = {"qid": [row["qid"] for row in rows], "query": [row["query"] for row in rows], "picture": pictures}
+        pq.write_table(pa.table(table), path)
+    elif path.suffix == ".jsonl":
+        path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    else:
+        with path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, rows[0].keys(), delimiter="\t" if path.suffix == ".tsv" else ",")
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+@pytest.mark.parametrize("name", ["list.csv", "list.tsv", "list.jsonl", "list.parquet"])
+def test_list_may_be_any_table_with_columns_of_other_names(
+    name: str, tiny_model: Path, task: ListTask, questions: list[Entry], capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer_list(tiny_model, task)
+    rows = [{"qid": q["question_id"], "query": q["question"], "img": q["image_id"], "answer": ""} for q in questions]
+    path = task.out.with_name(name)
+    _write_table(path, rows, Path(task.images or ""))
+    again = replace(task, questions=path, image_name=None, out=task.out.with_name("again.json"))
+    capsys.readouterr()
+    assert answer_list(tiny_model, again) == (48, 0)
+    as_text = {entry["question_id"]: entry["answer"] for entry in json.loads(again.out.read_text())}
+    assert {int(number): answer for number, answer in as_text.items()} == {
+        entry["question_id"]: entry["answer"] for entry in json.loads(task.out.read_text())
+    }
+    image = "picture" if name == "list.parquet" else "img"
+    assert capsys.readouterr().err == f"{path}: question = query, image = {image}, id = qid\n"
+
+
+def test_columns_may_be_named_and_rows_without_ids_are_numbered(
+    tiny_model: Path, task: ListTask, questions: list[Entry], capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = [f"COCO_{entry['image_id']:012d}" for entry in questions]
+    lines = [f'"{q["question"]}";{image}' for q, image in zip(questions, images, strict=True)]
+    path = task.out.with_name("list.csv")
+    path.write_text("ask;file\n" + "\n".join(lines))
+    columns = {"question": ["ask"], "image": ["file"]}
+    answer_list(tiny_model, task)
+    again = replace(task, questions=path, image_name=None, columns=columns, out=task.out.with_name("again.json"))
+    capsys.readouterr()
+    assert answer_list(tiny_model, again) == (48, 0)
+    answers = [entry["answer"] for entry in json.loads(task.out.read_text())]
+    assert json.loads(again.out.read_text()) == [
+        {"question_id": number, "answer": answer} for number, answer in enumerate(answers, start=1)
+    ]
+    assert (
+        f"{path}: no column is known as that of the ids; answers have the number of the row" in capsys.readouterr().err
+    )
+    with pytest.raises(InputError, match="--column image=NAME names it; its columns: ask, file"):
+        answer_list(tiny_model, replace(again, columns={"question": ["ask"]}))
+
+
+def test_pictures_are_those_of_the_folder_of_the_list_if_no_other_is_named(
+    tiny_model: Path, folder: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(folder, tmp_path / "own")
+    (tmp_path / "own" / "list.csv").write_text("id,question,image\n7,is it red?,COCO_000000000040.png\n")
+    task = ListTask(tmp_path / "own" / "list.csv", out=tmp_path / "answers.json")
+    assert answer_list(tiny_model, task) == (1, 0)
+    assert [entry["question_id"] for entry in json.loads(task.out.read_text())] == ["7"]
+
+
 def test_missing_files_and_folders_are_named(tiny_model: Path, task: ListTask, tmp_path: Path) -> None:
     none = tmp_path / "none"
-    with pytest.raises(InputError, match=re.escape(f"{none} is not a folder")):
+    with pytest.raises(InputError, match=re.escape(f"image folder {none} does not exist")):
         answer_list(tiny_model, replace(task, images=none))
     with pytest.raises(InputError, match=re.escape(f"{none} does not exist")):
         answer_list(tiny_model, replace(task, questions=none))

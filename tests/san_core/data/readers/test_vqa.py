@@ -65,9 +65,25 @@ def test_answers_written_as_numbers_are_answers(tmp_path: Path) -> None:
     people.append(answered(len(lists), [], multiple_choice_answer=12))
     problems = Problems()
     source = _read(_own(tmp_path, entries, people), problems=problems)
-    assert {question.id: question.answer for question in source.train} == {0: "2", 1: "3", 2: "2.5", 6: "12"}
+    assert {question.id: question.answer for question in source.train} == {0: "2", 1: "3", 2: "2.5", 3: "yes", 6: "12"}
     assert source.train[1].answers == ("3", "3", "3")
-    assert [problem.kind for problem in problems.found] == ["annotation without an answer, left out"] * 3
+    assert [problem.kind for problem in problems.found] == [
+        "answer is true or false, taken as yes or no",
+        *["annotation without an answer, left out"] * 2,
+    ]
+
+
+def test_right_answer_of_several_people_is_counted_by_form(tmp_path: Path) -> None:
+    people = ["no", "no", "Yes", "yes", "yes."]
+    (question,) = _read(_own(tmp_path, [question_entry(1, 7)], [answered(1, people)])).train
+    assert question.answer == "Yes"
+    assert question.answers == tuple(people)
+
+
+def test_words_of_official_answers_that_look_like_nulls_stay(tmp_path: Path) -> None:
+    people = [answered(1, ["nan", "null"]), answered(2, [], multiple_choice_answer="nan")]
+    train = _read(_own(tmp_path, [question_entry(1, 7), question_entry(2, 7)], people)).train
+    assert [(question.answer, question.answers) for question in train] == [("nan", ("nan", "null")), ("nan", ())]
 
 
 def test_unanswered_questions_have_no_answers_and_keep_their_ids(tmp_path: Path) -> None:
