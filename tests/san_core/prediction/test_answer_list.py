@@ -402,9 +402,9 @@ def test_columns_may_be_named_and_rows_without_ids_are_numbered(
     assert json.loads(again.out.read_text()) == [
         {"question_id": number, "answer": answer} for number, answer in enumerate(answers, start=1)
     ]
-    assert (
-        f"{path}: no column is known as that of the ids; answers have the number of the row" in capsys.readouterr().err
-    )
+    told = capsys.readouterr().err
+    assert f"{path}: no column is known as that of the ids, so the answers have the number of the row, from 1; " in told
+    assert "--column id=NAME names it; its columns: ask, file\n" in told
     with pytest.raises(InputError, match="--column image=NAME names it; its columns: ask, file"):
         answer_list(tiny_model, replace(again, columns={"question": ["ask"]}))
 
