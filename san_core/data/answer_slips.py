@@ -22,12 +22,13 @@ def find_slips(answers: Iterable[str]) -> list[str]:
         answers: the right answer of each question; empty where there is none.
 
     Returns:
-        At most one line for each kind: number words beside digits, singular beside plural, and likely misspellings
-        (with the most frequent examples), and words that programs write where there is no answer.
+        At most one line for each kind, with the most frequent examples: number words beside digits, `2.0` beside `2`,
+        singular beside plural, likely misspellings; and a line for each word that programs write for no answer.
     """
     counts = Counter(answer for answer in answers if answer)
     kinds = {
         "in digits and in words": _numbers(counts),
+        "with and without .0": [(answer, f"{answer}.0") for answer in counts if f"{answer}.0" in counts],
         "in singular and plural": _plurals(counts),
         "with a likely misspelling": _misspellings(counts),
     }

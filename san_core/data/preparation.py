@@ -99,7 +99,6 @@ def prepare(name: str, out: Path, options: Options = Options(), location: Locati
         raise InputError(f"test share must be 0 for data with a test split, but got {options.test_share:g}")
     described_options = _describe_options(dataset, options)
     dataset, survey = _survey(dataset, problems)
-    problems.check_losses()
     dataset = split_off_test(
         dataset, share=options.test_share, seed=options.seed, first_copy=first_copies(survey.hashes)
     )
@@ -111,6 +110,7 @@ def prepare(name: str, out: Path, options: Options = Options(), location: Locati
             if out.exists():
                 return _reuse(out, inputs, strict=options.strict)
             with _partial_folder(out, problems) as partial:
+                problems.check_losses()  # again: now missing images are known
                 _write(dataset, inputs, options, partial, problems, survey)
                 for file in partial.iterdir():
                     sync(file)

@@ -1,7 +1,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -111,7 +110,8 @@ def test_counts_of_daquar_are_those_published(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(feature_extraction, "_load", lambda _, size: (np.zeros((size, size, 3), np.uint8), []))  # quick
+    black = np.zeros((16, 16, 3), np.uint8)
+    monkeypatch.setattr(feature_extraction, "_load", lambda key, *_: feature_extraction.Loaded(key, black))  # quick
     options = ["--root", SHARED / "daquar", "--encoder", "small-cnn", "--image-size", "16", "--out", tmp_path / "out"]
     code, out, _ = _run(monkeypatch, capsys, *arguments, *options)
     assert code == 0
@@ -326,7 +326,7 @@ def test_answers_of_coco_qa_that_lack_a_line_are_refused(
         (["easy-vqa", "--test-share", "1"], "must be a number >= 0 and < 1, but got '1'"),
         (["easy-vqa", "--test-share", "0.1"], "test share must be 0 for data with a test split, but got 0.1"),
         (["easy-vqa", "--root", "."], "--root is not for the data set easy-vqa"),
-        (["easy-vqa", "--word-vectors", "none.txt"], "none.txt cannot be read: No such file or directory"),
+        (["easy-vqa", "--word-vectors", "none.txt"], "none.txt does not exist"),
         (["daquar-all"], "this data set needs --root FOLDER"),
         (["daquar-all", "--root", "none"], "none is not a folder"),
         (["coco-qa", "--root", "."], "holds no COCO-QA train questions"),
@@ -366,9 +366,9 @@ def _heed_ctrl_c() -> None:
 _WITHOUT_PAUSES = """
 from san_core import prepare
 from san_core.command_line import run_command
-from san_core.data import feature_extraction
+from san_core.data import encoded_rows
 
-feature_extraction._SECONDS_BETWEEN_SAVES = 0
+encoded_rows._SECONDS_BETWEEN_SAVES = 0
 run_command(prepare.main)
 """
 
@@ -376,11 +376,11 @@ run_command(prepare.main)
 def _stop_halfway(command: list[str], partial: Path, stop: signal.Signals) -> tuple[int, str]:
     """Sends a signal once some fifty images are written, SIGKILL once that is noted; returns exit code and stderr."""
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=_heed_ctrl_c)
-    table, noted, deadline = partial / "pixels.npy", partial / "progress.json", time.monotonic() + 600
+    table, noted, deadline = partial / "encoded-1.npy", partial / "encoded.jsonl", time.monotonic() + 600
 
     def halfway() -> bool:
         if stop == signal.SIGKILL:
-            return noted.exists() and json.loads(noted.read_text())["done"] >= 30
+            return noted.exists() and noted.read_text().count("\n") - 1 >= 30
         return table.exists() and table.stat().st_size > 50 * SIZE * SIZE * 3
 
     while not halfway():
@@ -411,15 +411,16 @@ def test_stopped_command_goes_on_where_it_stopped(
     own = _own_files(folder, COUNT)
     pixels = np.random.default_rng(0).integers(0, 256, (600, 800, 3), dtype=np.uint8)  # takes a while to decode
     for number in range(7):
-        Image.fromarray(np.roll(pixels, number, axis=2)).save(folder / f"{number}.jpg")
+        Image.fromarray(np.roll(pixels, number, axis=1)).save(folder / f"{number}.jpg")
     for number in range(7, COUNT):
-        shutil.copy(folder / f"{number % 7}.jpg", folder / f"{number}.jpg")
+        content = (folder / f"{number % 7}.jpg").read_bytes()
+        (folder / f"{number}.jpg").write_bytes(content + f"{number}".encode())  # a file of its own, the same to the eye
     (folder / "5.jpg").write_bytes(b"no picture")
     more = ["--encoder", "small-cnn", "--image-size", str(SIZE), "--out", str(out)]
     code, err = _stop_halfway([sys.executable, *how, "vqa", *own, *more], partial, stop)
     assert (code, "run the same command again to continue" in err) == expected
     assert not out.exists()
-    done = json.loads((partial / "progress.json").read_text())["done"]
+    done = (partial / "encoded.jsonl").read_text().count("\n") - 1
     assert 30 <= done < COUNT
 
     location = Location(train=VQAFiles(folder / "q.json", folder / "a.json", folder, "{image_id}.jpg"))
@@ -427,7 +428,7 @@ def test_stopped_command_goes_on_where_it_stopped(
     prepare("vqa", tmp_path / "whole", options, location)
     opened = []
     load = feature_extraction._load
-    monkeypatch.setattr(feature_extraction, "_load", lambda path, size: (opened.append(path), load(path, size))[1])
+    monkeypatch.setattr(feature_extraction, "_load", lambda *image: (opened.append(image), load(*image))[1])
     prepare("vqa", out, options, location)
     assert len(opened) == COUNT - done
     assert not partial.exists()

@@ -15,6 +15,10 @@ from san_core.data.answer_slips import find_slips
             ["1 answer is there in digits and in words, as different answers: `2` (9) and `two` (3)"],
         ),
         (
+            {"2": 9, "2.0": 3, "3.0": 4},
+            ["1 answer is there with and without .0, as different answers: `2` (9) and `2.0` (3)"],
+        ),
+        (
             {"chair": 8, "chairs": 2, "bus": 3, "buses": 3, "berry": 2, "berries": 9},
             [
                 "3 answers are there in singular and plural, as different answers: `bus` (3) and `buses` (3); "
