@@ -5,7 +5,7 @@ import io
 import json
 import re
 import tokenize
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from san_core.data.answers import most_frequent, read_answer
@@ -77,12 +77,16 @@ def _python_literal(text: str) -> object:
 
 def _texts(value: object) -> list[str]:
     """The answers of a value: of a list, each of its entries; of an object, its `answer`."""
-    if isinstance(value, list | tuple):
-        if any(isinstance(entry, list | tuple) for entry in value):
-            raise InputError("a list of lists")
-        return [text for entry in value for text in _texts(entry)]
-    if isinstance(value, Mapping):
-        if "answer" not in value:
-            raise InputError(f"an object without answer, but with {', '.join(map(str, value))[:80] or 'nothing'}")
-        return _texts(value["answer"])
-    return [read_answer(value)]
+    if not isinstance(value, list | tuple):
+        return [_text(value)]
+    if any(isinstance(entry, list | tuple) for entry in value):
+        raise InputError("a list of lists")
+    return [_text(entry) for entry in value]
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, dict):
+        return read_answer(value)
+    if "answer" not in value:
+        raise InputError(f"an object without answer, but with {', '.join(map(str, value))[:80] or 'nothing'}")
+    return read_answer(value["answer"])

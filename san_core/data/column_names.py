@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from functools import lru_cache
 
 QUESTION, ANSWER, IMAGE, ID = "question", "answer", "image", "id"
 ANSWER_TYPE, QUESTION_TYPE, SPLIT = "answer_type", "question_type", "split"
@@ -27,6 +28,8 @@ NAMES: dict[str, tuple[tuple[str, ...], ...]] = {
 _ANNOTATOR = re.compile(r"answer(\d{1,4})")
 _SAME_NAME = re.compile(r" \(column \d+\)$")
 
+_CACHE_SIZE = 1000
+
 _SPLITS = {
     "train": "train training tr trainval trainset",
     "validation": "val valid validation validate dev development valset minival",
@@ -46,6 +49,7 @@ def distinct(names: list[str]) -> list[str]:
     return [f"{name} (column {i})" if names.count(name) > 1 else name for i, name in enumerate(names, start=1)]
 
 
+@lru_cache(_CACHE_SIZE)
 def is_question(name: str) -> bool:
     """Whether a column of this name has the questions."""
     return any(simplify(name) in group for group in NAMES[QUESTION])

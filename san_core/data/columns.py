@@ -50,10 +50,17 @@ class Columns:
     split: str | None = None
 
     def __str__(self) -> str:
-        answers = " + ".join([*self.answers, *([self.right_answer] if self.right_answer else [])])
-        named = {QUESTION: self.question, ANSWER: answers, IMAGE: self.image, ID: self.id}
-        named |= {ANSWER_TYPE: self.answer_type, QUESTION_TYPE: self.question_type, SPLIT: self.split}
-        return ", ".join(f"{role} = {name}" for role, name in named.items() if name)
+        named: list[tuple[str, Sequence[str | None]]] = [
+            (QUESTION, [self.question]),
+            (ANSWER, [*self.answers, self.right_answer]),
+            (IMAGE, [self.image]),
+            (ID, [self.id]),
+            (ANSWER_TYPE, [self.answer_type]),
+            (QUESTION_TYPE, [self.question_type]),
+            (SPLIT, [self.split]),
+        ]
+        found = {role: [name for name in names if name] for role, names in named}
+        return ", ".join(f"{role} = {_listed(names)}" for role, names in found.items() if names)
 
 
 def find_columns(rows: Rows, chosen: Mapping[str, Sequence[str]] | None = None) -> Columns:
@@ -119,8 +126,7 @@ class _Finder:
         if [simplify(name) for name in sorted(exact)] == ["answers", "multiplechoiceanswer"]:
             return (min(exact),), max(exact)
         if len(exact) > 1 or (people and (exact or loose)) or (not exact and len(loose) > 1):
-            listed = ", ".join([*exact, *(name for _, name in people), *loose])
-            raise self._error(ANSWER, f"several columns may be that of the {{}} ({listed})")
+            raise self._several(ANSWER, [*exact, *(name for _, name in people), *loose])
         return tuple(exact or [name for _, name in people] or loose), None
 
     def _one(self, role: str) -> str | None:
@@ -134,7 +140,7 @@ class _Finder:
         for names in NAMES[role]:
             found = self._known(names)
             if len(found) > 1:
-                raise self._error(role, f"several columns may be that of the {{}} ({', '.join(found)})")
+                raise self._several(role, found)
             if found:
                 return found[0]
         return None
@@ -152,17 +158,24 @@ class _Finder:
     def _has_values(self, name: str) -> bool:
         return any(row.get(name) not in (None, "") for row in self._rows.rows)
 
+    def _several(self, role: str, found: Sequence[str]) -> InputError:
+        return self._error(role, f"several columns may be that of the {role} ({_listed(found)})")
+
     def _error(self, role: str, what: str) -> InputError:
         return _error(self._rows.path, self._rows.columns, role, what)
 
 
 def missing_column(path: Path, columns: Sequence[str], role: str) -> InputError:
     """The error that a table has no column of a role; it lists the columns."""
-    return _error(path, columns, role, "no column is known as that of the {}")
+    return _error(path, columns, role, f"no column is known as that of the {role}")
 
 
 def _error(path: Path, columns: Sequence[str], role: str, what: str) -> InputError:
-    listed = [name if len(name) <= _LONGEST else f"{name[:_LONGEST]}..." for name in columns[:_SHOWN]]
-    more = f" and {len(columns) - _SHOWN} more" if len(columns) > _SHOWN else ""
-    shown = " ".join(f"{', '.join(listed)}{more}".split())
-    return InputError(f"{path}: {what.format(role)}; --column {role}=NAME names it; its columns: {shown}")
+    return InputError(f"{path}: {what}; --column {role}=NAME names it; its columns: {_listed(columns)}")
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The first names, shortened, in one line."""
+    shown = [name if len(name) <= _LONGEST else f"{name[:_LONGEST]}..." for name in names[:_SHOWN]]
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return " ".join(f"{', '.join(shown)}{more}".split())

@@ -99,8 +99,8 @@ def _header(path: Path, records: Iterator[_Record], line: int) -> list[str]:
     names = _without_empty_end([name.strip() for name in cells])
     if len(names) < 2:
         raise InputError(
-            f"{path} line {line + 1}: one column only; accepted: a first line that names the columns, separated by "
-            "commas, semicolons, tabs or |"
+            f"{path} line {line + 1}: neither JSON nor columns; accepted: JSON, or a first line that names the columns "
+            "and separates them by commas, semicolons, tabs or |"
         )
     return distinct([name or f"unnamed {i}" for i, name in enumerate(names, start=1)])
 

@@ -77,6 +77,7 @@ def read_rows(path: Path, problems: Problems, pictures: PictureFolder | None = N
         read = _read_text(path, source if isinstance(source, bytes) else read_bytes(path), problems)
     unit, places, rows = read
     if not rows:
+        problems.check_losses()
         raise InputError(f"{path} has no rows that can be read; accepted: {ACCEPTED}")
     columns = list(dict.fromkeys(name for row in rows for name in row))
     return Rows(path, rows, places, unit, columns)

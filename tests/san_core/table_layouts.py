@@ -109,11 +109,11 @@ def slake(folder: Path) -> Layout:
             }
             for number, row in enumerate(ask(numbers))
         ]
-        _write(folder / "Slake" / f"{name}.json", rows)
+        _write(folder / f"{name}.json", rows)
         for number in numbers:
-            paint(folder / "Slake" / "imgs" / f"xmlab{number}" / "source.jpg", number)
-    files = ("--train", "Slake/train.json", "--validation", "Slake/validate.json", "--test", "Slake/test.json")
-    return Layout([*files, "--images", "Slake/imgs"], given_validation=True)
+            paint(folder / "imgs" / f"xmlab{number}" / "source.jpg", number)
+    files = ("--train", "train.json", "--validation", "validate.json", "--test", "test.json")
+    return Layout([*files, "--images", "imgs"], given_validation=True)
 
 
 def path_vqa(folder: Path) -> Layout:
@@ -185,8 +185,8 @@ def ok_vqa(folder: Path) -> Layout:
 
 
 def gqa(folder: Path) -> Layout:
-    """Two JSON files, objects of objects by question id; `semantic` is a list of objects, too; `imageId.jpg`."""
-    for name, numbers in (("train", TRAIN), ("val", VALIDATION)):
+    """JSON files, objects of objects by question id; `semantic` is a list of objects, too; `imageId.jpg`."""
+    for name, numbers in zip(("train", "val", "testdev"), SPLITS.values(), strict=True):
         rows = {
             f"0{number:07d}": {
                 "semantic": [{"operation": "select", "dependencies": [], "argument": f"square ({row.picture})"}],
@@ -205,10 +205,10 @@ def gqa(folder: Path) -> Layout:
             for number, row in enumerate(ask(numbers), start=numbers[0] * 10)
         }
         _write(folder / f"{name}_balanced_questions.json", rows)
-    for number in (*TRAIN, *VALIDATION):
+    for number in range(10):
         paint(folder / "images" / f"{number}.jpg", number)
-    files = ("--train", "train_balanced_questions.json", "--test", "val_balanced_questions.json")
-    return Layout([*files, "--images", "images"])
+    files = ("--train", "train_balanced_questions.json", "--validation", "val_balanced_questions.json")
+    return Layout([*files, "--test", "testdev_balanced_questions.json", "--images", "images"], given_validation=True)
 
 
 def clevr(folder: Path) -> Layout:
@@ -228,11 +228,11 @@ def clevr(folder: Path) -> Layout:
             for number, row in enumerate(ask(numbers))
         ]
         content = {"info": {"split": name, "version": "1.0"}, "questions": rows}
-        _write(folder / "CLEVR_v1.0" / "questions" / f"CLEVR_{name}_questions.json", content)
+        _write(folder / "questions" / f"CLEVR_{name}_questions.json", content)
         for number in numbers:
-            paint(folder / "CLEVR_v1.0" / "images" / name / f"CLEVR_{name}_{number:06d}.png", number)
-    files = [f"CLEVR_v1.0/questions/CLEVR_{name}_questions.json" for name in ("train", "val")]
-    return Layout([*files, "--images", "CLEVR_v1.0/images"], given_validation=True, test=False)
+            paint(folder / "images" / name / f"CLEVR_{name}_{number:06d}.png", number)
+    files = [f"questions/CLEVR_{name}_questions.json" for name in ("train", "val")]
+    return Layout([*files, "--images", "images"], given_validation=True, test=False)
 
 
 def text_vqa(folder: Path) -> Layout:

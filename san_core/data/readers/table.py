@@ -34,13 +34,14 @@ LONGEST_QUESTION = 1000
 
 TRAIN, VALIDATION, TEST, UNANSWERED = SPLITS
 _SHOWN = 3
+_LONGEST_DETAIL = 160
 
 
 class _Unusable(Exception):  # noqa: N818 - it is no error of the program
     """Why a row cannot be used: the problem's kind, the column, and details."""
 
     def __init__(self, kind: str, column: str | None = None, detail: str = "") -> None:
-        self.kind, self.column, self.detail = kind, column, detail
+        self.kind, self.column, self.detail = kind, column, detail[:_LONGEST_DETAIL]
 
 
 class _Found(NamedTuple):
@@ -211,17 +212,20 @@ class _Reader:
         return Question(
             text=text,
             answer=answers.right,
-            image=self._image(row.get(columns.image)),
+            image=self._image(row),
             id="" if number is None else number,
             answers=answers.people,
             answer_type=_label(row, columns.answer_type),
             question_type=_label(row, columns.question_type),
         )
 
-    def _image(self, value: object) -> str:
-        """The key of the image that a cell names."""
+    def _image(self, row: Mapping[str, object]) -> str:
+        """The key of the image that a row names; a row without a name may have an `image_id`."""
+        value = row.get(self._columns.image)
         if isinstance(value, Mapping):
             value = value.get("path")
+        if value in (None, ""):
+            value = row.get("image_id")
         name = value if isinstance(value, Path) else read_id(value)
         if name is None:
             detail = "" if value is None else repr(value)[:80]
