@@ -295,7 +295,7 @@ def test_ids_are_given_back_as_they_are_written(tiny_model: Path, questions: lis
         (b"", "is empty; accepted: JSON, JSON lines, CSV"),
         (b'{"annotations": []}', "has no list of objects, but 'annotations': a list; accepted: a list of objects"),
         (b'{"questions": {"1": "what?"}}', "column"),
-        (b'"what?"', "one column only; accepted"),
+        (b'"what?"', "neither JSON nor columns; accepted"),
         (b"[" * 100_000, "cannot be read: "),
         (b"[" + b"1" * 5000 + b"]", "cannot be read: "),
         (b"[]", "has no rows that can be read"),
