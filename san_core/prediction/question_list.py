@@ -62,7 +62,11 @@ def read_questions(
     rows = read_rows(path, problems, pictures)
     found = find_columns(rows, {**(columns or {}), ANSWER: ("",)})  # answers are not needed, whatever they are called
     if found.id is None:
-        problems.note(f"{path}: no column is known as that of the ids; answers have the number of the row, from 1")
+        listed = " ".join(", ".join(rows.columns)[:200].split())
+        problems.note(
+            f"{path}: no column is known as that of the ids, so the answers have the number of the row, from 1; "
+            f"--column id=NAME names it; its columns: {listed}"
+        )
     names = {found.question, found.image, *([found.id] if found.id else [])}
     if not names <= _USUAL:
         problems.note(f"{path}: {found}")

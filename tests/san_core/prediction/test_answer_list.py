@@ -295,7 +295,7 @@ def test_ids_are_given_back_as_they_are_written(tiny_model: Path, questions: lis
         (b"", "is empty; accepted: JSON, JSON lines, CSV"),
         (b'{"annotations": []}', "has no list of objects, but 'annotations': a list; accepted: a list of objects"),
         (b'{"questions": {"1": "what?"}}', "column"),
-        (b'"what?"', "one column only; accepted"),
+        (b'"what?"', "neither JSON nor columns; accepted"),
         (b"[" * 100_000, "cannot be read: "),
         (b"[" + b"1" * 5000 + b"]", "cannot be read: "),
         (b"[]", "has no rows that can be read"),
@@ -402,9 +402,9 @@ def test_columns_may_be_named_and_rows_without_ids_are_numbered(
     assert json.loads(again.out.read_text()) == [
         {"question_id": number, "answer": answer} for number, answer in enumerate(answers, start=1)
     ]
-    assert (
-        f"{path}: no column is known as that of the ids; answers have the number of the row" in capsys.readouterr().err
-    )
+    told = capsys.readouterr().err
+    assert f"{path}: no column is known as that of the ids, so the answers have the number of the row, from 1; " in told
+    assert "--column id=NAME names it; its columns: ask, file\n" in told
     with pytest.raises(InputError, match="--column image=NAME names it; its columns: ask, file"):
         answer_list(tiny_model, replace(again, columns={"question": ["ask"]}))
 
