@@ -23,8 +23,8 @@ def add_table_options(parser: argparse.ArgumentParser) -> None:
         help="JSON, JSON lines, CSV, TSV or Parquet, also .gz; or a folder of such. A row has a question, "
         "an answer and a picture. A column or the names of several files say the splits",
     )
-    for split in SPLIT_OPTIONS:
-        add(f"--{split}", type=Path, nargs="+", default=[], metavar="FILE", help=f"tables of the split {split}")
+    for option in ("--train", "--validation", "--test"):
+        add(option, type=Path, nargs="+", default=[], metavar="FILE", help=f"tables of the split {option[2:]}")
     add_column_option(add)
 
 
