@@ -120,10 +120,10 @@ def _open(file: SplitFile, before: Sequence[_Found], files: TableFiles, problems
     try:
         columns = find_columns(rows, files.columns)
     except InputError as error:
-        questions = next((table.path for table in before if not table.columns.answers), None)
-        if questions and not any(map(is_question, rows.columns)):
-            raise _two_files(questions, file.path) from error
-        raise
+        if any(map(is_question, rows.columns)) or not _has_ids_of_questions(rows):
+            raise
+        questions = next((table.path for table in before if not table.columns.answers), "FILE")
+        raise _two_files(questions, file.path) from error
     if columns.split and SPLIT not in files.columns and (file.chosen or not _has_splits(rows, columns.split)):
         columns = replace(columns, split=None)
     told = f"; all rows: {file.split}" if file.split else ""
@@ -284,10 +284,14 @@ def _free(number: str | int, count: int, taken: set[str]) -> str | int:
     return made if number != "" else int(made)
 
 
-def _two_files(questions: Path, annotations: Path | str) -> InputError:
+def _has_ids_of_questions(rows: Rows) -> bool:
+    return any(simplify(name) == "questionid" for name in rows.columns)
+
+
+def _two_files(questions: Path | str, annotations: Path) -> InputError:
     return InputError(
-        f"{questions} has questions without answers, as in the layout of VQA; prepare it with python -m "
-        f"san_core.prepare vqa --questions {questions} --annotations {annotations} --images FOLDER"
+        f"{annotations} has answers without questions, as in the layout of VQA, which python -m san_core.prepare vqa "
+        f"--questions {questions} --annotations {annotations} --images FOLDER prepares"
     )
 
 

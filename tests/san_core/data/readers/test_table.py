@@ -159,6 +159,8 @@ def test_the_layout_of_vqa_is_recognised(tmp_path: Path) -> None:
     told = f"python -m san_core.prepare vqa --questions {questions} --annotations {annotations} --images FOLDER"
     with pytest.raises(InputError, match=told):
         _read(questions, annotations)
+    with pytest.raises(InputError, match=f"vqa --questions FILE --annotations {annotations} --images FOLDER prepares"):
+        _read(annotations)
     with pytest.raises(InputError, match="no column is known as that of the answer; .* python -m san_core.prepare vqa"):
         _read(questions)
 
