@@ -189,7 +189,7 @@ def _print(data: PreparedData) -> None:
         table.add_row(name, *(f"{count:,}" for count in counts), f"{outside:,}" if row["answered"] else "–", unknown)
     console.print(table)
     if manifest["notes"]:
-        console.print("\nanswers and words:", soft_wrap=True)
+        console.print("\nnotes:", soft_wrap=True)
         for line in manifest["notes"]:
             console.print(f"  {line}", soft_wrap=True)
     if manifest["problems"]:

@@ -154,10 +154,17 @@ def _swallowed(record: _Record, width: int, form: _Form) -> str:
     if record.cells is None or len(_without_empty_end(record.cells, width)) != width:
         return f"{len(record.cells or [])} cells over several lines, in place of {width}"
     separator = re.compile(re.escape(form.delimiter) + r"\S")
-    lines = (line for cell in record.cells if "\n" in cell or "\r" in cell for line in cell.splitlines())
-    if any(len(separator.findall(line)) >= width - 1 for line in lines):
-        return "a quote that is not closed"
+    for column, cell in enumerate(record.cells):
+        lines = [len(separator.findall(line)) for line in cell.splitlines()]
+        if len(lines) > 1 and _are_rows(lines, column, width):
+            return "a quote that is not closed"
     return ""
+
+
+def _are_rows(delimiters: Sequence[int], column: int, width: int) -> bool:
+    """Whether the lines of a cell have the delimiters of a row's end, of whole rows, and of a row's beginning."""
+    first, *middle, last = delimiters
+    return first >= width - 1 - column and last >= column and all(count >= width - 1 for count in middle)
 
 
 def _doubt(cells: Sequence[str] | None, width: int) -> str:

@@ -1,69 +1,20 @@
 """Finds the image files of a folder by what the data call them: a path, a name or an id."""
 
 import os
-import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from string import Formatter
-from typing import NamedTuple
 
+from san_core.data.image_names import NUMBER, WAYS_TO_BE_EQUAL, ImageName, key_of, number_of
 from san_core.errors import InputError
 from san_core.files import is_file, is_folder
-
-_KINDS = (
-    "jpg jpeg jpe jfif mpo",
-    "png apng",
-    "tif tiff",
-    "webp",
-    "bmp dib",
-    "gif",
-    "heic heif hif",
-    "avif avifs",
-    "ppm pgm pbm pnm",
-    "jp2 j2k jpx",
-    "tga ico pcx sgi dds psd icns qoi",
-)
-_KIND_OF = {extension: kind for kind, extensions in enumerate(_KINDS) for extension in extensions.split()}
-"""The kind of image file of each extension; `jpg` and `jpeg` are the same kind."""
-
-# A whole number, also one that a spreadsheet wrote as 4.0.
-_NUMBER = re.compile(r"0*([0-9]+)(?:\.0+)?")
-# Ends of names such as COCO_train2014_000000000004, CLEVR_val_000004 and abstract_v002_train2015_000000000004.
-_NUMBERED = re.compile(r"[A-Za-z]\w*_(?=[0-9]{6})0*([0-9]+)", re.ASCII)
 
 _NAMED_IN_ERROR = 3
 _DIGITS = 20
 """Longest number that a pattern is given; Python cannot read one of thousands of digits."""
-
-
-class _File(NamedTuple):
-    """A file of the folder, or a path in the data.
-
-    Attributes:
-        path: the path as it is on the disk or in the data, with slashes.
-        folders: names of its folders. All names are in Unicode's composed form (NFC).
-        name: its name.
-        stem: its name without the extension, if that is one of an image.
-        extension: in small letters; empty if it is not one of an image.
-    """
-
-    path: str
-    folders: tuple[str, ...]
-    name: str
-    stem: str
-    extension: str
-
-    @classmethod
-    def read(cls, path: str) -> "_File":
-        composed = path if path.isascii() else unicodedata.normalize("NFC", path)
-        *folders, name = composed.split("/")
-        stem, _, extension = name.rpartition(".")
-        extension = extension.lower() if stem and extension.lower() in _KIND_OF else ""
-        real_folders = tuple(folder for folder in folders if folder not in {"", "."})
-        return cls(path, real_folders, name, stem if extension else name, extension)
 
 
 class ImageFolder:
@@ -127,7 +78,7 @@ class ImageFolder:
         text = str(name).strip().replace("\\", "/")
         if path := next((path for path in made if is_file(path)), None) or self._at_path(str(name), text):
             return path
-        wanted = _File.read(text)
+        wanted = ImageName.read(text)
         found = self._by_end_of_path(wanted) or self._by_end_of_name(wanted)
         found += self._by_number(wanted, padded=not found)
         if not found:
@@ -152,7 +103,7 @@ class ImageFolder:
         """The files that the pattern makes of an id: as it is, and of the number it is."""
         if self._pattern is None:
             return []
-        number = _NUMBER.fullmatch(str(name))
+        number = NUMBER.fullmatch(str(name))
         ids = [name] if isinstance(name, int | str) else []
         made = []
         for image_id in [*ids, *([int(number[1])] if number and len(number[1]) < _DIGITS else [])]:
@@ -160,22 +111,22 @@ class ImageFolder:
                 made.append(self.folder / self._pattern.format(image_id=image_id))
         return list(dict.fromkeys(made))
 
-    def _by_end_of_path(self, wanted: _File) -> list[_File]:
-        alike = self._by_stem.get(_key(wanted), [])
-        for equal in _EQUAL:
+    def _by_end_of_path(self, wanted: ImageName) -> list[ImageName]:
+        alike = self._by_stem.get(key_of(wanted), [])
+        for equal in WAYS_TO_BE_EQUAL:
             if found := [f for f in alike if equal(f, wanted) and _ends((*self._above, *f.folders), wanted.folders)]:
                 return found
         return []
 
-    def _by_end_of_name(self, wanted: _File) -> list[_File]:
-        alike = self._by_stem.get(_key(wanted), [])
-        for equal in _EQUAL:
+    def _by_end_of_name(self, wanted: ImageName) -> list[ImageName]:
+        alike = self._by_stem.get(key_of(wanted), [])
+        for equal in WAYS_TO_BE_EQUAL:
             if found := [f for f in alike if equal(f, wanted) and _ends(wanted.folders, f.folders)]:
                 self._check_elsewhere(wanted, _only(found))
                 return found
         return []
 
-    def _check_elsewhere(self, wanted: _File, found: _File) -> None:
+    def _check_elsewhere(self, wanted: ImageName, found: ImageName) -> None:
         """Checks that not two folders of the data are looked for in one folder here.
 
         Raises:
@@ -188,15 +139,15 @@ class ImageFolder:
             )
         self._elsewhere = start
 
-    def _by_number(self, wanted: _File, *, padded: bool) -> list[_File]:
+    def _by_number(self, wanted: ImageName, *, padded: bool) -> list[ImageName]:
         """Files whose names end in the number wanted, and those whose names are it, if `padded`."""
-        number = _NUMBER.fullmatch(wanted.path)
+        number = NUMBER.fullmatch(wanted.path)
         found = self._by_numbers.get(number[1], []) if number else []
         return [file for file in found if padded or not file.stem.isdecimal()]
 
-    def _nothing(self, wanted: _File, made: Sequence[Path]) -> str:
+    def _nothing(self, wanted: ImageName, made: Sequence[Path]) -> str:
         """Why nothing was found, with what may have been meant."""
-        if alike := sorted(file.path for file in self._by_stem.get(_key(wanted), [])):
+        if alike := sorted(file.path for file in self._by_stem.get(key_of(wanted), [])):
             return f"no such picture, but there is {_listed(alike)}"
         if self._pattern is None:
             return "no such picture"
@@ -207,19 +158,19 @@ class ImageFolder:
     @cached_property
     def _above(self) -> tuple[str, ...]:
         """Names of the folder itself and of those it is in."""
-        return _File.read(f"{self.folder.absolute().as_posix()}/.").folders
+        return ImageName.read(f"{self.folder.absolute().as_posix()}/.").folders
 
     @cached_property
-    def _files(self) -> list[_File]:
-        return [_File.read(path) for path in _scan(self.folder)]
+    def _files(self) -> list[ImageName]:
+        return [ImageName.read(path) for path in _scan(self.folder)]
 
     @cached_property
-    def _by_stem(self) -> dict[str, list[_File]]:
-        return _group(self._files, _key)
+    def _by_stem(self) -> dict[str, list[ImageName]]:
+        return _group(self._files, key_of)
 
     @cached_property
-    def _by_numbers(self) -> dict[str, list[_File]]:
-        return _group((file for file in self._files if _number_of(file)), _number_of)
+    def _by_numbers(self) -> dict[str, list[ImageName]]:
+        return _group((file for file in self._files if number_of(file)), number_of)
 
 
 def same_but_for_unicode(path: Path) -> Path:
@@ -232,53 +183,13 @@ def same_but_for_unicode(path: Path) -> Path:
     return path
 
 
-def _key(file: _File) -> str:
-    return file.stem.casefold()
-
-
-def _number_of(file: _File) -> str:
-    """The number that a file's name is or ends in, without zeros in front; empty if there is none."""
-    found = (_NUMBER.fullmatch(file.stem) if file.stem.isdecimal() else None) or _NUMBERED.fullmatch(file.stem)
-    return found[1] if found else ""
-
-
-# Ways in which a file may have the name that is wanted, from exact to loose. Their stems are equal but for capitals.
-def _same_name(file: _File, wanted: _File) -> bool:
-    return file.name == wanted.name
-
-
-def _same_but_for_capitals(file: _File, wanted: _File) -> bool:
-    return file.extension == wanted.extension
-
-
-def _without_extension(file: _File, wanted: _File) -> bool:
-    return not wanted.extension and file.stem == wanted.stem
-
-
-def _without_extension_but_for_capitals(_file: _File, wanted: _File) -> bool:
-    return not wanted.extension
-
-
-def _same_format(file: _File, wanted: _File) -> bool:
-    return bool(wanted.extension) and _KIND_OF.get(file.extension) == _KIND_OF[wanted.extension]
-
-
-_EQUAL: Sequence[Callable[[_File, _File], bool]] = (
-    _same_name,
-    _same_but_for_capitals,
-    _without_extension,
-    _without_extension_but_for_capitals,
-    _same_format,
-)
-
-
 def _ends(folders: Sequence[str], end: Sequence[str]) -> bool:
     """Whether the folders of a path end in those of another; capitals do not count."""
     last = folders[len(folders) - len(end) :] if len(end) <= len(folders) else None
     return last is not None and [name.casefold() for name in last] == [name.casefold() for name in end]
 
 
-def _only(found: Sequence[_File]) -> _File:
+def _only(found: Sequence[ImageName]) -> ImageName:
     if len(found) > 1:
         raise InputError(f"several pictures: {_listed(sorted(file.path for file in found))}")
     return found[0]
@@ -288,8 +199,8 @@ def _listed(paths: Sequence[str]) -> str:
     return ", ".join(paths[:_NAMED_IN_ERROR]) + (", ..." if len(paths) > _NAMED_IN_ERROR else "")
 
 
-def _group(files: Iterable[_File], key: Callable[[_File], str]) -> dict[str, list[_File]]:
-    groups: dict[str, list[_File]] = {}
+def _group(files: Iterable[ImageName], key: Callable[[ImageName], str]) -> dict[str, list[ImageName]]:
+    groups: dict[str, list[ImageName]] = {}
     for file in files:
         groups.setdefault(key(file), []).append(file)
     return groups

@@ -118,8 +118,8 @@ def _reading(what: str) -> Iterator[None]:
         raise InputError(f"{what} cannot be read: it is in no format known here") from error
     except Image.DecompressionBombError as error:  # a part of the file, such as a tile
         raise InputError(f"{what} has too many pixels: {error}") from error
-    except (InputError, OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
-        raise InputError(f"{what} cannot be read: {error}") from error
+    except (InputError, OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error) as error:
+        raise InputError(f"{what} cannot be read: {' '.join(str(error).split())}") from error
 
 
 def _upright(image: Image.Image, content: bytes, at_least: int | None, grey_range: Range | None) -> Picture:

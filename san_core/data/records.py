@@ -97,7 +97,7 @@ def _open(path: Path) -> tuple[Path | bytes, bytes]:
 
 def _read_text(path: Path, content: bytes, problems: Problems) -> FileRows:
     text = decode(path, content, problems)
-    if text.count("\0") > len(text) // 100:
+    if text.count("\0") > len(text) // 10:
         raise InputError(f"{path} is neither a text file nor Parquet; accepted: {ACCEPTED}")
     if not text.strip():
         raise InputError(f"{path} is empty; accepted: {ACCEPTED}")

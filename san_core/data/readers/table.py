@@ -89,6 +89,8 @@ def read(name: str, files: TableFiles, problems: Problems) -> RawDataset:
         InputError: if a table cannot be read, a column is missing or ambiguous, the split is contradictory, or no
             question with an answer is left to train on.
     """
+    if files.images is not None:
+        ImageFolder(files.images, pattern=files.image_name)  # it is checked before a large table is read
     read_so_far = _Read()
     tables: list[_Found] = []
     for file in list_files(files):

@@ -4,6 +4,7 @@ import struct
 import subprocess
 import sys
 import unicodedata
+import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -72,6 +73,29 @@ def test_picture_cut_short_is_named(tmp_path: Path) -> None:
     os.truncate(path, path.stat().st_size // 2)
     with pytest.raises(InputError, match=re.escape(f"image {path} cannot be read: ")):
         load_pixels(path, 8)
+
+
+@pytest.mark.parametrize("kind", ["png", "tif", "jpg", "webp", "avif", "jp2", "ppm", "gif", "bmp"])
+def test_damaged_picture_is_read_or_named_in_one_line(kind: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    path = tmp_path / f"a.{kind}"
+    Image.fromarray(rng.integers(0, 256, (24, 32, 3), dtype=np.uint8)).save(path)
+    whole = path.read_bytes()
+    errors = []
+    for _ in range(60):
+        content = bytearray(whole)
+        for place in rng.integers(0, min(len(content), int(rng.choice([60, 300, 5000]))), 8):
+            content[place] = rng.integers(256)
+        path.write_bytes(content)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Pillow, on damaged metadata
+            try:
+                assert load_pixels(path, 8).shape == (8, 8, 3)
+            except InputError as error:
+                errors.append(str(error))
+    one_line = f"image {re.escape(str(path))} (cannot be read: |has too many pixels: ).*"
+    assert errors
+    assert all(re.fullmatch(one_line, error) for error in errors)
 
 
 def test_folder_is_no_picture(tmp_path: Path) -> None:
