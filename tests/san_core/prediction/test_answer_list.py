@@ -25,6 +25,7 @@ from san_core.prediction import answer_list as predict_list
 from san_core.prediction import trained_model
 from san_core.prediction.answer_list import ListTask, answer_list
 from san_core.prediction.trained_model import Reply, TrainedModel
+from tests.san_core.data_sets import write_tiff
 
 Entry = dict[str, Any]
 
@@ -417,6 +418,26 @@ def test_pictures_are_those_of_the_folder_of_the_list_if_no_other_is_named(
     task = ListTask(tmp_path / "own" / "list.csv", out=tmp_path / "answers.json")
     assert answer_list(tiny_model, task) == (1, 0)
     assert [entry["question_id"] for entry in json.loads(task.out.read_text())] == ["7"]
+
+
+def test_deep_grey_images_are_scaled_as_in_training(
+    tiny_model: Path, questions: list[Entry], write: Write, tmp_path: Path
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(tiny_model, model)
+    description = json.loads((model / "model.json").read_text())
+    (model / "model.json").write_text(json.dumps({**description, "grey_range": [-1000.0, 3000.0]}))
+    values = np.random.default_rng(0).integers(-900, 1500, (64, 64)).astype(np.int16)
+    write_tiff(tmp_path / "ct.tif", values)
+    grey = np.rint((values + 1000) * (255 / 4000)).astype(np.uint8)
+    asked = [{"question_id": n, "question": q["question"], "image": "ct"} for n, q in enumerate(questions[:4])]
+    task = replace(write(asked), images=tmp_path, image_name=None)
+    answer_list(model, task)
+    found = {entry["question_id"]: entry["answer"] for entry in json.loads(task.out.read_text())}
+    loaded = load_model(model)
+    pixels = np.stack([grey] * 3, axis=-1)
+    assert found == {entry["question_id"]: loaded.answer(pixels, entry["question"])[0].text for entry in asked}
+    np.testing.assert_array_equal(load_pixels(tmp_path / "ct.tif", 64, loaded.grey_range), pixels)
 
 
 def test_missing_files_and_folders_are_named(tiny_model: Path, task: ListTask, tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 import re
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -204,3 +205,20 @@ def test_missing_file_is_named(lost: str, tmp_path: Path) -> None:
 def test_root_that_is_no_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=re.escape(f"{tmp_path / 'none'} is not a folder")):
         _read(tmp_path / "none")
+
+
+def test_images_of_any_format_are_found_and_those_that_are_not_are_told(tmp_path: Path) -> None:
+    lines = [line for number in range(1, 6) for line in (f"what is in the image{number} ?", "cup")]
+    root = write_daquar(tmp_path / "daquar", lines, lines[:2], images=5)
+    images = root / "images"
+    (images / "image2.png").rename(images / "image2.JPG")
+    (images / "image3.png").rename(images / "image3.webp")
+    shutil.copy(images / "image4.png", images / "image4.jpg")
+    (images / "image5.png").rename(images / "image55.png")
+    dataset = daquar.read("all", root, Problems(), single_answers=False)
+    assert {key: dataset.images[key].name for key in ("image1", "image2", "image3")} == {
+        "image1": "image1.png",
+        "image2": "image2.JPG",
+        "image3": "image3.webp",
+    }
+    assert dataset.not_found == {"image4": "several pictures: image4.jpg, image4.png", "image5": "no such picture"}
