@@ -340,7 +340,7 @@ def _check_pairs(data: PreparedData, pictures: Path, outcome: Outcome) -> None:
     rows: set[int] = set()
     for split in data.splits:
         for question in data.questions_of(split):
-            picture = by_content[Path(data.image_files[question.image]).read_bytes()]
+            picture = by_content.get(Path(data.image_files[question.image]).read_bytes(), "damaged")
             found = _WORD.findall(" ".join([question.text, picture, question.answer, *question.answers]))
             numbers = {WORDS[name] for name in found if name in WORDS}
             outcome.pairs += 1
