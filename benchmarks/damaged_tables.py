@@ -52,8 +52,9 @@ def word(index: int) -> str:
 WORDS = {word(index): index for index in range(ROWS)}
 
 
-def _rows(rng: random.Random) -> Rows:
+def _rows(rng: random.Random, *, several_lines: bool) -> Rows:
     more = rng.choice(["", ", and why", '; what does "stop" say', " über ähnliche Dinge", "\nin two lines"])
+    more = more if several_lines else more.strip("\n")
     rows = [
         {"question_id": n, "image": f"{word(n)}.png", "question": f"what is {word(n)}{more}?", "answer": word(n)}
         for n in range(ROWS)
@@ -278,8 +279,8 @@ def damaged_table(seed: int, folder: Path, pictures: Path) -> tuple[Path, str, l
     """Writes a table with one to three kinds of damage; returns its file, its format and the damage."""
     rng = random.Random(seed)
     kind = rng.choice(list(FORMATS))
-    rows = _rows(rng)
     damage = rng.sample([*IN_ROWS, *IN_BYTES], rng.choice([1, 1, 2, 3]))
+    rows = _rows(rng, several_lines=not {"lines left out", "lines shuffled"}.intersection(damage))
     for name in damage:
         if name in IN_ROWS:
             IN_ROWS[name](rows, rng)
@@ -339,7 +340,7 @@ def _check_pairs(data: PreparedData, pictures: Path, outcome: Outcome) -> None:
     rows: set[int] = set()
     for split in data.splits:
         for question in data.questions_of(split):
-            picture = by_content[Path(data.image_files[question.image]).read_bytes()]
+            picture = by_content.get(Path(data.image_files[question.image]).read_bytes(), "damaged")
             found = _WORD.findall(" ".join([question.text, picture, question.answer, *question.answers]))
             numbers = {WORDS[name] for name in found if name in WORDS}
             outcome.pairs += 1

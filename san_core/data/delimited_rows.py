@@ -77,7 +77,7 @@ def read_delimited(path: Path, text: str, problems: Problems) -> tuple[str, list
     places: list[int] = []
     rows: list[dict[str, Any]] = []
     count = 0
-    for record in records:
+    for record in _without_torn_rows(records, lines, len(columns)) if form.escape is None and form.quoted else records:
         cells = record.cells
         if cells is not None and not any(cells):
             continue
@@ -134,6 +134,30 @@ def _records(lines: Sequence[str], form: _Form, start: int) -> Iterator[_Record]
             yield record
         else:
             return
+
+
+def _without_torn_rows(records: Iterator[_Record], lines: Sequence[str], width: int) -> Iterator[_Record]:
+    """Yields the rows; two that share a quoted cell of several lines, whose first quote is inside a cell, are lost.
+
+    That happens where the line end before such a row is missing: its cell is then torn in two.
+    """
+    waiting: list[_Record] = []
+    for record in records:
+        lone = "".join(lines[record.first : record.last + 1]).count('"') % 2 == 1
+        if waiting and lone and any(cell.endswith('"') for cell in record.cells or ()):
+            torn = "a quote in it belongs to another line"
+            yield waiting[0]._replace(cells=None, reason=torn)
+            yield from waiting[1:]
+            yield record._replace(cells=None, reason=torn)
+            waiting = []
+        elif waiting and not lone and len(record.cells or ()) != width:
+            waiting.append(record)
+        else:
+            yield from waiting
+            waiting = [record] if lone and record.cells else []
+            if not waiting:
+                yield record
+    yield from waiting
 
 
 def _read(reader: Any, start: int) -> Iterator[_Record]:  # noqa: ANN401 - see `_Form.reader`

@@ -1,3 +1,4 @@
+import random
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,8 @@ def test_a_wrong_pair_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     pictures = paint_pictures(tmp_path / "pictures")
     rows = damaged_tables._rows
 
-    def shift_answers(rng: damaged_tables.random.Random) -> damaged_tables.Rows:
-        shifted = rows(rng)
+    def shift_answers(rng: random.Random, *, several_lines: bool) -> damaged_tables.Rows:
+        shifted = rows(rng, several_lines=several_lines)
         answers = [row["answer"] for row in shifted]
         for row, answer in zip(shifted, answers[1:] + answers[:1], strict=True):
             row["answer"] = answer

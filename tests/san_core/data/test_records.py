@@ -124,6 +124,7 @@ def test_tabs_may_have_lone_quotes(tmp_path: Path) -> None:
         (["1,a,4.jpg,x,more", "2,b,5.jpg,y,,"], ["b"]),
         (["1,a,4.jpg,\0x", "2,b,5.jpg,y"], ["b"]),
         (['1,a,4.jpg,"x', "2,b,5.jpg,y"], ["b"]),
+        (['1,a,4.jpg,x"2', 'b",5.jpg,y,z', "3,c,6.jpg,z"], ["c"]),  # a line end is missing before a cell of two lines
     ],
 )
 def test_a_damaged_line_costs_itself_and_mixes_no_rows(lines: list[str], kept: list[str], tmp_path: Path) -> None:
@@ -132,6 +133,13 @@ def test_a_damaged_line_costs_itself_and_mixes_no_rows(lines: list[str], kept: l
     assert [row["question"] for row in rows.rows] == kept
     assert sum(problem.lost for problem in problems.found) == len(lines) - len(kept)
     assert flaws(problems)[0].startswith(f"{tmp_path / 't.csv'} line 2: row of the table cannot be read, left out (")
+
+
+def test_lone_quotes_inside_of_cells_stay(tmp_path: Path) -> None:
+    problems = Problems()
+    rows = _read(tmp_path / "t.csv", 'question,answer\na 5" one?,yes\n"b",no\nc 7" one?,no\n', problems)
+    assert [row["question"] for row in rows.rows] == ['a 5" one?', "b", 'c 7" one?']
+    assert problems.found == []
 
 
 def test_json_that_is_cut_off_is_refused_with_the_place(tmp_path: Path) -> None:
