@@ -5,7 +5,7 @@ from pathlib import Path
 
 import san_core
 from san_core.command_line import CommandLine, number, print_message, run_command
-from san_core.data.images import open_picture
+from san_core.data.images.reading import open_picture
 from san_core.errors import InputError
 from san_core.files import is_file
 from san_core.prediction.answer_list import ListTask, answer_list

@@ -4,8 +4,8 @@ import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from san_core.data.columns import ROLES
 from san_core.data.raw_dataset import Location, TableFiles
+from san_core.data.tables.columns import ROLES
 from san_core.errors import InputError
 
 SPLIT_OPTIONS = ("train", "validation", "test")

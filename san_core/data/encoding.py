@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from san_core.data.answers import answer_form
+from san_core.data.answers.forms import answer_form
 from san_core.data.prepared import QUESTIONS, Split
 from san_core.data.questions import Question, write_questions
 from san_core.data.vocabulary import (

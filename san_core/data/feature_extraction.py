@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 
 from san_core.data.encoded_rows import EncodedRows, Remarks
-from san_core.data.grey_values import Range
-from san_core.data.images import brightness_remark, open_to_resize, to_pixels
+from san_core.data.images.grey_values import Range
+from san_core.data.images.reading import brightness_remark, open_to_resize, to_pixels
 from san_core.data.problems import ALLOWED_LOSS, Problems
 from san_core.data.progress_bar import progress_bar
 from san_core.errors import InputError

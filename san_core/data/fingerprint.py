@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from san_core.data.grey_values import Range, widest
-from san_core.data.images import unstated_range
+from san_core.data.images.grey_values import Range, widest
+from san_core.data.images.reading import unstated_range
 from san_core.data.prepared import FORMAT
 from san_core.data.progress_bar import progress_bar
 from san_core.data.questions import Question

@@ -14,7 +14,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from san_core.command_line import print_message
-from san_core.data.answer_merging import merge_answers
+from san_core.data.answers.merging import merge_answers
 from san_core.data.encoded_rows import LOG, ROWS, has_rows
 from san_core.data.encoding import Vocabularies, build_vocabularies, coverage, tokenizer_notes, write_splits
 from san_core.data.feature_extraction import Images, write_images

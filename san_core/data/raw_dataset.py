@@ -4,7 +4,7 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from san_core.data.answers import answer_form
+from san_core.data.answers.forms import answer_form
 from san_core.data.questions import Question
 
 
@@ -95,7 +95,7 @@ class TableFiles:
         splits: tables of one split each: `train`, `validation`, `test`.
         images: folder of the images; None where their names are relative to the table, or they are in it.
         image_name: Python format that makes a file name of an `image_id`; None to search.
-        columns: the columns that the user has named, by role, see `san_core.data.columns`.
+        columns: the columns that the user has named, by role, see `san_core.data.tables.columns`.
         embedded: folder for pictures that are in the tables themselves.
     """
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cache
 
-from san_core.data.answers import standard_characters, to_small_letters
+from san_core.data.answers.forms import standard_characters, to_small_letters
 
 CHARACTERS, WORDS, LETTERS = "characters", "words", "letters"
 """The tokenizers, see `tokenize`. A model and its data keep the one that they were prepared with."""

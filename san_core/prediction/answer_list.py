@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from san_core.checkpoint import load_model
 from san_core.command_line import print_message
-from san_core.data.embedded_pictures import PictureFolder
-from san_core.data.grey_values import Range
-from san_core.data.image_folder import ImageFolder
-from san_core.data.images import load_pixels, open_picture
+from san_core.data.images.folder import ImageFolder
+from san_core.data.images.grey_values import Range
+from san_core.data.images.reading import load_pixels, open_picture
 from san_core.data.problems import Problems
 from san_core.data.progress_bar import progress_bar
+from san_core.data.tables.embedded_pictures import PictureFolder
 from san_core.errors import InputError
 from san_core.prediction.question_list import ListedQuestion, read_questions
 from san_core.prediction.trained_model import Reply, TrainedModel

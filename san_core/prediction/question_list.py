@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from san_core.data.column_names import ANSWER
-from san_core.data.columns import Columns, find_columns
-from san_core.data.embedded_pictures import PictureFolder
 from san_core.data.ids import id_key, read_id
-from san_core.data.image_folder import ImageFolder
+from san_core.data.images.folder import ImageFolder
 from san_core.data.problems import Problems
-from san_core.data.records import Rows, read_rows
+from san_core.data.tables.column_names import ANSWER
+from san_core.data.tables.columns import Columns, find_columns
+from san_core.data.tables.embedded_pictures import PictureFolder
+from san_core.data.tables.records import Rows, read_rows
 from san_core.errors import InputError
 
 _USUAL = {"question_id", "question", "image", "image_id"}
@@ -48,8 +48,9 @@ def read_questions(
     """Reads the questions of a list.
 
     Args:
-        path: JSON, JSON lines, CSV, TSV or Parquet file; see `san_core.data.records`. A row has a question and the
-            name or id of its picture, and an id of its own; without a column of ids the rows are numbered from 1.
+        path: JSON, JSON lines, CSV, TSV or Parquet file; see `san_core.data.tables.records`. A row has a
+            question and the name or id of its picture, and an id of its own; without a column of ids the rows are
+            numbered from 1.
         folder: folder of the pictures.
         problems: problems found so far; every row that is left out is added, with the reason. Different rows with the
             same id are left out, since nobody could tell whose answer is whose; of equal ones the first stays.

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
-from san_core.data.grey_values import Range
-from san_core.data.images import open_to_resize, to_pixels
+from san_core.data.images.grey_values import Range
+from san_core.data.images.reading import open_to_resize, to_pixels
 from san_core.data.vocabulary import LETTERS, PADDING, Vocabulary
 from san_core.errors import InputError
 from san_core.hardware import autocast, explain_out_of_memory
@@ -96,7 +96,7 @@ class TrainedModel:
         """Answers a question about an image given as pixels.
 
         Args:
-            pixels: [image_size, image_size, 3], RGB, uint8; `san_core.data.images.load_pixels` makes them.
+            pixels: [image_size, image_size, 3], RGB, uint8; `san_core.data.images.reading.load_pixels` makes them.
             question: a text.
             top: number of answers to return, >= 1; at most all answers that the network can give.
         """

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from san_core.checkpoint import load_model, save_model
 from san_core.config import TrainingConfig
-from san_core.data.images import load_pixels
+from san_core.data.images.reading import load_pixels
 from san_core.data.prepared import PreparedData
 from san_core.data.raw_dataset import RawDataset
 from san_core.data.vocabulary import CHARACTERS, LETTERS, WORDS

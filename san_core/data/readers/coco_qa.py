@@ -5,7 +5,7 @@ Each split is a folder of four files with one line per question: text, answer, i
 
 from pathlib import Path
 
-from san_core.data.answers import as_written
+from san_core.data.answers.forms import as_written
 from san_core.data.problems import Problems
 from san_core.data.questions import Question
 from san_core.data.raw_dataset import RawDataset

@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from san_core.data.answers import things_form
-from san_core.data.image_folder import ImageFolder
+from san_core.data.answers.forms import things_form
+from san_core.data.images.folder import ImageFolder
 from san_core.data.problems import Problems
 from san_core.data.questions import Question
 from san_core.data.raw_dataset import RawDataset

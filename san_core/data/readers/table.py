@@ -1,7 +1,7 @@
 """The user's own questions in tables: a row has a question, its answer and the name of its picture.
 
-A table is a JSON, JSON lines, CSV, TSV or Parquet file; see `san_core.data.records`. Question, answer and picture come
-from one row, so ids are only labels here.
+A table is a JSON, JSON lines, CSV, TSV or Parquet file; see `san_core.data.tables.records`. Question, answer and picture
+come from one row, so ids are only labels here.
 """
 
 from collections import Counter
@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 from san_core.command_line import print_message
-from san_core.data.answer_cells import read_answers
-from san_core.data.column_names import ANSWER, SPLIT, is_question, simplify, split_of_word
-from san_core.data.columns import Columns, find_columns, missing_column
-from san_core.data.embedded_pictures import PictureFolder
 from san_core.data.ids import id_key, read_id
-from san_core.data.image_folder import ImageFolder
+from san_core.data.images.folder import ImageFolder
 from san_core.data.prepared import SPLITS
 from san_core.data.problems import Problems
 from san_core.data.questions import Question
 from san_core.data.raw_dataset import RawDataset, TableFiles
 from san_core.data.readers.table_files import SplitFile, list_files
-from san_core.data.records import Rows, read_rows
+from san_core.data.tables.answer_cells import read_answers
+from san_core.data.tables.column_names import ANSWER, SPLIT, is_question, simplify, split_of_word
+from san_core.data.tables.columns import Columns, find_columns, missing_column
+from san_core.data.tables.embedded_pictures import PictureFolder
+from san_core.data.tables.records import Rows, read_rows
 from san_core.data.vocabulary import tokenize
 from san_core.errors import InputError
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from san_core.data.column_names import split_of_file
 from san_core.data.raw_dataset import TableFiles
+from san_core.data.tables.column_names import split_of_file
 from san_core.errors import InputError
 from san_core.files import is_folder
 

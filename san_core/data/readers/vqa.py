@@ -11,9 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from san_core.data.answers import as_written, most_frequent, read_answer
+from san_core.data.answers.forms import as_written, most_frequent, read_answer
 from san_core.data.ids import read_id
-from san_core.data.image_folder import ImageFolder
+from san_core.data.images.folder import ImageFolder
 from san_core.data.problems import Problems
 from san_core.data.questions import Question
 from san_core.data.raw_dataset import RawDataset, VQAFiles

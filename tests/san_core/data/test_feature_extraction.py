@@ -17,7 +17,7 @@ from san_core.data import encoded_rows, feature_extraction
 from san_core.data.encoded_rows import EncodedRows, Remarks
 from san_core.data.feature_extraction import DAMAGED, Images, Loaded, write_images
 from san_core.data.fingerprint import survey_images
-from san_core.data.grey_values import Range
+from san_core.data.images.grey_values import Range
 from san_core.data.problems import Problems
 from san_core.data.progress_bar import progress_bar
 from san_core.errors import InputError

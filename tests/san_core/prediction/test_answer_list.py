@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from san_core.checkpoint import load_model
-from san_core.data.grey_values import Range
-from san_core.data.images import load_pixels
+from san_core.data.images.grey_values import Range
+from san_core.data.images.reading import load_pixels
 from san_core.data.raw_dataset import RawDataset
 from san_core.errors import InputError
 from san_core.prediction import answer_list as predict_list

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageOps
 
-from san_core.data.images import (
+from san_core.data.images.reading import (
     NEARLY_BLACK,
     NEARLY_WHITE,
     as_picture,
@@ -387,7 +387,7 @@ Image.MAX_IMAGE_PIXELS = 100
 with warnings.catch_warnings(record=True) as found:
     Image.open(sys.argv[1]).close()
 assert [w.category for w in found] == [Image.DecompressionBombWarning]
-san_core.data.images.as_picture(sys.argv[1])
+san_core.data.images.reading.as_picture(sys.argv[1])
 """
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from san_core.data.answer_merging import merge_answers
-from san_core.data.answers import as_written, things_form
+from san_core.data.answers.forms import as_written, things_form
+from san_core.data.answers.merging import merge_answers
 from san_core.data.encoding import build_vocabularies, coverage, write_splits
 from san_core.data.prepared import Split
 from san_core.data.problems import Problems

@@ -4,8 +4,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from san_core.data.answer_slips import find_slips
-from san_core.data.answers import SEPARATOR, as_written, things_form, tidy
+from san_core.data.answers.forms import SEPARATOR, as_written, things_form, tidy
+from san_core.data.answers.slips import find_slips
 from san_core.data.problems import Problems
 from san_core.data.questions import Question
 from san_core.data.raw_dataset import RawDataset

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from string import Formatter
 
-from san_core.data.image_names import NUMBER, WAYS_TO_BE_EQUAL, ImageName, key_of, number_of
+from san_core.data.images.names import NUMBER, WAYS_TO_BE_EQUAL, ImageName, key_of, number_of
 from san_core.errors import InputError
 from san_core.files import is_file, is_folder
 

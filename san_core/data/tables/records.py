@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from san_core.data.delimited_rows import read_delimited
-from san_core.data.embedded_pictures import PictureFolder
-from san_core.data.json_rows import looks_like_json, read_json_rows
-from san_core.data.parquet_rows import read_parquet
 from san_core.data.problems import Problems
+from san_core.data.tables.delimited_rows import read_delimited
+from san_core.data.tables.embedded_pictures import PictureFolder
+from san_core.data.tables.json_rows import looks_like_json, read_json_rows
+from san_core.data.tables.parquet_rows import read_parquet
 from san_core.data.text_files import decode
 from san_core.errors import InputError
 from san_core.files import read_bytes, read_start

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from san_core.data.answer_slips import find_slips
+from san_core.data.answers.slips import find_slips
 
 
 @pytest.mark.parametrize(

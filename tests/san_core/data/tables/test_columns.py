@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from san_core.data.column_names import split_of_file, split_of_word
-from san_core.data.columns import Columns, find_columns
-from san_core.data.records import Rows
+from san_core.data.tables.column_names import split_of_file, split_of_word
+from san_core.data.tables.columns import Columns, find_columns
+from san_core.data.tables.records import Rows
 from san_core.errors import InputError
 
 

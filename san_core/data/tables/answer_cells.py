@@ -8,7 +8,7 @@ import tokenize
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from san_core.data.answers import most_frequent, read_answer
+from san_core.data.answers.forms import most_frequent, read_answer
 from san_core.errors import InputError
 
 LONGEST = 1000

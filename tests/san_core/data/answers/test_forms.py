@@ -3,7 +3,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from san_core.data.answers import answer_form, as_written, most_frequent, read_answer, things_form, tidy
+from san_core.data.answers.forms import answer_form, as_written, most_frequent, read_answer, things_form, tidy
 
 
 @pytest.mark.parametrize(

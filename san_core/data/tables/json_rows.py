@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from san_core.data.column_names import IMAGE, KEY, NAMES, SPLIT, is_question, simplify, split_of_word
 from san_core.data.problems import Problems
+from san_core.data.tables.column_names import IMAGE, KEY, NAMES, SPLIT, is_question, simplify, split_of_word
 from san_core.data.text_files import DECODER, RepeatedKeys, replace_lone_surrogates, salvage
 from san_core.errors import InputError
 

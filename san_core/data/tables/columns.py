@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from san_core.data.column_names import (
+from san_core.data.tables.column_names import (
     ANSWER,
     ANSWER_TYPE,
     ID,
@@ -17,7 +17,7 @@ from san_core.data.column_names import (
     annotator,
     simplify,
 )
-from san_core.data.records import Rows
+from san_core.data.tables.records import Rows
 from san_core.errors import InputError
 
 ROLES = tuple(NAMES)

@@ -8,9 +8,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from san_core.data.column_names import distinct
-from san_core.data.embedded_pictures import PictureFolder
 from san_core.data.problems import Problems
+from san_core.data.tables.column_names import distinct
+from san_core.data.tables.embedded_pictures import PictureFolder
 from san_core.errors import InputError
 
 _ROWS_AT_A_TIME = 64

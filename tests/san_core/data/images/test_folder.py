@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from san_core.data.image_folder import ImageFolder
+from san_core.data.images.folder import ImageFolder
 from san_core.errors import InputError
 
 COCO = "COCO_train2014_000000000004.jpg"

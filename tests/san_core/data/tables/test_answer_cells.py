@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from san_core.data.answer_cells import Answers, read_answers
+from san_core.data.tables.answer_cells import Answers, read_answers
 from san_core.errors import InputError
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from san_core.data.column_names import distinct
 from san_core.data.problems import Problems
+from san_core.data.tables.column_names import distinct
 from san_core.errors import InputError
 
 _LARGEST_CELL = 2**31 - 1

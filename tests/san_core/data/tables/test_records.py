@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from san_core.data.embedded_pictures import PictureFolder
 from san_core.data.problems import Problems
-from san_core.data.records import Rows, read_rows
+from san_core.data.tables.embedded_pictures import PictureFolder
+from san_core.data.tables.records import Rows, read_rows
 from san_core.errors import InputError
 from tests.san_core.data_sets import flaws
 

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from san_core.data.grey_values import Range, is_deep, own_range, read_values, stated_range, to_eight_bits
-from san_core.data.image_folder import same_but_for_unicode
-from san_core.data.image_formats import decoding, open_image
+from san_core.data.images.folder import same_but_for_unicode
+from san_core.data.images.formats import decoding, open_image
+from san_core.data.images.grey_values import Range, is_deep, own_range, read_values, stated_range, to_eight_bits
 from san_core.errors import InputError
 from san_core.files import read_bytes
 
