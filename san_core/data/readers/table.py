@@ -1,7 +1,7 @@
 """The user's own questions in tables: a row has a question, its answer and the name of its picture.
 
-A table is a JSON, JSON lines, CSV, TSV or Parquet file; see `san_core.data.tables.records`. Question, answer and picture
-come from one row, so ids are only labels here.
+A table is a JSON, JSON lines, CSV, TSV or Parquet file; see `san_core.data.tables.records`. Question, answer and
+picture come from one row, so ids are only labels here.
 """
 
 from collections import Counter

@@ -158,7 +158,7 @@ def test_json_that_is_cut_off_is_refused_with_the_place(tmp_path: Path) -> None:
         (b"PK\x03\x04 a sheet", "is a spreadsheet or ZIP archive; save the sheet as CSV"),
         (b"\x80\x04 rows", "is a Python pickle, which can run code"),
         (b"PAR1 and more", "row 1: a damaged Parquet file"),
-        (gzip.compress(b"a,b\n1,2\n")[:-6], "is compressed by gzip, but damaged"),
+        (gzip.compress(b"a,b\n1,2\n", mtime=0)[:-6], "is compressed by gzip, but damaged"),
         (b"\x00\x01\x02\x03", "is neither a text file nor Parquet"),
         (b"one column\nonly\n", "line 1: neither JSON nor columns; accepted: JSON, or a first line that names"),
         (b"question,answer\n", "has no rows that can be read"),
