@@ -28,6 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.output import add_output_options, output_results
+from san_core.command_line import run_command
 from search_spaces import load
 from tuning.monitoring.trackers import PACKAGES
 from tuning.study.live_trial import Epoch
@@ -243,4 +244,4 @@ def _table(result: dict[str, Any]) -> Table:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from san_core.command_line import run_command
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
 from san_core.training import Training
@@ -43,4 +44,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -27,7 +27,7 @@ from benchmarks.output import add_output_options, output_results
 from benchmarks.turns import Task, median_ratio, take_turns, timed_processes
 from san_core.command_line import run_command
 from san_core.data import feature_extraction
-from san_core.data.feature_extraction import write_images
+from san_core.data.feature_extraction import Images, write_images
 from san_core.data.prepared import FEATURES
 from san_core.data.problems import Problems
 from san_core.errors import InputError
@@ -64,9 +64,10 @@ def fast(paths: Sequence[Path], size: int) -> Tensor:
     layer = layer_of(ENCODER).name
     grid = regions(ENCODER, layer, None, size)
     inputs = {"encoder": ENCODER, "layer": layer, "grid": grid, "image_size": size, "fine_tune": False}
-    images = {str(number): path for number, path in enumerate(paths)}
+    files = {str(number): path for number, path in enumerate(paths)}
+    images = Images(files, hashes={key: key for key in files})
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
-        write_images(images, inputs, Path(folder), Problems())
+        write_images(images, inputs, Path(folder), Problems()).rows.move_to(Path(folder) / FEATURES)
         return torch.from_numpy(np.load(Path(folder) / FEATURES)).view(torch.bfloat16).float()
 
 

@@ -17,6 +17,7 @@ from benchmarks.output import add_output_options, output_results
 from benchmarks.plain import PlainStep
 from benchmarks.shapes import SHAPES, Shape
 from benchmarks.turns import Task, median_ratio, take_turns, timed_processes
+from san_core.command_line import run_command
 from san_core.data.prepared import Batch
 from san_core.data.vocabulary import PADDING
 from san_core.hardware import keep_freed_memory
@@ -136,4 +137,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

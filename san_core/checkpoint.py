@@ -48,10 +48,12 @@ def save_model(
         "layer": data.layer,
         "grid": data.grid,
         "image_size": data.image_size,
+        "grey_range": data.grey_range,
         "word_vector_size": _word_vector_size(config, data),
         "metrics": dict(metrics),
         "answers": data.answers,
         "words": data.words.words,
+        "tokenizer": data.words.tokenizer,
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)

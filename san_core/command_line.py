@@ -1,6 +1,8 @@
 """Code that all commands share: the argument parser, one-line errors, exit codes, and messages to the user."""
 
 import argparse
+import codecs
+import io
 import math
 import os
 import sys
@@ -9,6 +11,9 @@ from typing import NoReturn
 
 from san_core.errors import InputError
 from san_core.signals import end_on_signals, exit_code
+
+_PLAIN = {"–": "-", "—": "-", "…": "...", "±": "+/-", "×": "x", "·": "-", "→": "->", "’": "'", "“": '"', "”": '"'}
+"""What is printed where a terminal lacks a character of our own texts; for all others it is a question mark."""
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
@@ -38,7 +43,14 @@ class CommandLine(argparse.ArgumentParser):
 
 
 def run_command(main: Callable[[], int | None]) -> NoReturn:
-    """Runs a command's main function and exits: 0 done, 2 bad input, 130 Ctrl-C, 143 SIGTERM, 129 closed terminal."""
+    """Runs a command's main function and exits: 0 done, 2 bad input, 130 Ctrl-C, 143 SIGTERM, 129 closed terminal.
+
+    Characters that the terminal's encoding lacks are replaced in all that the command prints.
+    """
+    codecs.register_error("plain", _plain)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="plain")
     with end_on_signals():
         code = _run(main)
     sys.exit(code)
@@ -58,6 +70,13 @@ def _run(main: Callable[[], int | None]) -> int:
         print("interrupted", file=sys.stderr)
         return exit_code()
     return code
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    """Replaces characters that cannot be encoded; an error handler as `codecs.register_error` takes it."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(_PLAIN.get(character, "?") for character in error.object[error.start : error.end]), error.end
 
 
 def print_message(text: str) -> None:

@@ -40,6 +40,21 @@ def read_bytes(path: Path) -> bytes:
         raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
+def read_start(path: Path, length: int) -> bytes:
+    """Reads the first bytes of a file.
+
+    Raises:
+        InputError: if it is missing or cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(length)
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist") from error
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
 def read_large_text(path: Path) -> Iterator[str]:
     """Yields the lines of a UTF-8 file, which may be larger than memory; bytes that are not UTF-8 become U+FFFD.
 
@@ -59,9 +74,22 @@ def sha256(path: Path) -> str:
     Raises:
         InputError: if it is missing or cannot be read.
     """
+    return sha256_and_start(path, 0)[0]
+
+
+def sha256_and_start(path: Path, length: int) -> tuple[str, bytes]:
+    """Returns the SHA-256 hash of a file, in hexadecimal, and its first `length` bytes.
+
+    Raises:
+        InputError: if it is missing or cannot be read.
+    """
     try:
         with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            start = file.read(length)
+            file.seek(0)
+            return hashlib.file_digest(file, "sha256").hexdigest(), start
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist") from error
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
 

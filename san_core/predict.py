@@ -4,11 +4,14 @@ import argparse
 from pathlib import Path
 
 import san_core
-from san_core.command_line import CommandLine, print_message, run_command
-from san_core.data.images import open_picture
+from san_core.command_line import CommandLine, number, print_message, run_command
+from san_core.data.images.reading import open_picture
 from san_core.errors import InputError
 from san_core.files import is_file
 from san_core.prediction.answer_list import ListTask, answer_list
+from san_core.table_options import add_column_option, chosen_columns
+
+_LIST_OPTIONS = ("images", "image_name", "column", "out", "strict", "allow_loss")
 
 
 def _parse() -> argparse.Namespace:
@@ -28,11 +31,30 @@ def _parse() -> argparse.Namespace:
         help="draw the attention: a .png, .pdf or .svg file, or for a list a folder with a .png per question",
     )
     add = parser.add_argument_group("a list of questions").add_argument
-    add("--questions", type=Path, metavar="FILE", help="JSON in the layout of the VQA questions, or a list of such")
-    add("--images", type=Path, metavar="FOLDER", help="folder of the images of the list")
-    add("--image-name", metavar="PATTERN", help="file name of an image_id, such as COCO_val2014_{image_id:012d}.jpg")
+    add(
+        "--questions",
+        type=Path,
+        metavar="FILE",
+        help="JSON in the layout of the VQA questions; or JSON, JSON lines, CSV, TSV or Parquet with a question, a "
+        "picture and an id in each row",
+    )
+    add("--images", type=Path, metavar="FOLDER", help="folder of the images of the list (default: that of the list)")
+    add(
+        "--image-name",
+        metavar="PATTERN",
+        help="file name of an image_id, such as COCO_val2014_{image_id:012d}.jpg (default: searched for by name, id "
+        "or number)",
+    )
+    add_column_option(add)
     add("--out", type=Path, metavar="FILE", help="file for the answers (default: answers.json)")
     add("--strict", action="store_true", help="stop at the first question that cannot be answered")
+    add(
+        "--allow-loss",
+        type=number(float, at_least=0, below=1),
+        metavar="SHARE",
+        help="share of the questions that may be left out because something is wrong with them (default: 0.01; one "
+        "always may); with it a damaged list is read as far as it can be",
+    )
     arguments = parser.parse_intermixed_args()
     problem = _find_contradiction(arguments)
     if problem:
@@ -41,11 +63,12 @@ def _parse() -> argparse.Namespace:
 
 
 def _find_contradiction(arguments: argparse.Namespace) -> str | None:
-    list_only = [name for name in ("images", "image_name", "out", "strict") if getattr(arguments, name)]
+    given = {name: getattr(arguments, name) for name in _LIST_OPTIONS}
+    list_only = [name for name, value in given.items() if value is not None and value is not False and value != []]
     if arguments.questions and arguments.image:
         return "IMAGE and QUESTION, or --questions: give one or the other, not both"
     if arguments.questions:
-        return None if arguments.images else "--questions needs --images, the folder of the images"
+        return None
     if arguments.question is None:
         return "IMAGE or QUESTION is missing; or give --questions for a list"
     if list_only:
@@ -67,9 +90,11 @@ def _answer_list(arguments: argparse.Namespace) -> None:
         questions=arguments.questions,
         images=arguments.images,
         image_name=arguments.image_name,
+        columns=chosen_columns(arguments),
         out=arguments.out or ListTask.out,
         attention=arguments.attention,
         strict=arguments.strict,
+        allow_loss=arguments.allow_loss,
     )
     answered, left_out = answer_list(arguments.model, task)
     print_message(f"{answered} answered, {left_out} left out: {task.out}")
@@ -83,10 +108,9 @@ def _answer_one(model_folder: Path, image: Path, question: str, attention: Path 
         if is_file(attention) and is_file(image) and attention.samefile(image):
             raise InputError(f"--attention {attention} would overwrite the image")
     model = san_core.load(model_folder)
-    picture = open_picture(image).image
-    reply = model.ask(picture, question)
+    reply = model.ask(image, question)
     if attention is not None:
-        draw_attention(picture, question, reply, attention)
+        draw_attention(open_picture(image, grey_range=model.grey_range).image, question, reply, attention)
     print(reply)
 
 

@@ -15,6 +15,7 @@ from san_core.data.raw_dataset import Location, VQAFiles
 from san_core.data.readers import READERS
 from san_core.errors import InputError
 from san_core.models.architectures import ARCHITECTURES
+from san_core.table_options import add_table_options, given_options, table_location
 
 _OWN = ("questions", "annotations", "images")
 _OWN_TEST = ("test_questions", "test_annotations", "test_images", "test_image_name")
@@ -23,8 +24,12 @@ _OWN_TEST = ("test_questions", "test_annotations", "test_images", "test_image_na
 def _parse() -> argparse.Namespace:
     parser = CommandLine("san_core.prepare", "Prepares a data set: encodes its images once, for all trials.")
     add = parser.add_argument
-    add("name", metavar="NAME", help=f"data set: {', '.join(READERS)}; vqa is your own data in the official VQA layout")
-    add("--root", type=Path, metavar="FOLDER", help="folder with the data set's files (not for easy-vqa and vqa)")
+    add(
+        "name",
+        metavar="NAME",
+        help=f"data set: {', '.join(READERS)}; the last two are your own data: the official VQA layout, tables",
+    )
+    add("--root", type=Path, metavar="FOLDER", help="folder with the data set's files (not for easy-vqa and your own)")
     add("--encoder", default="efficientnet-lite0", help=f"image encoder: {', '.join(ARCHITECTURES)}")
     add("--layer", help="the encoder's layer whose output is the regions (default: its last)")
     add("--grid", type=number(int, at_least=1), metavar="N", help="pool the regions to N x N; 1 is the whole image")
@@ -39,7 +44,7 @@ def _parse() -> argparse.Namespace:
         "--top-answers",
         type=number(int, at_least=1),
         metavar="N",
-        help="size of the answer vocabulary (default for vqa: 1000, else all answers)",
+        help="size of the answer vocabulary (default for your own data and VQA: 1000, else all answers)",
     )
     add("--single-answers", action="store_true", help="DAQUAR: leave out questions whose answer is several things")
     add(
@@ -49,14 +54,30 @@ def _parse() -> argparse.Namespace:
         help="pretrained word vectors, in word2vec's or GloVe's text format",
     )
     add("--seed", type=number(int, at_least=0), default=0, help="of the random choice of validation images")
+    add(
+        "--keep-answers",
+        action="store_true",
+        help="keep answers apart that differ only in capitals, blanks, a final full stop or Unicode form",
+    )
     add("--strict", action="store_true", help="make every problem of the data an error")
+    add(
+        "--allow-loss",
+        type=number(float, at_least=0, below=1),
+        metavar="SHARE",
+        help="share of the entries of each file that may be left out because something is wrong with them (default: "
+        "0.01; one entry always may); with it damaged files are read as far as they can be",
+    )
     add("--out", type=Path, metavar="FOLDER", help="folder to write (default: data/NAME)")
-    own = parser.add_argument_group("your own files (NAME vqa)")
+    add_table_options(parser)
+    own = parser.add_argument_group("your own files (NAME vqa; some also for NAME table)")
     own.add_argument("--questions", type=Path, metavar="JSON", help="training questions")
     own.add_argument("--annotations", type=Path, metavar="JSON", help="their answers")
-    own.add_argument("--images", type=Path, metavar="FOLDER", help="their images")
+    own.add_argument("--images", type=Path, metavar="FOLDER", help="their images (table: default the folder of FILE)")
     own.add_argument(
-        "--image-name", default="{image_id}.jpg", metavar="PATTERN", help="as in COCO_train2014_{image_id:012d}.jpg"
+        "--image-name",
+        metavar="PATTERN",
+        help="file name of an image_id, such as COCO_train2014_{image_id:012d}.jpg (default: searched for by name, id "
+        "or number)",
     )
     own.add_argument("--test-questions", type=Path, metavar="JSON", help="test questions")
     own.add_argument(
@@ -74,7 +95,7 @@ def _parse() -> argparse.Namespace:
         metavar="SHARE",
         help="share of the images to use for testing, if there are no test questions",
     )
-    return parser.parse_args()
+    return parser.parse_intermixed_args()
 
 
 def main() -> None:
@@ -91,16 +112,19 @@ def main() -> None:
         test_share=arguments.test_share,
         seed=arguments.seed,
         strict=arguments.strict,
+        allow_loss=arguments.allow_loss,
+        keep_answers=arguments.keep_answers,
     )
+    out = arguments.out or Path("data") / arguments.name
     try:
-        data = prepare(arguments.name, arguments.out or Path("data") / arguments.name, options, _location(arguments))
+        data = prepare(arguments.name, out, options, _location(arguments, out))
     except KeyboardInterrupt:
         print_message("run the same command again to continue")
         raise
     _print(data)
 
 
-def _location(arguments: argparse.Namespace) -> Location:
+def _location(arguments: argparse.Namespace, out: Path) -> Location:
     """Where the files are, from the options.
 
     Raises:
@@ -109,11 +133,16 @@ def _location(arguments: argparse.Namespace) -> Location:
     name = arguments.name
     if arguments.single_answers and not name.startswith("daquar"):
         raise InputError(f"--single-answers is for daquar-all and daquar-reduced, but got {name}")
-    if arguments.root and name in ("easy-vqa", "vqa"):
+    if arguments.root and name in ("easy-vqa", "vqa", "table"):
         raise InputError(f"--root is not for the data set {name}")
-    given = [f"--{option.replace('_', '-')}" for option in (*_OWN, *_OWN_TEST) if getattr(arguments, option)]
+    if name != "table" and (given := list(given_options(arguments))):
+        raise InputError(f"{given[0]} is for the data set table, but got {name}")
     if name == "vqa":
         return _own_files(arguments)
+    for_vqa = [option for option in (*_OWN, *_OWN_TEST) if name != "table" or option != "images"]
+    given = [f"--{option.replace('_', '-')}" for option in for_vqa if getattr(arguments, option)]
+    if name == "table" and not given:
+        return table_location(arguments, out)
     if given:
         raise InputError(f"{given[0]} is for the data set vqa, but got {name}")
     return Location(root=arguments.root, single_answers=arguments.single_answers)
@@ -159,6 +188,10 @@ def _print(data: PreparedData) -> None:
         outside = row["answered"] - row["known_answers"]
         table.add_row(name, *(f"{count:,}" for count in counts), f"{outside:,}" if row["answered"] else "–", unknown)
     console.print(table)
+    if manifest["notes"]:
+        console.print("\nnotes:", soft_wrap=True)
+        for line in manifest["notes"]:
+            console.print(f"  {line}", soft_wrap=True)
     if manifest["problems"]:
         console.print(f"\nproblems ({data.folder / PROBLEMS} lists them all):", soft_wrap=True)
         for line in manifest["problems"]:

@@ -17,7 +17,7 @@ from results.run_folder import ATTENTION_EXAMPLES_FILE, SEARCH
 from results.snapshot import RunSnapshot
 from san_core.command_line import print_message
 from san_core.config import TrainingConfig
-from san_core.data.images import open_picture
+from san_core.data.images.reading import open_picture
 from san_core.data.prepared import PreparedData
 from san_core.data.questions import Question
 from san_core.errors import InputError
@@ -176,7 +176,7 @@ def _picture(data: PreparedData, question: Question, row: int) -> Image.Image | 
     if data.fine_tune:
         return Image.fromarray(data.images[row].numpy())
     try:
-        return open_picture(data.image_files[question.image]).image
+        return open_picture(data.image_files[question.image], grey_range=data.grey_range).image
     except (InputError, KeyError):
         return None
 

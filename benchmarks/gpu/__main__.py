@@ -21,6 +21,7 @@ from benchmarks.gpu.searches import WAYS, search_rows
 from benchmarks.gpu.steps import rows_of, sized_shapes
 from benchmarks.gpu.timing import QUICK, Scale, bfloat16_rate
 from benchmarks.rivals.task import Task
+from san_core.command_line import run_command
 
 SLACK = 5.0
 """Seconds that a search's part needs besides the search, to clean up within its limit."""
@@ -115,4 +116,4 @@ def _text(value: object) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

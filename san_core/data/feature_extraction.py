@@ -1,13 +1,11 @@
 """Writes the region features of every image of a data set, or its pixels; continues where it was interrupted."""
 
-import json
 import os
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
-from dataclasses import asdict
+from contextlib import closing
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,62 +14,115 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from san_core.data.images import open_to_resize, to_pixels
-from san_core.data.prepared import FEATURES, PIXELS
-from san_core.data.problems import Problem, Problems
+from san_core.data.encoded_rows import EncodedRows, Remarks
+from san_core.data.images.grey_values import Range
+from san_core.data.images.reading import brightness_remark, open_to_resize, to_pixels
+from san_core.data.problems import ALLOWED_LOSS, Problems
 from san_core.data.progress_bar import progress_bar
 from san_core.errors import InputError
-from san_core.files import sync
 from san_core.hardware import autocast, best_device
 from san_core.models.batch_norm_fusion import fuse_batch_norm
 from san_core.models.image_encoder import ImageEncoder, build_image_encoder, layer_of
 
-MAX_UNREADABLE = 0.01
-"""Largest share of unreadable images; with more, the folder is probably the wrong one."""
+ALWAYS_ALLOWED = 3
+"""Number of damaged images that are left out of a data set of any size."""
 
-UNREADABLE = "image cannot be read, its questions are asked without it"
+DAMAGED = "image cannot be read, its questions are left out"
 
-PROGRESS = "progress.json"
-"""File that records how many images are written; the caller deletes it when the folder is complete."""
+_ENCODER_INPUTS = ("encoder", "layer", "grid", "weights", "precision", "image_size", "fine_tune", "grey_range")
+_NAMED_IN_ERROR = 3
 
-_SECONDS_BETWEEN_SAVES = 5
 # A CPU encodes large images three times as fast one by one: activations stay below 32 MB, above which the C library
 # requests new, zeroed memory from the kernel each time. A GPU is faster with many at once.
 _PIXELS_PER_STEP = {"cpu": 448 * 448, "cuda": 64 * 224 * 224}
-_GREY = 127
 
-Loaded = tuple[NDArray[np.uint8], list[tuple[str, str]]]
-"""Pixels [S, S, 3], and the kind and detail of each problem of the image."""
+Pixels = NDArray[np.uint8]
 
 
-def write_images(images: Mapping[str, Path], inputs: Mapping[str, Any], folder: Path, problems: Problems) -> None:
+@dataclass(frozen=True)
+class Images:
+    """The images of a data set.
+
+    Attributes:
+        files: file of each image key, in the order of the rows.
+        hashes: hash of the content of each.
+        grey_range: values that become black and white in grey images of more than 8 bits; None without such.
+    """
+
+    files: Mapping[str, Path]
+    hashes: Mapping[str, str]
+    grey_range: Range | None = None
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """An image of the data set as pixels.
+
+    Attributes:
+        key: key of the image.
+        pixels: [S, S, 3]; None if the image cannot be read.
+        remarks: kind and detail of each problem of it.
+    """
+
+    key: str
+    pixels: Pixels | None
+    remarks: Remarks = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Written:
+    """The rows of a data set's images.
+
+    Attributes:
+        keys: the images that have a row, in the order of the rows.
+        rows: the rows.
+    """
+
+    keys: Sequence[str]
+    rows: EncodedRows
+
+
+def write_images(
+    images: Images, inputs: Mapping[str, Any], folder: Path, problems: Problems, allowed_loss: float | None = None
+) -> Written:
     """Writes one row for each image: region features [R, C], or pixels [S, S, 3] for fine-tuning.
 
-    An unreadable image is replaced by a grey one, so that its questions still count. Rows written before an
-    interruption are kept.
+    A damaged image gets no row. The rows of an earlier run in the same folder are used again for images of the same
+    content. The caller gives the file its name with `Written.rows.move_to`.
 
     Args:
-        images: file of each image key, in the order of the rows.
+        images: the images.
         inputs: encoder, layer, grid, image_size and fine_tune, as in the manifest.
-        folder: folder to write to; it may contain the first rows already.
+        folder: folder to write to.
         problems: problems found so far; those of the images are added.
+        allowed_loss: largest share of the images that may be damaged, in [0, 1); three always may. None allows 0.01.
 
     Raises:
-        InputError: if more than 1 % of the images are unreadable, or the encoder's weights are missing.
+        InputError: if more are damaged, or the encoder's weights are missing.
     """
     size = inputs["image_size"]
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    convert: Callable[[Pixels], NDArray[Any]]
     if inputs["fine_tune"]:
         if inputs["weights"]:
             build_image_encoder(inputs["encoder"])  # reports missing weights now, not when training starts
-        rows = _RowFile(folder / PIXELS, len(images), (size, size, 3), np.dtype(np.uint8))
-        _fill(rows, images, size, lambda pixels: pixels, problems)
-        return
-    encoder = build_image_encoder(inputs["encoder"], layer=inputs["layer"], grid=inputs["grid"])
-    encoder = fuse_batch_norm(encoder).to(best_device())
-    shape = (inputs["grid"] ** 2, layer_of(inputs["encoder"], inputs["layer"]).channels)
-    # NumPy has no bfloat16: the file contains its bits as 16-bit integers.
-    rows = _RowFile(folder / FEATURES, len(images), shape, np.dtype(np.int16))
-    _fill(rows, images, size, lambda pixels: encode(encoder, pixels).view(torch.int16).cpu().numpy(), problems)
+        shape, dtype, convert = (size, size, 3), np.dtype(np.uint8), lambda pixels: pixels
+    else:
+        encoder = build_image_encoder(inputs["encoder"], layer=inputs["layer"], grid=inputs["grid"])
+        encoder = fuse_batch_norm(encoder).to(best_device())
+        shape = (inputs["grid"] ** 2, layer_of(inputs["encoder"], inputs["layer"]).channels)
+        # NumPy has no bfloat16: the file contains its bits as 16-bit integers.
+        dtype, convert = np.dtype(np.int16), lambda pixels: encode(encoder, pixels).view(torch.int16).cpu().numpy()
+    rows = EncodedRows(folder, {name: inputs.get(name) for name in _ENCODER_INPUTS}, shape, dtype)
+    most = max(ALWAYS_ALLOWED, int((ALLOWED_LOSS if allowed_loss is None else allowed_loss) * len(images.files)))
+    with closing(rows):
+        damaged = _fill(rows, images, size, convert, problems, most)
+        if len(damaged) > most:
+            raise InputError(_describe_damage(damaged, len(images.files), most, len(rows.hashes)))
+        keys = [key for key in images.files if key not in damaged]
+        rows.sort([images.hashes[key] for key in keys])
+    return Written(keys, rows)
 
 
 @torch.inference_mode()
@@ -83,116 +134,69 @@ def encode(encoder: ImageEncoder, pixels: NDArray[np.uint8]) -> torch.Tensor:
     return features.bfloat16().contiguous()
 
 
-class _RowFile:
-    """A .npy file written row by row, with a JSON file beside it that records how many rows are written.
-
-    It uses plain writes, not a memory map: with a full disk they raise an error, where a map would kill the process.
-    """
-
-    def __init__(self, path: Path, rows: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-        self.done = 0
-        self.problems: Sequence[Problem] = ()
-        self._progress_file = path.with_name(PROGRESS)
-        if path.exists() and self._progress_file.exists():
-            with suppress(ValueError, KeyError, TypeError):  # after a power cut the file may be incomplete
-                progress = json.loads(self._progress_file.read_text(encoding="utf-8"))
-                self.problems = [Problem(**problem) for problem in progress["problems"]]
-                self.done = progress["done"]
-        self._file = path.open("r+b" if self.done else "wb")
-        header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": (rows, *shape)}
-        np.lib.format.write_array_header_2_0(self._file, header)
-        self._file.seek(self.done * dtype.itemsize * int(np.prod(shape)), os.SEEK_CUR)
-        self._file.truncate()
-        self._problem_count = len(self.problems)
-        self._saved_at = time.monotonic()
-
-    def append(self, rows: NDArray[Any], problems: Sequence[Problem]) -> None:
-        """Writes further rows, and every few seconds saves the progress, from which an interrupted run continues.
-
-        Args:
-            rows: rows of the next images.
-            problems: problems of all images so far, including these.
-        """
-        self._file.write(np.ascontiguousarray(rows).data)
-        self.done, self.problems, self._problem_count = self.done + len(rows), problems, len(problems)
-        if time.monotonic() - self._saved_at > _SECONDS_BETWEEN_SAVES:
-            self.save_progress()
-
-    def save_progress(self) -> None:
-        """Writes how many rows are written to the JSON file, once the rows are on the disk."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        partial = self._progress_file.with_suffix(".partial")
-        progress = {
-            "done": self.done,
-            "problems": [asdict(problem) for problem in self.problems[: self._problem_count]],
-        }
-        partial.write_text(json.dumps(progress), encoding="utf-8")
-        sync(partial)
-        partial.replace(self._progress_file)
-        self._saved_at = time.monotonic()
-
-    def close(self) -> None:
-        """Closes the file and leaves the JSON file, so that after a later interruption no image is encoded again."""
-        try:
-            self.save_progress()
-        finally:
-            self._file.close()
-
-
 def _fill(
-    rows: _RowFile,
-    images: Mapping[str, Path],
+    rows: EncodedRows,
+    images: Images,
     size: int,
-    convert: Callable[[NDArray[np.uint8]], NDArray[Any]],
+    convert: Callable[[Pixels], NDArray[Any]],
     problems: Problems,
-) -> None:
-    """Loads, converts and writes the images that are not in the file yet."""
-    before = len(problems.found)
-    for problem in rows.problems:
-        problems.append(problem)
+    most: int,
+) -> dict[str, str]:
+    """Loads, converts and writes the images that have no row yet; returns the damaged ones with the reasons.
+
+    Once more than `most` images are damaged, the others are only loaded, so that all damaged ones are known.
+    """
+    known = len(problems.found)
+    before = [key for key in images.files if images.hashes[key] in rows.remarks]
+    for key in before:
+        _add(problems, Loaded(key, None, rows.remarks[images.hashes[key]]))
+    missing = {key: path for key, path in images.files.items() if images.hashes[key] not in rows.remarks}
+    damaged: dict[str, str] = {}
     with progress_bar("images") as bars:
-        bar = bars.add_task("images", total=len(images), completed=rows.done, done_before=rows.done)
-        with closing(rows):
-            for batch in _load_batches(images, rows.done, size):
-                if _add_problems(batch, problems):
-                    _check_readable(problems.found[before:], rows.done + len(batch), len(images))
-                rows.append(convert(np.stack([pixels for _, (pixels, _) in batch])), problems.found[before:])
-                bars.advance(bar, len(batch))
+        bar = bars.add_task("images", total=len(images.files), completed=len(before), done_before=len(before))
+        for batch in _load_batches(missing, size, images.grey_range):
+            damaged |= {loaded.key: loaded.remarks[0][1] for loaded in batch if loaded.pixels is None}
+            for loaded in batch:
+                _add(problems, loaded)
+            pixels = [loaded.pixels for loaded in batch if loaded.pixels is not None]
+            if pixels and len(damaged) <= most:
+                whole = [loaded for loaded in batch if loaded.pixels is not None]
+                hashes = [images.hashes[loaded.key] for loaded in whole]
+                rows.append(convert(np.stack(pixels)), hashes, [loaded.remarks for loaded in whole])
+            bars.advance(bar, len(batch))
+    order = {key: number for number, key in enumerate(images.files)}  # the same after an interruption
+    problems.found[known:] = sorted(problems.found[known:], key=lambda problem: order.get(problem.where, 0))
+    return damaged
 
 
-def _add_problems(batch: Sequence[tuple[str, Loaded]], problems: Problems) -> bool:
-    """Adds the problems of a batch; returns whether one of its images is unreadable."""
-    found = [(kind, key, detail) for key, (_, of_image) in batch for kind, detail in of_image]
-    for kind, key, detail in found:
-        problems.add(kind, key, detail)
-    return any(kind == UNREADABLE for kind, _, _ in found)
+def _add(problems: Problems, loaded: Loaded) -> None:
+    for kind, detail in loaded.remarks:
+        (problems.lose if kind == DAMAGED else problems.add)(kind, loaded.key, detail)
 
 
-def _check_readable(found: Sequence[Problem], seen: int, total: int) -> None:
-    """Raises an InputError if too many images are unreadable."""
-    unreadable = [problem for problem in found if problem.kind == UNREADABLE]
-    if len(unreadable) > MAX_UNREADABLE * total:
-        raise InputError(
-            f"{len(unreadable):,} of the first {seen:,} images are unreadable, accepted: up to {MAX_UNREADABLE:.0%} "
-            f"of all {total:,}; the first: {unreadable[0].where} ({unreadable[0].detail})"
-        )
+def _describe_damage(damaged: Mapping[str, str], total: int, most: int, encoded: int) -> str:
+    first = "; ".join(f"{key} ({reason})" for key, reason in islice(damaged.items(), _NAMED_IN_ERROR))
+    more = "; ..." if len(damaged) > _NAMED_IN_ERROR else ""
+    kept = f"; the {encoded:,} encoded so far are kept for the next run of the same command" if encoded else ""
+    return (
+        f"{len(damaged):,} of {total:,} images cannot be read, accepted: up to {most:,}, or what --allow-loss says: "
+        f"{first}{more}{kept}"
+    )
 
 
-def _load_batches(images: Mapping[str, Path], start: int, size: int) -> Iterator[list[tuple[str, Loaded]]]:
-    """Yields the keys of images with their loaded pixels, as many as are encoded in one step."""
+def _load_batches(images: Mapping[str, Path], size: int, grey_range: Range | None) -> Iterator[list[Loaded]]:
+    """Yields loaded images, as many as are encoded in one step."""
     step = max(1, min(64, _PIXELS_PER_STEP[best_device().type] // size**2))
     cores = os.cpu_count() or 1
-    keys = list(images)[start:]
-    loaded = zip(keys, _load_ahead((images[key] for key in keys), size, max(step, cores)), strict=True)
+    loaded = _load_ahead(images.items(), size, grey_range, max(step, cores))
     while batch := list(islice(loaded, step)):
         yield batch
 
 
-def _load_ahead(paths: Iterable[Path], size: int, most: int) -> Iterator[Loaded]:
+def _load_ahead(images: Iterable[tuple[str, Path]], size: int, grey_range: Range | None, most: int) -> Iterator[Loaded]:
     """Yields the images in order, while threads decode up to `most` of the next ones."""
     with ThreadPoolExecutor() as pool:
-        futures = (pool.submit(_load, path, size) for path in paths)
+        futures = (pool.submit(_load, key, path, size, grey_range) for key, path in images)
         ahead = deque(islice(futures, most))
         try:
             while ahead:
@@ -204,9 +208,11 @@ def _load_ahead(paths: Iterable[Path], size: int, most: int) -> Iterator[Loaded]
                 future.cancel()
 
 
-def _load(path: Path, size: int) -> Loaded:
+def _load(key: str, path: Path, size: int, grey_range: Range | None) -> Loaded:
     try:
-        picture = open_to_resize(path, size)
+        picture = open_to_resize(path, size, grey_range)
+        pixels = to_pixels(picture, size)
     except InputError as error:
-        return np.full((size, size, 3), _GREY, np.uint8), [(UNREADABLE, str(error))]
-    return to_pixels(picture, size), [(remark, "") for remark in picture.remarks]
+        return Loaded(key, None, [(DAMAGED, str(error))])
+    remarks = [*picture.remarks, *filter(None, [brightness_remark(pixels)])]
+    return Loaded(key, pixels, [(remark, "") for remark in remarks])

@@ -2,22 +2,36 @@
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from filelock import FileLock
+from numpy.typing import NDArray
 
 from san_core.command_line import print_message
-from san_core.data.encoding import build_vocabularies, coverage, write_splits
-from san_core.data.feature_extraction import PROGRESS, write_images
-from san_core.data.fingerprint import describe_dataset, first_copies, hash_images, short_hash
-from san_core.data.prepared import FORMAT, IMAGE_FILES, MANIFEST, PROBLEMS, WORD_VECTORS, PreparedData
+from san_core.data.answers.merging import merge_answers
+from san_core.data.encoded_rows import LOG, ROWS, has_rows
+from san_core.data.encoding import Vocabularies, build_vocabularies, coverage, tokenizer_notes, write_splits
+from san_core.data.feature_extraction import Images, write_images
+from san_core.data.fingerprint import Survey, describe_dataset, first_copies, short_hash, survey_images
+from san_core.data.prepared import (
+    FEATURES,
+    FORMAT,
+    IMAGE_FILES,
+    MANIFEST,
+    PIXELS,
+    PROBLEMS,
+    WORD_VECTORS,
+    PreparedData,
+)
 from san_core.data.problems import Problems
-from san_core.data.raw_dataset import Location, RawDataset
+from san_core.data.questions import Question
+from san_core.data.raw_dataset import Location, RawDataset, leave_out_images
 from san_core.data.readers import read_dataset
 from san_core.data.splitting import report_shared_images, split, split_off_test
 from san_core.data.word_vectors import read_word_vectors
@@ -26,7 +40,7 @@ from san_core.files import sha256, sync
 from san_core.hardware import best_device, fastest_precision
 from san_core.models.image_encoder import architecture_of, layer_of, regions
 
-_INPUTS = "inputs.json"
+MISSING = "image is missing, its questions are left out"
 
 
 @dataclass(frozen=True)
@@ -46,6 +60,9 @@ class Options:
             come without one.
         seed: seed of the random choice of validation and test images.
         strict: make every problem of the data an error.
+        allow_loss: largest share of the entries of a file that may be left out, in [0, 1); one entry always may.
+            None allows 0.01, and no damaged file whose lost entries nobody can count.
+        keep_answers: keep answers apart that differ only in capitals, blanks, a final full stop or Unicode form.
     """
 
     encoder: str = "efficientnet-lite0"
@@ -58,6 +75,8 @@ class Options:
     test_share: float = 0.0
     seed: int = 0
     strict: bool = False
+    allow_loss: float | None = None
+    keep_answers: bool = False
 
 
 def prepare(name: str, out: Path, options: Options = Options(), location: Location | None = None) -> PreparedData:
@@ -67,36 +86,51 @@ def prepare(name: str, out: Path, options: Options = Options(), location: Locati
     problems of the data are listed in `problems.txt` there.
 
     Raises:
-        InputError: if the data set or encoder is unknown, a file is missing, too many images are unreadable, or the
-            folder cannot be written or holds data that were prepared differently.
+        InputError: if the data set or encoder is unknown, a file is missing, too many entries would be left out, too
+            many images are unreadable, or the folder cannot be written or holds data that were prepared differently.
     """
-    problems = Problems(strict=options.strict, otherwise=f"{PROBLEMS} of the prepared folder lists all problems")
+    otherwise = f"{PROBLEMS} of the prepared folder lists all problems"
+    problems = Problems(strict=options.strict, otherwise=otherwise, allowed_loss=options.allow_loss)
     if out.name in {"", ".."}:
         raise InputError(f"prepared data cannot go to {out}; accepted: a new folder, such as data/{name}")
     dataset = read_dataset(name, location or Location(), problems)
+    problems.check_losses()
     if options.test_share and dataset.test:
         raise InputError(f"test share must be 0 for data with a test split, but got {options.test_share:g}")
     described_options = _describe_options(dataset, options)
-    image_hashes = hash_images(dataset.images)
-    first_copy = first_copies(image_hashes)
-    dataset = split_off_test(dataset, share=options.test_share, seed=options.seed, first_copy=first_copy)
-    inputs = {**describe_dataset(dataset, image_hashes), **described_options}
+    dataset, survey = _survey(dataset, problems)
+    dataset = split_off_test(
+        dataset, share=options.test_share, seed=options.seed, first_copy=first_copies(survey.hashes)
+    )
+    dataset = merge_answers(dataset, problems, keep=options.keep_answers)
+    grey_range = survey.grey_range and list(survey.grey_range)
+    inputs = {**describe_dataset(dataset, survey.hashes), **described_options, "grey_range": grey_range}
     if out.exists():  # before the lock, which cannot be taken in a folder that cannot be written
         return _reuse(out, inputs, strict=options.strict)
     try:
         with _lock(out):
             if out.exists():
                 return _reuse(out, inputs, strict=options.strict)
-            with _partial_folder(out, inputs, problems) as partial:
-                _write(dataset, inputs, options, partial, problems, first_copy)
-                for note in (_INPUTS, PROGRESS):
-                    (partial / note).unlink()
+            with _partial_folder(out, problems) as partial:
+                problems.check_losses()  # again: now missing images are known
+                _write(dataset, inputs, options, partial, problems, survey)
                 for file in partial.iterdir():
                     sync(file)
                 partial.rename(out)
     except OSError as error:
         raise InputError(f"cannot write prepared data to {out}: {error}") from error
     return PreparedData.open(out)
+
+
+def _survey(dataset: RawDataset, problems: Problems) -> tuple[RawDataset, Survey]:
+    """Reads all image files, and leaves out the images that are missing; their questions count as lost entries."""
+    survey = survey_images({key: path for key, path in dataset.images.items() if key not in dataset.not_found})
+    missing = {**dataset.not_found, **survey.missing}
+    of_all = f"data set {dataset.name}"
+    problems.add_file(of_all, len(dataset.questions))
+    for key, asked in Counter(q.image for q in dataset.questions if q.image in missing).items():
+        problems.lose(MISSING, key, missing[key], file=of_all, entries=asked)
+    return leave_out_images(dataset, missing), survey
 
 
 def _reuse(out: Path, inputs: Mapping[str, Any], *, strict: bool) -> PreparedData:
@@ -139,6 +173,7 @@ def _describe_options(dataset: RawDataset, options: Options) -> dict[str, Any]:
         "word_vectors": word_vectors,
         "test_share": options.test_share,
         "seed": options.seed,
+        "keep_answers": options.keep_answers,
     }
 
 
@@ -158,25 +193,52 @@ def _lock(out: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _partial_folder(out: Path, inputs: Mapping[str, Any], problems: Problems) -> Iterator[Path]:
-    """The hidden folder that becomes `out`. What an interrupted run wrote there from the same inputs is kept.
+def _partial_folder(out: Path, problems: Problems) -> Iterator[Path]:
+    """The hidden folder that becomes `out`. Of what an earlier run left there, the encoded images are kept.
 
-    After an InputError the folder is deleted, and the problems found so far are printed, since they may explain it.
+    After an InputError the problems found so far are printed, since they may explain it, and listed in the folder. It
+    is deleted if there are neither problems nor encoded images.
     """
     partial = out.with_name(f".{out.name}.partial")
-    note = partial / _INPUTS
-    wanted = json.dumps(inputs)
-    if not (note.is_file() and note.read_text(encoding="utf-8") == wanted):
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
-        note.write_text(wanted, encoding="utf-8")
+    partial.mkdir(exist_ok=True)
+    for file in partial.iterdir():
+        if file.name not in {LOG, *ROWS}:
+            file.unlink()
     try:
         yield partial
     except InputError:
-        shutil.rmtree(partial, ignore_errors=True)
         for line in problems.summary():
             print_message(line)
+        if problems.found:
+            _list_problems(problems, partial)
+            print_message(f"{partial / PROBLEMS} lists all problems")
+        elif not has_rows(partial):
+            shutil.rmtree(partial, ignore_errors=True)
         raise
+
+
+def _list_problems(problems: Problems, folder: Path) -> None:
+    (folder / PROBLEMS).write_text("".join(f"{problem}\n" for problem in problems.found), encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class _Questions:
+    """The questions of a data set as they are written: split, with their vocabularies and pretrained word vectors."""
+
+    splits: Mapping[str, Sequence[Question]]
+    vocabularies: Vocabularies
+    vectors: NDArray[np.float32] | None
+
+    @classmethod
+    def of(cls, dataset: RawDataset, options: Options, survey: Survey, problems: Problems) -> Self:
+        splits = split(dataset, seed=options.seed, first_copy=first_copies(survey.hashes))
+        # Built from train and validation, so that retraining on both needs no other vocabularies.
+        vocabularies = build_vocabularies(
+            dataset.learned_from, options.top_answers or dataset.top_answers, dataset.answer_key
+        )
+        words = vocabularies.words.words
+        vectors = read_word_vectors(options.word_vectors, words, problems) if options.word_vectors else None
+        return cls(splits, vocabularies, vectors)
 
 
 def _write(
@@ -185,36 +247,52 @@ def _write(
     options: Options,
     folder: Path,
     problems: Problems,
-    first_copy: Mapping[str, str],
+    survey: Survey,
 ) -> None:
-    splits = split(dataset, seed=options.seed, first_copy=first_copy)
-    report_shared_images(dataset, first_copy, problems)
-    # Built from train and validation, so that retraining on both needs no other vocabularies.
-    vocabularies = build_vocabularies(dataset.train, inputs["top_answers"])
-    keys = sorted({question.image for questions in splits.values() for question in questions})
-    training_defaults = dict(dataset.training_defaults)
-    if options.word_vectors:  # before the images, so that a bad file is reported before the long work
-        vectors = read_word_vectors(options.word_vectors, vocabularies.words.words, problems)
-        np.save(folder / WORD_VECTORS, vectors)
-        training_defaults["embedding_init"] = "pretrained"
-    write_images({key: dataset.images[key] for key in keys}, inputs, folder, problems)
-    write_splits(splits, vocabularies, keys, folder)
-    files = {key: str(dataset.images[key].resolve()) for key in keys}
+    report_shared_images(dataset, first_copies(survey.hashes), problems)
+    # Before the images, so that what is wrong with the questions is reported before the long work.
+    questions = _Questions.of(dataset, options, survey, problems)
+    used = sorted({question.image for part in questions.splits.values() for question in part})
+    images = Images({key: dataset.images[key] for key in used}, survey.hashes, survey.grey_range)
+    written = write_images(images, inputs, folder, problems, options.allow_loss)
+    if damaged := set(used).difference(written.keys):
+        dataset = leave_out_images(dataset, damaged)
+        questions = _Questions.of(dataset, options, survey, Problems())
+    write_splits(questions.splits, questions.vocabularies, written.keys, folder)
+    if questions.vectors is not None:
+        np.save(folder / WORD_VECTORS, questions.vectors)
+    files = {key: str(dataset.images[key].resolve()) for key in written.keys}
     (folder / IMAGE_FILES).write_text(json.dumps(files, ensure_ascii=False, indent=0), encoding="utf-8")
-    as_shipped = {"train": dataset.train, "test": dataset.test}
+    _write_manifest(dataset, inputs, questions, len(written.keys), folder, problems)
+    written.rows.move_to(folder / (PIXELS if inputs["fine_tune"] else FEATURES))
+
+
+def _write_manifest(
+    dataset: RawDataset,
+    inputs: dict[str, Any],
+    questions: _Questions,
+    images: int,
+    folder: Path,
+    problems: Problems,
+) -> None:
+    splits, vocabularies = questions.splits, questions.vocabularies
+    pretrained = {} if questions.vectors is None else {"embedding_init": "pretrained"}
+    as_shipped = {"train": dataset.train, "validation": dataset.validation or (), "test": dataset.test}
     manifest = {
         "format": FORMAT,
         "fingerprint": short_hash(inputs),
         "inputs": inputs,
-        "counts": {name: len(questions) for name, questions in splits.items()},
-        "images": len(keys),
+        "counts": {name: len(part) for name, part in splits.items()},
+        "images": images,
         "metrics": list(dataset.metrics),
         "as_shipped": coverage({name: part for name, part in as_shipped.items() if part}, vocabularies),
         "coverage": coverage(splits, vocabularies),
         "problems": problems.summary(),
-        "training_defaults": training_defaults,
+        "notes": [*problems.notes, *tokenizer_notes(splits, vocabularies)],
+        "training_defaults": {**dataset.training_defaults, **pretrained},
         "answers": vocabularies.answers,
         "words": vocabularies.words.words,
+        "tokenizer": vocabularies.words.tokenizer,
     }
-    (folder / PROBLEMS).write_text("".join(f"{problem}\n" for problem in problems.found), encoding="utf-8")
+    _list_problems(problems, folder)
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")

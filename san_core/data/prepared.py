@@ -19,7 +19,7 @@ from san_core.data.vocabulary import Vocabulary
 from san_core.errors import InputError
 from san_core.files import is_file
 
-FORMAT = 3
+FORMAT = 4
 MANIFEST = "manifest.json"
 FEATURES = "features.npy"
 PIXELS = "pixels.npy"
@@ -111,7 +111,7 @@ class PreparedData:
     def __init__(self, folder: Path, manifest: Mapping[str, Any]) -> None:
         self.folder = folder
         self.manifest = manifest
-        self.words = Vocabulary(manifest["words"])
+        self.words = Vocabulary(manifest["words"], manifest["tokenizer"])
         self.answers: list[str] = manifest["answers"]
         self._questions_of: dict[str, list[Question]] = {}
 
@@ -189,6 +189,12 @@ class PreparedData:
     def image_size(self) -> int:
         """Edge in pixels of the square that every image was resized to."""
         return int(self.manifest["inputs"]["image_size"])
+
+    @property
+    def grey_range(self) -> tuple[float, float] | None:
+        """Values that became black and white in grey images of more than 8 bits; None if all their files state them."""
+        found = self.manifest["inputs"].get("grey_range")
+        return (float(found[0]), float(found[1])) if found else None
 
     @property
     def training_defaults(self) -> dict[str, float | int | str]:

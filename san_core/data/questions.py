@@ -1,5 +1,6 @@
 """A question about an image with its answers, and the Parquet file that holds the questions of a split."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -40,17 +41,22 @@ class Question:
 _COLUMNS = [field.name for field in fields(Question)]
 
 
+_JSON_IDS = {b"ids": b"JSON"}
+
+
 def write_questions(path: Path, questions: Sequence[Question]) -> None:
     """Writes questions to a Parquet file with one column for each attribute of `Question`.
 
-    Ids are written as text if they are of both types, or if one is too large for a 64-bit integer.
+    Ids are written as JSON if they are of both types, or if one is too large for a 64-bit integer.
     """
     columns = {name: [getattr(question, name) for question in questions] for name in _COLUMNS}
-    if len({type(id_) for id_ in columns["id"]}) > 1 or any(_is_large(id_) for id_ in columns["id"]):
-        columns["id"] = [str(id_) for id_ in columns["id"]]
+    as_json = len({type(id_) for id_ in columns["id"]}) > 1 or any(_is_large(id_) for id_ in columns["id"])
+    if as_json:
+        columns["id"] = [json.dumps(id_) for id_ in columns["id"]]
     types = {"answers": pa.list_(pa.string())}
     arrays = {name: pa.array(values, types.get(name)) for name, values in columns.items()}
-    pq.write_table(pa.table(arrays), path, compression="zstd")
+    table = pa.table(arrays, metadata=_JSON_IDS if as_json else None)
+    pq.write_table(table, path, compression="zstd")
 
 
 def _is_large(id_: str | int) -> bool:
@@ -59,7 +65,10 @@ def _is_large(id_: str | int) -> bool:
 
 def read_questions(path: Path) -> list[Question]:
     """Reads the questions that `write_questions` wrote."""
-    columns = pq.read_table(path).to_pydict()
+    table = pq.read_table(path)
+    columns = table.to_pydict()
     columns["answers"] = [tuple(answers) for answers in columns["answers"]]
+    if _JSON_IDS.items() <= (table.schema.metadata or {}).items():
+        columns["id"] = [json.loads(id_) for id_ in columns["id"]]
     rows = zip(*(columns[name] for name in _COLUMNS), strict=True)
     return [Question(**dict(zip(_COLUMNS, row, strict=True))) for row in rows]

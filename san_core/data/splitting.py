@@ -45,21 +45,40 @@ def split_off_test(dataset: RawDataset, *, share: float, seed: int, first_copy: 
 
 
 def split(dataset: RawDataset, *, seed: int, first_copy: Mapping[str, str]) -> dict[str, Sequence[Question]]:
-    """The splits of a data set by name, with the validation split taken from train; empty splits are left out.
+    """The splits of a data set by name; empty ones are left out.
+
+    The validation split is the data set's own, or else taken from train.
 
     Raises:
         InputError: if the training questions are about one image only.
     """
-    if len({question.image for question in dataset.train}) <= 1:
-        raise InputError(f"{dataset.name} has training questions about fewer than two images; none would validate")
-    train, validation = split_by_image(dataset.train, seed=seed, first_copy=first_copy)
+    train, validation = dataset.train, dataset.validation
+    if not validation:
+        if len({question.image for question in train}) <= 1:
+            raise InputError(f"{dataset.name} has training questions about fewer than two images; none would validate")
+        train, validation = split_by_image(dataset.train, seed=seed, first_copy=first_copy)
     every = (train, validation, dataset.test, dataset.unanswered)
     return {name: questions for name, questions in zip(SPLITS, every, strict=True) if questions}
 
 
 def report_shared_images(dataset: RawDataset, first_copy: Mapping[str, str], problems: Problems) -> None:
-    """Reports test images that are also training images: test scores say less about new images then."""
-    trained_on = {first_copy[question.image] for question in dataset.train}
-    for image in sorted({question.image for question in dataset.test}):
+    """Reports images that two splits share; scores say less about new images then.
+
+    These are test images that are also training or validation images, and images of given validation questions that
+    are also training images.
+    """
+    _report_shared(dataset.test, "test", dataset.learned_from, first_copy, problems)
+    _report_shared(dataset.validation or (), "validation", dataset.train, first_copy, problems)
+
+
+def _report_shared(
+    scored: Sequence[Question],
+    name: str,
+    learned_from: Sequence[Question],
+    first_copy: Mapping[str, str],
+    problems: Problems,
+) -> None:
+    trained_on = {first_copy[question.image] for question in learned_from}
+    for image in sorted({question.image for question in scored}):
         if first_copy[image] in trained_on:
-            problems.add("picture of test questions is also one of the training questions", image)
+            problems.add(f"picture of {name} questions is also one of the training questions", image)

@@ -3,8 +3,9 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import quote
 
 import numpy as np
@@ -12,11 +13,13 @@ from numpy.typing import NDArray
 
 from san_core.checkpoint import load_model
 from san_core.command_line import print_message
-from san_core.data.images import load_pixels, open_picture
+from san_core.data.images.folder import ImageFolder
+from san_core.data.images.grey_values import Range
+from san_core.data.images.reading import load_pixels, open_picture
 from san_core.data.problems import Problems
 from san_core.data.progress_bar import progress_bar
+from san_core.data.tables.embedded_pictures import PictureFolder
 from san_core.errors import InputError
-from san_core.files import is_folder
 from san_core.prediction.question_list import ListedQuestion, read_questions
 from san_core.prediction.trained_model import Reply, TrainedModel
 
@@ -30,20 +33,25 @@ class ListTask:
     """The questions to answer, and where to write the answers.
 
     Attributes:
-        questions: JSON file with the questions, see `read_questions`.
-        images: folder of their images.
-        image_name: Python format that makes a file name of an `image_id`.
+        questions: file with the questions, see `read_questions`.
+        images: folder of their images; None for the folder of `questions`.
+        image_name: Python format that makes a file name of an `image_id`; None where `ImageFolder` finds it without.
+        columns: columns that have other names than people use, by role, see `find_columns`.
         out: file for the answers; it must not exist yet.
         attention: new or empty folder for one figure per question, named by its id.
         strict: raise an error at the first question that cannot be answered.
+        allow_loss: largest share of the questions that may be left out, in [0, 1); one always may. None allows 0.01,
+            and no damaged list whose lost questions nobody can count.
     """
 
     questions: Path
-    images: Path
+    images: Path | None = None
     image_name: str | None = None
+    columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
     out: Path = Path("answers.json")
     attention: Path | None = None
     strict: bool = False
+    allow_loss: float | None = None
 
 
 def answer_list(model_folder: Path, task: ListTask) -> tuple[int, int]:
@@ -55,23 +63,25 @@ def answer_list(model_folder: Path, task: ListTask) -> tuple[int, int]:
         The number of questions answered, and the number left out.
 
     Raises:
-        InputError: if no question can be answered, a file or folder cannot be used, or, if strict, for the first
-            question that cannot be answered.
+        InputError: if no question can be answered, more are left out than is allowed, a file or folder cannot be used,
+            or, if strict, for the first question that cannot be answered.
     """
-    if not is_folder(task.images):
-        raise InputError(f"{task.images} is not a folder")
-    problems = Problems(strict=task.strict)
-    questions, left_out = read_questions(task.questions, task.images, task.image_name, problems)
-    _print_problems(problems, 0)
-    if questions:
-        _check_output(task)
-        model = load_model(model_folder)
-        answers = _answer_all(model, questions, task.attention, problems)
+    folder = ImageFolder(task.images or task.questions.parent, pattern=task.image_name, beside=task.questions)
+    problems = Problems(strict=task.strict, allowed_loss=task.allow_loss)
+    with TemporaryDirectory() as written:
+        pictures = PictureFolder(Path(written))
+        questions = read_questions(task.questions, folder, problems, columns=task.columns, pictures=pictures)
+        problems.check_losses()
+        for line in (*problems.notes, *map(str, problems.found)):
+            print_message(line)
+        if questions:
+            _check_output(task)
+            answers = _answer_all(load_model(model_folder), questions, task.attention, problems)
     if not questions or not answers:
         raise InputError(f"{task.questions} has no question that can be answered")
     results = [{"question_id": q.id, "answer": answers[q]} for q in questions if q in answers]
     _write(task.out, json.dumps(results) + "\n")
-    return len(results), left_out + len(questions) - len(results)
+    return len(results), sum(problem.lost for problem in problems.found)
 
 
 def _check_output(task: ListTask) -> None:
@@ -113,26 +123,28 @@ def _answer_all(
     answers: dict[ListedQuestion, str] = {}
     with progress_bar("questions", terminal_only=True) as progress:
         bar = progress.add_task("answering", total=len(questions))
-        for batch in _load_batches(list(by_image), model.image_size):
+        for batch in _load_batches(list(by_image), model):
             printed = len(problems.found)
             matched = _match(batch, by_image, problems)
+            problems.check_losses()
             progress.advance(bar, len(problems.found) - printed)
             replies = model.replies([(pixels, question.text) for question, pixels in matched])
             for (question, _), reply in zip(matched, replies, strict=True):
                 answers[question] = reply.answers[0].text
                 if attention is not None:
-                    _draw(question, reply, attention, problems)
+                    _draw(question, reply, attention, model.grey_range, problems)
                 progress.advance(bar)
             _print_problems(problems, printed)
     return answers
 
 
-def _load_batches(images: Sequence[Path], size: int) -> Iterator[dict[Path, Future[Pixels]]]:
+def _load_batches(images: Sequence[Path], model: TrainedModel) -> Iterator[dict[Path, Future[Pixels]]]:
     """Yields the pixels of each batch of images; the next batch is decoded in the meantime."""
     with ThreadPoolExecutor() as pool:
 
         def submit(start: int) -> dict[Path, Future[Pixels]]:
-            return {path: pool.submit(load_pixels, path, size) for path in images[start : start + _IMAGES_PER_BATCH]}
+            paths = images[start : start + _IMAGES_PER_BATCH]
+            return {path: pool.submit(load_pixels, path, model.image_size, model.grey_range) for path in paths}
 
         next_batch = submit(0)
         try:
@@ -155,16 +167,16 @@ def _match(
             matched += [(question, pixels) for question in by_image[path]]
         except InputError as error:
             for question in by_image[path]:
-                problems.add("left out", question, str(error))
+                problems.lose("picture cannot be read, left out", question, str(error), file=question.file)
     return matched
 
 
-def _draw(question: ListedQuestion, reply: Reply, folder: Path, problems: Problems) -> None:
+def _draw(question: ListedQuestion, reply: Reply, folder: Path, grey_range: Range | None, problems: Problems) -> None:
     from san_core.prediction.attention_map import draw_attention  # importing matplotlib is slow
 
     name = quote(str(question.id), safe=" ", errors="backslashreplace")  # an id may contain a slash
     try:
-        picture = open_picture(question.image).image
+        picture = open_picture(question.image, grey_range=grey_range).image
         draw_attention(picture, question.text, reply, folder / f"{name}.png")
     except InputError as error:
         problems.add("answered, but not drawn", question, str(error))

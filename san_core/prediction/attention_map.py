@@ -1,9 +1,11 @@
 """Draws the attention of a network: the image, and the attention of each hop as a heat map over it."""
 
 import io
+import logging
 import textwrap
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from san_core.errors import InputError
+from san_core.prediction.fonts import DEFAULT, fonts
 from san_core.prediction.trained_model import Answer, Reply
 
 FORMATS = (".png", ".pdf", ".svg")
@@ -30,8 +33,8 @@ _TITLE_LINE, _ANSWER_LINE = 0.26, 0.27
 _TITLE_LINES = 4
 _DPI = 150
 
-_TITLE, _NOTE = FontProperties(size=15, weight="bold"), FontProperties(size=9)
-_BEST, _OTHER = FontProperties(size=10, weight="bold"), FontProperties(size=10)
+_TITLE, _NOTE = FontProperties(family=DEFAULT, size=15, weight="bold"), FontProperties(family=DEFAULT, size=9)
+_BEST, _OTHER = FontProperties(family=DEFAULT, size=10, weight="bold"), FontProperties(family=DEFAULT, size=10)
 _INK, _FAINT = "#222222", "#6b6b6b"
 _BEST_BAR, _BAR, _TRACK = "#b3bbe0", "#d9dcea", "#f4f4f6"
 _HEAT = "inferno"  # perceptually uniform; its lightness increases with the value
@@ -55,8 +58,7 @@ def draw_attention(picture: Image.Image, question: str, reply: Reply, path: Path
     content, suffix = io.BytesIO(), path.suffix.lower()
     # With less compression, writing a PNG takes half the time and 5 % more bytes.
     packing: dict[str, Any] = {"pil_kwargs": {"compress_level": 3}} if suffix == ".png" else {}
-    with style.context("default"), warnings.catch_warnings():  # independent of the user's matplotlibrc
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # a character that the font lacks is drawn as a box
+    with style.context("default"), _quiet_fonts():  # independent of the user's matplotlibrc
         attention_figure(picture, question, reply).savefig(content, format=suffix[1:], dpi=_DPI, **packing)
     partial = path.with_name(f".{path.name}.partial")
     try:
@@ -65,6 +67,20 @@ def draw_attention(picture: Image.Image, question: str, reply: Reply, path: Path
         partial.replace(path)
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         raise InputError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from error
+
+
+@contextmanager
+def _quiet_fonts() -> Iterator[None]:
+    """Silences matplotlib about fonts: `Fonts` tells which characters are drawn as boxes, and a bold one may lack."""
+    log = logging.getLogger("matplotlib.font_manager")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing")
+            yield
+    finally:
+        log.setLevel(level)
 
 
 def check_format(path: Path) -> None:
@@ -84,6 +100,9 @@ def attention_figure(picture: Image.Image, question: str, reply: Reply) -> Figur
     image, since the network sees the whole image, resized to a square. Its colours go from 0 to the largest attention
     of the hop.
     """
+    fonts().add_for("".join([question, *(answer.text for answer in reply.answers)]))
+    for font in (_TITLE, _BEST, _OTHER):
+        font.set_family(fonts().families)
     width, height = _panel_size(picture.width / picture.height)
     column = max(width, _NARROWEST_COLUMN)
     indent = (column - width) / 2

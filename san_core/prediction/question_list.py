@@ -1,12 +1,20 @@
-"""Reads lists of questions to answer: in the official VQA layout, or with the names of image files."""
+"""Reads lists of questions to answer: in the official VQA layout, or any table that `san_core.prepare table` reads."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from string import Formatter
+from typing import Any
 
+from san_core.data.ids import id_key, read_id
+from san_core.data.images.folder import ImageFolder
 from san_core.data.problems import Problems
-from san_core.data.readers.text_files import read_id, read_records
+from san_core.data.tables.column_names import ANSWER
+from san_core.data.tables.columns import Columns, find_columns
+from san_core.data.tables.embedded_pictures import PictureFolder
+from san_core.data.tables.records import Rows, read_rows
 from san_core.errors import InputError
+
+_USUAL = {"question_id", "question", "image", "image_id"}
 
 
 @dataclass(frozen=True)
@@ -14,85 +22,139 @@ class ListedQuestion:
     """A question of a list.
 
     Attributes:
-        id: number of the question: its question_id in the list.
+        id: id of the question as the list gives it, or the number of its row.
         text: the question.
         image: file of the image it is about.
+        file: the list.
     """
 
     id: int | str
     text: str
     image: Path
+    file: Path
 
     def __str__(self) -> str:
         return f"question_id {self.id!r}"
 
 
 def read_questions(
-    path: Path, images: Path, image_name: str | None, problems: Problems
-) -> tuple[list[ListedQuestion], int]:
-    """Reads the questions of a list; also returns the number of entries that were left out.
+    path: Path,
+    folder: ImageFolder,
+    problems: Problems,
+    *,
+    columns: Mapping[str, Sequence[str]] | None = None,
+    pictures: PictureFolder | None = None,
+) -> list[ListedQuestion]:
+    """Reads the questions of a list.
 
     Args:
-        path: JSON file: `{"questions": [...]}` or the list alone. An entry has `question_id`, `question`, and
-            `image`, a file name, or else `image_id`.
-        images: folder the file names are relative to.
-        image_name: Python format that makes a file name of an `image_id`.
-        problems: problems found so far; every entry that is left out is added, with the reason.
+        path: JSON, JSON lines, CSV, TSV or Parquet file; see `san_core.data.tables.records`. A row has a
+            question and the name or id of its picture, and an id of its own; without a column of ids the rows are
+            numbered from 1.
+        folder: folder of the pictures.
+        problems: problems found so far; every row that is left out is added, with the reason. Different rows with the
+            same id are left out, since nobody could tell whose answer is whose; of equal ones the first stays.
+        columns: the columns that the user has named, by role; see `find_columns`.
+        pictures: where pictures that are in the list itself are written.
 
     Raises:
-        InputError: if the file is not such a list, or `image_name` not such a format.
+        InputError: if the file cannot be read, or has no column of questions or pictures.
     """
-    if image_name is not None:
-        _check(image_name)
-    entries = read_records(path, "questions", problems)
-    questions: dict[str, ListedQuestion] = {}
-    for index, entry in enumerate(entries):
-        try:
-            question = _read_entry(entry, images, image_name)
-            if str(question.id) in questions:
-                raise InputError("an earlier entry has the same question_id")
-            questions[str(question.id)] = question
-        except InputError as error:
-            number = entry.get("question_id") if isinstance(entry, dict) else None
-            problems.add(
-                "left out", f"{path} questions[{index}]" if number is None else f"question_id {number!r}", str(error)
-            )
-    return list(questions.values()), len(entries) - len(questions)
-
-
-def _check(image_name: str) -> None:
-    try:
-        fields = {field for _, field, _, _ in Formatter().parse(image_name) if field is not None}
-    except ValueError:
-        fields = set()
-    if fields != {"image_id"}:
-        raise InputError(
-            f"--image-name must be a Python format with {{image_id}}, such as COCO_val2014_{{image_id:012d}}.jpg, "
-            f"but got {image_name!r}"
+    rows = read_rows(path, problems, pictures)
+    found = find_columns(rows, {**(columns or {}), ANSWER: ("",)})  # answers are not needed, whatever they are called
+    if found.id is None:
+        listed = " ".join(", ".join(rows.columns)[:200].split())
+        problems.note(
+            f"{path}: no column is known as that of the ids, so the answers have the number of the row, from 1; "
+            f"--column id=NAME names it; its columns: {listed}"
         )
+    names = {found.question, found.image, *([found.id] if found.id else [])}
+    if not names <= _USUAL:
+        problems.note(f"{path}: {found}")
+    return _ListReader(rows, found, folder, problems).read()
 
 
-def _read_entry(entry: object, images: Path, image_name: str | None) -> ListedQuestion:
-    if not isinstance(entry, dict):
-        raise InputError("not a JSON object")
-    number, text = read_id(entry.get("question_id")), entry.get("question")
-    if number is None:
-        raise InputError("no question_id that is a whole number or a text")
-    if not isinstance(text, str):
-        raise InputError("no question")
-    if not text.strip():
-        raise InputError("the question is empty")
-    return ListedQuestion(number, text, images / _file_name(entry.get("image"), entry.get("image_id"), image_name))
+class _RowError(Exception):
+    """Why a row is left out: the problem's kind, the column, and details."""
+
+    def __init__(self, kind: str, column: str, detail: object = None) -> None:
+        super().__init__(kind)
+        self.kind = kind
+        self.column = column
+        self.detail = "" if detail is None else str(detail)[:200]
 
 
-def _file_name(image: object, image_id: object, image_name: str | None) -> str:
-    if isinstance(image, str) and image:
-        return image
-    if read_id(image_id) is None:
-        raise InputError("neither an image, which is a file name, nor an image_id")
-    if image_name is None:
-        raise InputError("an image_id, but no --image-name to make a file name of it")
-    try:
-        return image_name.format(image_id=image_id)
-    except (LookupError, ValueError) as error:
-        raise InputError(f"--image-name {image_name!r} does not fit image_id {image_id!r}: {error}") from error
+class _ListReader:
+    def __init__(self, rows: Rows, columns: Columns, folder: ImageFolder, problems: Problems) -> None:
+        self._rows = rows
+        self._columns = columns
+        self._folder = folder
+        self._problems = problems
+
+    def read(self) -> list[ListedQuestion]:
+        ids: dict[int, int | str] = {}
+        for index, row in enumerate(self._rows.rows):
+            number = read_id(row.get(self._columns.id)) if self._columns.id else index + 1
+            if number is None:
+                column = str(self._columns.id)
+                self._lose(index, _RowError("no id, left out", column, _shown(row.get(column))))
+            else:
+                ids[index] = number
+        questions = []
+        for index in self._distinct(ids):
+            try:
+                questions.append(self._question(index, ids[index]))
+            except _RowError as error:
+                self._lose(index, error)
+        return questions
+
+    def _distinct(self, ids: Mapping[int, int | str]) -> list[int]:
+        """The rows that no different row shares its id with; of several equal ones the first."""
+        groups: dict[str, list[int]] = {}
+        for index, number in ids.items():
+            groups.setdefault(id_key(number), []).append(index)
+        kept = []
+        for group in groups.values():
+            contents = [(self._rows.rows[i].get(self._columns.question), self._image(i)) for i in group]
+            if all(content == contents[0] for content in contents):
+                kept.append(group[0])
+                for index in group[1:]:
+                    self._problems.add("row that is there twice, the first is used", self._rows.where(index))
+            else:
+                for index in group:
+                    error = _RowError("id that a different row has too, left out", str(self._columns.id), ids[index])
+                    self._lose(index, error)
+        return kept
+
+    def _question(self, index: int, number: int | str) -> ListedQuestion:
+        text = self._rows.rows[index].get(self._columns.question)
+        if not isinstance(text, str) or not text.strip():
+            raise _RowError("no question, left out", self._columns.question, _shown(text))
+        return ListedQuestion(number, text, self._find(index), self._rows.path)
+
+    def _find(self, index: int) -> Path:
+        value = self._image(index)
+        if isinstance(value, Path):
+            return value
+        name = read_id(value)
+        if name is None:
+            raise _RowError("names no picture, left out", self._columns.image, _shown(value))
+        try:
+            return self._folder.find(name)
+        except (InputError, ValueError) as error:  # ValueError: a null byte in the name
+            raise _RowError("picture not found, left out", self._columns.image, f"{name!r}: {error}") from error
+
+    def _image(self, index: int) -> object:
+        """What a row has as its picture: a name, an id or a file. A row without it may have an image_id."""
+        row = self._rows.rows[index]
+        value = row.get(self._columns.image)
+        value = value.get("path") if isinstance(value, Mapping) else value
+        return row.get("image_id") if value in (None, "") else value
+
+    def _lose(self, index: int, error: _RowError) -> None:
+        where = self._rows.where(index, error.column)
+        self._problems.lose(error.kind, where, error.detail, file=self._rows.path)
+
+
+def _shown(value: Any) -> str | None:  # noqa: ANN401 - a cell may hold anything
+    return None if value is None else repr(value)[:80]

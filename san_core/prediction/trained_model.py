@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
-from san_core.data.images import as_picture, to_pixels
-from san_core.data.vocabulary import PADDING, Vocabulary
+from san_core.data.images.grey_values import Range
+from san_core.data.images.reading import open_to_resize, to_pixels
+from san_core.data.vocabulary import LETTERS, PADDING, Vocabulary
 from san_core.errors import InputError
 from san_core.hardware import autocast, explain_out_of_memory
 from san_core.models.san import SAN
@@ -57,15 +58,19 @@ class TrainedModel:
         words: vocabulary of the questions.
         answers: the answers it can give.
         image_size: edge in pixels of the square that images are resized to.
+        grey_range: values that become black and white in grey images of more than 8 bits whose files state none, as
+            in the training data; None if there were no such images: then the range of each image is used.
         description: the configuration, data and metrics it was saved with.
     """
 
     def __init__(self, network: SAN, description: Mapping[str, Any]) -> None:
         self.network = network.eval()
         self.description = description
-        self.words = Vocabulary(description["words"])
+        self.words = Vocabulary(description["words"], description.get("tokenizer", LETTERS))
         self.answers: list[str] = description["answers"]
         self.image_size: int = description["image_size"]
+        grey_range = description.get("grey_range")
+        self.grey_range: Range | None = (float(grey_range[0]), float(grey_range[1])) if grey_range else None
 
     def ask(self, image: str | Path | Image.Image, question: str, *, top: int = 5) -> Reply:
         """Answers a question about an image of any size.
@@ -80,7 +85,8 @@ class TrainedModel:
         """
         if not question.strip():
             raise InputError("the question is empty; accepted: any words")
-        return self.reply(to_pixels(as_picture(image), self.image_size), question, top=top)
+        picture = open_to_resize(image, self.image_size, self.grey_range)
+        return self.reply(to_pixels(picture, self.image_size), question, top=top)
 
     def answer(self, pixels: NDArray[np.uint8], question: str, *, top: int = 5) -> list[Answer]:
         """Returns the most probable answers to a question about an image, best first. Arguments as for `reply`."""
@@ -90,7 +96,7 @@ class TrainedModel:
         """Answers a question about an image given as pixels.
 
         Args:
-            pixels: [image_size, image_size, 3], RGB, uint8; `san_core.data.images.load_pixels` makes them.
+            pixels: [image_size, image_size, 3], RGB, uint8; `san_core.data.images.reading.load_pixels` makes them.
             question: a text.
             top: number of answers to return, >= 1; at most all answers that the network can give.
         """

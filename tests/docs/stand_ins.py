@@ -3,12 +3,14 @@
 To add one: a function that makes it in a folder, and its name in `STAND_INS`.
 """
 
+import csv
 import json
 import os
 import random
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from itertools import cycle
 from pathlib import Path
 
 from PIL import Image, ImageDraw
@@ -16,6 +18,8 @@ from PIL import Image, ImageDraw
 COLOURS = ("red", "green", "blue", "yellow")
 TRAIN, TEST = range(1, 9), range(9, 12)
 """Numbers of the pictures of both splits."""
+
+EXTENSIONS = (".jpg", ".JPG", ".png", ".jpg", ".webp", ".jpeg", ".bmp")
 
 EASY_VQA = """
 '''The package easy-vqa, with few pictures.'''
@@ -115,24 +119,58 @@ def vqa(questions: Path, annotations: Path, numbers: Sequence[int] = TRAIN, peop
         path.write_text(json.dumps({key: entries}))
 
 
+PHOTOS = {number: f"{number}{extension}" for number, extension in zip((*TRAIN, *TEST), cycle(EXTENSIONS))}
+"""Names of the photographs, which are files of several kinds."""
+
+
 def photos(folder: Path) -> None:
-    for number in (*TRAIN, *TEST):
-        paint(folder / f"{number}.jpg", number)
+    for number, name in PHOTOS.items():
+        paint(folder / name, number)
+
+
+def table(path: Path) -> None:
+    """Twenty questions about the photographs; the last two have no answer."""
+    rows = [(PHOTOS[number], question, answer) for question, answer, number in ask((*TRAIN, *TEST))][:20]
+    rows[-2:] = [(name, question, "") for name, question, _ in rows[-2:]]
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([("image", "question", "answer"), *rows])
+
+
+def layout(name: str) -> Callable[[Path], object]:
+    """A data set in the layout of a published one."""
+
+    def write(folder: Path) -> None:
+        from tests.san_core.table_layouts import LAYOUTS  # it uses what is above
+
+        folder.mkdir()
+        LAYOUTS[name](folder)
+
+    return write
 
 
 def question_list(path: Path) -> None:
     """Questions to answer, in the layout of VQA."""
     rows = [{"question_id": i, "image_id": n, "question": text} for i, (text, _, n) in enumerate(ask(TEST[:2]))]
-    path.write_text(json.dumps([row | {"image": f"{row['image_id']}.jpg"} for row in rows]))
+    path.write_text(json.dumps([row | {"image": PHOTOS[row["image_id"]]} for row in rows]))
 
 
-STAND_INS: dict[str, Callable[[Path], None]] = {
+STAND_INS: dict[str, Callable[[Path], object]] = {
     "daquar": daquar,
     "coco": coco,
     "photos": photos,
     "picture.png": lambda path: paint(path, number=4),
     "questions.json": lambda path: vqa(path, path.with_name("annotations.json"), people=1),
     "list.json": question_list,
+    "mine.csv": table,
+    "vqa-rad": layout("VQA-RAD"),
+    "Slake1.0": layout("SLAKE"),
+    "pvqa": layout("PathVQA"),
+    "vizwiz": layout("VizWiz"),
+    "okvqa": layout("OK-VQA"),
+    "gqa": layout("GQA"),
+    "CLEVR_v1.0": layout("CLEVR"),
+    "textvqa": layout("TextVQA"),
+    "hub": layout("Hugging Face"),
 }
 """What makes each thing of the sandbox; it is made where a page's commands name it and do not write it."""
 

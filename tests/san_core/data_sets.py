@@ -1,11 +1,13 @@
 """Small data sets in the layouts their authors ship them in."""
 
 import json
+import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from san_core.data.problems import Problems
@@ -18,7 +20,36 @@ needs_coco = pytest.mark.skipif(not (SHARED / "coco_sample").is_dir(), reason="t
 def paint(path: Path, number: int = 0) -> None:
     """A picture unlike those of other numbers."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (24, 18), (number * 37 % 256, number * 101 % 256, 90)).save(path)
+    Image.new("RGB", (24, 18), (number * 37 % 256, number * 101 % 256, 90 + number // 256)).save(path)
+
+
+def write_tiff(
+    path: Path,
+    values: NDArray[Any],
+    tags: Mapping[int, list[int]] | None = None,
+    *,
+    bits: int | None = None,
+    photometric: int = 1,
+) -> Path:
+    """A grey TIFF file of values of any type; `bits` may be 12, and `tags` have values of 16 bits."""
+    content = _twelve_bits(values) if bits == 12 else values.astype(values.dtype.newbyteorder("<")).tobytes()
+    height, width = values.shape
+    sample_format = {"u": 1, "i": 2, "f": 3}[values.dtype.kind]
+    entries = {256: [width], 257: [height], 258: [bits or 8 * values.itemsize], 259: [1], 262: [photometric]}
+    entries |= {273: [8], 277: [1], 278: [height], 279: [len(content)], 339: [sample_format], **(tags or {})}
+    directory = b"".join(
+        struct.pack("<HHI", tag, 4 if tag == 279 else 3, len(value)) + struct.pack("<I", *value)
+        for tag, value in sorted(entries.items())
+    )
+    start = struct.pack("<2sHI", b"II", 42, 8 + len(content))
+    path.write_bytes(start + content + struct.pack("<H", len(entries)) + directory + bytes(4))
+    return path
+
+
+def _twelve_bits(values: NDArray[Any]) -> bytes:
+    """Two values in three bytes, the first bits first."""
+    pairs = values.astype(int).reshape(-1, 2)
+    return b"".join((int(first) << 12 | int(second)).to_bytes(3, "big") for first, second in pairs)
 
 
 def flaws(problems: Problems) -> list[str]:

@@ -12,9 +12,10 @@ from safetensors.torch import load_file, save_file
 
 from san_core.checkpoint import load_model, save_model
 from san_core.config import TrainingConfig
-from san_core.data.images import load_pixels
+from san_core.data.images.reading import load_pixels
 from san_core.data.prepared import PreparedData
 from san_core.data.raw_dataset import RawDataset
+from san_core.data.vocabulary import CHARACTERS, LETTERS, WORDS
 from san_core.errors import InputError
 from san_core.hardware import autocast
 from san_core.models.image_encoder import build_image_encoder
@@ -122,6 +123,17 @@ def test_description_says_where_the_model_comes_from(
     model = load_model(tiny_model)
     assert (model.image_size, model.answers, model.words.words) == (64, tiny_data.answers, tiny_data.words.words)
     assert not any(part.training for part in model.network.modules())
+
+
+@pytest.mark.parametrize(("saved", "tokenizer"), [(WORDS, WORDS), (None, LETTERS)])
+def test_model_splits_questions_as_its_data_were_and_one_of_an_earlier_version_as_before(
+    saved: str | None, tokenizer: str, copy: Path
+) -> None:
+    path = copy / "model.json"
+    description = json.loads(path.read_text())
+    assert description.pop("tokenizer") == CHARACTERS
+    path.write_text(json.dumps(description | ({"tokenizer": saved} if saved else {})))
+    assert load_model(copy).words.tokenizer == tokenizer
 
 
 @pytest.mark.parametrize("exists", [True, False])

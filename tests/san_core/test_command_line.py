@@ -1,4 +1,7 @@
+import os
 import re
+import subprocess
+import sys
 from argparse import ArgumentTypeError
 
 import pytest
@@ -92,3 +95,39 @@ def test_bug_keeps_its_traceback() -> None:
 
     with pytest.raises(ZeroDivisionError, match="a bug"):
         run_command(fail)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "printed"),
+    [
+        ("ascii", "0.81 +/- 0.02 - 2 x 3 ... ?? caf?"),
+        ("latin-1", "0.81 \u00b1 0.02 - 2 \u00d7 3 ... ?? caf\u00e9"),
+        ("utf-8", "0.81 ± 0.02 – 2 × 3 … हा café"),
+    ],
+)
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_terminal_of_any_encoding_gets_what_it_can_show(stream: str, encoding: str, printed: str) -> None:
+    text = "0.81 ± 0.02 – 2 × 3 … हा café"
+    script = (
+        "import sys\nfrom san_core.command_line import run_command\n"
+        f"run_command(lambda: print({text!a}, file=sys.{stream}))"
+    )
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, check=True)
+    assert getattr(done, stream).decode(encoding) == f"{printed}\n"
+
+
+def test_importing_the_package_leaves_the_streams_alone() -> None:
+    script = "import sys, san_core.command_line, san_core.data.preparation; print(sys.stdout.errors)"
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii:strict"}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "strict\n"
+
+
+def test_name_that_is_not_text_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
+    def main() -> None:
+        sys.stdout.write("bad byte \udcff\n")
+
+    with pytest.raises(SystemExit) as ended:
+        run_command(main)
+    assert (ended.value.code, capfd.readouterr().out) == (0, "bad byte ?\n")

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import san_core
-from san_core.data.images import load_pixels
+from san_core.data.images.reading import load_pixels
 from san_core.data.raw_dataset import RawDataset
 from san_core.errors import InputError
 

@@ -100,12 +100,15 @@ LIST = ["--questions", "list.json", "--images", "."]
         (["model", "image.png"], "IMAGE or QUESTION is missing"),
         (["model", "image.png", "is it red?", *LIST], "one or the other, not both"),
         (["model", "image.png", *LIST], "one or the other, not both"),
-        (["model", "--questions", "list.json"], "--questions needs --images"),
+        (["model", "--questions", "list.json", "--column", "picture=x"], "must be ROLE=NAME with a ROLE of question, "),
         (["model", "--images", "."], "IMAGE or QUESTION is missing"),
         (["model", "image.png", "is it red?", "--images", "."], "--images needs --questions"),
+        (["model", "image.png", "is it red?", "--column", "id=x"], "--column needs --questions"),
         (["model", "image.png", "is it red?", "--image-name", "x"], "--image-name needs --questions"),
         (["model", "image.png", "is it red?", "--out", "x.json"], "--out needs --questions"),
         (["model", "image.png", "is it red?", "--strict"], "--strict needs --questions"),
+        (["model", "image.png", "is it red?", "--allow-loss", "0"], "--allow-loss needs --questions"),
+        (["model", *LIST, "--allow-loss", "1"], "must be a number >= 0 and < 1, but got '1'"),
         (["model", "image.png", "is it red?", "--attention"], "--attention: expected one argument"),
     ],
 )
@@ -195,6 +198,6 @@ def test_list_is_answered_into_the_current_folder(
 def test_help_explains_every_argument(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = _run_here(monkeypatch, capsys, "--help")
     assert (code, err) == (0, "")
-    options = ["--attention", "--questions", "--images", "--image-name", "--out", "--strict"]
+    options = ["--attention", "--questions", "--images", "--image-name", "--out", "--strict", "--allow-loss"]
     for word in ("python -m san_core.predict", "MODEL", "IMAGE", "QUESTION", *options):
         assert word in out

@@ -1,6 +1,6 @@
 import json
+import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +18,16 @@ from san_core.data import feature_extraction
 from san_core.data.preparation import Options, prepare
 from san_core.data.prepared import PreparedData
 from san_core.data.raw_dataset import Location, RawDataset, VQAFiles
-from tests.san_core.data_sets import SHARED, answered, needs_daquar, paint, question_entry, write_daquar, write_json
+from tests.san_core.data_sets import (
+    SHARED,
+    answered,
+    needs_daquar,
+    paint,
+    question_entry,
+    write_coco_qa,
+    write_daquar,
+    write_json,
+)
 
 OWN = ["vqa", "--questions", "q.json", "--annotations", "a.json", "--images", "."]
 
@@ -101,7 +110,8 @@ def test_counts_of_daquar_are_those_published(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(feature_extraction, "_load", lambda _, size: (np.zeros((size, size, 3), np.uint8), []))  # quick
+    black = np.zeros((16, 16, 3), np.uint8)
+    monkeypatch.setattr(feature_extraction, "_load", lambda key, *_: feature_extraction.Loaded(key, black))  # quick
     options = ["--root", SHARED / "daquar", "--encoder", "small-cnn", "--image-size", "16", "--out", tmp_path / "out"]
     code, out, _ = _run(monkeypatch, capsys, *arguments, *options)
     assert code == 0
@@ -143,6 +153,93 @@ def test_own_files_are_prepared(
     assert data.metrics[0] == "vqa"
 
 
+def _spelled_files(folder: Path) -> list[str]:
+    """One's own questions about ten pictures, with answers that are yes or no in several spellings."""
+    own = _own_files(folder, 10)
+    answers = ["Yes", "yes", "yes ", "YES.", "yes", "no", "No", "no", "no", "NO"]
+    write_json(folder / "a.json", "annotations", [answered(i, [answer]) for i, answer in enumerate(answers)])
+    return own
+
+
+def _spelled_daquar(folder: Path) -> list[str]:
+    answers = ["Yes", "yes", "yes", "YES.", "yes", "no", "No", "no", "no", "NO"]
+    lines = [line for i, answer in enumerate(answers, 1) for line in (f"is it in the image{i} ?", answer)]
+    return ["--root", str(write_daquar(folder, lines, ["is it in the image11 ?", "Yes"], images=11))]
+
+
+SMALL = ["--encoder", "small-cnn", "--image-size", "16", "--out"]
+
+
+@pytest.mark.parametrize(("name", "files"), [("vqa", _spelled_files), ("daquar-all", _spelled_daquar)])
+def test_answers_that_differ_only_in_spelling_are_one_unless_they_are_to_be_kept(
+    name: str,
+    files: Callable[[Path], list[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = [name, *files(tmp_path / "own"), *SMALL]
+    code, out, _ = _run(monkeypatch, capsys, *arguments, tmp_path / "merged", "--strict")
+    assert code == 0
+    assert "spellings of 2 answers are one answer each; --keep-answers keeps them apart\n" in out
+    assert re.search(r"`no`, `No`, `NO` are one answer: no \(5 questions\)", out)
+    merged = PreparedData.open(tmp_path / "merged")
+    assert merged.answers == ["no", "yes"]
+    for split in ("train", "validation"):
+        assert merged.split(split).answers.min() >= 0
+        assert {question.answer for question in merged.questions_of(split)} <= {"yes", "no"}
+    code, out, _ = _run(monkeypatch, capsys, *arguments, tmp_path / "kept", "--keep-answers")
+    assert (code, "are one answer" in out) == (0, False)
+    assert {"Yes", "yes", "YES.", "No", "NO"} < set(PreparedData.open(tmp_path / "kept").answers)
+    code, _, err = _run(monkeypatch, capsys, *arguments, tmp_path / "merged", "--keep-answers")
+    assert (code, "keep_answers False instead of True" in err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "environment", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}]
+)
+def test_terminal_that_is_not_utf8_gets_the_whole_result(environment: dict[str, str], tmp_path: Path) -> None:
+    own = _own_files(tmp_path / "own", 10)
+    test = ["--test-questions", str(write_json(tmp_path / "t.json", "questions", [question_entry(99, 4, "Où – ?")]))]
+    write_json(tmp_path / "own" / "a.json", "annotations", [answered(i, [a]) for i, a in enumerate(["हाँ", "हाँ।"] * 5)])
+    command = [sys.executable, "-m", "san_core.prepare", "vqa", *own, *test, *SMALL, str(tmp_path / "out")]
+    done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, check=False)
+    assert (done.returncode, b"Traceback" in done.stderr) == (0, False)
+    printed = done.stdout.decode("ascii")
+    assert re.search(r"^unanswered .* - ", printed, re.MULTILINE)  # an en dash elsewhere
+    assert "`???`, `????` are one answer: ??? (10 questions)" in printed
+
+
+@pytest.mark.parametrize(
+    ("question", "words", "note"),
+    [
+        ("क्या यह बिल्ली है?", {"क्या", "यह", "बिल्ली", "है"}, ""),
+        (
+            "แมวอยู่ไหน",
+            {"แ", "ม", "ว", "อ", "ยู่", "ไ", "ห", "น"},
+            "10 questions are in a script without spaces: they are split into",
+        ),
+        ("แมว อยู่ ไหน", {"แมว", "อยู่", "ไหน"}, "10 questions are in a script without spaces: their words are separated"),
+    ],
+    ids=["Hindi", "Thai", "segmented Thai"],
+)
+def test_questions_in_any_script_are_split_into_words(
+    question: str,
+    words: set[str],
+    note: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    own = _own_files(tmp_path / "own", 10)
+    write_json(tmp_path / "own" / "q.json", "questions", [question_entry(i, i, question) for i in range(10)])
+    code, out, _ = _run(monkeypatch, capsys, "vqa", *own, *SMALL, tmp_path / "out")
+    assert (code, note in out) == (0, True)
+    data = PreparedData.open(tmp_path / "out")
+    assert set(data.words.words) == words
+    assert 1 not in data.words.encode(question)
+
+
 def test_test_share_keeps_some_of_ones_own_images_for_testing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -157,6 +254,66 @@ def test_test_share_keeps_some_of_ones_own_images_for_testing(
     }
 
 
+def _cut(folder: Path) -> None:
+    path = folder / "q.json"
+    path.write_text(path.read_text()[: path.stat().st_size * 2 // 3])
+
+
+def _repeat_ids(folder: Path) -> None:
+    for name, key in (("q.json", "questions"), ("a.json", "annotations")):
+        entries = json.loads((folder / name).read_text())[key]
+        for place, entry in enumerate(entries):
+            entry["question_id"] = place // 2 if name == "q.json" else (len(entries) - place) // 2
+        write_json(folder / name, key, entries)
+
+
+def _leave_out_answers(folder: Path) -> None:
+    entries = json.loads((folder / "a.json").read_text())["annotations"]
+    write_json(folder / "a.json", "annotations", [{**entry, "answers": []} for entry in entries[:3]] + entries[3:])
+
+
+@pytest.mark.parametrize(
+    ("damage", "expected", "allowed"),
+    [
+        (_cut, r"at least 1 of 14 entries of \S+q.json .*; 7 of 20 entries of \S+a.json \(35.0%\) would", 13),
+        (_repeat_ids, r"20 of 20 entries of \S+q.json .*question_id .*; 20 of 20 entries of \S+a.json", None),
+        (_leave_out_answers, r"3 of 20 entries of \S+q.json .* 3 x annotation without an answer", 17),
+    ],
+)
+def test_losses_are_one_line_and_nothing_is_written_unless_they_are_allowed(
+    damage: Callable[[Path], None],
+    expected: str,
+    allowed: int | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    own = _own_files(tmp_path / "own", 20)
+    damage(tmp_path / "own")
+    options = [*own, "--encoder", "small-cnn", "--image-size", "16", "--out", tmp_path / "out"]
+    code, out, err = _run(monkeypatch, capsys, "vqa", *options)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert re.match(f"error: {expected}", err)
+    assert [path.name for path in tmp_path.iterdir()] == ["own"]
+    code, out, _ = _run(monkeypatch, capsys, "vqa", *options, "--allow-loss", "0.4")
+    assert code == (2 if allowed is None else 0)
+    if allowed is not None:
+        assert _rows(out)["train as shipped"][0] == str(allowed)
+
+
+def test_answers_of_coco_qa_that_lack_a_line_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [(f"what is {number}", f"thing{number}", number, 0) for number in range(50)]
+    answers = write_coco_qa(tmp_path / "coco", rows, rows[:2]) / "train" / "answers.txt"
+    lines = answers.read_text().splitlines()
+    answers.write_text("\n".join(lines[:5] + lines[6:]))
+    options = ["--root", tmp_path / "coco", "--allow-loss", "0.9", "--out", tmp_path / "out"]
+    code, out, err = _run(monkeypatch, capsys, "coco-qa", *options)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "(questions.txt 50, answers.txt 49, img_ids.txt 50, types.txt 50)" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
@@ -169,7 +326,7 @@ def test_test_share_keeps_some_of_ones_own_images_for_testing(
         (["easy-vqa", "--test-share", "1"], "must be a number >= 0 and < 1, but got '1'"),
         (["easy-vqa", "--test-share", "0.1"], "test share must be 0 for data with a test split, but got 0.1"),
         (["easy-vqa", "--root", "."], "--root is not for the data set easy-vqa"),
-        (["easy-vqa", "--word-vectors", "none.txt"], "none.txt cannot be read: No such file or directory"),
+        (["easy-vqa", "--word-vectors", "none.txt"], "none.txt does not exist"),
         (["daquar-all"], "this data set needs --root FOLDER"),
         (["daquar-all", "--root", "none"], "none is not a folder"),
         (["coco-qa", "--root", "."], "holds no COCO-QA train questions"),
@@ -177,9 +334,19 @@ def test_test_share_keeps_some_of_ones_own_images_for_testing(
         (["vqa-v2", "--images", "."], "--images is for the data set vqa, but got vqa-v2"),
         (["vqa", "--questions", "q.json", "--images", "."], "the data set vqa needs --annotations"),
         (["vqa", "--root", "."], "--root is not for the data set vqa"),
+        (["table"], "the data set table needs FILE or --train FILE"),
+        (["table", "t.csv"], "t.csv does not exist"),
+        (["table", "t.csv", "--images", "none"], "image folder none does not exist"),
+        (["table", "t.csv", "--root", "."], "--root is not for the data set table"),
+        (["table", "t.csv", "--questions", "q.json"], "--questions is for the data set vqa, but got table"),
+        (["table", "t.csv", "--column", "what=x"], "must be ROLE=NAME with a ROLE of question, answer, image, id"),
+        (["table", "t.csv", *["--column", "id=x"] * 2], "--column id= is given 2 times; only answer= may be"),
+        (["easy-vqa", "t.csv"], "FILE is for the data set table, but got easy-vqa"),
+        (["vqa-v1", "--train", "t.csv"], "--train is for the data set table, but got vqa-v1"),
         ([*OWN, "--test-images", "."], "--test-images needs --test-questions"),
         ([*OWN], "q.json does not exist"),
         (["easy-vqa", "--image-size", "0"], "must be a whole number >= 1, but got '0'"),
+        (["easy-vqa", "--allow-loss", "1"], "must be a number >= 0 and < 1, but got '1'"),
         (["easy-vqa", "--seed", "-1"], "must be a whole number >= 0, but got '-1'"),
         ([], "required: NAME"),
     ],
@@ -208,9 +375,9 @@ def _heed_ctrl_c() -> None:
 _WITHOUT_PAUSES = """
 from san_core import prepare
 from san_core.command_line import run_command
-from san_core.data import feature_extraction
+from san_core.data import encoded_rows
 
-feature_extraction._SECONDS_BETWEEN_SAVES = 0
+encoded_rows._SECONDS_BETWEEN_SAVES = 0
 run_command(prepare.main)
 """
 
@@ -218,11 +385,11 @@ run_command(prepare.main)
 def _stop_halfway(command: list[str], partial: Path, stop: signal.Signals) -> tuple[int, str]:
     """Sends a signal once some fifty images are written, SIGKILL once that is noted; returns exit code and stderr."""
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=_heed_ctrl_c)
-    table, noted, deadline = partial / "pixels.npy", partial / "progress.json", time.monotonic() + 600
+    table, noted, deadline = partial / "encoded-1.npy", partial / "encoded.jsonl", time.monotonic() + 600
 
     def halfway() -> bool:
         if stop == signal.SIGKILL:
-            return noted.exists() and json.loads(noted.read_text())["done"] >= 30
+            return noted.exists() and noted.read_text().count("\n") - 1 >= 30
         return table.exists() and table.stat().st_size > 50 * SIZE * SIZE * 3
 
     while not halfway():
@@ -253,15 +420,16 @@ def test_stopped_command_goes_on_where_it_stopped(
     own = _own_files(folder, COUNT)
     pixels = np.random.default_rng(0).integers(0, 256, (600, 800, 3), dtype=np.uint8)  # takes a while to decode
     for number in range(7):
-        Image.fromarray(np.roll(pixels, number, axis=2)).save(folder / f"{number}.jpg")
+        Image.fromarray(np.roll(pixels, number, axis=1)).save(folder / f"{number}.jpg")
     for number in range(7, COUNT):
-        shutil.copy(folder / f"{number % 7}.jpg", folder / f"{number}.jpg")
+        content = (folder / f"{number % 7}.jpg").read_bytes()
+        (folder / f"{number}.jpg").write_bytes(content + f"{number}".encode())  # a file of its own, the same to the eye
     (folder / "5.jpg").write_bytes(b"no picture")
     more = ["--encoder", "small-cnn", "--image-size", str(SIZE), "--out", str(out)]
     code, err = _stop_halfway([sys.executable, *how, "vqa", *own, *more], partial, stop)
     assert (code, "run the same command again to continue" in err) == expected
     assert not out.exists()
-    done = json.loads((partial / "progress.json").read_text())["done"]
+    done = (partial / "encoded.jsonl").read_text().count("\n") - 1
     assert 30 <= done < COUNT
 
     location = Location(train=VQAFiles(folder / "q.json", folder / "a.json", folder, "{image_id}.jpg"))
@@ -269,7 +437,7 @@ def test_stopped_command_goes_on_where_it_stopped(
     prepare("vqa", tmp_path / "whole", options, location)
     opened = []
     load = feature_extraction._load
-    monkeypatch.setattr(feature_extraction, "_load", lambda path, size: (opened.append(path), load(path, size))[1])
+    monkeypatch.setattr(feature_extraction, "_load", lambda *image: (opened.append(image), load(*image))[1])
     prepare("vqa", out, options, location)
     assert len(opened) == COUNT - done
     assert not partial.exists()

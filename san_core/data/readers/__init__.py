@@ -5,8 +5,8 @@ from functools import partial
 from pathlib import Path
 
 from san_core.data.problems import Problems
-from san_core.data.raw_dataset import Location, RawDataset
-from san_core.data.readers import coco_qa, daquar, easy_vqa, vqa
+from san_core.data.raw_dataset import Location, RawDataset, TableFiles
+from san_core.data.readers import coco_qa, daquar, easy_vqa, table, vqa
 from san_core.errors import InputError
 
 Reader = Callable[[Location, Problems], RawDataset]
@@ -48,6 +48,10 @@ def _read_own(location: Location, problems: Problems) -> RawDataset:
     return vqa.read_own("vqa", location.train, location.test, problems)
 
 
+def _read_table(location: Location, problems: Problems) -> RawDataset:
+    return table.read("table", location.table or TableFiles(), problems)
+
+
 def _root(location: Location) -> Path:
     if location.root is None:
         raise InputError("this data set needs --root FOLDER, the folder that holds its files")
@@ -62,5 +66,6 @@ READERS: dict[str, Reader] = {
     "vqa-v1": partial(_read_vqa, "v1"),
     "vqa-v2": partial(_read_vqa, "v2"),
     "vqa": _read_own,
+    "table": _read_table,
 }
-"""The reader of each data set; `vqa` is the user's own data in the VQA layout."""
+"""The reader of each data set; `table` and `vqa` are the user's own data, in tables and in the VQA layout."""

@@ -9,10 +9,15 @@ import easy_vqa
 
 from san_core.data.questions import Question
 from san_core.data.raw_dataset import RawDataset
+from san_core.errors import InputError
 
 
 def read() -> RawDataset:
-    """Reads the data set with its official train and test split."""
+    """Reads the data set with its official train and test split.
+
+    Raises:
+        InputError: if the installed package is damaged.
+    """
     return RawDataset(
         name="easy-vqa",
         train=_questions("train", *easy_vqa.get_train_questions()),
@@ -33,6 +38,10 @@ def read() -> RawDataset:
 
 
 def _questions(split: str, texts: list[str], answers: list[str], images: list[int]) -> list[Question]:
+    counts = [len(texts), len(answers), len(images)]
+    if len(set(counts)) > 1:
+        found = "{:,} questions, {:,} answers, {:,} images".format(*counts)
+        raise InputError(f"the installed package easy-vqa is damaged: its {split} split has {found}; install it again")
     rows = zip(texts, answers, (f"{split}/{i}" for i in images), strict=True)
     return [Question(*row, id=f"{split}:{number}") for number, row in enumerate(rows)]
 

@@ -5,16 +5,19 @@ of images. The official validation questions are the test split here, since the 
 answers. The official test questions are prepared too if they are there, to be answered by a trained model.
 """
 
-import math
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from san_core.data.answers.forms import as_written, most_frequent, read_answer
+from san_core.data.ids import read_id
+from san_core.data.images.folder import ImageFolder
 from san_core.data.problems import Problems
 from san_core.data.questions import Question
 from san_core.data.raw_dataset import RawDataset, VQAFiles
-from san_core.data.readers.text_files import read_id, read_records
+from san_core.data.readers.pairs import Entry, pair_entries, read_entries, unique_entries
 from san_core.data.vocabulary import tokenize
 from san_core.errors import InputError
 from san_core.files import find, find_or_none, is_folder
@@ -24,8 +27,6 @@ PEOPLE = 10
 
 TOP_ANSWERS = 1000
 """Size of the answer vocabulary in the paper."""
-
-Images = dict[str, Path]
 
 
 def read(version: str, root: Path, problems: Problems) -> RawDataset:
@@ -48,7 +49,8 @@ def read(version: str, root: Path, problems: Problems) -> RawDataset:
         problems.add("no folder of their images, all its questions are left out", unanswered.questions, "test2015")
         unanswered = None
     test = _official(root, prefix, "val2014", answered=True)
-    return read_own(f"vqa-{version}", train, test, problems, unanswered=unanswered)
+    dataset = read_own(f"vqa-{version}", train, test, problems, unanswered=unanswered)
+    return replace(dataset, answer_key=as_written)
 
 
 def read_own(
@@ -75,7 +77,7 @@ def read_own(
         raise InputError(f"{name} needs training questions with annotations")
     if test is not None and test.annotations is None:
         test, unanswered = None, test
-    images: Images = {}
+    images = _Images({}, {})
     questions = _read_split(train, images, problems)
     several_people = any(len(question.answers) > 1 for question in questions)
     return RawDataset(
@@ -83,7 +85,8 @@ def read_own(
         train=questions,
         test=_read_split(test, images, problems),
         unanswered=_read_split(unanswered, images, problems),
-        images=images,
+        images=images.files,
+        not_found=images.not_found,
         training_defaults={"epochs": 20, "questions_per_image": 3},
         metrics=("vqa", "accuracy") if several_people else ("accuracy",),
         top_answers=TOP_ANSWERS,
@@ -105,23 +108,20 @@ def _official(root: Path, prefix: str, part: str, *, answered: bool) -> VQAFiles
     )
 
 
-def _read_split(files: VQAFiles | None, images: Images, problems: Problems) -> list[Question]:
+def _read_split(files: VQAFiles | None, images: "_Images", problems: Problems) -> list[Question]:
     """Reads the questions of a split, and adds the files of their images to `images`."""
     if files is None:
         return []
-    if not is_folder(files.images):
-        raise InputError(f"image folder {files.images} does not exist")
-    entries = _read_by_id(files.questions, "questions", problems)
-    annotations: Mapping[Any, Mapping[str, Any]] = {}
+    folder = ImageFolder(files.images, pattern=files.image_name, beside=files.questions)
+    asked = read_entries(files.questions, "questions", problems)
     if files.annotations:
-        annotations = _read_by_id(files.annotations, "annotations", problems)
-        for number in (number for number in annotations if number not in entries):
-            problems.add("annotation without a question, left out", f"{files.annotations} question_id {number}")
-    questions = [
-        question
-        for number, entry in entries.items()
-        if (question := _read_question(files, number, entry, annotations.get(number), images, problems))
-    ]
+        pairs = pair_entries(asked, read_entries(files.annotations, "annotations", problems), problems)
+    else:
+        pairs = [(entry, None) for entry in unique_entries(asked, problems)]
+    read = (
+        _read_question(files, entry, annotation, partial(images.add, folder), problems) for entry, annotation in pairs
+    )
+    questions = [question for question in read if question]
     _check_people(files, questions, problems)
     return questions
 
@@ -135,88 +135,85 @@ def _check_people(files: VQAFiles, questions: Sequence[Question], problems: Prob
                 problems.add(f"fewer than {PEOPLE} answers", where, f"{len(question.answers)}")
 
 
-def _read_by_id(path: Path, key: str, problems: Problems) -> dict[Any, dict[str, Any]]:
-    """Reads the records of a file by question_id; of several with the same id the first."""
-    by_id: dict[Any, dict[str, Any]] = {}
-    for index, record in enumerate(read_records(path, key, problems)):
-        if not isinstance(record, dict):
-            problems.add("not a JSON object, left out", f"{path} {key}[{index}]")
-            continue
-        number = read_id(record.get("question_id"))
-        if number is None:
-            problems.add("entry without a question_id, left out", f"{path} {key}[{index}]")
-        elif number in by_id:
-            problems.add("duplicate question_id, the first is used", f"{path} question_id {number}")
-        else:
-            by_id[number] = record
-    return by_id
-
-
 def _read_question(
-    files: VQAFiles,
-    number: int | str,
-    entry: Mapping[str, Any],
-    annotation: Mapping[str, Any] | None,
-    images: Images,
-    problems: Problems,
+    files: VQAFiles, entry: Entry, annotation: Entry | None, image_key: Callable[[int | str], str], problems: Problems
 ) -> Question | None:
-    where = f"{files.questions} question_id {number}"
-    text, image = entry.get("question"), read_id(entry.get("image_id"))
+    text, image = entry.record.get("question"), _image_of(entry.record)
     if not isinstance(text, str) or image is None:
-        problems.add("entry without a question or an image_id, left out", where)
+        problems.lose("entry without a question or an image_id, left out", entry, _values(entry), file=files.questions)
+        return None
+    if files.annotations and annotation is None:
+        problems.lose("question without an annotation, left out", entry, file=files.questions)
         return None
     if not tokenize(text):
-        problems.add("question without a word", where)
-    answers = _read_answers(annotation)
-    annotation = annotation or {}
-    modal = _answer_text(annotation.get("multiple_choice_answer")) or _most_frequent(answers)
-    if files.annotations and not modal:
-        problems.add("question without an annotation, left out", where)
+        problems.add("question without a word", entry)
+    record = annotation.record if annotation else {}
+    written = _written_answers(record)
+    if any(isinstance(answer, bool) for answer in (*written, record.get("multiple_choice_answer"))):
+        problems.add("answer is true or false, taken as yes or no", annotation)
+    answers = tuple(filter(None, map(_answer_text, written)))
+    modal = _answer_text(record.get("multiple_choice_answer")) or most_frequent(answers)
+    if annotation and not modal:
+        problems.lose("annotation without an answer, left out", annotation, file=files.questions)
         return None
     return Question(
         text=text,
         answer=modal,
-        image=_add_image(files, image, images),
-        id=number,
+        image=image_key(image),
+        id=entry.id,
         answers=answers,
-        answer_type=str(annotation.get("answer_type") or ""),
-        question_type=str(annotation.get("question_type") or ""),
+        answer_type=str(record.get("answer_type") or ""),
+        question_type=str(record.get("question_type") or ""),
     )
 
 
-def _read_answers(annotation: Mapping[str, Any] | None) -> tuple[str, ...]:
-    listed = (annotation or {}).get("answers")
-    entries = listed if isinstance(listed, list) else []
-    answers = (_answer_text(entry.get("answer")) if isinstance(entry, dict) else "" for entry in entries)
-    return tuple(answer for answer in answers if answer)
+def _image_of(record: Mapping[str, Any]) -> int | str | None:
+    """What an entry calls its image: its `image`, a name, as in the lists of `predict --questions`, or its image_id."""
+    image = record.get("image")
+    return image if isinstance(image, str) and image.strip() else read_id(record.get("image_id"))
+
+
+def _values(entry: Entry) -> str:
+    """What an entry has as its question and its image_id."""
+    record = entry.record
+    return ", ".join(f"{key} {record[key]!r:.60}" if key in record else f"no {key}" for key in ("question", "image_id"))
+
+
+def _written_answers(annotation: Mapping[str, Any]) -> list[object]:
+    listed = annotation.get("answers")
+    return [entry.get("answer") for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
 
 
 def _answer_text(answer: object) -> str:
-    """An answer as text, also one written as a JSON number; empty if there is none."""
-    if isinstance(answer, str):
-        return answer if answer.strip() else ""
-    if isinstance(answer, bool) or not isinstance(answer, int | float) or not math.isfinite(answer):
-        return ""
-    return str(answer).removesuffix(".0")
+    """An answer as text; empty if there is none. A text is an answer whatever it is: JSON has a null for none."""
+    return answer if isinstance(answer, str) and answer.strip() else read_answer(answer)
 
 
-def _most_frequent(answers: tuple[str, ...]) -> str:
-    return Counter(answers).most_common(1)[0][0] if answers else ""
+@dataclass(frozen=True)
+class _Images:
+    """The images of all splits.
 
-
-def _add_image(files: VQAFiles, image: int | str, images: Images) -> str:
-    """Adds an image to `images` and returns its key.
-
-    The key is the name of the file and its folder, with as many parent folders as it takes to differ from other images.
+    Attributes:
+        files: the file of each image key.
+        not_found: why an image was not found, by its key.
     """
-    try:
-        name = files.image_name.format(image_id=image)
-    except (KeyError, IndexError, ValueError, AttributeError, TypeError) as error:
-        raise InputError(
-            f"image name {files.image_name!r} does not fit image_id {image!r} ({error}); accepted: a Python format "
-            "such as COCO_val2014_{image_id:012d}.jpg"
-        ) from error
-    path = files.images / name
-    folders = files.images.absolute().parts
-    keys = ("/".join((*folders[-count:], name)) for count in range(1, len(folders) + 1))
-    return next(key for key in keys if images.setdefault(key, path) == path)
+
+    files: dict[str, Path]
+    not_found: dict[str, str]
+
+    def add(self, folder: ImageFolder, name: int | str) -> str:
+        """Adds an image of a folder, and returns its key.
+
+        The key is the name of the file and its folder, with as many parent folders as it takes to differ from others.
+        """
+        reason = ""
+        try:
+            path = folder.find(name)
+        except InputError as error:
+            path, reason = folder.expected(name), str(error)
+        parts = path.absolute().parts
+        keys = ("/".join(parts[-count:]) for count in range(2, len(parts) + 1))
+        key = next(key for key in keys if self.files.setdefault(key, path) == path)
+        if reason:
+            self.not_found[key] = reason
+        return key

@@ -3,7 +3,7 @@ import json
 import re
 import resource
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,10 @@ import pytest
 import torch
 from PIL import Image
 
+from san_core.checkpoint import load_model, save_model
+from san_core.config import TrainingConfig
 from san_core.data import feature_extraction, preparation
+from san_core.data.encoded_rows import EncodedRows
 from san_core.data.feature_extraction import encode
 from san_core.data.preparation import Options, prepare
 from san_core.data.prepared import PreparedData
@@ -23,6 +26,8 @@ from san_core.errors import InputError
 from san_core.hardware import best_device
 from san_core.models.batch_norm_fusion import fuse_batch_norm
 from san_core.models.image_encoder import build_image_encoder
+from san_core.training import train_fn
+from tests.san_core.data_sets import write_tiff
 
 PIXELS = Options(image_size=64, fine_tune=True)  # no encoding: quick
 Register = Callable[[RawDataset], None]
@@ -102,7 +107,7 @@ def test_strict_refuses_what_was_prepared_from_data_with_problems(
     tiny_dataset: RawDataset, register: Register, tmp_path: Path
 ) -> None:
     grey = tmp_path / "grey.png"
-    Image.new("L", (7, 7)).save(grey)
+    Image.new("L", (7, 7), 99).save(grey)
     register(replace(tiny_dataset, images={**tiny_dataset.images, "train/3": grey}))
     out = tmp_path / "out"
     assert prepare("tiny", out, PIXELS).manifest["problems"] == ["1 x mode L converted to RGB: train/3"]
@@ -195,44 +200,159 @@ def test_fingerprint_follows_from_the_options(tiny_data: PreparedData, tiny_pixe
     assert tiny_data.fingerprint != tiny_pixels.fingerprint
 
 
-TOO_MANY = "images are unreadable, accepted: up to 1% of all 52; the first: train/3 (image {bad} "
-STRICT = "train/3: image cannot be read, its questions are asked without it (image {bad} "
+def _damage(
+    folder: Path, dataset: RawDataset, keys: Sequence[str], content: bytes | None = b"no picture"
+) -> RawDataset:
+    """A data set whose images are copies in a folder, some of them damaged, or missing where there is no content."""
+    folder.mkdir()
+    images = {key: folder / path.name for key, path in dataset.images.items()}
+    for key, path in images.items():
+        if key not in keys:
+            shutil.copy(dataset.images[key], path)
+        elif content is not None:
+            path.write_bytes(content + key.encode())
+    return replace(dataset, images=images)
 
 
-@pytest.mark.parametrize(
-    ("content", "options", "message"),
-    [
-        (b"no picture", PIXELS, TOO_MANY),
-        (b"no picture", Options(), TOO_MANY),
-        (None, PIXELS, TOO_MANY),
-        (b"no picture", replace(PIXELS, strict=True), STRICT),
-        (None, Options(strict=True), STRICT),
-    ],
-)
-def test_preparation_that_fails_leaves_nothing_behind(
-    content: bytes | None, options: Options, message: str, tiny_dataset: RawDataset, register: Register, tmp_path: Path
+def _mend(dataset: RawDataset, whole: RawDataset, *keys: str) -> None:
+    for key in keys:
+        shutil.copy(whole.images[key], dataset.images[key])
+
+
+def test_damaged_images_are_left_out_with_their_questions(
+    tiny_dataset: RawDataset, register: Register, tmp_path: Path
 ) -> None:
-    bad, home = tmp_path / "bad.png", tmp_path / "home"
-    home.mkdir()
-    if content is not None:
-        bad.write_bytes(content)
-    register(replace(tiny_dataset, images={**tiny_dataset.images, "train/3": bad}))
-    with pytest.raises(InputError, match=re.escape(message.format(bad=bad))):
-        prepare("tiny", home / "squares", options)
-    assert _leftovers(home) == []
+    damaged = ["train/3", "train/4", "test/45"]
+    register(_damage(tmp_path / "images", tiny_dataset, damaged))
+    data = prepare("tiny", tmp_path / "out", PIXELS)
+    asked = {question.image for split in data.splits for question in data.questions_of(split)}
+    assert asked == set(tiny_dataset.images) - set(damaged)
+    assert sum(data.manifest["counts"].values()) == 4 * 49
+    assert (len(data.images), data.manifest["images"], len(data.image_files)) == (49, 49, 49)
+    for split in data.splits:
+        for question, row in zip(data.questions_of(split), data.split(split).images, strict=True):
+            with Image.open(tiny_dataset.images[question.image]) as image:
+                np.testing.assert_array_equal(data.images[row].numpy(), np.asarray(image))
+    told = "3 x image cannot be read, its questions are left out: "
+    assert [line for line in data.manifest["problems"] if line.startswith(told)]
+    assert len((tmp_path / "out" / "problems.txt").read_text().splitlines()) == 3
+    assert prepare("tiny", tmp_path / "out", PIXELS).fingerprint == data.fingerprint
 
 
-def test_problems_found_before_too_many_images_were_unreadable_are_told(
-    tiny_dataset: RawDataset, register: Register, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_too_many_damaged_images_are_listed_and_mending_one_encodes_that_one(
+    tiny_dataset: RawDataset,
+    register: Register,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    grey = tmp_path / "grey.png"
-    Image.new("L", (7, 7)).save(grey)
-    register(replace(tiny_dataset, images={**tiny_dataset.images, "test/40": grey, "train/3": tmp_path / "none.png"}))
-    with pytest.raises(InputError, match="images are unreadable"):
-        prepare("tiny", tmp_path / "out", PIXELS)
-    told = capsys.readouterr().err
-    assert "1 x mode L converted to RGB: test/40\n" in told
-    assert "1 x image cannot be read, its questions are asked without it: train/3 (" in told
+    damaged = ["test/40", "test/45", "train/3", "train/4"]
+    dataset = _damage(tmp_path / "images", tiny_dataset, damaged)
+    register(dataset)
+    out, options = tmp_path / "out", Options(image_size=64)
+    monkeypatch.setattr(feature_extraction, "_PIXELS_PER_STEP", {"cpu": 64 * 64, "cuda": 64 * 64})
+    with pytest.raises(InputError, match="4 of 52 images cannot be read, accepted: up to 3, .*; the 43 encoded so far"):
+        prepare("tiny", out, options)
+    assert sorted(_leftovers(tmp_path)) == [".out.partial", "images"]
+    listed = (tmp_path / ".out.partial" / "problems.txt").read_text().splitlines()
+    assert [line.split(":")[0] for line in listed] == damaged
+    err = capsys.readouterr().err
+    assert "4 x image cannot be read, its questions are left out: test/40 (" in err
+    assert f"{tmp_path / '.out.partial' / 'problems.txt'} lists all problems" in err
+    _mend(dataset, tiny_dataset, *damaged)
+    encoded = []
+    encode = feature_extraction.encode
+    monkeypatch.setattr(feature_extraction, "encode", lambda *batch: (encoded.append(len(batch[1])), encode(*batch))[1])
+    data = prepare("tiny", out, options)
+    assert sum(encoded) == 52 - 43
+    assert sorted(_leftovers(tmp_path)) == ["images", "out"]
+    whole = prepare("tiny", tmp_path / "whole", options)
+    np.testing.assert_array_equal(data.images.float(), whole.images.float())
+    assert data.manifest == whole.manifest
+
+
+def test_allowed_loss_decides_how_many_images_may_be_damaged(
+    tiny_dataset: RawDataset, register: Register, tmp_path: Path
+) -> None:
+    register(_damage(tmp_path / "images", tiny_dataset, [f"train/{number}" for number in range(5)]))
+    with pytest.raises(InputError, match="5 of 52 images cannot be read, accepted: up to 4, "):
+        prepare("tiny", tmp_path / "out", replace(PIXELS, allow_loss=0.09))
+    assert len(prepare("tiny", tmp_path / "out", replace(PIXELS, allow_loss=0.1)).images) == 47
+
+
+def test_missing_images_are_told_all_at_once_before_anything_is_encoded(
+    tiny_dataset: RawDataset,
+    register: Register,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    missing = ["train/3", "train/7", "test/45"]
+    dataset = _damage(tmp_path / "images", tiny_dataset, missing, None)
+    register(dataset)
+    with monkeypatch.context() as patch:
+        patch.setattr(preparation, "write_images", _stop)
+        with pytest.raises(InputError) as raised:
+            prepare("tiny", tmp_path / "out", PIXELS)
+    expected = "12 of 208 entries of data set tiny (5.8%) would be left out: 12 x image is missing"
+    assert str(raised.value).startswith(expected)
+    err = capsys.readouterr().err
+    assert all(f"{key} ({dataset.images[key]} does not exist)" in err for key in missing)
+    listed = (tmp_path / ".out.partial" / "problems.txt").read_text().splitlines()
+    assert [line.split(":")[0] for line in listed] == missing
+    data = prepare("tiny", tmp_path / "out", replace(PIXELS, allow_loss=0.06))
+    assert len(data.images) == 49
+    told = (tmp_path / "out" / "problems.txt").read_text().splitlines()
+    assert sorted(told) == sorted(
+        f"{key}: image is missing, its questions are left out ({dataset.images[key]} does not exist)" for key in missing
+    )
+
+
+def test_images_that_a_reader_does_not_find_are_missing_ones(
+    tiny_dataset: RawDataset, register: Register, tmp_path: Path
+) -> None:
+    register(replace(tiny_dataset, not_found={"train/3": "several pictures: 3.jpg, 3.png"}))
+    data = prepare("tiny", tmp_path / "out", replace(PIXELS, allow_loss=0.06))
+    assert len(data.images) == 51
+    assert data.manifest["problems"] == [
+        "1 x image is missing, its questions are left out: train/3 (several pictures: 3.jpg, 3.png)"
+    ]
+
+
+@pytest.mark.parametrize("content", [b"no picture", None])
+@pytest.mark.parametrize("options", [PIXELS, Options(image_size=64)])
+def test_strict_makes_one_bad_image_an_error_and_nothing_is_left(
+    content: bytes | None, options: Options, tiny_dataset: RawDataset, register: Register, tmp_path: Path
+) -> None:
+    register(_damage(tmp_path / "images", tiny_dataset, ["test/40"], content))
+    with pytest.raises(InputError, match=r"^test/40: image .*, its questions are left out \(.*without --strict"):
+        prepare("tiny", tmp_path / "out", replace(options, strict=True))
+    assert _leftovers(tmp_path) == ["images"]
+
+
+def test_deep_grey_images_are_scaled_alike_by_preparation_and_by_the_model(
+    tiny_dataset: RawDataset, register: Register, tmp_path: Path, tiny_config: TrainingConfig
+) -> None:
+    dataset = _damage(tmp_path / "images", tiny_dataset, [])
+    values = np.random.default_rng(0).integers(0, 1500, (64, 64)).astype(np.uint16)
+    values[0] = 2999
+    write_tiff(dataset.images["train/3"], values)
+    write_tiff(dataset.images["test/45"], values // 3)
+    register(dataset)
+    data = prepare("tiny", tmp_path / "out", PIXELS)
+    assert data.grey_range == (0, 2999)
+    row = next(row for q, row in zip(data.questions_of("test"), data.split("test").images) if q.image == "test/45")  # noqa: B905
+    pixels = data.images[row].numpy()
+    np.testing.assert_array_equal(pixels[:, :, 0], np.rint(values // 3 * (255 / 2999)))
+    assert "2 x mode I;16 converted to RGB by the range of the data set, 0 to 2999: " in data.manifest["problems"][0]
+    save_model(tmp_path / "model", train_fn(replace(tiny_config, epochs=1), data), tiny_config, data, {})
+    model = load_model(tmp_path / "model")
+    assert model.grey_range == (0, 2999)
+    question = "which colour does the square have"
+    expected = model.answer(pixels, question)
+    assert model.ask(dataset.images["test/45"], question).answers == expected
+    with Image.open(dataset.images["test/45"]) as image:
+        assert model.ask(image, question).answers == expected
 
 
 def test_folder_is_prepared_by_one_process_at_a_time_and_no_lock_stays(
@@ -241,7 +361,7 @@ def test_folder_is_prepared_by_one_process_at_a_time_and_no_lock_stays(
     register(tiny_dataset)
     opened = []
     load = feature_extraction._load
-    monkeypatch.setattr(feature_extraction, "_load", lambda path, size: (opened.append(path), load(path, size))[1])
+    monkeypatch.setattr(feature_extraction, "_load", lambda *image: (opened.append(image), load(*image))[1])
     with ThreadPoolExecutor() as pool:  # a lock of each call's own: as good as processes
         prepared = [pool.submit(prepare, "tiny", tmp_path / "out", PIXELS) for _ in range(3)]
     assert len({future.result().fingerprint for future in prepared}) == 1
@@ -357,7 +477,7 @@ def test_interrupted_preparation_goes_on_where_it_stopped(
     out = tmp_path / "out"
     with monkeypatch.context() as patch:
         if stage == "images":
-            patch.setattr(feature_extraction._RowFile, "append", _stop)
+            patch.setattr(EncodedRows, "append", _stop)
         else:
             patch.setattr(preparation, {"splits": "write_splits", "manifest": "coverage"}[stage], _stop)
         with pytest.raises(KeyboardInterrupt):
@@ -366,7 +486,7 @@ def test_interrupted_preparation_goes_on_where_it_stopped(
     assert sorted(_leftovers(tmp_path)) == [".out.partial", "whole"]
     opened = []
     load = feature_extraction._load
-    monkeypatch.setattr(feature_extraction, "_load", lambda path, size: (opened.append(path), load(path, size))[1])
+    monkeypatch.setattr(feature_extraction, "_load", lambda *image: (opened.append(image), load(*image))[1])
     prepare("tiny", out, PIXELS)
     assert len(opened) == 52 - STAGES[stage]
     assert _whole(out) == _whole(tmp_path / "whole")
@@ -374,7 +494,7 @@ def test_interrupted_preparation_goes_on_where_it_stopped(
 
 
 @pytest.mark.parametrize("change", ["seed", "image", "question"])
-def test_interrupted_preparation_of_something_else_starts_anew(
+def test_interrupted_preparation_of_something_else_uses_what_was_encoded(
     change: str, tiny_dataset: RawDataset, register: Register, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = tmp_path / "own.png"
@@ -393,9 +513,9 @@ def test_interrupted_preparation_of_something_else_starts_anew(
         register(replace(source, train=[*source.train[:-1], replace(source.train[-1], text="is it?")]))
     opened = []
     load = feature_extraction._load
-    monkeypatch.setattr(feature_extraction, "_load", lambda path, size: (opened.append(path), load(path, size))[1])
+    monkeypatch.setattr(feature_extraction, "_load", lambda *image: (opened.append(image), load(*image))[1])
     prepare("tiny", out, options)
-    assert len(opened) == 52
+    assert len(opened) == (1 if change == "image" else 0)
     prepare("tiny", tmp_path / "whole", options)
     assert _whole(out) == _whole(tmp_path / "whole")
 
@@ -507,7 +627,7 @@ def test_a_place_without_a_name_is_refused(out: str, tiny_dataset: RawDataset, r
 def test_ids_of_any_size_are_kept(tiny_dataset: RawDataset, register: Register, tmp_path: Path) -> None:
     unanswered = [Question("What colour is it?", "", "test/45", id=2**64 - 1)]
     register(replace(tiny_dataset, unanswered=unanswered))
-    assert prepare("tiny", tmp_path / "out", PIXELS).questions_of("unanswered")[0].id == str(2**64 - 1)
+    assert prepare("tiny", tmp_path / "out", PIXELS).questions_of("unanswered")[0].id == 2**64 - 1
 
 
 def test_unanswered_questions_become_a_split_without_answers(

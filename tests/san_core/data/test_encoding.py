@@ -92,14 +92,8 @@ def test_every_persons_answer_becomes_a_number_in_columns_all_splits_share(tmp_p
     assert len(loaded["train"] + loaded["validation"]) == 3
 
 
-@pytest.mark.parametrize("ids", [[7, 8, 9], ["a", "b", "c"]])
+@pytest.mark.parametrize("ids", [[7, 8, 9], ["a", "b", "c"], [7, "b", "7"], [2**64, -1, 0]])
 def test_ids_keep_their_kind(ids: list[int | str], tmp_path: Path) -> None:
     questions = [_q("a", "yes", id=number) for number in ids]
     write_splits({"train": questions}, build_vocabularies(questions, None), ["a"], tmp_path)
     assert [question.id for question in read_questions(tmp_path / "train.parquet")] == ids
-
-
-def test_ids_of_both_kinds_become_text(tmp_path: Path) -> None:
-    questions = [_q("a", "yes", id=7), _q("a", "yes", id="b")]
-    write_splits({"train": questions}, build_vocabularies(questions, None), ["a"], tmp_path)
-    assert [question.id for question in read_questions(tmp_path / "train.parquet")] == ["7", "b"]

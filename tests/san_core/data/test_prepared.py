@@ -31,7 +31,7 @@ def test_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
         PreparedData.open(tmp_path / "none")
 
 
-@pytest.mark.parametrize("text", ["", '{"format": 3, "wor', "[]", "7", b"\xff\xfe\x00", '{"format": 3}'], ids=repr)
+@pytest.mark.parametrize("text", ["", '{"format": 4, "wor', "[]", "7", b"\xff\xfe\x00", '{"format": 4}'], ids=repr)
 def test_damaged_manifest_is_named(text: str | bytes, copy: Path) -> None:
     path = copy / "manifest.json"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
@@ -40,11 +40,11 @@ def test_damaged_manifest_is_named(text: str | bytes, copy: Path) -> None:
     assert str(raised.value).endswith(f"delete {copy} and prepare the data again")
 
 
-@pytest.mark.parametrize("found", [0, 2, 4, None, "3"])
+@pytest.mark.parametrize("found", [0, 2, 3, None, "4"])
 def test_other_format_is_refused(found: object, copy: Path) -> None:
     path = copy / "manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": found}))
-    expected = f"{copy} has format {found}, accepted: 3; delete it and prepare the data again"
+    expected = f"{copy} has format {found}, accepted: 4; delete it and prepare the data again"
     with pytest.raises(InputError, match=re.escape(expected)):
         PreparedData.open(copy)
 

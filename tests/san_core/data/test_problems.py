@@ -53,8 +53,8 @@ def test_problems_found_earlier_are_kept_or_refused() -> None:
         Problems(strict=True).append(Problem("odd", "here"))
 
 
-def _with_losses(lost: int, entries: int, **options: float) -> Problems:
-    problems = Problems(**options)
+def _with_losses(lost: int, entries: int, allowed_loss: float | None = None) -> Problems:
+    problems = Problems(allowed_loss=allowed_loss)
     problems.entries = entries
     problems.add("only reported", "anywhere")
     for number in range(lost):
@@ -72,12 +72,58 @@ def test_more_losses_are_an_error_that_counts_them_by_reason() -> None:
     with pytest.raises(InputError) as error:
         _with_losses(3, 60).check_losses()
     assert str(error.value) == (
-        "3 of 60 entries (5.0%) would be left out, accepted: up to 1.0%, or what --allow-loss says; "
-        "2 x no answer: line 1; 1 x no id: line 0"
+        "3 of 60 entries (5.0%) would be left out: 2 x no answer: line 1; 1 x no id: line 0; "
+        "accepted: up to 1.0%; --allow-loss SHARE accepts more"
     )
 
 
 def test_the_user_may_allow_more() -> None:
-    _with_losses(30, 60, allowed_loss=0.5).check_losses()
-    with pytest.raises(InputError, match=r"accepted: up to 50.0%"):
-        _with_losses(31, 60, allowed_loss=0.5).check_losses()
+    _with_losses(30, 60, 0.5).check_losses()
+    with pytest.raises(InputError, match=r"accepted: up to 50.0%; --allow-loss SHARE accepts more"):
+        _with_losses(31, 60, 0.5).check_losses()
+    _with_losses(1, 60, 0.0).check_losses()
+
+
+def test_each_file_is_checked_alone() -> None:
+    problems = Problems()
+    problems.add_file("train.json", 1_000)
+    problems.add_file("test.json", 15)
+    problems.add_file("test.json", 5)
+    for number in range(10):
+        problems.lose("no id", f"train.json entry {number}", file="train.json")
+    problems.lose("no id", "test.json entry 3", file="test.json")
+    problems.check_losses()
+    problems.lose("no answer", "test.json entry 4", "'' is none", file="test.json")
+    with pytest.raises(InputError, match=re.escape("2 of 20 entries of test.json (10.0%)")) as error:
+        problems.check_losses()
+    assert "1 x no id: entry 3; 1 x no answer: entry 4 ('' is none); accepted" in str(error.value)
+    assert "train.json" not in str(error.value)
+
+
+def test_losses_of_no_file_are_a_share_of_all_entries() -> None:
+    problems = Problems()
+    problems.add_file("a.json", 60)
+    problems.add_file("b.json", 60)
+    for number in range(2):
+        problems.lose("no picture", number)
+    with pytest.raises(InputError, match=re.escape("2 of 120 entries (1.7%) would be left out: 2 x no picture: 0;")):
+        problems.check_losses()
+
+
+def test_damage_that_hides_entries_is_refused_unless_the_user_allows_a_share() -> None:
+    def damaged(allowed_loss: float | None) -> Problems:
+        problems = Problems(allowed_loss=allowed_loss)
+        problems.add_file("a.json", 1_000)
+        problems.lose_rest("cut off", "a.json line 7", "no end", file="a.json", entries=5)
+        return problems
+
+    with pytest.raises(InputError, match=re.escape("at least 5 of 1,000 entries of a.json (0.5%) would be left out: ")):
+        damaged(None).check_losses()
+    damaged(0.01).check_losses()
+    with pytest.raises(InputError, match="5 x cut off: line 7"):
+        damaged(0.001).check_losses()
+
+
+def test_strict_refuses_the_first_loss() -> None:
+    with pytest.raises(InputError, match="7: odd; without --strict"):
+        Problems(strict=True).lose("odd", 7)

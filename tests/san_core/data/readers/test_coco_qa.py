@@ -66,14 +66,41 @@ def test_flawed_line_is_told_and_the_rest_is_used(file: str, line: str, told: st
         coco_qa.read(tmp_path, Problems(strict=True))
 
 
-def test_unequal_numbers_of_lines_are_told(tmp_path: Path) -> None:
-    answers = write_coco_qa(tmp_path, TRAIN, TEST) / "train" / "answers.txt"
-    answers.write_text("airplane\ntwo\n")
+@pytest.mark.parametrize("file", ["questions", "answers", "img_ids", "types"])
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_file_that_lacks_a_line_is_refused_with_the_counts(part: str, file: str, tmp_path: Path) -> None:
+    path = write_coco_qa(tmp_path, TRAIN, TEST) / part / f"{file}.txt"
+    lines = path.read_text().splitlines()
+    for left in (lines[1:], lines[:1] + lines[2:], lines[:-1], [*lines, "more"], []):
+        path.write_text("".join(f"{line}\n" for line in left))
+        problems = Problems(allowed_loss=0.9)
+        with pytest.raises(InputError, match="files with different numbers of lines") as raised:
+            coco_qa.read(tmp_path, problems)
+        assert f"{path.parent} has files" in str(raised.value)
+        assert f"{file}.txt {len(left)}" in str(raised.value)
+
+
+def test_blank_lines_at_the_end_are_no_lines_unless_a_question_lacks_its_answer(tmp_path: Path) -> None:
+    folder = write_coco_qa(tmp_path, TRAIN, TEST) / "train"
+    with (folder / "questions.txt").open("a") as file:
+        file.write("\n \n")
+    problems = Problems(strict=True)
+    assert len(coco_qa.read(tmp_path, problems).train) == 3
+    (folder / "answers.txt").write_text("airplane\ntwo\n\n")
     problems = Problems()
     assert [question.answer for question in coco_qa.read(tmp_path, problems).train] == ["airplane", "two"]
-    counts = "questions.txt 3, answers.txt 2, img_ids.txt 3, types.txt 3"
-    kind = "unequal numbers of lines, those beyond the shortest are left out"
-    assert flaws(problems) == [f"{tmp_path / 'train'}: {kind} ({counts})"]
+    assert flaws(problems) == [f"{folder / 'answers.txt'} line 3: question without an answer, left out"]
+
+
+def test_lines_left_out_are_a_share_of_those_of_the_split(tmp_path: Path) -> None:
+    folder = write_coco_qa(tmp_path, TRAIN * 20, TEST) / "train"
+    (folder / "img_ids.txt").write_text("7\nseven\n" * 30)
+    problems = Problems()
+    coco_qa.read(tmp_path, problems)
+    with pytest.raises(
+        InputError, match=re.escape(f"30 of 60 entries of {folder} (50.0%) would be left out: 30 x not")
+    ):
+        problems.check_losses()
 
 
 @pytest.mark.parametrize("lost", ["train/questions.txt", "test/questions.txt", "train/types.txt", "val2014"])

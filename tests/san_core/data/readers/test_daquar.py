@@ -1,4 +1,5 @@
 import re
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -108,15 +109,26 @@ GOOD = ["what is red in the image1 ?", "cup", "what is blue in the image2 ?", "s
     ("lines", "place", "kind", "left"),
     [
         ([*GOOD, "what is in the image3 ?"], "line 5", "question without an answer", ["cup", "sofa"]),
-        ([*GOOD[:1], *GOOD[2:]], "line 1", "not followed by an answer", ["sofa"]),
-        ([*GOOD[:2], "", *GOOD[2:]], "line 3", "not followed by an answer", ["cup", "sofa"]),
-        ([*GOOD[:2], "more cup", *GOOD[2:]], "line 3", "not followed by an answer", ["cup", "sofa"]),
+        ([*GOOD[:1], *GOOD[2:]], "line 1", "question without an answer, left out", ["sofa"]),
+        ([*GOOD[:1], "what is that ?", *GOOD[3:]], "line 1", "question without an answer, left out", []),
+        ([*GOOD[:2], "", *GOOD[2:]], "line 3", "blank line, ignored", ["cup", "sofa"]),
+        ([*GOOD[:2], "more cup", *GOOD[2:]], "line 3", "answer without a question, left out", ["cup", "sofa"]),
         (["what is red in the image1 ?", "", *GOOD[2:]], "line 1", "question without an answer", ["sofa"]),
         (["what is red in the image1 ?", " , ", *GOOD[2:]], "line 1", "question without an answer", ["sofa"]),
         ([*GOOD[:2], "what is that ?", "sofa"], "line 3", "question names no image", ["cup"]),
         (["in the image1 ?", "cup", *GOOD[2:]], "line 1", "empty question", ["cup", "sofa"]),
     ],
-    ids=["last", "answer lost", "blank line", "line too many", "empty", "commas", "no image", "no words"],
+    ids=[
+        "last",
+        "answer lost",
+        "answer lost, next question damaged",
+        "blank line",
+        "line too many",
+        "empty",
+        "commas",
+        "no image",
+        "no words",
+    ],
 )
 def test_flawed_lines_are_told_and_the_rest_is_used(
     lines: list[str], place: str, kind: str, left: list[str], tmp_path: Path
@@ -124,10 +136,43 @@ def test_flawed_lines_are_told_and_the_rest_is_used(
     write_daquar(tmp_path, lines, TEST)
     problems = Problems()
     assert [question.answer for question in _read(tmp_path, problems).train] == left
-    (told,) = flaws(problems)
-    assert told.startswith(f"{tmp_path / 'qa.894.raw.train.txt'} {place}: {kind}")
+    told = flaws(problems)
+    assert len(told) == (2 if not left else 1)
+    assert told[0].startswith(f"{tmp_path / 'qa.894.raw.train.txt'} {place}: {kind}")
     with pytest.raises(InputError, match=re.escape(f"{place}: {kind}")):
         _read(tmp_path, Problems(strict=True))
+
+
+@pytest.mark.parametrize("damage", ["deleted", "twice", "blank", "without its image", "cut"])
+def test_one_damaged_line_never_gives_a_question_the_answer_of_another(damage: str, tmp_path: Path) -> None:
+    right = {f"what is {n} things left of": f"thing_{n}" for n in range(6)}
+    lines = [line for n in range(6) for line in (f"what is {n} things left of in the image{n + 1} ?", f"thing_{n}")]
+    for place, line in enumerate(lines):
+        replaced = {
+            "deleted": [],
+            "twice": [line, line],
+            "blank": [""],
+            "without its image": [line.partition(" in the image")[0]],
+            "cut": [line[:4]],
+        }[damage]
+        problems = Problems()
+        read = _read(
+            write_daquar(tmp_path, [*lines[:place], *replaced, *lines[place + 1 :]], TEST), problems=problems
+        ).train
+        wrong = {q.text: q.answer for q in read if right.get(q.text) != q.answer}
+        assert len(wrong) <= (damage == "cut" and place % 2 == 1)  # a cut answer is wrong, but no other question's
+        assert set(wrong.values()) <= {line[:4]}
+        assert len(read) >= 5
+        lost = len(right) - len(read)
+        assert sum(problem.lost for problem in problems.found) >= lost
+
+
+def test_lines_left_out_are_a_share_of_the_pairs_of_their_file(tmp_path: Path) -> None:
+    lines = [line for n in range(40) for line in (f"what is in the image{n} ?", "" if n % 4 else "cup")]
+    problems = Problems()
+    _read(write_daquar(tmp_path, lines, TEST), problems)
+    with pytest.raises(InputError, match=re.escape("30 of 40 entries of ") + ".*30 x question without an answer"):
+        problems.check_losses()
 
 
 def test_latin_1_file_is_read_and_told(tmp_path: Path) -> None:
@@ -160,3 +205,20 @@ def test_missing_file_is_named(lost: str, tmp_path: Path) -> None:
 def test_root_that_is_no_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=re.escape(f"{tmp_path / 'none'} is not a folder")):
         _read(tmp_path / "none")
+
+
+def test_images_of_any_format_are_found_and_those_that_are_not_are_told(tmp_path: Path) -> None:
+    lines = [line for number in range(1, 6) for line in (f"what is in the image{number} ?", "cup")]
+    root = write_daquar(tmp_path / "daquar", lines, lines[:2], images=5)
+    images = root / "images"
+    (images / "image2.png").rename(images / "image2.JPG")
+    (images / "image3.png").rename(images / "image3.webp")
+    shutil.copy(images / "image4.png", images / "image4.jpg")
+    (images / "image5.png").rename(images / "image55.png")
+    dataset = daquar.read("all", root, Problems(), single_answers=False)
+    assert {key: dataset.images[key].name for key in ("image1", "image2", "image3")} == {
+        "image1": "image1.png",
+        "image2": "image2.JPG",
+        "image3": "image3.webp",
+    }
+    assert dataset.not_found == {"image4": "several pictures: image4.jpg, image4.png", "image5": "no such picture"}

@@ -1,9 +1,13 @@
 import json
 import re
+import unicodedata
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from san_core.data.problems import Problems
@@ -15,6 +19,7 @@ from tests.san_core.data_sets import SHARED, answered, flaws, needs_coco, paint,
 TEN = ["yes"] * 6 + ["no"] * 3 + ["maybe"]
 NO_ID = "entry without a question_id, left out"
 NOT_WHOLE = "entry without a question or an image_id, left out"
+TWICE = "entry that is there twice, the first is used"
 
 
 def _official(root: Path, prefix: str, *parts: str) -> Path:
@@ -60,9 +65,25 @@ def test_answers_written_as_numbers_are_answers(tmp_path: Path) -> None:
     people.append(answered(len(lists), [], multiple_choice_answer=12))
     problems = Problems()
     source = _read(_own(tmp_path, entries, people), problems=problems)
-    assert {question.id: question.answer for question in source.train} == {0: "2", 1: "3", 2: "2.5", 6: "12"}
+    assert {question.id: question.answer for question in source.train} == {0: "2", 1: "3", 2: "2.5", 3: "yes", 6: "12"}
     assert source.train[1].answers == ("3", "3", "3")
-    assert [problem.kind for problem in problems.found] == ["question without an annotation, left out"] * 3
+    assert [problem.kind for problem in problems.found] == [
+        "answer is true or false, taken as yes or no",
+        *["annotation without an answer, left out"] * 2,
+    ]
+
+
+def test_right_answer_of_several_people_is_counted_by_form(tmp_path: Path) -> None:
+    people = ["no", "no", "Yes", "yes", "yes."]
+    (question,) = _read(_own(tmp_path, [question_entry(1, 7)], [answered(1, people)])).train
+    assert question.answer == "Yes"
+    assert question.answers == tuple(people)
+
+
+def test_words_of_official_answers_that_look_like_nulls_stay(tmp_path: Path) -> None:
+    people = [answered(1, ["nan", "null"]), answered(2, [], multiple_choice_answer="nan")]
+    train = _read(_own(tmp_path, [question_entry(1, 7), question_entry(2, 7)], people)).train
+    assert [(question.answer, question.answers) for question in train] == [("nan", ("nan", "null")), ("nan", ())]
 
 
 def test_unanswered_questions_have_no_answers_and_keep_their_ids(tmp_path: Path) -> None:
@@ -131,13 +152,43 @@ def test_pattern_names_the_image_file(pattern: str, image: int | str, file: str,
     assert source.images[source.train[0].image] == tmp_path / "images" / file
 
 
-@pytest.mark.parametrize(
-    "pattern", ["{id}.jpg", "{image_id:012d}.jpg", "{}.jpg", "{image_id.name}", "{image_id", "{0}"]
-)
-def test_pattern_that_does_not_fit_is_named(pattern: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("pattern", ["{id}.jpg", "{}.jpg", "{image_id.name}", "{image_id", "{0}"])
+def test_pattern_that_is_none_is_named(pattern: str, tmp_path: Path) -> None:
     files = _own(tmp_path, [question_entry(1, "cat")], [answered(1, TEN)])
-    with pytest.raises(InputError, match=re.escape(f"image name {pattern!r} does not fit image_id 'cat'")):
+    with pytest.raises(InputError, match=f"--image-name must be a Python format .*{re.escape(repr(pattern))}"):
         _read(VQAFiles(files.questions, files.annotations, files.images, pattern))
+
+
+def test_images_are_found_by_any_name_without_a_pattern(tmp_path: Path) -> None:
+    names = {4: "COCO_train2014_000000000004.jpg", 5.0: "005.PNG", "6": "6.webp", "a.jpg": "a.JPG", "b": "sub/b.tif"}
+    names |= {unicodedata.normalize("NFC", "é.jpg"): unicodedata.normalize("NFD", "é.jpg")}
+    entries = [question_entry(number, name) for number, name in enumerate(names)]  # type: ignore[arg-type]
+    entries.append({"question_id": 90, "image": "sub/b.tif", "image_id": 4, "question": "what?"})
+    files = _own(tmp_path, entries, [answered(entry["question_id"], TEN) for entry in entries])
+    for file in names.values():
+        paint(tmp_path / "images" / file)
+    source = _read(replace(files, image_name=None))
+    assert source.not_found == {}
+    found = [source.images[question.image].relative_to(tmp_path / "images").as_posix() for question in source.train]
+    assert found == [*names.values(), "sub/b.tif"]
+    assert [question.image for question in source.train[:5:4]] == [
+        "images/COCO_train2014_000000000004.jpg",
+        "sub/b.tif",
+    ]
+
+
+def test_image_that_is_not_found_is_told_with_the_reason(tmp_path: Path) -> None:
+    entries = [question_entry(number, name) for number, name in enumerate([1, "a.jpg", "b", 44])]
+    files = _own(tmp_path, entries, [answered(number, TEN) for number in range(4)])
+    for file in ("11.jpg", "a.png", "b.jpg", "b.png", "44.jpg"):
+        paint(tmp_path / "images" / file)
+    source = _read(replace(files, image_name=None))
+    assert [question.id for question in source.train] == [0, 1, 2, 3]
+    assert source.not_found == {
+        "images/1": "no such picture",
+        "images/a.jpg": "no such picture, but there is a.png",
+        "images/b": "several pictures: b.jpg, b.png",
+    }
 
 
 def test_images_of_the_same_name_in_different_folders_stay_apart(tmp_path: Path) -> None:
@@ -196,8 +247,9 @@ def test_single_answers_are_not_scored_by_vqa_accuracy(tmp_path: Path) -> None:
     [
         ([question_entry(2, 7)], [], "questions.json question_id 2", "question without an annotation, left out"),
         ([], [answered(2, TEN)], "annotations.json question_id 2", "annotation without a question, left out"),
-        ([question_entry(1, 8)], [], "questions.json question_id 1", "duplicate question_id, the first is used"),
-        ([], [answered(1, ["no"])], "annotations.json question_id 1", "duplicate question_id, the first is used"),
+        ([question_entry(1, 7)], [], "questions.json question_id 1", TWICE),
+        ([question_entry("1", 7)], [], "questions.json question_id 1", TWICE),
+        ([], [answered(1, TEN)], "annotations.json question_id 1", TWICE),
         ([question_entry(2, 7)], [answered(2, TEN[:7])], "annotations.json question_id 2", "fewer than 10 answers (7)"),
         (
             [question_entry(2, 7)],
@@ -208,8 +260,8 @@ def test_single_answers_are_not_scored_by_vqa_accuracy(tmp_path: Path) -> None:
         (
             [question_entry(2, 7)],
             [answered(2, [""] * 10)],
-            "questions.json question_id 2",
-            "question without an annotation",
+            "annotations.json question_id 2",
+            "annotation without an answer, left out",
         ),
         ([question_entry(2, 7, " ")], [answered(2, TEN)], "questions.json question_id 2", "question without a word"),
         ([question_entry(2, 7, "?!")], [answered(2, TEN)], "questions.json question_id 2", "question without a word"),
@@ -294,6 +346,181 @@ def test_of_a_file_cut_short_what_stands_before_is_used(name: str, tmp_path: Pat
     assert problems.found[0].kind == "not JSON from here on, what stands before is used"
     assert problems.found[0].where.startswith(f"{path} line 1 column ")
     assert len(problems.found) == 3  # and what the two that are lost leave behind in the other file
+    with pytest.raises(InputError, match=rf"at least 1 of 4 entries of .*{name} .*; 2 of 5 entries of ") as raised:
+        problems.check_losses()
+    assert "; 2 of 5 entries of " in str(raised.value)
+
+
+def _colours(count: int, ids: Sequence[int | str], *, order: Sequence[int] = ()) -> tuple[list[Any], list[Any]]:
+    """Questions "what is thing N?" with the answer "colour N"; the annotations in another order, if one is given."""
+    questions = [question_entry(ids[n], 7, f"what is thing {n}?") for n in range(count)]
+    annotations = [answered(ids[n], [f"colour {n}"]) for n in order or range(count)]
+    return questions, annotations
+
+
+def _assert_right(source: RawDataset) -> None:
+    """Every question has its own answer."""
+    pairs = [(q.text.removeprefix("what is thing "), q.answer.removeprefix("colour ")) for q in source.train]
+    assert [text for text, _ in pairs] == [f"{answer}?" for _, answer in pairs]
+
+
+def _loss(files: VQAFiles) -> str:
+    """Why the files are refused."""
+    problems = Problems()
+    _assert_right(_read(files, problems=problems))
+    with pytest.raises(InputError) as raised:
+        problems.check_losses()
+    return str(raised.value)
+
+
+PICTURES = [number // 3 for number in range(30)]
+"""Ids that repeat: those of the pictures, of three questions each."""
+
+
+def test_ids_that_repeat_in_files_of_different_order_are_refused(tmp_path: Path) -> None:
+    order = [int(number) for number in np.random.default_rng(0).permutation(30)]
+    message = _loss(_own(tmp_path, *_colours(30, PICTURES, order=order)))
+    for name in ("questions", "annotations"):
+        file = tmp_path / f"{name}.json"
+        assert f"30 of 30 entries of {file} (100.0%) would be left out: 30 x question_id that a different" in message
+
+
+def test_ids_that_repeat_in_files_of_the_same_order_are_paired_by_order_and_told(tmp_path: Path) -> None:
+    files = _own(tmp_path, *_colours(30, PICTURES))
+    problems = Problems()
+    source = _read(files, problems=problems)
+    assert len(source.train) == 30
+    _assert_right(source)
+    problems.check_losses()
+    kind = "question_id repeats, paired by order: both files have the same ids in the same order"
+    assert flaws(problems) == [f"{files.questions}: {kind} (10 ids of 30 questions repeat)"]
+    with pytest.raises(InputError, match="paired by order"):
+        _read(files, problems=Problems(strict=True))
+
+
+def _change(entries: list[Any], place: int, **values: object) -> list[Any]:
+    return [*entries[:place], {**entries[place], **values}, *entries[place + 1 :]]
+
+
+def test_files_that_differ_in_any_row_are_not_paired_by_order(tmp_path: Path) -> None:
+    questions, annotations = _colours(30, PICTURES)
+    told = [
+        {**annotation, "image_id": 7.0, "question": f"what is thing {n}?"} for n, annotation in enumerate(annotations)
+    ]
+    problems = Problems()
+    assert len(_read(_own(tmp_path, questions, told), problems=problems).train) == 30
+    for asked, answers in (
+        (questions, annotations[:-1]),
+        (questions[1:], annotations),
+        ([*questions[1:], {"question": "?"}], annotations),
+        (_change(questions, 4, question_id=None), annotations),
+        (questions, _change(annotations, 4, question_id=77)),
+        (questions, _change(told, 4, image_id=8)),
+        (questions, _change(told, 4, question="what is thing 5?")),
+    ):
+        assert "question_id that a different entry has too" in _loss(_own(tmp_path, asked, answers))
+
+
+@pytest.mark.parametrize(("count", "ids"), [(30, [0] * 30), (6, [0, 0, 0, 1, 1, 1])])
+def test_few_different_ids_do_not_show_that_two_files_have_the_same_order(
+    count: int, ids: list[int], tmp_path: Path
+) -> None:
+    assert f"{count} of {count} entries" in _loss(_own(tmp_path, *_colours(count, ids)))
+
+
+def test_of_different_entries_with_the_same_id_none_is_used(tmp_path: Path) -> None:
+    ids = [*range(298), "5", 6.0]
+    questions, annotations = _colours(300, ids)
+    files = _own(tmp_path, questions, [*annotations[1:], annotations[0]])
+    problems = Problems()
+    source = _read(files, problems=problems)
+    assert [question.id for question in source.train] == [number for number in range(298) if number not in (5, 6)]
+    _assert_right(source)
+    lost = [problem for problem in problems.found if problem.lost]
+    assert [problem.where.split()[-1] for problem in lost if problem.file == str(files.questions)] == [
+        "5",
+        "5",
+        "6",
+        "6",
+    ]
+    assert len(lost) == 8
+    with pytest.raises(InputError, match=re.escape("4 of 300 entries of ")):
+        problems.check_losses()
+
+
+@pytest.mark.parametrize("twice", ["questions", "annotations"])
+def test_id_that_repeats_in_one_file_leaves_out_its_entries_in_both(twice: str, tmp_path: Path) -> None:
+    questions, annotations = _colours(200, range(200))
+    if twice == "questions":
+        questions.append(question_entry(5, 7, "what is thing 6?"))
+    else:
+        annotations.append(answered(5, ["colour 6"]))
+    problems = Problems()
+    source = _read(_own(tmp_path, questions, annotations), problems=problems)
+    assert [question.id for question in source.train] == [number for number in range(200) if number != 5]
+    _assert_right(source)
+    assert [problem.kind for problem in problems.found] == ["question_id that a different entry has too, left out"] * 3
+
+
+def test_same_id_written_in_different_ways_is_one(tmp_path: Path) -> None:
+    questions, _ = _colours(60, [float(n) if n % 3 else str(n) for n in range(60)])
+    _, annotations = _colours(60, [str(n) if n % 2 else f"{n}.0" for n in range(60)], order=range(59, -1, -1))
+    source = _read(_own(tmp_path, questions, annotations), problems=Problems(strict=True))
+    assert [question.id for question in source.train] == [n if n % 3 else str(n) for n in range(60)]
+    assert {type(question.id) for question in source.train} == {int, str}
+    _assert_right(source)
+
+
+def test_image_ids_of_pandas_name_the_same_pictures(tmp_path: Path) -> None:
+    source = _read(_own(tmp_path, [question_entry(1, 4.0), question_entry(2, 4)], [answered(n, TEN) for n in (1, 2)]))
+    assert set(source.images.values()) == {tmp_path / "images" / "4.jpg"}
+
+
+def test_names_of_numbers_with_zeros_are_other_ids(tmp_path: Path) -> None:
+    questions, annotations = _colours(3, ["7", "07", "007"], order=[2, 0, 1])
+    source = _read(_own(tmp_path, questions, annotations), problems=Problems(strict=True))
+    assert len(source.train) == 3
+    _assert_right(source)
+
+
+def test_questions_that_are_only_asked_need_ids_of_their_own(tmp_path: Path) -> None:
+    train = _own(tmp_path, [question_entry(1, 7)], [answered(1, TEN)])
+    asked, _ = _colours(30, PICTURES)
+    problems = Problems()
+    assert _read(train, _own(tmp_path / "test", asked), problems).unanswered == []
+    with pytest.raises(InputError, match="30 of 30 entries of .*: 30 x question_id that a different entry has too"):
+        problems.check_losses()
+
+
+def test_entry_that_runs_into_the_next_is_left_out(tmp_path: Path) -> None:
+    files = _own(tmp_path, *_colours(9, range(9)))
+    text = files.questions.read_text()
+    joint = '"question": "what is thing 3?"}, {"question_id": 4'
+    assert joint in text
+    files.questions.write_text(text.replace(joint, '"question_id": 4'))
+    problems = Problems()
+    source = _read(files, problems=problems)
+    assert [question.id for question in source.train] == [0, 1, 2, 5, 6, 7, 8]
+    _assert_right(source)
+    assert (
+        flaws(problems)[0]
+        == f"{files.questions} questions[3]: entry that has a key twice, left out (question_id, image_id)"
+    )
+
+
+def test_losses_are_counted_by_reason_and_the_values_told(tmp_path: Path) -> None:
+    questions, annotations = _colours(60, range(60))
+    questions[3] = _change(questions, 3, question=7)[3]
+    questions[4] = _change(questions, 4, image_id=4.5)[4]
+    questions[5] = "what?"
+    message = _loss(_own(tmp_path, questions, annotations[:-1]))
+    assert message == (
+        f"4 of 60 entries of {tmp_path / 'questions.json'} (6.7%) would be left out: "
+        "2 x entry without a question or an image_id: question_id 3 (question 7, image_id 7); "
+        "1 x not a JSON object: questions[5] ('what?'); "
+        "1 x question without an annotation: question_id 59; "
+        "accepted: up to 1.0%; --allow-loss SHARE accepts more"
+    )
 
 
 @needs_coco

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from san_core.data.problems import Problems
-from san_core.data.readers.text_files import read_id, read_lines, read_records, read_text
+from san_core.data.text_files import RepeatedKeys, read_lines, read_records, read_text
 from san_core.errors import InputError
 from tests.san_core.data_sets import flaws
 
@@ -37,6 +37,14 @@ def test_latin_1_is_read_and_told_with_its_line(tmp_path: Path) -> None:
         read_text(path, Problems(strict=True))
 
 
+def test_one_damaged_byte_does_not_spoil_all_other_letters(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes("où est là\nça".encode() + b"\xff?")
+    problems = Problems()
+    assert read_text(path, problems) == "où est là\nça\ufffd?"
+    assert flaws(problems) == [f"{path} line 2: not UTF-8 in places, U+FFFD replaces what is not (byte 0xff; 1 such)"]
+
+
 def test_utf_16_cut_within_a_character_keeps_what_stands_before(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes(TEXT.encode("utf-16")[:-1])
@@ -46,17 +54,24 @@ def test_utf_16_cut_within_a_character_keeps_what_stands_before(tmp_path: Path) 
     assert told.startswith(f"{path} byte {2 * len(TEXT)}: not UTF-16")
 
 
-def test_lines_lose_blanks_around_them_and_empty_ones_at_the_end(tmp_path: Path) -> None:
-    path = tmp_path / "a.txt"
-    path.write_bytes(b" one \r\n\r\n\ttwo\r\n \r\n\r\n")
-    assert read_lines(path, Problems()) == ["one", "", "two"]
-
-
-@pytest.mark.parametrize("content", [b"", b"\n \n"])
-def test_empty_file_has_no_lines(content: bytes, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "lines"),
+    [
+        (b"", []),
+        (b" one \r\n\r\n\ttwo", ["one", "", "two"]),
+        (b"one\ntwo\n", ["one", "two"]),
+        (b"one\n\n \n", ["one", "", ""]),
+        (b"one\rtwo\r", ["one", "two"]),
+        (b"one\r\r\ntwo\r\r\n", ["one", "two"]),
+        ("one\u2028still one\x0b\x85\ntwo".encode(), ["one\u2028still one", "two"]),
+    ],
+)
+def test_lines_end_as_on_any_system_and_lose_blanks_around_them(
+    content: bytes, lines: list[str], tmp_path: Path
+) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes(content)
-    assert read_lines(path, Problems()) == []
+    assert read_lines(path, Problems()) == lines
 
 
 RECORDS = [{"id": 1, "text": "a, [b] {c}"}, {"id": 2, "text": 'questions": ['}, {"id": 3, "text": "déjà"}]
@@ -107,10 +122,11 @@ def test_of_a_damaged_file_what_stands_before_is_used(text: str, kept: int, plac
         ("questions", "line 1 column 1: not JSON"),
         ('{"questions": [{"id": 1', "line 1 column 24: not JSON"),
         ('[{"id": 1', "line 1 column 10: not JSON"),
-        ("7", 'has no list of questions; accepted: {"questions": [...]} or [...]'),
-        ("{}", "has no list of questions"),
-        ('{"questions": {"id": 1}}', "has no list of questions"),
+        ("7", 'has no list of questions, but a JSON int; accepted: {"questions": [...]} or [...]'),
+        ("{}", "has no list of questions, but an empty object; accepted"),
+        ('{"a": 1, "questions": {"id": 1}}', "has no list of questions, but the keys a, questions; accepted"),
         ('{"questions": null}', "has no list of questions"),
+        ('{"questions": [{"id": 1}], "questions": [{"id": 2}]}', "has two lists of questions; accepted: one"),
         ("[" * 100_000, "cannot be read: "),
         ('{"questions": [' + "1" * 5000 + "]}", "cannot be read: "),
     ],
@@ -134,41 +150,47 @@ def test_bare_list_is_read_as_well_cut_short_or_not(tmp_path: Path) -> None:
     assert [problem.kind for problem in problems.found] == ["not JSON from here on, what stands before is used"]
 
 
-@pytest.mark.parametrize("value", [1, -3, "a", "1"])
-def test_id_is_a_whole_number_or_a_text(value: int | str) -> None:
-    assert read_id(value) == value
-
-
-@pytest.mark.parametrize("value", [True, False, 1.0, "", None, [], {}])
-def test_anything_else_is_no_id(value: object) -> None:
-    assert read_id(value) is None
+def _damaged(rest: str, tmp_path: Path, allowed_loss: float | None = None) -> Problems:
+    """What is found in a list whose third entry is followed by something else."""
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps([{"question_id": number} for number in range(3)])[:-1] + rest)
+    problems = Problems(allowed_loss=allowed_loss)
+    assert len(read_records(path, "questions", problems)) == 3
+    return problems
 
 
 @pytest.mark.parametrize(
-    ("escaped", "text", "halves"),
+    ("rest", "counts"),
     [
-        (r"\ud83d\ude00 \u00e9", "\U0001f600 é", 0),
-        (r"cut \ud83d", "cut \ufffd", 1),
-        (r"\ude00\uD83D turned round", "\ufffd\ufffd turned round", 2),
-        (r"\\ud83d", r"\ud83d", 0),
-        (r"\\\ud83d", "\\\ufffd", 1),
-        (r"\ud83d\ud83d\ude00", "\ufffd\U0001f600", 1),
+        ("", "at least 1 of 4 entries"),
+        (', {"question_id": 3, "qu', "at least 1 of 4 entries"),
+        (', oops, {"question_id": 4}, {"question_id": 5}]', "at least 2 of 5 entries"),
+        ('] [{"question_id": 4}]', "at least 1 of 4 entries"),
     ],
+    ids=["between two entries", "within an entry", "in the middle", "two lists"],
 )
-def test_half_a_character_becomes_one_that_can_be_written(escaped: str, text: str, halves: int, tmp_path: Path) -> None:
+def test_what_is_lost_of_a_damaged_file_is_refused_unless_a_share_is_allowed(
+    rest: str, counts: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=re.escape(f"{counts} of {tmp_path / 'a.json'} (")) as raised:
+        _damaged(rest, tmp_path).check_losses()
+    assert "would be left out: " in str(raised.value)
+    assert "not JSON from here on, what stands before is used: line 1 column " in str(raised.value)
+    _damaged(rest, tmp_path, 0.5).check_losses()
+    with pytest.raises(InputError, match="at least 4 of 7 entries"):
+        _damaged(', oops, {"question_id": 4}' + ', {"question_id": 5}' * 3, tmp_path, 0.5).check_losses()
+
+
+@pytest.mark.parametrize("rest", ["] and more", "]}", ",]", ',, ], "license": {"name'])
+def test_damage_behind_the_list_costs_nothing(rest: str, tmp_path: Path) -> None:
+    problems = _damaged(rest, tmp_path)
+    problems.check_losses()
+    assert len(problems.found) == 1
+
+
+def test_object_with_a_key_twice_is_told_apart(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
-    path.write_text(f'{{"questions":\n[{{"text": "{escaped}"}}]}}')
-    problems = Problems()
-    assert read_records(path, "questions", problems) == [{"text": text}]
-    told = [f"{path} line 2: half a character, U+FFFD replaces it ({halves} such)"] if halves else []
-    assert flaws(problems) == told
-
-
-def test_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=re.escape(f"{tmp_path / 'none'} does not exist")):
-        read_records(tmp_path / "none", "questions", Problems())
-
-
-def test_folder_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=re.escape(f"{tmp_path} cannot be read: ")):
-        read_lines(tmp_path, Problems())
+    path.write_text('[{"a": 1, "b": 2}, {"a": 1, "b": 2, "a": 3}, {"c": {"a": 1, "a": 1}}]')
+    records = read_records(path, "questions", Problems())
+    assert [isinstance(record, RepeatedKeys) for record in records] == [False, True, False]
+    assert records[1].repeated == ["a"]

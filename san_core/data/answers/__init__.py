@@ -1,0 +1,1 @@
+"""Which answers count as one, and which are likely slips."""

@@ -1,0 +1,1 @@
+"""Finds image files, and reads them as upright RGB pixels."""

@@ -1,0 +1,50 @@
+"""Writes pictures that are in a data file itself to files of their own."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from san_core.errors import InputError
+from san_core.files import write_atomically
+
+_EXTENSIONS: Mapping[bytes, str] = {
+    b"\xff\xd8\xff": ".jpg",
+    b"\x89PNG": ".png",
+    b"GIF8": ".gif",
+    b"BM": ".bmp",
+    b"II*\0": ".tif",
+    b"MM\0*": ".tif",
+}
+
+
+@dataclass(frozen=True)
+class PictureFolder:
+    """A folder for pictures; the same picture is written once, however often it is in the data.
+
+    Attributes:
+        folder: made when the first picture is written.
+    """
+
+    folder: Path
+
+    def write(self, content: bytes) -> Path:
+        """Writes the content of a picture, unless it is there already, and returns its file.
+
+        Raises:
+            InputError: if it cannot be written.
+        """
+        path = self.folder / f"{hashlib.sha256(content).hexdigest()[:20]}{_extension(content)}"
+        try:
+            if not (path.is_file() and path.stat().st_size == len(content)):
+                self.folder.mkdir(parents=True, exist_ok=True)
+                write_atomically(path, lambda partial: partial.write_bytes(content))
+        except OSError as error:
+            raise InputError(f"cannot write the picture {path}: {error.strerror}") from error
+        return path
+
+
+def _extension(content: bytes) -> str:
+    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
+        return ".webp"
+    return next((extension for start, extension in _EXTENSIONS.items() if content.startswith(start)), "")

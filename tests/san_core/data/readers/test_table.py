@@ -1,0 +1,215 @@
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from san_core.data.preparation import Options, prepare
+from san_core.data.problems import Problems
+from san_core.data.raw_dataset import Location, RawDataset, TableFiles
+from san_core.data.readers import table
+from san_core.errors import InputError
+from tests.san_core.data_sets import flaws, paint
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def _pictures(folder: Path, *names: str) -> Path:
+    for number, name in enumerate(names):
+        paint(folder / name, number)
+    return folder
+
+
+def _csv(path: Path, rows: Rows) -> Path:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def _row(image: object, answer: object = "cup", **more: object) -> dict[str, object]:
+    return {"question": f"what is {image}?", "answer": answer, "image": image, **more}
+
+
+def _read(*files: Path, problems: Problems | None = None, images: Path | None = None, **more: Any) -> RawDataset:  # noqa: ANN401
+    return table.read("table", TableFiles(files=files, images=images, **more), problems or Problems())
+
+
+def test_a_row_is_a_question_with_its_answer_and_picture(tmp_path: Path) -> None:
+    images = _pictures(tmp_path / "p", "a.jpg", "4.PNG", "deep/er/b.webp", "COCO_train2014_000000000007.jpg")
+    names = ["a.jpg", "4", "er/b.webp", 7, "b", str(images / "a.jpg"), "p/a.jpg"]
+    data = _read(_csv(tmp_path / "t.csv", [_row(name, f"a{n}") for n, name in enumerate(names)]), images=images)
+    files = ["a.jpg", "4.PNG", "deep/er/b.webp", "COCO_train2014_000000000007.jpg", "deep/er/b.webp", "a.jpg", "a.jpg"]
+    assert [data.images[question.image] for question in data.train] == [images / name for name in files]
+    assert [(q.text, q.answer) for q in data.train] == [(f"what is {name}?", f"a{n}") for n, name in enumerate(names)]
+    assert [question.id for question in data.train] == list(range(1, 8))
+    assert data.metrics == ("accuracy",)
+
+
+def test_pictures_are_beside_the_table_without_a_folder(tmp_path: Path) -> None:
+    _pictures(tmp_path, "a.jpg")
+    data = _read(_csv(tmp_path / "t.csv", [_row("a.jpg")]))
+    assert list(data.images.values()) == [tmp_path / "a.jpg"]
+
+
+def test_what_was_found_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = _csv(tmp_path / "t.csv", [{"sent": "a", "Picture": "a", "label": 1, "more": 2}])
+    _read(path, images=_pictures(tmp_path, "a.jpg"))
+    assert capsys.readouterr().err == f"{path}: 1 rows; question = sent, answer = label, image = Picture\n"
+
+
+def test_a_column_says_the_splits(tmp_path: Path) -> None:
+    words = ["train", "Val", "testing", "dev", "TRAIN"]
+    path = _csv(tmp_path / "t.csv", [_row("a", word, split=word) for word in words])
+    data = _read(path, images=_pictures(tmp_path, "a.jpg"))
+    assert [question.answer for question in data.train] == ["train", "TRAIN"]
+    assert [question.answer for question in data.validation or ()] == ["Val", "dev"]
+    assert [question.answer for question in data.test] == ["testing"]
+
+
+def test_names_of_files_or_options_say_the_splits(tmp_path: Path) -> None:
+    _pictures(tmp_path, "a.jpg")
+    files = {name: _csv(tmp_path / f"{name}.csv", [_row("a", name)]) for name in ("train", "valid", "test")}
+    for data in (
+        _read(*files.values()),
+        _read(splits={"train": [files["train"]], "validation": [files["valid"]], "test": [files["test"]]}),
+        _read(files["train"], splits={"validation": [files["valid"]], "test": [files["test"]]}),
+    ):
+        assert [q.answer for q in (*data.train, *(data.validation or ()), *data.test)] == ["train", "valid", "test"]
+
+
+def test_files_and_column_that_contradict_are_refused(tmp_path: Path) -> None:
+    _pictures(tmp_path, "a.jpg")
+    train = _csv(tmp_path / "train.csv", [_row("a", split="train")])
+    test = _csv(tmp_path / "test.csv", [_row("a", split="val")])
+    with pytest.raises(
+        InputError, match="test.csv: the name of the file says test, its column split says 'val'; --col"
+    ):
+        _read(train, test)
+    assert len(_read(splits={"train": [train], "test": [test]}).test) == 1
+    other = _csv(tmp_path / "other.csv", [_row("a")])
+    with pytest.raises(InputError, match=r"the name of .*other.csv says no split, those of other files do; --train"):
+        _read(train, other)
+
+
+def test_rows_without_an_answer_are_kept_to_be_answered(tmp_path: Path) -> None:
+    rows = [_row("a", "cup"), _row("a", None), _row("a", float("nan")), _row("a", " "), _row("a", [])]
+    (tmp_path / "t.json").write_text(json.dumps(rows))
+    problems = Problems(strict=True)
+    data = _read(tmp_path / "t.json", images=_pictures(tmp_path, "a.jpg"), problems=problems)
+    assert (len(data.train), len(data.unanswered)) == (1, 4)
+    (note,) = problems.notes
+    assert (
+        note
+        == f"{tmp_path / 't.json'}: 4 rows have no answer (entry 2, entry 3, entry 4, ...); retraining answers them"
+    )
+
+
+def test_ids_are_labels_that_are_made_distinct(tmp_path: Path) -> None:
+    problems = Problems()
+    rows = [_row("a", "x", qid="4"), _row("a", "y", qid="4"), _row("a", "z", qid=""), _row("a", "w", qid="4-2")]
+    data = _read(_csv(tmp_path / "t.csv", rows), images=_pictures(tmp_path, "a.jpg"), problems=problems)
+    assert [(question.id, question.answer) for question in data.train] == [
+        ("4", "x"),
+        ("4-3", "y"),
+        (1, "z"),
+        ("4-2", "w"),
+    ]
+    assert problems.notes == [
+        "1 ids of train repeat, such as '4' 2 times; they are labels only, later ones become 4-2 and so on"
+    ]
+
+
+def test_rows_that_cannot_be_used_are_lost_with_file_row_and_column(tmp_path: Path) -> None:
+    images = _pictures(tmp_path / "p", "a.jpg", "b.jpg", "b.png")
+    rows = [
+        _row("a"),
+        {**_row("a"), "question": None},
+        _row("c"),
+        _row("b"),
+        {**_row("a"), "image": None},
+        _row("a", "['x"),
+        {**_row("a"), "question": "word " * 1001},
+        _row("a", split="sometimes"),
+    ]
+    path = _csv(tmp_path / "t.csv", [{"split": "train", **row} for row in rows])
+    problems = Problems()
+    assert len(_read(path, images=images, problems=problems).train) == 1
+    assert flaws(problems) == [
+        f"{path} line 3 column question: no question, left out",
+        f"{path} line 4 column image: picture not found, left out ('c': no such picture)",
+        f"{path} line 5 column image: picture not found, left out ('b': several pictures: b.jpg, b.png)",
+        f"{path} line 6 column image: row names no picture, left out",
+        f"{path} line 7 column answer: answer cannot be read, left out (it begins as a list but is none)",
+        f"{path} line 8 column question: question of more than 1,000 words, left out",
+        f"{path} line 9 column split: unknown split, left out ('sometimes'; accepted: train, validation, test)",
+    ]
+    with pytest.raises(InputError, match="7 of 8 entries"):
+        problems.check_losses()
+
+
+def test_the_layout_of_vqa_is_recognised(tmp_path: Path) -> None:
+    questions, annotations = tmp_path / "questions.json", tmp_path / "annotations.json"
+    questions.write_text(json.dumps({"questions": [{"question_id": 1, "image_id": 4, "question": "a"}]}))
+    annotations.write_text(json.dumps({"annotations": [{"question_id": 1, "answers": [{"answer": "b"}]}]}))
+    _pictures(tmp_path, "4.jpg")
+    told = f"python -m san_core.prepare vqa --questions {questions} --annotations {annotations} --images FOLDER"
+    with pytest.raises(InputError, match=told):
+        _read(questions, annotations)
+    with pytest.raises(InputError, match=f"vqa --questions FILE --annotations {annotations} --images FOLDER prepares"):
+        _read(annotations)
+    with pytest.raises(InputError, match="no column is known as that of the answer; .* python -m san_core.prepare vqa"):
+        _read(questions)
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        ([], "the data set table needs FILE or --train FILE"),
+        (["nowhere.csv"], "nowhere.csv does not exist"),
+        (["."], "has no table; accepted: .parquet, .jsonl"),
+    ],
+)
+def test_files_that_are_not_there(files: list[str], told: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=told):
+        _read(*(tmp_path / name for name in files))
+
+
+def test_a_list_that_predict_answers_can_be_the_test_of_a_table(tmp_path: Path) -> None:
+    _pictures(tmp_path, "a.jpg", "4.png")
+    train = _csv(tmp_path / "train.csv", [_row("a")])
+    listed = {"questions": [{"question_id": 1, "image_id": 4, "question": "b"}, {"question": "c", "image": "a.jpg"}]}
+    (tmp_path / "test.json").write_text(json.dumps(listed))
+    data = _read(train, tmp_path / "test.json")
+    assert [(question.text, question.image) for question in data.unanswered] == [("b", "4.png"), ("c", "a.jpg")]
+
+
+def test_given_validation_rows_are_used_as_they_are(tmp_path: Path) -> None:
+    names = [f"{n}.png" for n in range(6)]
+    images = _pictures(tmp_path / "p", *names)
+    rows = [_row(name, "Cup", split="train") for name in names[:4]]
+    rows += [_row(name, f"only {name}", split="val") for name in (*names[4:], names[0])]
+    files = TableFiles(files=[_csv(tmp_path / "t.csv", rows)], images=images)
+    options = Options(encoder="small-cnn", image_size=16)
+    data = prepare("table", tmp_path / "out", options, Location(table=files))
+    assert [question.image for question in data.questions_of("train")] == names[:4]
+    assert [question.image for question in data.questions_of("validation")] == [*names[4:], names[0]]
+    assert set(data.answers) == {"Cup", "only 4.png", "only 5.png", "only 0.png"}
+    assert data.manifest["problems"] == [
+        "1 x picture of validation questions is also one of the training questions: 0.png"
+    ]
+    assert data.manifest["as_shipped"]["validation"]["questions"] == 3
+
+
+def test_other_validation_rows_are_other_data(tmp_path: Path) -> None:
+    images = _pictures(tmp_path / "p", "a.png", "b.png", "c.png")
+    prints = set()
+    for number, splits in enumerate((["train", "train", "val"], ["train", "val", "val"], ["train", "train", "train"])):
+        rows = [_row(name, split=split) for name, split in zip("abc", splits, strict=True)]
+        files = TableFiles(files=[_csv(tmp_path / f"{number}.csv", rows)], images=images)
+        options = Options(encoder="small-cnn", image_size=16)
+        prints.add(prepare("table", tmp_path / str(number), options, Location(table=files)).fingerprint)
+    assert len(prints) == 3
