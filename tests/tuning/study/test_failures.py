@@ -110,6 +110,29 @@ def test_failed_members_of_a_cohort_are_trained_together_again(make_run: MakeRun
     assert [trial.state.name for trial in run.study().trials] == ["FAIL", "FAIL", "COMPLETE", "COMPLETE"]
 
 
+def test_cohorts_that_were_put_back_go_on_at_half_the_width(make_run: MakeRun) -> None:
+    """As when the machine's memory runs low: in the same program, with the same study."""
+    run = make_run(pruner="none")
+    study = searching(run, trials=4)
+    cohorts = Cohorts(study, width=4, workers=1)
+    attempt = cohorts.next()
+    assert attempt is not None
+    cohorts.report(attempt, {number: Epoch(1, 0.5, 1.0) for number in attempt.trials})
+    study.finish_or_interrupt_trials()
+    assert study.live == study.jobs == {}
+
+    cohorts, done = Cohorts(study, width=2, workers=1), []
+    while attempt := cohorts.next():
+        for epoch in range(1, EPOCHS + 1):  # the first again, as from a checkpoint
+            cohorts.report(attempt, {number: Epoch(epoch, 0.5, float(epoch)) for number in attempt.trials})
+        cohorts.finish(attempt)
+        done.append(attempt.trials)
+    assert done == [(0, 1), (2, 3)]
+    trials = run.study().trials
+    assert [trial.state.name for trial in trials] == ["COMPLETE"] * 4
+    assert [trial.user_attrs["seconds"] for trial in trials] == [EPOCHS] * 4
+
+
 def test_what_is_copied_from_an_earlier_search_repeats_nothing_here(make_run: MakeRun) -> None:
     earlier = make_run("earlier", pruner="none")
     fail(searching(earlier, trials=1))
