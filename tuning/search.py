@@ -6,6 +6,7 @@ import shlex
 import shutil
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from results import summary
@@ -63,9 +64,8 @@ def main() -> int:
         conceal_url()
     snapshot, code = _search(options)
     if is_interrupted(code):
-        path = shlex.quote(str(snapshot.folder.path))
-        print_message(f"interrupted; to go on: {_program('python')} -m tuning.search --resume {path}")
-    elif options.json:
+        return code
+    if options.json:
         seconds = round(time.monotonic() - started, 1)
         print(json.dumps({"run": str(snapshot.folder.path), "seconds": seconds, **summary.as_json(snapshot)}))
     else:
@@ -83,7 +83,7 @@ def _search(options: SearchOptions) -> tuple[RunSnapshot, int]:
         InputError: if the search cannot go on; the report of what had finished is written before, if it can be.
     """
     plan = resumed_plan(options) if options.resume else new_plan(options)
-    run, code = plan.run, 0
+    run = plan.run
     with run.lock_for(SEARCH), Notifier(options.notify, run) as notifier:
         print_message(f"run folder {run.path}; {plan.placement.describe(plan.cohort)}")
         if plan.placement.gpus and options.address is None and (notice := shared_gpus_notice()):
@@ -94,19 +94,16 @@ def _search(options: SearchOptions) -> tuple[RunSnapshot, int]:
         try:
             _run(study, plan, notifier, options.address)
         except KeyboardInterrupt:
-            code = exit_code()
+            return load_snapshot(run), exit_code()
         except RayNotStartedError:
             if not options.resume:  # the folder of a search that never began would keep the next one from its name
                 shutil.rmtree(run.path, ignore_errors=True)
             raise
-        except InputError:
-            _write_results_if_any(run)
-            raise
         snapshot = load_snapshot(run)
-        if snapshot.best and not code:
+        if snapshot.best:
             write_examples(snapshot)
         _write_results(snapshot)
-        code = code or (0 if snapshot.best else 1)
+        code = 0 if snapshot.best else 1
         notifier.notify_end(code)
     return snapshot, code
 
@@ -115,7 +112,8 @@ def _run(study: Study, plan: SearchPlan, notifier: Notifier, address: str | None
     """Runs the study's trials, and then the best of them under fresh seeds."""
     run = plan.run
     callbacks = Callbacks(notifier.callbacks(study), notifier.notify_ray_death)
-    with ray_session(run.log, dashboard=plan.dashboard, address=address) as url:
+    with contextlib.ExitStack() as ray_ends, _report_early_end(run, notifier):
+        url = ray_ends.enter_context(ray_session(run.log, dashboard=plan.dashboard, address=address))
         if url:
             login = f" (to log in, paste what this prints: {_program('ray')} get-auth-token)"
             print_message(f"Ray dashboard: {url}{login if address or asks_for_token() else ''}")
@@ -126,6 +124,25 @@ def _run(study: Study, plan: SearchPlan, notifier: Notifier, address: str | None
             run_under_fresh_seeds(
                 plan, [study.best.number], plan.confirm, Callbacks(on_ray_death=notifier.notify_ray_death)
             )
+
+
+@contextlib.contextmanager
+def _report_early_end(run: RunFolder, notifier: Notifier) -> Iterator[None]:
+    """Writes the results of a search that is interrupted or cannot go on.
+
+    It does so before Ray ends, which may take longer than Docker waits before it kills the program.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        _write_results(load_snapshot(run))
+        notifier.notify_end(exit_code())
+        python, path = _program("python"), shlex.quote(str(run.path))
+        print_message(f"interrupted; to go on: {python} -m tuning.search --resume {path}")
+        raise
+    except InputError:
+        _write_results_if_any(run)
+        raise
 
 
 def _write_results_if_any(run: RunFolder) -> None:
