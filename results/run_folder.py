@@ -94,7 +94,9 @@ def is_own(trial: FrozenTrial) -> bool:
 
 def repeats(trials: Iterable[FrozenTrial]) -> dict[int, int]:
     """By number of each failed trial that was run again: the number of the trial that did so."""
-    return {trial.user_attrs[REPEATS]: trial.number for trial in trials if REPEATS in trial.user_attrs}
+    return {
+        trial.user_attrs[REPEATS]: trial.number for trial in trials if REPEATS in trial.user_attrs and is_own(trial)
+    }
 
 
 def baseline_number(settings: Mapping[str, Any], trials: Iterable[FrozenTrial]) -> int | None:

@@ -46,7 +46,7 @@ LONG = ("browser", "live_search", "pages_run", "retrained")
 
 FIRST = {
     *("test_search", "test_retrain", "test_placing", "test_results_command", "test_trackers"),
-    *("test_commands", "test_faults", "test_cluster"),
+    *("test_commands", "test_faults", "test_cluster", "test_early_end"),
 }
 """Modules that take longest. They begin first, so that all workers end at about the same time."""
 

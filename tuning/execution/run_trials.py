@@ -88,7 +88,10 @@ def run_trials(
         except LowMemoryError as error:
             print_message(fewer.reduce(error, study.epochs_recorded, advice))
         except OSError as error:
-            raise InputError(f"{run.path} cannot be written: {os.strerror(error.errno or 0)}; {advice}") from error
+            raise InputError(
+                f"{run.path} cannot be written: {os.strerror(error.errno or 0)}; what had finished is safe; "
+                f"when it can be written again, run again with --resume {run.path} to go on"
+            ) from error
 
 
 def _how_to_go_on(run: RunFolder) -> str:

@@ -110,10 +110,10 @@ def plan_jobs(run: RunFolder, name: str, trial: FrozenTrial, seeds: int) -> list
         trial: trial of the search.
         seeds: number of seeds.
     """
-    settings, seed = run.settings, run.setting("seed")
-    chosen = {"baseline" if trial.number == run.baseline_number else name: trial}
-    if run.baseline_number not in {None, trial.number}:
-        baseline = run.study().trials[run.baseline_number]
+    settings, seed, number = run.settings, run.setting("seed"), run.baseline_number
+    chosen = {"baseline" if trial.number == number else name: trial}
+    if number is not None and number != trial.number:
+        baseline = run.study().trials[number]
         if can_be_best(baseline):
             chosen["baseline"] = baseline
         else:

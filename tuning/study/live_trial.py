@@ -1,10 +1,11 @@
-"""A trial while it runs, and what it reports."""
+"""A trial while it runs, what it reports, and one that was interrupted."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import optuna
+from optuna.trial import FrozenTrial
 
 
 @dataclass
@@ -66,3 +67,15 @@ class Epoch:
     loss: float | None = None
     examples_per_second: float | None = None
     note: str = ""
+
+
+class InterruptedTrial(NamedTuple):
+    """A trial that was interrupted and is to go on.
+
+    Attributes:
+        trial: the trial as it was when it was interrupted.
+        by_earlier_end: whether it was interrupted because the search ended; False if only its worker failed.
+    """
+
+    trial: FrozenTrial
+    by_earlier_end: bool

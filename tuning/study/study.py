@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from itertools import chain, count
-from typing import NamedTuple
 
 import optuna
 from optuna.samplers import TPESampler
@@ -33,7 +32,7 @@ from results.run_folder import (
 from results.snapshot import in_order_of_end
 from tuning.study.configurations import TriedConfigurations
 from tuning.study.failures import FailuresInARow
-from tuning.study.live_trial import Epoch, LiveTrial
+from tuning.study.live_trial import Epoch, InterruptedTrial, LiveTrial
 from tuning.study.pruners import SuccessiveHalving
 from tuning.study.stop_rules import SinceBest, StopRules, TimeSpent
 from tuning.study.trial_source import TrialSource
@@ -44,18 +43,6 @@ MAX_DUPLICATES = 50
 
 SECONDS_BETWEEN = 1.0
 """The time that a search has used is recorded at most so often: Optuna copies all of a study's attributes each time."""
-
-
-class _Interrupted(NamedTuple):
-    """A trial that was interrupted and is to go on.
-
-    Attributes:
-        trial: the trial as it was when it was interrupted.
-        by_earlier_end: whether it was interrupted because the search ended; False if only its worker failed.
-    """
-
-    trial: FrozenTrial
-    by_earlier_end: bool
 
 
 class Study:
@@ -104,7 +91,7 @@ class Study:
         self.best = best_trial(self._ended)
         self._since_best = SinceBest(self._ended)
         self._interrupted = deque(
-            _Interrupted(trial, by_earlier_end=True) for trial in trials if trial.state == TrialState.RUNNING
+            InterruptedTrial(trial, by_earlier_end=True) for trial in trials if trial.state == TrialState.RUNNING
         )
         self._tried = TriedConfigurations(source.parameters.values(), self._ended)
         self._duplicates = {trial.number for trial in trials if DUPLICATE_OF in trial.user_attrs}
@@ -223,7 +210,7 @@ class Study:
         live = self.live.pop(number)
         self._time.add_trained(-live.seconds)  # until its next report, which counts them again
         trial = self.optuna_study.get_trials(deepcopy=False)[live.trial.number]
-        self._interrupted.append(_Interrupted(trial, by_earlier_end=False))
+        self._interrupted.append(InterruptedTrial(trial, by_earlier_end=False))
         self.on_change()
 
     def finish_or_interrupt_trials(self) -> None:

@@ -170,9 +170,10 @@ def test_a_failure_is_posted_and_raised(
     assert [(posted["event"], posted["reason"], posted["trial"]) for posted in inbox.events] == [(event, reason, None)]
 
 
-def test_an_interrupted_search_posts_one_end(inbox: Inbox, run: RunFolder) -> None:
+@pytest.mark.parametrize("code", [130, 143, 129], ids=["Ctrl-C", "SIGTERM", "SIGHUP"])
+def test_an_interrupted_search_posts_one_end(code: int, inbox: Inbox, run: RunFolder) -> None:
     notifier = Notifier(inbox.url(), run)
-    notifier.notify_end(130)
+    notifier.notify_end(code)
     with pytest.raises(KeyboardInterrupt), notifier:
         raise KeyboardInterrupt
     assert [event["event"] for event in inbox.events] == ["interrupted"]

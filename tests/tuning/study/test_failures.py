@@ -9,11 +9,14 @@ from results.report.facts import count_lines
 from results.run_folder import IS_BASELINE, REPEATS, SEED, RunFolder
 from results.snapshot import load_snapshot
 from results.tables.trials import trial_table
-from search_spaces import SearchSpace, load
+from search_spaces import load
 from tests.tuning.studies import EPOCHS, ask, searching
+from tuning.study.cohorts import Cohorts, Failure
 from tuning.study.failures import FailuresInARow
+from tuning.study.first_trials import copied_trials, first_trials
 from tuning.study.live_trial import Epoch
-from tuning.study.open_study import open_confirmation
+from tuning.study.open_study import open_confirmation, open_search
+from tuning.study.stop_rules import StopRules
 from tuning.study.study import Study
 
 MakeRun = Callable[..., RunFolder]
@@ -89,6 +92,66 @@ def test_an_interrupted_trial_that_runs_a_failed_one_again_goes_on_as_that(make_
     assert resumed.ask() is None
 
 
+def test_failed_members_of_a_cohort_are_trained_together_again(make_run: MakeRun) -> None:
+    run = make_run(pruner="none")
+    cohorts = Cohorts(searching(run, trials=2), width=2, workers=1, max_failures=0)
+    while attempt := cohorts.next():
+        cohorts.finish(attempt, Failure("out of luck"))
+    assert cohorts.is_over
+
+    cohorts = Cohorts(searching(run, trials=2), width=2, workers=1, max_failures=0)
+    attempt = cohorts.next()
+    assert attempt is not None
+    assert attempt.trials == (2, 3)
+    for epoch in range(1, EPOCHS + 1):
+        cohorts.report(attempt, {number: Epoch(epoch, 0.5, float(epoch)) for number in attempt.trials})
+    cohorts.finish(attempt)
+    assert cohorts.is_over
+    assert [trial.state.name for trial in run.study().trials] == ["FAIL", "FAIL", "COMPLETE", "COMPLETE"]
+
+
+def test_cohorts_that_were_put_back_go_on_at_half_the_width(make_run: MakeRun) -> None:
+    """As when the machine's memory runs low: in the same program, with the same study."""
+    run = make_run(pruner="none")
+    study = searching(run, trials=4)
+    cohorts = Cohorts(study, width=4, workers=1)
+    attempt = cohorts.next()
+    assert attempt is not None
+    cohorts.report(attempt, {number: Epoch(1, 0.5, 1.0) for number in attempt.trials})
+    study.finish_or_interrupt_trials()
+    assert study.live == study.jobs == {}
+
+    cohorts, done = Cohorts(study, width=2, workers=1), []
+    while attempt := cohorts.next():
+        for epoch in range(1, EPOCHS + 1):  # the first again, as from a checkpoint
+            cohorts.report(attempt, {number: Epoch(epoch, 0.5, float(epoch)) for number in attempt.trials})
+        cohorts.finish(attempt)
+        done.append(attempt.trials)
+    assert done == [(0, 1), (2, 3)]
+    trials = run.study().trials
+    assert [trial.state.name for trial in trials] == ["COMPLETE"] * 4
+    assert [trial.user_attrs["seconds"] for trial in trials] == [EPOCHS] * 4
+
+
+def test_what_is_copied_from_an_earlier_search_repeats_nothing_here(make_run: MakeRun) -> None:
+    earlier = make_run("earlier", pruner="none")
+    fail(searching(earlier, trials=1))
+    train(searching(earlier, trials=1))
+    space = load("san")
+    run = make_run("later", pruner="none")
+    study = open_search(
+        run,
+        space,
+        StopRules(trials=1),
+        first_trials=lambda: [
+            *first_trials(space.baseline, []),
+            *copied_trials(earlier.study(), "earlier", space.parameters),
+        ],
+    )
+    assert train(study) == study.baseline == run.baseline_number == 0
+    assert study.exhausted
+
+
 def test_the_table_and_the_report_say_which_trial_ran_a_failed_one_again(make_run: MakeRun) -> None:
     run = make_run(pruner="none", trials=2)
     fail(searching(run, trials=2), "the worker process died")
@@ -106,19 +169,14 @@ def test_the_table_and_the_report_say_which_trial_ran_a_failed_one_again(make_ru
 def test_a_failed_run_under_a_fresh_seed_is_run_again(make_run: MakeRun) -> None:
     run = make_run(pruner="none")
     train(search := searching(run, trials=1))
-    fail(open_confirmation(run, search_space(), [0], seeds=1))
-    again = open_confirmation(run, search_space(), [0], seeds=1)
+    fail(open_confirmation(run, load("san"), [0], seeds=1))
+    again = open_confirmation(run, load("san"), [0], seeds=1)
     assert train(again) == 1
     found = run.study("confirmation").trials
     assert [trial.state for trial in found] == [TrialState.FAIL, TrialState.COMPLETE]
     assert found[0].user_attrs[SEED] == found[1].user_attrs[SEED]
-    assert open_confirmation(run, search_space(), [0], seeds=1).exhausted
+    assert open_confirmation(run, load("san"), [0], seeds=1).exhausted
     assert search.best is not None
-
-
-def search_space() -> SearchSpace:
-
-    return load("san")
 
 
 @pytest.mark.parametrize(("at_once", "needed"), [(1, 3), (3, 3), (5, 5)])
