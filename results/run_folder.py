@@ -5,20 +5,22 @@ Other modules take these names from here. This module imports neither Ray nor to
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
 import optuna
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial
 
+from results.clock import Clock
+from results.folder_lock import hold_lock
 from results.journal import Journal, Storage, repair_journal
 from san_core.errors import InputError
-from san_core.files import is_file, read_json, write_json
+from san_core.files import is_file, make_folder, read_json, write_json
 
 RUNS = Path("runs")
 """Where run folders are made, unless a path is given."""
@@ -60,7 +62,10 @@ CONFIRMS = "confirms"
 """Trial attribute, in the confirmation study: number of the trial of the search that it repeats."""
 
 RESUMED = "resumed"
-"""Trial attribute: when it was continued, if its search was resumed: ISO 8601, local time."""
+"""Trial attribute: when it was continued, if its search was resumed: ISO 8601, in UTC; local time in older journals."""
+
+ENDED = "ended"
+"""Trial attribute: its place in the order in which trials ended, from 0 on; older journals lack it."""
 
 DIVERGED = "diverged"
 """Trial attribute: true if its training diverged and was stopped, for example because the loss was not a number."""
@@ -164,7 +169,7 @@ class RunFolder:
         cls.check_available(path)
         run = cls(path)
         try:
-            path.mkdir(parents=True)
+            make_folder(path)
             write_json(run.settings_file, settings)
             write_json(run.environment_file, environment)
         except OSError as error:
@@ -200,17 +205,14 @@ class RunFolder:
         Raises:
             InputError: if another process holds that lock, or the folder cannot be written.
         """
-        lock = FileLock(self.path / (".lock" if use == SEARCH else f".{use}.lock"))
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            raise InputError(f"another {use} is running in {self.path}; wait for it to end") from error
-        except OSError as error:
-            raise InputError(f"cannot write {self.path}: {error.strerror}") from error
-        try:
+        with ExitStack() as held:
+            try:
+                held.enter_context(hold_lock(self.path / (".lock" if use == SEARCH else f".{use}.lock")))
+            except Timeout as error:
+                raise InputError(f"another {use} is running in {self.path}; wait for it to end") from error
+            except OSError as error:
+                raise InputError(f"cannot write {self.path}: {error.strerror}") from error
             yield
-        finally:
-            lock.release()
 
     def repair_journal(self) -> None:
         """Removes the incomplete last line and the lock file that a killed search may have left of the journal.
@@ -270,20 +272,20 @@ class RunFolder:
 
     @property
     def environment(self) -> dict[str, Any]:
-        """Versions and hardware that the search ran with, as read at the first use: a copy, as the settings are.
-
-        Raises:
-            InputError: if the file is missing or damaged.
-        """
-        return dict(self._environment)
+        """Versions and hardware that the search ran with; empty if the file is missing or damaged: nothing needs it."""
+        try:
+            return read_json(self.environment_file)
+        except InputError:
+            return {}
 
     @cached_property
-    def _environment(self) -> Mapping[str, Any]:
-        return read_json(self.environment_file)
+    def clock(self) -> Clock:
+        """The clock that times in the journal come from; they never go back."""
+        return Clock()
 
     def storage(self) -> JournalStorage:
         """Optuna's storage over the journal."""
-        return Storage(Journal(str(self.journal)))
+        return Storage(Journal(self.journal, self.clock))
 
     def study(self, name: str = SEARCH) -> optuna.Study:
         """A study of the journal, by name.

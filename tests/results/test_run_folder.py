@@ -51,6 +51,23 @@ def test_what_a_kill_left_of_the_journal_is_removed(tmp_path: Path) -> None:
     assert not lock.exists()
 
 
+@pytest.mark.parametrize(
+    ("torn", "kept"),
+    [
+        (b'{"op_code":5}\n\0\0\0\0', b'{"op_code":5}\n'),
+        (b'{"op_code":5}\n{"op_co\0\0\0\0\n{"op_code":8}\n', b'{"op_code":5}\n'),  # pages came out of order
+        (b'{"op_code":5}\n{"op_co\n{"op_code":6,"state":1}\n', None),  # not a power cut: an end was synced after it
+    ],
+)
+def test_a_torn_end_of_the_journal_is_removed_and_other_damage_is_not(
+    torn: bytes, kept: bytes | None, tmp_path: Path
+) -> None:
+    run = RunFolder.create(tmp_path / "run", {}, {})
+    run.journal.write_bytes(torn)
+    run.repair_journal()
+    assert run.journal.read_bytes() == (torn if kept is None else kept)
+
+
 def test_an_existing_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="exists already; choose another name with --run"):
         RunFolder.create(tmp_path, {}, {})

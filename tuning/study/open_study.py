@@ -48,7 +48,7 @@ def open_search(
         return make_sampler(name, seed, number, space.parameters, cohort=cohort)
 
     source = TrialSource(space.parameters, lambda trial: derive_seed(seed, SEARCH_SEEDS, trial.number), sampler_of)
-    return Study(study, source, rules=rules, epochs=epochs)
+    return Study(study, source, rules=rules, epochs=epochs, clock=run.clock)
 
 
 def open_confirmation(run: RunFolder, space: SearchSpace, trials: Sequence[int], seeds: int) -> Study:
@@ -84,7 +84,7 @@ def open_confirmation(run: RunFolder, space: SearchSpace, trials: Sequence[int],
         own_order=True,
     )
     rules = StopRules(trials=len(study.get_trials(deepcopy=False)))
-    return Study(study, source, rules=rules, epochs=run.setting("fixed")["epochs"])
+    return Study(study, source, rules=rules, epochs=run.setting("fixed")["epochs"], clock=run.clock)
 
 
 def _open(run: RunFolder, name: str, pruner: optuna.pruners.BasePruner) -> optuna.Study:
