@@ -12,6 +12,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from results.clock import Clock
+from results.journal_check import problem
 from san_core.files import sync_folder
 
 _TIMES = ("datetime_start", "datetime_complete")
@@ -49,8 +50,14 @@ class Journal(JournalFileBackend):
                 os.fsync(file.fileno())
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:  # type: ignore[override]
-        """The log entries from a number on; the clock goes on after their times."""
-        for log in super().read_logs(log_number_from):
+        """The log entries from a number on; the clock goes on after their times.
+
+        Raises:
+            ValueError: if an entry is damaged; the message names its line.
+        """
+        for number, log in enumerate(super().read_logs(log_number_from), start=log_number_from + 1):
+            if wrong := problem(log):
+                raise ValueError(f"line {number} is damaged: {wrong}")
             for name in _TIMES:
                 if log.get(name):
                     self._clock.go_on_after(datetime.fromisoformat(log[name]))

@@ -19,6 +19,7 @@ from optuna.trial import FrozenTrial
 from results.clock import Clock
 from results.folder_lock import hold_lock
 from results.journal import Journal, Storage, repair_journal
+from results.settings_check import read_settings
 from san_core.errors import InputError
 from san_core.files import is_file, make_folder, read_json, write_json
 
@@ -238,7 +239,7 @@ class RunFolder:
 
     @cached_property
     def _settings(self) -> Mapping[str, Any]:
-        return read_json(self.settings_file)
+        return read_settings(self.settings_file)
 
     def change_settings(self, settings: Mapping[str, Any]) -> None:
         """Replaces the settings, in the file too, if they differ.
@@ -293,9 +294,22 @@ class RunFolder:
         Raises:
             InputError: if the journal has no such study, or cannot be read.
         """
+        with self.explain_damage():
+            try:
+                return optuna.load_study(study_name=name, storage=self.storage())
+            except KeyError as error:
+                raise InputError(f"{self.journal} holds no study called {name!r}") from error
+
+    @contextmanager
+    def explain_damage(self) -> Iterator[None]:
+        """Turns an error of reading the journal into one line.
+
+        Raises:
+            InputError: if the journal cannot be read, or is damaged.
+        """
         try:
-            return optuna.load_study(study_name=name, storage=self.storage())
-        except KeyError as error:
-            raise InputError(f"{self.journal} holds no study called {name!r}") from error
-        except (OSError, ValueError) as error:
-            raise InputError(f"cannot read {self.journal}: {error}") from error
+            yield
+        except InputError:
+            raise
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError) as error:
+            raise InputError(f"cannot read {self.journal}: {' '.join(str(error).split()) or repr(error)}") from error

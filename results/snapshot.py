@@ -25,8 +25,8 @@ from results.run_folder import (
     baseline_number,
     is_own,
 )
+from results.settings_check import read_settings
 from san_core.errors import InputError
-from san_core.files import read_json
 
 COMPLETE, PRUNED, DIVERGED, FAILED = "complete", "pruned", "diverged", "failed"
 RUNNING, WAITING = "running", "waiting"
@@ -122,19 +122,15 @@ def load_snapshot(folder: RunFolder) -> RunSnapshot:
     Raises:
         InputError: if a file is missing or damaged, or no search was started in the folder.
     """
-    try:
+    with folder.explain_damage():
         study = folder.study(SEARCH)
         found, attributes = study.get_trials(deepcopy=False), study.user_attrs
-    except InputError:
-        raise
-    except ValueError as error:
-        raise InputError(f"cannot read {folder.journal}: {error}") from error
     try:
         repeats = folder.study(CONFIRMATION)
         confirmations, confirmation_jobs = repeats.get_trials(deepcopy=False), read_jobs(repeats.user_attrs)
     except InputError:  # the search has not come to it, or was told to leave it out
         confirmations, confirmation_jobs = [], []
-    settings = read_json(folder.settings_file)  # as it is now, which may be later than when `folder` was opened
+    settings = read_settings(folder.settings_file)  # as it is now, which may be later than when `folder` was opened
     search = [trial for trial in found if is_own(trial)]
     return RunSnapshot(
         folder,

@@ -27,6 +27,7 @@ from tuning.options.search_options import SearchOptions
 from tuning.planning.cohort import check_cohort, chosen_cohort
 from tuning.planning.data import open_searched_data
 from tuning.planning.plan import SearchPlan, check_gpu_hours, make_plan
+from tuning.planning.recorded_settings import check_settings
 from tuning.planning.versions import check_versions
 from tuning.study.space_check import load_space
 
@@ -39,6 +40,7 @@ def resumed_plan(options: SearchOptions) -> SearchPlan:
             changed since the search was started.
     """
     run = RunFolder.open(RunFolder.locate(options.resume or ""), journal=False)
+    check_settings(run)
     settings = run.settings
     problems = Problems()
     with problems:

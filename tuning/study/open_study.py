@@ -89,6 +89,7 @@ def open_confirmation(run: RunFolder, space: SearchSpace, trials: Sequence[int],
 
 def _open(run: RunFolder, name: str, pruner: optuna.pruners.BasePruner) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna.create_study(
-        study_name=name, storage=run.storage(), direction="maximize", pruner=pruner, load_if_exists=True
-    )
+    with run.explain_damage():
+        return optuna.create_study(
+            study_name=name, storage=run.storage(), direction="maximize", pruner=pruner, load_if_exists=True
+        )
