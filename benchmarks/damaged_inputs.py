@@ -372,7 +372,7 @@ def give_inputs(data: Path, count: int, seed: int, tell: Callable[[str], object]
         data: prepared data, on which a search starts at once.
         count: number of inputs.
         seed: seed of the random numbers.
-        tell: function called with a line for each new fault.
+        tell: function called with a line for each new fault, and after every 500 inputs.
     """
     found = Found()
     with _folder() as folder:
@@ -389,6 +389,8 @@ def give_inputs(data: Path, count: int, seed: int, tell: Callable[[str], object]
                     found.faults[fault] = f"{kind}, {command}, input {number}: {what}"
                     tell(f"{fault}: {found.faults[fault][:400]}")
             inputs.restore()
+            if number % 500 == 499:
+                tell(f"{number + 1} inputs, exit codes {dict(found.codes)}, {len(found.faults)} kinds of faults")
     return found
 
 

@@ -4,8 +4,6 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from optuna.distributions import json_to_distribution
-
 _Check = Callable[[Any], bool]
 
 
@@ -29,13 +27,6 @@ def _is_time(value: object) -> bool:
     try:
         return value is None or bool(datetime.fromisoformat(str(value)).timestamp())
     except (ValueError, OverflowError):
-        return False
-
-
-def _is_distribution(value: object) -> bool:
-    try:
-        return bool(json_to_distribution(str(value)))
-    except (ValueError, TypeError, KeyError, AttributeError):
         return False
 
 
@@ -84,7 +75,7 @@ _ENTRIES: Mapping[int, Mapping[str, _Check]] = {
     2: {**_STUDY, "user_attr": _are_attributes},
     3: {**_STUDY, "system_attr": _are_attributes},
     4: {**_STUDY, "datetime_start": _is_time},
-    5: {**_TRIAL, "param_name": _is_text, "param_value_internal": _is_number, "distribution": _is_distribution},
+    5: {**_TRIAL, "param_name": _is_text, "param_value_internal": _is_number, "distribution": _is_text},
     6: {**_TRIAL, "state": lambda value: value in range(5), "values": lambda v: v is None or _is_list(_is_number)(v)},
     7: {**_TRIAL, "step": _is_whole, "intermediate_value": _is_score},
     8: {**_TRIAL, "user_attr": _are_attributes},
@@ -97,7 +88,7 @@ _OPTIONAL: Mapping[str, _Check] = {
     "value": lambda value: value is None or _is_number(value),
     "values": lambda value: value is None or _is_list(_is_number)(value),
     "datetime_complete": _is_time,
-    "distributions": _is_object(_is_distribution),
+    "distributions": _is_object(_is_text),
     "params": _is_object(_is_number),
     "user_attrs": _are_attributes,
     "system_attrs": _are_attributes,
