@@ -58,7 +58,7 @@ _JOB: Mapping[str, _Check] = {
 }
 
 _ATTRIBUTES: Mapping[str, _Check] = {
-    **dict.fromkeys(("seed", "confirms", "duplicate_of", "ended"), _is_whole),
+    **dict.fromkeys(("seed", "confirms", "duplicate_of", "repeats", "ended"), _is_whole),
     "seconds": _is_number,
     **dict.fromkeys(("reason", "worker", "prior", "stopped_by"), _is_text),
     "resumed": _is_time,

@@ -47,8 +47,11 @@ _KINDS: Mapping[str, _Kind] = {
     **dict.fromkeys(("space", "sampler", "pruner"), _TEXT),
     **dict.fromkeys(("storage", "track"), _or_none(_TEXT)),
     **dict.fromkeys(("options", "baseline", "fixed"), _OBJECT),
-    **dict.fromkeys(("validation_questions", "seed", "confirm", "max_failures", "keep", "cpus_per_trial"), _WHOLE),
-    **dict.fromkeys(("concurrent", "cohort"), ((lambda value: _is_whole(value) and value > 0), "a whole number >= 1")),
+    **dict.fromkeys(("seed", "confirm", "max_failures", "keep", "cpus_per_trial"), _WHOLE),
+    **dict.fromkeys(
+        ("validation_questions", "concurrent", "cohort"),
+        ((lambda value: _is_whole(value) and value > 0), "a whole number >= 1"),
+    ),
     **dict.fromkeys(("trials", "patience"), _or_none(_WHOLE)),
     **dict.fromkeys(("budget", "gpu_hours"), _or_none(_NUMBER)),
     "gpus_per_trial": _NUMBER,
