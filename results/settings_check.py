@@ -40,6 +40,7 @@ _TEXT: _Kind = (lambda value: isinstance(value, str)), "a text"
 _SWITCH: _Kind = (lambda value: isinstance(value, bool)), "true or false"
 _OBJECT: _Kind = (lambda value: isinstance(value, dict)), "an object"
 _WHOLE: _Kind = _is_whole, "a whole number >= 0"
+_COUNT: _Kind = (lambda value: _is_whole(value) and value > 0), "a whole number >= 1"
 _NUMBER: _Kind = _is_number, "a number >= 0"
 
 _KINDS: Mapping[str, _Kind] = {
@@ -48,10 +49,8 @@ _KINDS: Mapping[str, _Kind] = {
     **dict.fromkeys(("storage", "track"), _or_none(_TEXT)),
     **dict.fromkeys(("options", "baseline", "fixed"), _OBJECT),
     **dict.fromkeys(("seed", "confirm", "max_failures", "keep", "cpus_per_trial"), _WHOLE),
-    **dict.fromkeys(
-        ("validation_questions", "concurrent", "cohort"),
-        ((lambda value: _is_whole(value) and value > 0), "a whole number >= 1"),
-    ),
+    **dict.fromkeys(("concurrent", "cohort"), _COUNT),
+    "validation_questions": _or_none(_COUNT),
     **dict.fromkeys(("trials", "patience"), _or_none(_WHOLE)),
     **dict.fromkeys(("budget", "gpu_hours"), _or_none(_NUMBER)),
     "gpus_per_trial": _NUMBER,
