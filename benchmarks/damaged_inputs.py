@@ -344,7 +344,9 @@ def _fault(command: str, arguments: list[str], files: Path) -> tuple[str, int]:
         return f"{type(error).__name__} in {Path(ours[-1].filename).name} {ours[-1].name} line {ours[-1].lineno}", -1
     if code not in ACCEPTED[command]:
         return f"exit code {code}", code
-    lines = [line for line in said.splitlines() if not line.startswith(("run folder ", "--prior "))]
+    lines = [
+        line for line in said.splitlines() if not line.startswith(("run folder ", "--prior ", "There is no gallery"))
+    ]
     if code == 2 and len(lines) != 1:
         return f"{command}: {len(lines)} lines: {said[:200]!r}", code
     left = [path.name for path in files.rglob("*.partial")]
