@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any, Self
 
+from results.clock import utc
 from results.run_folder import JOB
 
 MAX_RANGES = 4
@@ -68,7 +69,7 @@ class Job:
         known = {field.name for field in fields(cls)}
         values = {key: entry for key, entry in value.items() if key in known}
         for key in ("started", "ended"):
-            values[key] = datetime.fromisoformat(values[key]) if values.get(key) else None
+            values[key] = utc(datetime.fromisoformat(values[key])) if values.get(key) else None
         return cls(number=int(name.removeprefix(JOB)), **{**values, "trials": tuple(values["trials"])})
 
 

@@ -5,20 +5,23 @@ Other modules take these names from here. This module imports neither Ray nor to
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
 import optuna
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial
 
+from results.clock import Clock
+from results.folder_lock import hold_lock
 from results.journal import Journal, Storage, repair_journal
+from results.settings_check import read_settings
 from san_core.errors import InputError
-from san_core.files import is_file, read_json, write_json
+from san_core.files import is_file, make_folder, read_json, write_json
 
 RUNS = Path("runs")
 """Where run folders are made, unless a path is given."""
@@ -63,7 +66,10 @@ REPEATS = "repeats"
 """Trial attribute of one that runs a failed trial again, because the search was resumed: the failed trial's number."""
 
 RESUMED = "resumed"
-"""Trial attribute: when it was continued, if its search was resumed: ISO 8601, local time."""
+"""Trial attribute: when it was continued, if its search was resumed: ISO 8601, in UTC; local time in older journals."""
+
+ENDED = "ended"
+"""Trial attribute: its place in the order in which trials ended, from 0 on; older journals lack it."""
 
 DIVERGED = "diverged"
 """Trial attribute: true if its training diverged and was stopped, for example because the loss was not a number."""
@@ -184,7 +190,7 @@ class RunFolder:
         cls.check_available(path)
         run = cls(path)
         try:
-            path.mkdir(parents=True)
+            make_folder(path)
             write_json(run.settings_file, settings)
             write_json(run.environment_file, environment)
         except OSError as error:
@@ -220,17 +226,14 @@ class RunFolder:
         Raises:
             InputError: if another process holds that lock, or the folder cannot be written.
         """
-        lock = FileLock(self.path / (".lock" if use == SEARCH else f".{use}.lock"))
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            raise InputError(f"another {use} is running in {self.path}; wait for it to end") from error
-        except OSError as error:
-            raise InputError(f"cannot write {self.path}: {error.strerror}") from error
-        try:
+        with ExitStack() as held:
+            try:
+                held.enter_context(hold_lock(self.path / (".lock" if use == SEARCH else f".{use}.lock")))
+            except Timeout as error:
+                raise InputError(f"another {use} is running in {self.path}; wait for it to end") from error
+            except OSError as error:
+                raise InputError(f"cannot write {self.path}: {error.strerror}") from error
             yield
-        finally:
-            lock.release()
 
     def repair_journal(self) -> None:
         """Removes the incomplete last line and the lock file that a killed search may have left of the journal.
@@ -256,7 +259,7 @@ class RunFolder:
 
     @cached_property
     def _settings(self) -> Mapping[str, Any]:
-        return read_json(self.settings_file)
+        return read_settings(self.settings_file)
 
     def change_settings(self, settings: Mapping[str, Any]) -> None:
         """Replaces the settings, in the file too, if they differ.
@@ -290,20 +293,20 @@ class RunFolder:
 
     @property
     def environment(self) -> dict[str, Any]:
-        """Versions and hardware that the search ran with, as read at the first use: a copy, as the settings are.
-
-        Raises:
-            InputError: if the file is missing or damaged.
-        """
-        return dict(self._environment)
+        """Versions and hardware that the search ran with; empty if the file is missing or damaged: nothing needs it."""
+        try:
+            return read_json(self.environment_file)
+        except InputError:
+            return {}
 
     @cached_property
-    def _environment(self) -> Mapping[str, Any]:
-        return read_json(self.environment_file)
+    def clock(self) -> Clock:
+        """The clock that times in the journal come from; they never go back."""
+        return Clock()
 
     def storage(self) -> JournalStorage:
         """Optuna's storage over the journal."""
-        return Storage(Journal(str(self.journal)))
+        return Storage(Journal(self.journal, self.clock))
 
     def study(self, name: str = SEARCH) -> optuna.Study:
         """A study of the journal, by name.
@@ -311,9 +314,22 @@ class RunFolder:
         Raises:
             InputError: if the journal has no such study, or cannot be read.
         """
+        with self.explain_damage():
+            try:
+                return optuna.load_study(study_name=name, storage=self.storage())
+            except KeyError as error:
+                raise InputError(f"{self.journal} holds no study called {name!r}") from error
+
+    @contextmanager
+    def explain_damage(self) -> Iterator[None]:
+        """Turns an error of reading the journal into one line.
+
+        Raises:
+            InputError: if the journal cannot be read, or is damaged.
+        """
         try:
-            return optuna.load_study(study_name=name, storage=self.storage())
-        except KeyError as error:
-            raise InputError(f"{self.journal} holds no study called {name!r}") from error
-        except (OSError, ValueError) as error:
-            raise InputError(f"cannot read {self.journal}: {error}") from error
+            yield
+        except InputError:
+            raise
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError) as error:
+            raise InputError(f"cannot read {self.journal}: {' '.join(str(error).split()) or repr(error)}") from error

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
@@ -11,20 +11,23 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from results import ranking, run_folder
+from results.clock import utc
 from results.jobs import Job, read_jobs
 from results.run_folder import (
     CONFIRMATION,
+    ENDED,
     REASON,
     RESUMED,
     SEARCH,
+    SECONDS,
     STOPPED_BY,
     RunFolder,
     baseline_number,
     is_own,
     repeats,
 )
+from results.settings_check import read_settings
 from san_core.errors import InputError
-from san_core.files import read_json
 
 COMPLETE, PRUNED, DIVERGED, FAILED = "complete", "pruned", "diverged", "failed"
 RUNNING, WAITING = "running", "waiting"
@@ -49,7 +52,7 @@ class RunSnapshot:
     Attributes:
         folder: the run folder.
         settings: the search's settings.
-        environment: versions and hardware; empty if the search recorded none.
+        environment: versions and hardware; empty if they are not known.
         search: the trials that this search trains itself, by number.
         confirmations: the trials that repeat some of them under fresh seeds, by number.
         left_out: number of trials in the journal that were not trained here: copied from an earlier run, or duplicates.
@@ -125,25 +128,20 @@ def load_snapshot(folder: RunFolder) -> RunSnapshot:
     Raises:
         InputError: if a file is missing or damaged, or no search was started in the folder.
     """
-    try:
+    with folder.explain_damage():
         study = folder.study(SEARCH)
         found, attributes = study.get_trials(deepcopy=False), study.user_attrs
-    except InputError:
-        raise
-    except ValueError as error:
-        raise InputError(f"cannot read {folder.journal}: {error}") from error
     try:
         repeats = folder.study(CONFIRMATION)
         confirmations, confirmation_jobs = repeats.get_trials(deepcopy=False), read_jobs(repeats.user_attrs)
     except InputError:  # the search has not come to it, or was told to leave it out
         confirmations, confirmation_jobs = [], []
-    settings = read_json(folder.settings_file)  # as it is now, which may be later than when `folder` was opened
-    environment = folder.environment if folder.environment_file.is_file() else {}
+    settings = read_settings(folder.settings_file)  # as it is now, which may be later than when `folder` was opened
     search = [trial for trial in found if is_own(trial)]
     return RunSnapshot(
         folder,
         settings,
-        environment,
+        folder.environment,
         search,
         confirmations,
         left_out=len(found) - len(search),
@@ -184,18 +182,40 @@ def epochs(trial: FrozenTrial) -> int:
 
 
 def started(trial: FrozenTrial) -> datetime | None:
-    """When a trial was started, or continued if its search was resumed since; None if it was not started.
+    """When a trial was started, or continued if its search was resumed since, in UTC; None if it was not started.
 
     Optuna records no pause. So for a continued trial the time before the pause is left out, to not count the pause.
     """
     resumed = trial.user_attrs.get(RESUMED)
-    return datetime.fromisoformat(resumed) if resumed else trial.datetime_start
+    start = datetime.fromisoformat(resumed) if resumed else trial.datetime_start
+    return utc(start) if start else None
+
+
+def ended(trial: FrozenTrial) -> datetime | None:
+    """When a trial ended, in UTC; None if it has not.
+
+    If an older version recorded an end before the start, because the machine's clock was set back, it is the start plus
+    the trial's training time.
+    """
+    if trial.datetime_complete is None:
+        return None
+    end, start = utc(trial.datetime_complete), started(trial)
+    if start is None or end >= start:
+        return end
+    return start + timedelta(seconds=float(trial.user_attrs.get(SECONDS, 0.0)))
 
 
 def in_order_of_end(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-    """The trials that have ended, the first to end first; of several that ended together, by number."""
-    ended = [trial for trial in trials if trial.state.is_finished()]
-    return sorted(ended, key=lambda trial: (trial.datetime_complete is None, trial.datetime_complete, trial.number))
+    """The trials that have ended, the first to end first.
+
+    Trials of older versions, whose place in this order was not recorded, come first, by time and number.
+    """
+
+    def place(trial: FrozenTrial) -> tuple[int, bool, datetime | None, int]:
+        end = ended(trial)
+        return trial.user_attrs.get(ENDED, -1), end is None, end, trial.number
+
+    return sorted((trial for trial in trials if trial.state.is_finished()), key=place)
 
 
 def reason(trial: FrozenTrial) -> str:

@@ -10,6 +10,7 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from results.report.facts import count_lines
+from results.report.findings import wider_ranges
 from results.report.verdict import verdict
 from results.snapshot import RunSnapshot
 from results.tables.columns import BEST_EPOCH, CONFIG, DIFFERENCE, EPOCHS, RANK, SCORE, SECONDS, STATE, TRIAL
@@ -56,7 +57,7 @@ def print_summary(snapshot: RunSnapshot, console: Console | None = None) -> None
         console.print()
     console.print(verdict(snapshot), soft_wrap=not console.is_terminal)
     console.print()
-    for line in count_lines(snapshot):
+    for line in filter(None, (*count_lines(snapshot), wider_ranges(snapshot))):
         console.print(line, soft_wrap=not console.is_terminal)
 
 

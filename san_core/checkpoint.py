@@ -13,7 +13,7 @@ from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
 from san_core.data.vocabulary import Vocabulary
 from san_core.errors import InputError
-from san_core.files import is_file
+from san_core.files import is_file, make_folder, write_atomically, write_text
 from san_core.hardware import best_device, explain_out_of_memory
 from san_core.models.batch_norm_fusion import fuse_batch_norm
 from san_core.models.image_encoder import build_image_encoder, layer_of
@@ -56,9 +56,10 @@ def save_model(
         "tokenizer": data.words.tokenizer,
     }
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        save_file({name: value.cpu().contiguous() for name, value in weights.items()}, folder / WEIGHTS)
-        (folder / DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
+        make_folder(folder, exist_ok=True)
+        tensors = {name: value.cpu().contiguous() for name, value in weights.items()}
+        write_atomically(folder / WEIGHTS, lambda partial: save_file(tensors, partial))
+        write_text(folder / DESCRIPTION, json.dumps(description, indent=1) + "\n")
     except OSError as error:
         raise InputError(f"cannot write model folder {folder}: {error}") from error
 

@@ -1,5 +1,10 @@
-"""Reads and finds files, with one-line errors; all files of the user are opened here. Writes files atomically."""
+"""Reads and finds files, with one-line errors; all files of the user are opened here.
 
+Writes files and folders that are whole whenever they have their name, even after a power cut.
+"""
+
+import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -100,9 +105,12 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         InputError: if the file is missing or damaged.
     """
+    text = read_bytes(path)
+    if not text.strip(b"\0 \r\n"):
+        raise InputError(f"cannot read {path}: it is empty, as a power cut may leave a file; accepted: a JSON object")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise InputError(f"cannot read {path}: {error}") from error
     if not isinstance(content, dict):
         raise InputError(f"cannot read {path}: it holds {type(content).__name__}, accepted: a JSON object")
@@ -110,24 +118,78 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes a JSON object to a file, atomically."""
-    write_atomically(path, lambda partial: partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8"))
+    """Writes a JSON object to a file, see `write_atomically`."""
+    write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file in UTF-8, see `write_atomically`."""
+    write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
 
 
 def write_atomically(path: Path, write_to: Callable[[Path], object]) -> None:
-    """Lets `write_to` write a temporary file beside `path`, then renames it to `path`.
+    """Lets `write_to` write a temporary file beside `path`, which is then renamed to `path`.
 
-    A reader sees the old file or the whole new one, never a part.
+    A reader sees the old file or the whole new one, never a part, also after a power cut: the content is on the disk
+    before the file gets its name, and the name is when this returns. If it fails, the temporary file is deleted.
     """
     partial = path.with_name(f".{path.name}.partial")
-    write_to(partial)
-    partial.replace(path)
+    try:
+        write_to(partial)
+        sync(partial)
+        partial.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise
+    sync_folder(path.parent)
+
+
+def make_folder(path: Path, *, exist_ok: bool = False) -> None:
+    """Makes a folder, and those above it that are missing, and waits until all of them are on the disk.
+
+    Raises:
+        FileExistsError: if something exists there already; with `exist_ok` a folder may.
+        OSError: if it cannot be made.
+    """
+    missing = [folder for folder in (path, *path.absolute().parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=exist_ok)
+    for folder in missing:
+        sync_folder(folder.parent)
+
+
+def name_folder(partial: Path, path: Path) -> None:
+    """Renames a folder to `path`, where nothing is yet, once all files in it are on the disk."""
+    for entry in (*partial.rglob("*"), partial):
+        if entry.is_dir():
+            sync_folder(entry)
+        else:
+            sync(entry)
+    partial.rename(path)
+    sync_folder(path.parent)
 
 
 def sync(path: Path) -> None:
     """Waits until the content of a file is on the disk."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
+
+
+def sync_folder(path: Path) -> None:
+    """Waits until the names of the files in a folder are on the disk, where the file system can do that.
+
+    Raises:
+        OSError: if the disk is full or fails.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:  # network and FUSE file systems refuse it in many ways
+        if error.errno in {errno.EIO, errno.ENOSPC, errno.EDQUOT}:
+            raise
 
 
 def find(root: Path, names: list[str], what: str) -> Path:

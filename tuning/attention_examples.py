@@ -22,7 +22,7 @@ from san_core.data.prepared import PreparedData
 from san_core.data.questions import Question
 from san_core.errors import InputError
 from san_core.evaluation import predict_split
-from san_core.files import write_json
+from san_core.files import name_folder, write_json
 from san_core.hardware import autocast
 from san_core.training import Training
 from tuning.execution.checkpoints import Checkpoints, checkpoint_folder
@@ -182,12 +182,15 @@ def _picture(data: PreparedData, question: Question, row: int) -> Image.Image | 
 
 
 def _write(folder: Path, examples: Sequence[Example], note: str) -> None:
-    """Replaces the folder: writes the pictures, and then `gallery.json`."""
+    """Replaces the folder by one with the pictures and `gallery.json`."""
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    items = [_write_pictures(partial, place, example) for place, example in enumerate(examples)]
+    write_json(partial / ATTENTION_EXAMPLES_FILE, {"note": note, "items": items})
     if folder.exists():
         shutil.rmtree(folder)
-    folder.mkdir()
-    items = [_write_pictures(folder, place, example) for place, example in enumerate(examples)]
-    write_json(folder / ATTENTION_EXAMPLES_FILE, {"note": note, "items": items})
+    name_folder(partial, folder)
 
 
 def _write_pictures(folder: Path, place: int, example: Example) -> Mapping[str, Any]:

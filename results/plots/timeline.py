@@ -14,12 +14,12 @@ from results.plots.plot import Plot
 from results.plots.points import LABEL, trial_label
 from results.plots.style import STATE_COLORS, style_layout
 from results.run_folder import CONFIRMS
-from results.snapshot import RUNNING, RunSnapshot, epoch_scores, started, state_of
+from results.snapshot import RUNNING, RunSnapshot, ended, epoch_scores, started, state_of
 from results.tables.formatting import show_percent
 from results.tables.slots import Slot, Span, all_spans, assign_slots
 
 SLOT, START, END, KIND, NUMBER = "slot", "start", "end", "kind", "number"
-"""Columns: the slot's name, start, end, what the colour says, and a job's number as text.
+"""Columns: the slot's name, start and end in UTC, what the colour says, and a job's number as text.
 
 The colour says the state of a trial that ran alone, or the epochs that a job's trials have at its end; or FRESH_SEED.
 """
@@ -101,8 +101,9 @@ def timeline_plot(snapshot: RunSnapshot) -> Plot | None:
     if table.empty:
         return None
     colors = _colors(snapshot)
+    times = {name: table[name].dt.tz_localize(None) for name in (START, END)}  # Plotly knows no time zones
     figure = px.timeline(
-        table,
+        table.assign(**times),
         x_start=START,
         x_end=END,
         y=SLOT,
@@ -114,14 +115,14 @@ def timeline_plot(snapshot: RunSnapshot) -> Plot | None:
         template="none",
     )
     figure.update_traces(
-        hovertemplate="%{customdata[0]}<br>%{base|%H:%M:%S} to %{x|%H:%M:%S}<extra></extra>",
+        hovertemplate="%{customdata[0]}<br>%{base|%H:%M:%S} to %{x|%H:%M:%S} UTC<extra></extra>",
         marker_line={"width": 1, "color": "rgba(127,127,127,0.6)"},
         textposition="inside",
         insidetextanchor="middle",
         textangle=0,
     )
     figure.update_layout(uniformtext={"minsize": 10, "mode": "hide"})  # hides a number that does not fit its bar
-    figure.update_xaxes(title="")
+    figure.update_xaxes(title="time (UTC)")
     figure.update_yaxes(title="")
     what = "cohort ran where and when, with its number" if snapshot.jobs else "trial ran where and when"
     note = f"Which {what}; gaps are idle time."
@@ -145,6 +146,6 @@ def _colors(snapshot: RunSnapshot) -> dict[str, str]:
 
 def _last_time(snapshot: RunSnapshot) -> datetime | None:
     """The last start or end of any trial or job."""
-    of_trials = [time for trial in snapshot.all_trials for time in (started(trial), trial.datetime_complete)]
+    of_trials = [time for trial in snapshot.all_trials for time in (started(trial), ended(trial))]
     of_jobs = [time for job in (*snapshot.jobs, *snapshot.confirmation_jobs) for time in (job.started, job.ended)]
     return max((time for time in (*of_trials, *of_jobs) if time), default=None)

@@ -1,6 +1,7 @@
 """Findings: what a search showed, a sentence each."""
 
 import math
+import shlex
 from collections.abc import Mapping
 from dataclasses import fields
 
@@ -17,6 +18,9 @@ from san_core.config import TrainingConfig
 
 EDGE = 0.05
 """Share of a range, at either end, that counts as its edge."""
+
+_NOT_AGAIN = ("--space", "--run")
+"""Options that are not repeated where a search is to be run again in another space; each has a value."""
 
 MIN_ENDED = 10
 """Fewest complete and pruned trials that a trend is read from."""
@@ -66,7 +70,8 @@ def _what_mattered(shares: Mapping[str, float]) -> str:
     return f"The hyperparameter that mattered most is {first[0]} (importance {100 * first[1]:.0f} %){second}."
 
 
-def _edges(snapshot: RunSnapshot) -> str:
+def wider_ranges(snapshot: RunSnapshot) -> str:
+    """Which ranges to widen, because the best value lies at an edge, and the command that does it; empty for none."""
     best = snapshot.best
     if best is None:
         return ""
@@ -80,9 +85,32 @@ def _edges(snapshot: RunSnapshot) -> str:
                 f"the best {name} ({found}) lies at the {side} edge of its range ({searched}): widen it {ways[side]}"
             )
     if not advice:
-        return "No value of the best configuration lies at an edge of its range that could be widened."
+        return ""
     text = "; ".join(advice)
-    return f"{text[0].upper()}{text[1:]}."
+    return (
+        f"{text[0].upper()}{text[1:]}. To do so, write the wider space to a file (docs/own-search-space.md), and have "
+        f"a new search learn from this one: {_learning_from(snapshot)}"
+    )
+
+
+def _learning_from(snapshot: RunSnapshot) -> str:
+    """The command of the search with another space, and with this search as one to learn from."""
+    words = shlex.split(str(snapshot.settings.get("command") or "python -m tuning.search"))
+    kept, left_out = [], False
+    for word in words:
+        if not left_out and word.partition("=")[0] not in _NOT_AGAIN:
+            kept.append(word)
+        left_out = word in _NOT_AGAIN
+    return f"{shlex.join(kept)} --space FILE.py --prior {shlex.quote(str(snapshot.folder.path))}"
+
+
+def _edges(snapshot: RunSnapshot) -> str:
+    if snapshot.best is None:
+        return ""
+    return (
+        wider_ranges(snapshot)
+        or "No value of the best configuration lies at an edge of its range that could be widened."
+    )
 
 
 def _more_trials(snapshot: RunSnapshot) -> str:

@@ -102,7 +102,8 @@ def binomial_error(first: float, second: float, questions: int) -> float:
     Exact where a question is answered right or wrong; an upper bound where it can score anything in [0, 1], because
     the variance is then p(1 - p) at most.
     """
-    return math.sqrt((first * (1 - first) + second * (1 - second)) / questions)
+    variance = first * (1 - first) + second * (1 - second)
+    return math.sqrt(max(0.0, variance) / questions)  # a damaged journal may hold other scores
 
 
 def _quantile(degrees_of_freedom: int) -> float:

@@ -8,7 +8,7 @@ from optuna.trial import FrozenTrial
 
 from results.jobs import Job
 from results.run_folder import WORKER
-from results.snapshot import RunSnapshot, epochs, started
+from results.snapshot import RunSnapshot, ended, epochs, started
 
 Slot = tuple[str, int]
 """A place of a worker where one trial or job runs at a time: the worker's name (empty if unknown), number from 0 on."""
@@ -117,6 +117,6 @@ def _spans_of_trials(trials: Sequence[FrozenTrial], jobs: Iterable[Job], until: 
         in_jobs |= {number: max(job.last if job.ended else 0, in_jobs.get(number, 0)) for number in job.trials}
     for trial in trials:
         went_on = trial.datetime_complete and epochs(trial) > in_jobs.get(trial.number, 0)
-        start, end = started(trial), trial.datetime_complete or until
+        start, end = started(trial), ended(trial) or until
         if start and end and (trial.number not in in_jobs or went_on):
             yield Span(start, end, str(trial.user_attrs.get(WORKER, "")), (trial,))

@@ -36,7 +36,7 @@ from san_core.data.readers import read_dataset
 from san_core.data.splitting import report_shared_images, split, split_off_test
 from san_core.data.word_vectors import read_word_vectors
 from san_core.errors import InputError
-from san_core.files import sha256, sync
+from san_core.files import make_folder, name_folder, sha256
 from san_core.hardware import best_device, fastest_precision
 from san_core.models.image_encoder import architecture_of, layer_of, regions
 
@@ -114,9 +114,7 @@ def prepare(name: str, out: Path, options: Options = Options(), location: Locati
             with _partial_folder(out, problems) as partial:
                 problems.check_losses()  # again: now missing images are known
                 _write(dataset, inputs, options, partial, problems, survey)
-                for file in partial.iterdir():
-                    sync(file)
-                partial.rename(out)
+                name_folder(partial, out)
     except OSError as error:
         raise InputError(f"cannot write prepared data to {out}: {error}") from error
     return PreparedData.open(out)
@@ -166,7 +164,6 @@ def _describe_options(dataset: RawDataset, options: Options) -> dict[str, Any]:
         "layer": layer_of(options.encoder, options.layer).name,
         "grid": grid,
         "weights": architecture.weights,
-        "precision": fastest_precision(best_device()),
         "image_size": size,
         "fine_tune": options.fine_tune or architecture.weights is None,
         "top_answers": options.top_answers or dataset.top_answers,
@@ -180,7 +177,7 @@ def _describe_options(dataset: RawDataset, options: Options) -> dict[str, Any]:
 @contextmanager
 def _lock(out: Path) -> Iterator[None]:
     """Waits until no other process prepares `out`, and keeps others waiting."""
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out.parent, exist_ok=True)
     lock = out.with_name(f".{out.name}.lock")
     with FileLock(lock):
         try:
@@ -282,6 +279,7 @@ def _write_manifest(
         "format": FORMAT,
         "fingerprint": short_hash(inputs),
         "inputs": inputs,
+        "precision": fastest_precision(best_device()),  # no input: data prepared on any machine are the same data
         "counts": {name: len(part) for name, part in splits.items()},
         "images": images,
         "metrics": list(dataset.metrics),

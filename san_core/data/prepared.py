@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from san_core.data.damaged_files import explain_damage
 from san_core.data.questions import Question, read_questions
 from san_core.data.vocabulary import Vocabulary
 from san_core.errors import InputError
@@ -69,8 +70,13 @@ class Split:
 
     @classmethod
     def load(cls, folder: Path, name: str) -> Self:
-        """Reads what `save` wrote."""
-        with np.load(folder / f"{name}.npz") as columns:
+        """Reads what `save` wrote.
+
+        Raises:
+            InputError: if it is damaged.
+        """
+        path = folder / f"{name}.npz"
+        with explain_damage(path), np.load(path) as columns:
             return cls(**{f.name: columns[f.name] for f in fields(cls)})
 
     def _columns(self) -> list[NDArray[np.int32]]:
@@ -218,8 +224,20 @@ class PreparedData:
         """
         if name not in self._questions_of:
             self._check(name)
-            self._questions_of[name] = read_questions(self.folder / f"{name}.parquet")
+            path = self.folder / f"{name}.parquet"
+            with explain_damage(path):
+                self._questions_of[name] = read_questions(path)
         return self._questions_of[name]
+
+    def check(self) -> None:
+        """Reads what training needs.
+
+        Raises:
+            InputError: if a file is damaged.
+        """
+        for name in self.splits:
+            self.split(name)
+        _ = self.images, self.questions, self.word_vectors
 
     def _check(self, name: str) -> None:
         if name not in self.splits:
@@ -228,26 +246,31 @@ class PreparedData:
     @cached_property
     def images(self) -> Tensor:
         """Region features [I, R, C] (bfloat16), or pixels [I, S, S, 3] (uint8) for fine-tuning."""
-        images = torch.from_numpy(_map(self.folder / (PIXELS if self.fine_tune else FEATURES)))
-        return images if self.fine_tune else images.view(torch.bfloat16)
+        path = self.folder / (PIXELS if self.fine_tune else FEATURES)
+        with explain_damage(path):
+            images = torch.from_numpy(_map(path))
+            return images if self.fine_tune else images.view(torch.bfloat16)
 
     @cached_property
     def image_files(self) -> dict[str, Path]:
         """The file of each image key when the data were prepared; it may no longer exist."""
         path = self.folder / IMAGE_FILES
-        files = json.loads(path.read_text(encoding="utf-8")) if is_file(path) else {}
-        return {key: Path(file) for key, file in files.items()}
+        with explain_damage(path):
+            files = dict(json.loads(path.read_text(encoding="utf-8"))) if is_file(path) else {}
+            return {key: Path(file) for key, file in files.items()}
 
     @cached_property
     def questions(self) -> Tensor:
         """Word numbers of the distinct questions [U, L], padded with 0 at the end."""
-        return torch.from_numpy(np.load(self.folder / QUESTIONS)).long()
+        with explain_damage(path := self.folder / QUESTIONS):
+            return torch.from_numpy(np.load(path)).long()
 
     @cached_property
     def word_vectors(self) -> Tensor | None:
         """Pretrained word vectors [V, D], including padding and unknown; None if prepared without."""
         path = self.folder / WORD_VECTORS
-        return torch.from_numpy(np.load(path)) if is_file(path) else None
+        with explain_damage(path):
+            return torch.from_numpy(np.load(path)) if is_file(path) else None
 
     def batch(self, split: Split, rows: NDArray[np.integer]) -> Batch:
         """Returns the questions at `rows` [B] of a split as a batch with each distinct image and question once."""
@@ -267,7 +290,7 @@ def _map(path: Path) -> NDArray[Any]:
     NumPy's mmap_mode="c" does the same, but reserves memory for a copy of the whole file. Linux refuses that for a
     file larger than memory.
     """
-    found = np.load(path, mmap_mode="r")
+    found = np.lib.format.open_memmap(path, mode="r")
     flags, protection = mmap.MAP_PRIVATE | _MAP_NORESERVE, mmap.PROT_READ | mmap.PROT_WRITE
     with path.open("rb") as file:
         mapped = mmap.mmap(file.fileno(), 0, flags=flags, prot=protection)

@@ -163,12 +163,13 @@ def _load_torchvision(name: str, version: str) -> Weights:
 
     weights = get_model_weights(name)[version]
     try:
-        state: Weights = weights.get_state_dict(progress=True, check_hash=True)
+        state: Weights = weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
     except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:  # no network, or a damaged file
         folder = Path(torch.hub.get_dir()) / "checkpoints"
         file = weights.url.rpartition("/")[2]
+        reason = "it is damaged" if isinstance(error, pickle.UnpicklingError) else " ".join(str(error).split())
         raise InputError(
-            f"cannot get the weights of image encoder {name} ({error}); download {weights.url} on another "
+            f"cannot get the weights of image encoder {name} ({reason}); download {weights.url} on another "
             f"machine and put the file {file} into {folder}"
         ) from error
     return state

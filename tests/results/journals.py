@@ -1,7 +1,7 @@
 """Trials in every state, as Optuna keeps them, and the settings of a search that could have made them."""
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
@@ -53,7 +53,7 @@ RANGES: dict[str, BaseDistribution] = {
     "embedding_size": IntDistribution(100, 1000, step=50),
 }
 
-START = datetime(2025, 1, 2, 10)
+START = datetime(2025, 1, 2, 10, tzinfo=UTC)
 
 WUPS = {"metric": "wups@0.9", "metric_title": "WUPS@0.9"}
 """Settings of a search whose objective is not the accuracy."""

@@ -17,6 +17,7 @@ from pyarrow import fs
 from results.ranking import rank_trials
 from results.run_folder import RunFolder
 from san_core.errors import InputError
+from san_core.files import make_folder, sync, sync_folder
 from san_core.hardware import is_out_of_memory
 from san_core.training import EpochResult, Training
 from tuning.study.study import Study
@@ -44,24 +45,32 @@ class Checkpoints:
 
     def __init__(self, folder: str) -> None:
         self._system, self._folder = _file_system(folder)
+        self._is_local = isinstance(self._system, fs.LocalFileSystem)
 
     def save(self, number: int, training: Training, result: EpochResult) -> None:
-        """Saves a trial's checkpoint; the file appears only when it is complete."""
+        """Saves a trial's checkpoint; the file appears only when it is complete, and on the disk if that is local."""
         self.save_state(number, training.state_dict(), result)
 
     def save_state(self, number: int, training: dict[str, Any], result: EpochResult) -> None:
         """The same of what `Training.state_dict` returned."""
         state = io.BytesIO()
         torch.save({"training": training, "result": asdict(result)}, state)
-        self._system.create_dir(self._folder)
+        if self._is_local:
+            make_folder(Path(self._folder), exist_ok=True)
+        else:
+            self._system.create_dir(self._folder)
         partial = f"{self._path(number)}.partial"
         try:
             with self._system.open_output_stream(partial) as file:
                 file.write(state.getbuffer())
+            if self._is_local:
+                sync(Path(partial))
         except OSError:
             self._system.delete_file(partial)  # the disk may be full
             raise
         self._system.move(partial, self._path(number))
+        if self._is_local:
+            sync_folder(Path(self._folder))
 
     def load(self, number: int, training: Training) -> EpochResult | None:
         """Restores training from the trial's checkpoint; returns its last epoch's result, None without a checkpoint.

@@ -9,7 +9,7 @@ import torch
 from san_core.hardware import best_device, cpu_capabilities, fastest_precision
 from tuning.execution.machine_limits import usable_cpus
 
-_PACKAGES = ("torch", "torchvision", "ray", "optuna", "pandas", "numpy", "pillow", "easy-vqa")
+_PACKAGES = ("san-tuner", "torch", "torchvision", "ray", "optuna", "pandas", "numpy", "pillow", "easy-vqa")
 
 
 def describe_environment() -> dict[str, Any]:

@@ -116,7 +116,7 @@ class SearchOptions:
     prior: tuple[str, ...] = option(
         (),
         _SEARCHED,
-        "earlier run over the same space and data whose trials the sampler learns from; may be repeated",
+        "earlier run on the same data; the sampler learns from its trials that lie in this space; may be repeated",
         value=text("run", "RUN"),
         recorded=_AS_USED,
     )

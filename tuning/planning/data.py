@@ -7,6 +7,7 @@ from san_core.data.preparation import prepare
 from san_core.data.prepared import PreparedData
 from san_core.data.readers import READERS
 from san_core.errors import InputError
+from san_core.files import is_folder
 from tuning.options.search_options import EMBEDDED
 
 DATA = Path("data")
@@ -37,7 +38,9 @@ def open_data(name: str) -> PreparedData:
         InputError: if there is no such data set, or it is damaged.
     """
     folder = find_data(name)
-    return prepare(name, folder) if name == EMBEDDED else PreparedData.open(folder)
+    data = prepare(name, folder) if name == EMBEDDED else PreparedData.open(folder)
+    data.check()
+    return data
 
 
 def open_searched_data(run: RunFolder, place: str | None = None) -> PreparedData:
@@ -50,7 +53,13 @@ def open_searched_data(run: RunFolder, place: str | None = None) -> PreparedData
     Raises:
         InputError: if it is not there, is damaged, or is not the same data.
     """
-    data, searched = open_data(place or run.setting("data")), run.setting("data_fingerprint")
+    folder, searched = str(run.setting("data")), run.setting("data_fingerprint")
+    if place is None and not is_folder(Path(folder)):
+        raise InputError(
+            f"the data that {run.path} was searched on are no longer in {folder}; accepted: their new folder, by "
+            f"python -m tuning.search --resume {run.path}/ --data FOLDER"
+        )
+    data = open_data(place or folder)
     if data.fingerprint != searched:
         raise InputError(
             f"{data.folder} has fingerprint {data.fingerprint}, but {run.path} ran on {searched}; "

@@ -173,14 +173,10 @@ def _try_on_data(inputs: _Inputs, data: PreparedData, options: SearchOptions) ->
         check_cohort(options.cohort, baseline, data)
     with problems:
         metric = objective_metric(data, options.metric)
-        read_priors(inputs.priors, _same_as_priors(inputs.space, data, metric), inputs.space)
+        same = {"data_fingerprint": data.fingerprint, "metric": metric.name, "fixed": baseline.to_dict()}
+        read_priors(inputs.priors, same, inputs.space)
     problems.raise_all()
     return baseline, metric
-
-
-def _same_as_priors(space: SearchSpace, data: PreparedData, metric: Metric) -> dict[str, Any]:
-    """The settings that earlier runs must share for a search to learn from their trials."""
-    return {"space_definition": space.describe(), "data_fingerprint": data.fingerprint, "metric": metric.name}
 
 
 def _used(
@@ -209,7 +205,9 @@ def _settings(
         "command": f"python -m tuning.search {shlex.join(without_url(options.arguments))}".strip(),
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
         "options": unchangeable_options(options),
-        **_same_as_priors(inputs.space, data, metric),
+        "space_definition": inputs.space.describe(),
+        "data_fingerprint": data.fingerprint,
+        "metric": metric.name,
         "data_name": data.name,
         "metric_title": metric.title,
         "validation_questions": data.manifest["counts"]["validation"],

@@ -8,6 +8,7 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from results.run_folder import RunFolder
+from san_core.command_line import print_message
 from san_core.errors import InputError
 from search_spaces import SearchSpace
 from tuning.execution.placement import Placement
@@ -87,7 +88,7 @@ def make_plan(
         rules=StopRules(**{name: settings[name] for name in BOUNDS}, gpus=placement.gpus),
         first_trials=lambda: [
             *first_trials(baseline, settings["try_first"]),
-            *read_priors([RunFolder.open(Path(prior)) for prior in settings["prior"]], settings, space),
+            *read_priors([RunFolder.open(Path(prior)) for prior in settings["prior"]], settings, space, print_message),
         ],
         confirm=settings["confirm"],
         dashboard=dashboard,

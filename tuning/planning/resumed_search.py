@@ -1,12 +1,18 @@
 """The plan of a resumed search, from its run folder and the options that are given now."""
 
+import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from optuna.distributions import BaseDistribution, json_to_distribution
+
+from results.report.facts import show_range
 from results.run_folder import RunFolder
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
+from san_core.files import is_file
 from search_spaces import SearchSpace
 from tuning.execution.gpu_share import largest_configuration
 from tuning.execution.local_ray import check_local_ray
@@ -22,6 +28,8 @@ from tuning.options.search_options import SearchOptions
 from tuning.planning.cohort import check_cohort, chosen_cohort
 from tuning.planning.data import open_searched_data
 from tuning.planning.plan import SearchPlan, check_gpu_hours, make_plan
+from tuning.planning.recorded_settings import check_settings
+from tuning.planning.versions import check_versions
 from tuning.study.space_check import load_space
 
 
@@ -33,12 +41,15 @@ def resumed_plan(options: SearchOptions) -> SearchPlan:
             changed since the search was started.
     """
     run = RunFolder.open(RunFolder.locate(options.resume or ""), journal=False)
+    check_settings(run)
     settings = run.settings
     problems = Problems()
     with problems:
         data = open_searched_data(run, options.given_values.get("data"))
         if "data" in options.given:
             settings["data"] = str(data.folder)
+    with problems:
+        check_versions(run)
     with problems:
         _refuse_changes(options, run)
     with problems:
@@ -67,27 +78,46 @@ def _refuse_changes(options: SearchOptions, run: RunFolder) -> None:
     run.setting("options")
     if changes := [
         f"{flag} cannot change when a search is resumed: {run.path} was started with {before!r}, but got {now!r}"
+        + (f"; to learn from it in another space: {_with_prior(run)}" if flag == "--space" else "")
         for flag, before, now in changed_options(options, run.settings)
     ]:
         raise InputError("; ".join(changes))
 
 
 def _unchanged_space(run: RunFolder) -> SearchSpace:
-    """The space that a run searches.
+    """The space that a run searches; as the run folder has it, if it was a file that is no longer there.
 
     Raises:
         InputError: if a parameter is missing or has another range than when the search was started.
     """
     definition: Mapping[str, str] = run.setting("space_definition")
-    space = load_space(run.setting("space")).only(definition)
-    found = space.describe()
-    for name, before in definition.items():
-        if found.get(name) != before:
-            raise InputError(
-                f"search space {run.setting('space')!r} has changed since {run.path} was started: {name} is "
-                f"{found.get(name, 'missing')}, but was {before}; start a new search"
-            )
+    name = str(run.setting("space"))
+    if name.endswith(".py") and not is_file(Path(name)):
+        return SearchSpace({key: _distribution(run, text) for key, text in definition.items()}, run.setting("baseline"))
+    space = load_space(name).only(definition)
+    if changes := [
+        f"{key} is {show_range(key, space.parameters[key]) if key in space.parameters else 'missing'}, "
+        f"but was {show_range(key, _distribution(run, before))}"
+        for key, before in definition.items()
+        if space.describe().get(key) != before
+    ]:
+        raise InputError(
+            f"search space {name!r} has changed since {run.path} was started: {'; '.join(changes)}; "
+            f"to learn from it in the new space: {_with_prior(run)}"
+        )
     return space
+
+
+def _distribution(run: RunFolder, text: str) -> BaseDistribution:
+    try:
+        return json_to_distribution(text)
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{run.settings_file} is damaged: 'space_definition' holds {text!r}") from error
+
+
+def _with_prior(run: RunFolder) -> str:
+    """The command that starts a new search which learns from a run."""
+    return f"python -m tuning.search --prior {shlex.quote(str(run.path))} --space SPACE"
 
 
 def _resumed_cohort(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from san_core.errors import InputError
-from san_core.files import write_json
+from san_core.files import make_folder, name_folder, write_json
 from tuning.retraining.learning_curves import curve_table, draw_curves
 from tuning.retraining.model_card import Card, write_card
 from tuning.retraining.score_tables import as_records, spread
@@ -29,7 +29,7 @@ def folder_when_whole(out: Path, owner: str) -> Iterator[Path]:
     partial = out.with_name(f".{out.name}.{owner}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        partial.mkdir(parents=True)
+        make_folder(partial)
         yield partial
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
@@ -38,7 +38,7 @@ def folder_when_whole(out: Path, owner: str) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
         raise
     try:
-        partial.rename(out)
+        name_folder(partial, out)
     except OSError as error:
         raise InputError(f"cannot name model folder {out}: {error.strerror}; it is whole in {partial}") from error
 

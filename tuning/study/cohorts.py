@@ -13,7 +13,6 @@ So that workers need not wait for each other, half as many jobs as there are wor
 from collections import Counter, deque
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any
 
 from results.jobs import Job, read_jobs
@@ -145,7 +144,7 @@ class Cohorts:
         if failure:
             self._try_again(attempt, failure)
         if not self._is_open(job := self._undecided[attempt.job.number]):
-            self._undecided[job.number] = replace(job, ended=_now())
+            self._undecided[job.number] = replace(job, ended=self.study.clock.now())
         self._decide_in_turn()
 
     def _decide_in_turn(self) -> None:
@@ -169,7 +168,7 @@ class Cohorts:
         self._waiting.update(set(trials).difference(stopped))
         for number in stopped:
             self._finish(number)
-        self._record(replace(job, ended=job.ended or _now()))
+        self._record(replace(job, ended=job.ended or self.study.clock.now()))
         del self._undecided[job.number]
         study.jobs.pop(job.number, None)
         self._planned_time = job.due
@@ -264,7 +263,7 @@ class Cohorts:
             if job.ended:
                 continue
             if any(live[number].epochs > job.last for number in trials):  # they went on without cohorts
-                self._record(replace(job, started=None, ended=_now()))
+                self._record(replace(job, started=None, ended=self.study.clock.now()))
                 continue
             self._waiting.difference_update(trials)
             self._start(job)
@@ -296,7 +295,7 @@ class Cohorts:
     def _note_start(self, job: Job) -> None:
         """Records when a job was started first."""
         if self._undecided[job.number].started is None:
-            self._undecided[job.number] = replace(self._undecided[job.number], started=_now())
+            self._undecided[job.number] = replace(self._undecided[job.number], started=self.study.clock.now())
             self._record(self._undecided[job.number])
         self.study.jobs[job.number] = self._undecided[job.number]
 
@@ -315,7 +314,3 @@ def _lower_width(trials: int) -> int:
 
 def _by_due(job: Job) -> tuple[int, int]:
     return job.due, job.number
-
-
-def _now() -> datetime:
-    return datetime.now()  # noqa: DTZ005 - local and without time zone, as Optuna's times are

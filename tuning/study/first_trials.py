@@ -1,14 +1,14 @@
 """What a new search starts from: the baseline, configurations to try first, and trials of earlier searches."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from results.report.facts import show_range
 from results.run_folder import IS_BASELINE, PRIOR, RunFolder, is_own
 from san_core.errors import InputError
 from san_core.files import read_bytes
@@ -40,50 +40,85 @@ def read_configurations(path: Path, space: SearchSpace) -> list[dict[str, Any]]:
     return entries
 
 
-def read_priors(runs: Sequence[RunFolder], settings: Mapping[str, Any], space: SearchSpace) -> list[FrozenTrial]:
-    """The trials of earlier searches over the same space, on the same data, by the same metric.
+def read_priors(
+    runs: Sequence[RunFolder],
+    settings: Mapping[str, Any],
+    space: SearchSpace,
+    tell: Callable[[str], object] = lambda _: None,
+) -> list[FrozenTrial]:
+    """Copies of the trials of earlier searches that lie in a space, for another search's sampler to learn from.
 
     Args:
-        runs: the earlier searches.
+        runs: the earlier searches, on the same data and by the same metric.
         settings: settings of the search that is to learn from them.
         space: search space of that search.
+        tell: function called with a line for each run that says how many of its trials are taken.
 
     Raises:
-        InputError: if the searches differ in one of these; the message names the first difference.
+        InputError: if data or metric differ, or no trial of a run lies in the space; the message names the first
+            difference.
     """
     copied: list[FrozenTrial] = []
     for run in runs:
-        for name in ("space_definition", "data_fingerprint", "metric"):
+        for name in ("data_fingerprint", "metric"):
             if run.setting(name) != settings[name]:
                 raise InputError(
                     f"--prior {run.path} cannot be learned from: its {name.replace('_', ' ')} is {run.setting(name)}, "
                     f"this search's {settings[name]}"
                 )
-        copied += copied_trials(run.study(), str(run.path), space.parameters)
+        there, here = run.settings.get("fixed", {}), settings.get("fixed", {})
+        scored = scored_trials(run.study())
+        outside = {trial.number: _outside({**there, **trial.params}, trial.params, here, space) for trial in scored}
+        taken = [trial for trial in scored if not outside[trial.number]]
+        if scored and not taken:
+            raise InputError(
+                f"--prior {run.path} cannot be learned from: none of its {len(scored)} scored trials lies in this "
+                f"search's space; trial {scored[0].number}: {outside[scored[0].number]}"
+            )
+        tell(f"--prior {run.path}: {len(taken)} of its {len(scored)} scored trials lie in this search's space")
+        copied += [_copy(trial, {**there, **trial.params}, space, str(run.path)) for trial in taken]
     return copied
 
 
-def copied_trials(study: optuna.Study, name: str, parameters: Mapping[str, BaseDistribution]) -> list[FrozenTrial]:
-    """Copies of an earlier search's complete and pruned trials, for another search's sampler to learn from.
+def scored_trials(study: optuna.Study) -> list[FrozenTrial]:
+    """The complete and the pruned trials that a search trained itself."""
+    ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+    return [trial for trial in ended if is_own(trial)]
+
+
+def _outside(
+    configuration: Mapping[str, Any], searched: Iterable[str], fixed: Mapping[str, Any], space: SearchSpace
+) -> str:
+    """How an earlier search's configuration lies outside of a space, in words; empty if it does not.
 
     Args:
-        study: the earlier search.
-        name: name of the earlier run, noted in each trial.
-        parameters: distributions of the space, the same as the earlier search's.
+        configuration: all training settings of a trial.
+        searched: those that the earlier search searched.
+        fixed: training settings that the later search fixes.
+        space: search space of the later search.
     """
-    return [
-        create_trial(
-            state=trial.state,
-            value=trial.value,
-            params=trial.params,
-            distributions=dict(parameters),
-            user_attrs={**trial.user_attrs, PRIOR: name},
-            system_attrs=trial.system_attrs,
-            intermediate_values=trial.intermediate_values,
-        )
-        for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
-        if is_own(trial) and set(trial.params) == set(parameters)
-    ]
+    for name, distribution in space.parameters.items():
+        if name not in configuration:
+            return f"it has no {name}"
+        if misfits({name: distribution}, configuration):
+            return f"{name} is {configuration[name]}, accepted: {show_range(name, distribution)}"
+    for name in searched:
+        if name not in space.parameters and configuration[name] != fixed.get(name):
+            return f"{name} is {configuration[name]}, but is fixed at {fixed.get(name)} here"
+    return ""
+
+
+def _copy(trial: FrozenTrial, configuration: Mapping[str, Any], space: SearchSpace, name: str) -> FrozenTrial:
+    """A copy of an earlier search's trial, with the parameters of a space; `name` of its run is noted in it."""
+    return create_trial(
+        state=trial.state,
+        value=trial.value,
+        params={parameter: configuration[parameter] for parameter in space.parameters},
+        distributions=dict(space.parameters),
+        user_attrs={**trial.user_attrs, PRIOR: name},
+        system_attrs=trial.system_attrs,
+        intermediate_values=trial.intermediate_values,
+    )
 
 
 def first_trials(baseline: Mapping[str, Any] | None, configurations: Iterable[Mapping[str, Any]]) -> list[FrozenTrial]:

@@ -66,7 +66,7 @@ def open_search(
         return int(trial.user_attrs.get(SEED, derive_seed(seed, SEARCH_SEEDS, trial.number)))
 
     source = TrialSource(space.parameters, seed_of, sampler_of)
-    return Study(study, source, rules=rules, epochs=epochs)
+    return Study(study, source, rules=rules, epochs=epochs, clock=run.clock)
 
 
 def open_confirmation(run: RunFolder, space: SearchSpace, trials: Sequence[int], seeds: int) -> Study:
@@ -105,11 +105,12 @@ def open_confirmation(run: RunFolder, space: SearchSpace, trials: Sequence[int],
         own_order=True,
     )
     rules = StopRules(trials=len(study.get_trials(deepcopy=False)))
-    return Study(study, source, rules=rules, epochs=run.setting("fixed")["epochs"])
+    return Study(study, source, rules=rules, epochs=run.setting("fixed")["epochs"], clock=run.clock)
 
 
 def _open(run: RunFolder, name: str, pruner: optuna.pruners.BasePruner) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna.create_study(
-        study_name=name, storage=run.storage(), direction="maximize", pruner=pruner, load_if_exists=True
-    )
+    with run.explain_damage():
+        return optuna.create_study(
+            study_name=name, storage=run.storage(), direction="maximize", pruner=pruner, load_if_exists=True
+        )

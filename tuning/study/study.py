@@ -6,18 +6,19 @@ run's journal through Optuna. `tuning.execution.tune_adapters` connects the stud
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from itertools import chain, count
 
 import optuna
 from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
+from results.clock import Clock
 from results.jobs import Job
 from results.ranking import best_trial
 from results.run_folder import (
     DIVERGED,
     DUPLICATE_OF,
+    ENDED,
     IS_BASELINE,
     REASON,
     REPEATS,
@@ -56,11 +57,13 @@ class Study:
         source: makes new trials.
         rules: the rules that end the study.
         epochs: number of epochs of a trial that is not stopped early.
+        clock: the clock of the run.
 
     Attributes:
         optuna_study: Optuna's study.
         rules: the rules that end the study.
         epochs: number of epochs of a trial that is not stopped early.
+        clock: the clock of the run, which never goes back.
         live: trials that were started and have not ended, by number.
         best: the best trial so far, by the rule of `results.ranking`; None if no trial can be the best.
         baseline: number of the first trial with the baseline configuration; None if there is none.
@@ -70,10 +73,13 @@ class Study:
         on_change: function called after every change, to show progress.
     """
 
-    def __init__(self, study: optuna.Study, source: TrialSource, *, rules: StopRules, epochs: int) -> None:
+    def __init__(
+        self, study: optuna.Study, source: TrialSource, *, rules: StopRules, epochs: int, clock: Clock
+    ) -> None:
         self.optuna_study = study
         self.rules = rules
         self.epochs = epochs
+        self.clock = clock
         self.live: dict[int, LiveTrial] = {}
         self.jobs: dict[int, Job] = {}
         self.epochs_recorded = 0
@@ -87,6 +93,7 @@ class Study:
         own = [trial for trial in trials if is_own(trial) and trial.number not in again]
         self.baseline = next((trial.number for trial in own if IS_BASELINE in trial.user_attrs), None)
         self._ended = in_order_of_end(own)
+        self._places = count(1 + max((trial.user_attrs.get(ENDED, -1) for trial in trials), default=-1))
         self.ended_before = len(self._ended)
         self.best = best_trial(self._ended)
         self._since_best = SinceBest(self._ended)
@@ -191,6 +198,7 @@ class Study:
         live.trial.set_user_attr(REASON, error or live.stop_reason)
         if live.worker:
             live.trial.set_user_attr(WORKER, live.worker)
+        live.trial.set_user_attr(ENDED, next(self._places))
         ended = self._tell(live, failed=bool(error))
         if error and REPEATS not in ended.user_attrs:  # one that failed before may fail for a reason of its own
             self._failures.add(error)
@@ -247,8 +255,7 @@ class Study:
         at_random = self._follows_duplicate(interrupted.trial.number)
         trial = self._source.restored_trial(self.optuna_study, interrupted.trial, at_random=at_random)
         if interrupted.by_earlier_end:
-            now = datetime.now()  # noqa: DTZ005 - local and without time zone, as Optuna's times are
-            trial.set_user_attr(RESUMED, now.isoformat())
+            trial.set_user_attr(RESUMED, self.clock.now().isoformat())
         return trial, interrupted.trial.intermediate_values
 
     def _start(self, trial: optuna.Trial, scores: Mapping[int, float]) -> LiveTrial:

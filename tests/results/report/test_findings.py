@@ -5,7 +5,7 @@ import pytest
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from results.report.cautions import cautions
-from results.report.findings import edge, findings
+from results.report.findings import edge, findings, wider_ranges
 from results.snapshot import load_snapshot
 from results.tables.fresh_seeds import chance_difference
 from results.tables.importance import importance, top_share
@@ -74,11 +74,27 @@ def test_findings_are_plain_sentences(make_snapshot: MakeSnapshot) -> None:
     assert said == [
         "The hyperparameter that mattered most is dropout (importance 75 %), followed by momentum (25 %).",
         "The best learning_rate (9.9e-03) lies at the upper edge of its range (1.0e-05 to 1.0e-02, logarithmic): "
-        "widen it upwards.",
+        "widen it upwards. To do so, write the wider space to a file (docs/own-search-space.md), and have a new search "
+        f"learn from this one: python -m tuning.search --trials 20 --space FILE.py --prior {snapshot.folder.path}",
         "More trials would likely help: the 4 scored so far are too few to show a trend.",
         # 10 s for 1 of 4 epochs and 10 s for 2 of 4: 30 + 10 s saved; spent 30 + 30 + 10 + 10 s
         "Stopping 2 trials early saved about 40 s of training, 33 % of what all trials would have taken to their end.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("command", "again"),
+    [
+        ("python -m tuning.search --run demo --data d --space=mine.py", "python -m tuning.search --data d"),
+        ("python -m tuning.search --space san --run='a b' --set 'x=1 2'", "python -m tuning.search --set 'x=1 2'"),
+        ("", "python -m tuning.search"),
+    ],
+)
+def test_the_command_that_widens_a_range_keeps_the_other_options(
+    command: str, again: str, make_snapshot: MakeSnapshot
+) -> None:
+    snapshot = make_snapshot([complete(0.5, params=BASELINE | {"dropout": 0.75})], command=command)
+    assert wider_ranges(snapshot).endswith(f": {again} --space FILE.py --prior {snapshot.folder.path}")
 
 
 @pytest.mark.parametrize(

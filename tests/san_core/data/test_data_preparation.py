@@ -676,3 +676,17 @@ def test_useless_word_vectors_are_told_of_before_images_are_read(
 def test_data_set_without_its_folder_says_so(name: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="this data set needs --root FOLDER"):
         prepare(name, tmp_path / "out")
+
+
+def test_data_are_the_same_whichever_precision_they_were_prepared_in(
+    tiny_dataset: RawDataset, register: Register, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cluster has machines with bfloat16 and without."""
+    register(tiny_dataset)
+    first = prepare("tiny", tmp_path / "first", PIXELS)
+    for precision in ("float32", "bfloat16"):
+        monkeypatch.setattr(preparation, "fastest_precision", lambda _, precision=precision: precision)
+        assert prepare("tiny", tmp_path / "first", PIXELS).fingerprint == first.fingerprint
+        other = prepare("tiny", tmp_path / precision, PIXELS)
+        assert other.fingerprint == first.fingerprint
+        assert other.manifest["precision"] == precision

@@ -1,14 +1,17 @@
 """The plans of new and of resumed searches; nothing is run."""
 
+import json
 import shutil
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
+from optuna.distributions import FloatDistribution
 
-from results.run_folder import IS_BASELINE, SEARCH, SECONDS, RunFolder
+from results.run_folder import IS_BASELINE, PRIOR, SEARCH, SECONDS, RunFolder
 from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
 from search_spaces import load
@@ -18,6 +21,10 @@ from tuning.options.search_options import TRIALS
 from tuning.planning.new_search import new_plan
 from tuning.planning.plan import SearchPlan
 from tuning.planning.resumed_search import resumed_plan
+from tuning.study.first_trials import first_trials
+from tuning.study.live_trial import Epoch
+from tuning.study.open_study import open_search
+from tuning.study.stop_rules import StopRules
 
 PLAN = Callable[..., SearchPlan]
 
@@ -361,7 +368,12 @@ def test_a_resumed_search_keeps_its_cohorts_unless_others_are_asked_for(plan: PL
             ["--seed", "0"],
             "--seed cannot change .* was started with 5, but got 0",
         ),
-        ([], ["--space", "wide"], "--space cannot change .* was started with 'san', but got 'wide'"),
+        (
+            [],
+            ["--space", "wide"],
+            "--space cannot change .* was started with 'san', but got 'wide'; to learn from it in another space: "
+            "python -m tuning.search --prior runs/run --space SPACE$",
+        ),
         ([], ["--sampler", "random"], "--sampler cannot change .* was started with 'auto', but got 'random'"),
         ([], ["--pruner", "none"], "--pruner cannot change .* was started with 'halving', but got 'none'"),
         ([], ["--no-baseline-first"], "--baseline-first cannot change .* started with True, but got False"),
@@ -434,20 +446,25 @@ def test_data_that_were_moved_are_trained_on_where_they_are_now(
     run = plan().run
     shutil.copytree(tiny_data.folder, tmp_path / "moved")
     _change_settings(run, data=str(tmp_path / "gone"))
-    with pytest.raises(InputError, match=r"unknown data set '.*/gone'"):
+    with pytest.raises(InputError) as refused:
         plan(resume=True)
+    assert str(refused.value) == (
+        f"the data that runs/run was searched on are no longer in {tmp_path}/gone; accepted: their new folder, by "
+        "python -m tuning.search --resume runs/run/ --data FOLDER"
+    )
     assert plan("--data", "./moved", resume=True).setup.data == str((tmp_path / "moved").resolve())
 
 
 @pytest.mark.parametrize(
     ("space", "message"),
     [
-        ("SPACE = load('san').only(['momentum'])", r"dropout is missing, but was \{"),
+        ("SPACE = load('san').only(['momentum'])", "dropout is missing, but was 0 to 0.7; to learn"),
         (
             "SPACE = SearchSpace("
             "{'momentum': FloatDistribution(0, 0.99), 'dropout': FloatDistribution(0, 0.6)}, "
             "{'momentum': 0.5, 'dropout': 0.5})",
-            r"dropout is \{.*0\.6.*\}, but was \{.*0\.7.*\}; start a new search",
+            "dropout is 0 to 0.6, but was 0 to 0.7; to learn from it in the new space: "
+            "python -m tuning.search --prior runs/run --space SPACE$",
         ),
     ],
     ids=["missing", "other range"],
@@ -460,6 +477,70 @@ def test_a_space_that_was_changed_meanwhile_is_refused(space: str, message: str,
     file.write_text(f"{head}{space}\n")
     with pytest.raises(InputError, match=f"^search space '{file}' has changed since {run.path} was started: {message}"):
         plan(resume=True)
+
+
+def test_a_space_whose_file_is_gone_is_that_of_the_run_folder(plan: PLAN, tmp_path: Path) -> None:
+    """A run folder that was copied to another machine."""
+    file = tmp_path / "mine.py"
+    file.write_text("from search_spaces import load\nSPACE = load('wide').only(['dropout', 'hops', 'attention'])\n")
+    space = plan("--space", "mine.py").space
+    file.unlink()
+    assert plan(resume=True).space == space
+
+
+def test_a_prior_of_another_space_is_learned_from_and_told(
+    plan: PLAN, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    space = load("san")
+    earlier = plan().run
+    study = open_search(earlier, space, StopRules(trials=1), first_trials=lambda: first_trials(space.baseline, []))
+    while live := study.ask():
+        study.report(live.trial.number, Epoch(earlier.setting("fixed")["epochs"], 0.5, 1.0))
+        study.finish(live.trial.number)
+    (tmp_path / "wider.py").write_text(
+        "from dataclasses import replace\nfrom optuna.distributions import FloatDistribution\n"
+        "from search_spaces import load\nSAN = load('san')\n"
+        "SPACE = replace(SAN, parameters={**SAN.parameters, 'dropout': FloatDistribution(0, 0.95)})\n"
+    )
+    capsys.readouterr()
+    planned = plan("--run", "wider", "--space", "wider.py", "--prior", "run")
+    copied = [trial for trial in planned.first_trials() if PRIOR in trial.user_attrs]
+    assert [trial.params for trial in copied] == [space.baseline]
+    assert copied[0].distributions["dropout"] == FloatDistribution(0, 0.95)
+    assert capsys.readouterr().err == "--prior runs/run: 1 of its 1 scored trials lie in this search's space\n"
+
+
+def _change_environment(run: RunFolder, **packages: str) -> None:
+    environment = run.environment
+    run.environment_file.write_text(json.dumps({**environment, "packages": {**environment["packages"], **packages}}))
+
+
+def test_another_major_version_of_optuna_is_refused(plan: PLAN) -> None:
+    _change_environment(plan().run, optuna="4.3.0")
+    with pytest.raises(InputError) as refused:
+        plan(resume=True)
+    assert str(refused.value) == (
+        f"runs/run was started with optuna 4.3.0, but {optuna.__version__} is installed, and another major version may "
+        "read its journal differently; accepted: optuna 4.x, or a new search with --prior runs/run"
+    )
+
+
+def test_other_versions_are_told_in_a_line(plan: PLAN, capsys: pytest.CaptureFixture[str]) -> None:
+    run = plan().run
+    versions = {name: version(name) for name in ("torch", "ray")}
+    _change_environment(run, torch="2.1.0", ray="2.50.0", pillow="9")
+    capsys.readouterr()
+    plan(resume=True)
+    assert capsys.readouterr().err == (
+        f"runs/run was started with torch 2.1.0 (now {versions['torch']}), ray 2.50.0 (now {versions['ray']}): "
+        "the scores of further trials may differ slightly\n"
+    )
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"packages": 3}'])
+def test_an_environment_that_is_lost_keeps_no_search_from_going_on(content: str, plan: PLAN) -> None:
+    plan().run.environment_file.write_text(content)
+    assert plan(resume=True).space == load("san")
 
 
 def test_a_parameter_that_the_space_got_meanwhile_is_left_out(plan: PLAN, tmp_path: Path) -> None:

@@ -3,18 +3,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
-from optuna.trial import TrialState
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import TrialState, create_trial
 
-from results.run_folder import PRIOR, SEED, RunFolder
+from results.run_folder import PRIOR, SEARCH, SEED, RunFolder
 from san_core.errors import InputError
-from search_spaces import load
+from search_spaces import SearchSpace, load
 from tests.tuning.studies import EPOCHS, ask, searching
 from tuning.study.first_trials import read_configurations, read_priors
 from tuning.study.live_trial import Epoch
 
 SPACE = load("wide").only(["dropout", "hops", "attention"])  # a range of floats, one of ints, and choices
-SAME = {"space_definition": SPACE.describe(), "data_fingerprint": "abc", "metric": "accuracy"}
+SAME = {"data_fingerprint": "abc", "metric": "accuracy"}
 
 
 def _write(folder: Path, content: object) -> Path:
@@ -138,7 +140,6 @@ def test_without_earlier_searches_nothing_is_copied() -> None:
 @pytest.mark.parametrize(
     ("name", "words", "theirs", "ours"),
     [
-        ("space_definition", "space definition", {"dropout": "narrow"}, SPACE.describe()),
         ("data_fingerprint", "data fingerprint", "xyz", "abc"),
         ("metric", "metric", "wups@0.9", "accuracy"),
     ],
@@ -152,6 +153,76 @@ def test_an_earlier_search_that_differs_is_refused_and_the_difference_named(
         read_priors([same, other], SAME, SPACE)
     assert str(refused.value) == (
         f"--prior {other.path} cannot be learned from: its {words} is {theirs}, this search's {ours}"
+    )
+
+
+NARROW = SearchSpace({"dropout": FloatDistribution(0, 0.5), "hops": IntDistribution(1, 2)}, {"dropout": 0.5, "hops": 2})
+
+
+def _tried(run: RunFolder, *configurations: dict[str, Any]) -> RunFolder:
+    """A search over NARROW whose trials have these parameters."""
+    study = optuna.create_study(study_name=SEARCH, storage=run.storage())
+    study.add_trials(
+        [
+            create_trial(value=0.1 * number, params=params, distributions=dict(NARROW.parameters))
+            for number, params in enumerate(configurations, start=1)
+        ]
+    )
+    return run
+
+
+@pytest.mark.parametrize(
+    ("parameters", "fixed", "taken"),
+    [
+        ({"dropout": FloatDistribution(0, 0.9), "hops": IntDistribution(1, 3)}, {}, [0, 1, 2]),  # wider
+        ({"dropout": FloatDistribution(0.25, 0.5), "hops": IntDistribution(1, 2)}, {}, [0, 2]),  # narrower
+        ({"dropout": FloatDistribution(0, 0.5)}, {"hops": 2}, [0, 1]),  # one is fixed now
+        (
+            {**NARROW.parameters, "attention_size": IntDistribution(64, 512)},  # one was fixed then
+            {},
+            [0, 1, 2],
+        ),
+        ({**NARROW.parameters, "hops": CategoricalDistribution([1, 3])}, {}, [2]),
+    ],
+    ids=["wider", "narrower", "fixed now", "fixed then", "choices"],
+)
+def test_the_trials_that_lie_in_the_new_space_are_taken(
+    parameters: dict[str, BaseDistribution], fixed: dict[str, Any], taken: list[int], make_run: Callable[..., RunFolder]
+) -> None:
+    tried = [{"dropout": 0.5, "hops": 2}, {"dropout": 0.125, "hops": 2}, {"dropout": 0.25, "hops": 1}]
+    run = _tried(make_run(**SAME, fixed={"attention_size": 128, "hidden_size": 64}), *tried)
+    baseline = {"dropout": 0.5, "hops": 1, "attention_size": 64}
+    space = SearchSpace(parameters, {name: baseline[name] for name in parameters})
+    said: list[str] = []
+
+    copied = read_priors([run], {**SAME, "fixed": {**fixed, "hidden_size": 64}}, space, said.append)
+
+    everything = [{**params, "attention_size": 128} for params in tried]
+    assert [trial.params for trial in copied] == [
+        {name: everything[number][name] for name in parameters} for number in taken
+    ]
+    assert [trial.value for trial in copied] == pytest.approx([0.1 * (number + 1) for number in taken])
+    assert all(trial.distributions == dict(space.parameters) for trial in copied)
+    assert said == [f"--prior {run.path}: {len(taken)} of its 3 scored trials lie in this search's space"]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "baseline", "why"),
+    [
+        ({"dropout": FloatDistribution(0.6, 0.75)}, {"dropout": 0.7}, "dropout is 0.5, accepted: 0.6 to 0.75"),
+        ({"momentum": FloatDistribution(0, 0.9)}, {"momentum": 0.9}, "it has no momentum"),
+        ({"dropout": FloatDistribution(0, 0.75)}, {"dropout": 0.7}, "hops is 2, but is fixed at 3 here"),
+    ],
+)
+def test_an_earlier_search_with_no_trial_in_the_space_is_refused(
+    parameters: dict[str, BaseDistribution], baseline: dict[str, Any], why: str, make_run: Callable[..., RunFolder]
+) -> None:
+    run = _tried(make_run(**SAME), {"dropout": 0.5, "hops": 2})
+    with pytest.raises(InputError) as refused:
+        read_priors([run], {**SAME, "fixed": {"hops": 3}}, SearchSpace(parameters, baseline))
+    assert str(refused.value) == (
+        f"--prior {run.path} cannot be learned from: none of its 1 scored trials lies in this search's space; "
+        f"trial 0: {why}"
     )
 
 

@@ -13,7 +13,7 @@ from results.run_folder import (
 from search_spaces import load
 from tests.tuning.studies import EPOCHS, ask, searching
 from tests.tuning.study.test_study import run_trial
-from tuning.study.first_trials import copied_trials, first_trials
+from tuning.study.first_trials import first_trials, read_priors
 from tuning.study.live_trial import Epoch
 from tuning.study.open_study import open_confirmation, open_search
 from tuning.study.seeds import CONFIRMATION_SEEDS, SEARCH_SEEDS, derive_seed
@@ -107,7 +107,8 @@ def test_without_a_baseline_the_first_trial_is_sampled(make_run: Callable[..., R
 def test_the_sampler_learns_from_an_earlier_searchs_trials_which_do_not_count(
     make_run: Callable[..., RunFolder],
 ) -> None:
-    space, earlier = load("san"), make_run("earlier")
+    same = {"data_fingerprint": "abc", "metric": "accuracy"}
+    space, earlier = load("san"), make_run("earlier", **same)
     first = searching(earlier, trials=20)
     while not first.exhausted:
         live = ask(first)
@@ -124,7 +125,7 @@ def test_the_sampler_learns_from_an_earlier_searchs_trials_which_do_not_count(
         StopRules(trials=12),
         first_trials=lambda: [
             *first_trials(space.baseline, []),
-            *copied_trials(earlier.study(), "earlier", space.parameters),
+            *read_priors([earlier], same, space),
         ],
     )
     started = []

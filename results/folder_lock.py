@@ -1,0 +1,46 @@
+"""A lock on a file that is free again when the process that held it is killed."""
+
+import errno
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import BaseFileLock, FileLock, SoftFileLock
+
+_NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL}
+"""Errors of a file system that has no locks, as some network and FUSE file systems."""
+
+
+@contextmanager
+def hold_lock(path: Path) -> Iterator[None]:
+    """Holds a lock while the block runs.
+
+    On a file system without locks the lock is a second file that names the process; it is free once that is gone.
+
+    Args:
+        path: file of the lock; it is made if it is missing, and stays.
+
+    Raises:
+        filelock.Timeout: if another process holds the lock.
+        OSError: if the file cannot be written.
+    """
+    lock = _acquire(path)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _acquire(path: Path) -> BaseFileLock:
+    lock: BaseFileLock = FileLock(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "flock not supported")  # filelock itself goes on as below then
+            lock.acquire(timeout=0)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        lock = SoftFileLock(path.with_name(f"{path.name}.held"))
+        lock.acquire(timeout=0)
+    return lock

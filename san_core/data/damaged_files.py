@@ -1,0 +1,37 @@
+"""One-line errors for damaged files of prepared data."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from pickle import UnpicklingError
+from zipfile import BadZipFile
+
+from pyarrow import ArrowException
+
+from san_core.errors import InputError
+
+
+@contextmanager
+def explain_damage(path: Path) -> Iterator[None]:
+    """Turns an error of reading a file of prepared data into one that says what to do.
+
+    Raises:
+        InputError: if the file cannot be read, is not what it should be, or holds Python objects, which are never
+            loaded: loading them could run any program.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        TypeError,
+        LookupError,
+        BadZipFile,
+        UnpicklingError,
+        ArrowException,
+    ) as error:
+        reason = " ".join(str(error).split()) or repr(error)
+        raise InputError(f"{path} is damaged ({reason}); delete {path.parent} and prepare the data again") from error
