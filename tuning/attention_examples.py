@@ -4,7 +4,6 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import matplotlib as mpl
@@ -25,7 +24,7 @@ from san_core.evaluation import predict_split
 from san_core.files import name_folder, write_json
 from san_core.hardware import autocast
 from san_core.training import Training
-from tuning.execution.checkpoints import Checkpoints, checkpoint_folder
+from tuning.execution.checkpoints import Checkpoints, DamagedCheckpointError, checkpoint_folder
 from tuning.training_settings import training_settings
 
 EDGE = 192
@@ -111,7 +110,7 @@ def _load_best(snapshot: RunSnapshot, data: PreparedData) -> tuple[int, Training
     training = Training(config, data, metric=snapshot.settings.get("metric"))
     try:
         loaded = Checkpoints(checkpoint_folder(run, SEARCH)).load(trial.number, training)
-    except (OSError, RuntimeError, LookupError, ValueError, TypeError, EOFError, UnpicklingError) as error:
+    except (DamagedCheckpointError, OSError, RuntimeError, LookupError, ValueError, TypeError, EOFError) as error:
         raise InputError(f"the checkpoint of trial {trial.number} is damaged or of another version") from error
     if loaded is None:
         raise InputError(f"trial {trial.number}, the best, has no checkpoint; --keep 1 or more keeps it")
