@@ -72,8 +72,8 @@ import time
 from san_core.command_line import run_command
 
 def main():
-    print("ready", flush=True)
     try:
+        print("ready", flush=True)
         time.sleep(60)
     except KeyboardInterrupt:
         print("cleaning", flush=True)

@@ -13,7 +13,7 @@ from search_spaces import load
 from tests.tuning.studies import EPOCHS, ask, searching
 from tuning.study.cohorts import Cohorts, Failure
 from tuning.study.failures import FailuresInARow
-from tuning.study.first_trials import copied_trials, first_trials
+from tuning.study.first_trials import first_trials, read_priors
 from tuning.study.live_trial import Epoch
 from tuning.study.open_study import open_confirmation, open_search
 from tuning.study.stop_rules import StopRules
@@ -134,18 +134,19 @@ def test_cohorts_that_were_put_back_go_on_at_half_the_width(make_run: MakeRun) -
 
 
 def test_what_is_copied_from_an_earlier_search_repeats_nothing_here(make_run: MakeRun) -> None:
-    earlier = make_run("earlier", pruner="none")
+    same = {"pruner": "none", "data_fingerprint": "same", "metric": "accuracy"}
+    earlier = make_run("earlier", **same)
     fail(searching(earlier, trials=1))
     train(searching(earlier, trials=1))
     space = load("san")
-    run = make_run("later", pruner="none")
+    run = make_run("later", **same)
     study = open_search(
         run,
         space,
         StopRules(trials=1),
         first_trials=lambda: [
             *first_trials(space.baseline, []),
-            *copied_trials(earlier.study(), "earlier", space.parameters),
+            *read_priors([earlier], run.settings, space),
         ],
     )
     assert train(study) == study.baseline == run.baseline_number == 0
