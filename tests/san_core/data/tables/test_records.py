@@ -124,7 +124,10 @@ def test_tabs_may_have_lone_quotes(tmp_path: Path) -> None:
         (["1,a,4.jpg,x,more", "2,b,5.jpg,y,,"], ["b"]),
         (["1,a,4.jpg,\0x", "2,b,5.jpg,y"], ["b"]),
         (['1,a,4.jpg,"x', "2,b,5.jpg,y"], ["b"]),
-        (['1,a,4.jpg,x"2', 'b",5.jpg,y,z', "3,c,6.jpg,z"], ["c"]),  # a line end is missing before a cell of two lines
+        # a line end is missing before a cell of two lines
+        (['1,a,4.jpg,x"2', 'b",5.jpg,y,z', '3,"c, d",6.jpg,z'], ["c, d"]),
+        # a quote behind a cell of several lines
+        (['1,"which,of', "2,b,5.jpg,y", 'c"?,6.jpg,z', '3,"c, d",6.jpg,z'], ["c, d"]),
     ],
 )
 def test_a_damaged_line_costs_itself_and_mixes_no_rows(lines: list[str], kept: list[str], tmp_path: Path) -> None:
@@ -140,6 +143,27 @@ def test_lone_quotes_inside_of_cells_stay(tmp_path: Path) -> None:
     rows = _read(tmp_path / "t.csv", 'question,answer\na 5" one?,yes\n"b",no\nc 7" one?,no\n', problems)
     assert [row["question"] for row in rows.rows] == ['a 5" one?', "b", 'c 7" one?']
     assert problems.found == []
+
+
+def test_a_cell_of_several_lines_may_hold_lines_that_look_like_rows(tmp_path: Path) -> None:
+    problems = Problems()
+    question = "which row,of this table,is there?\n1,x,2\n3,y,5\n7,z,6"
+    rows = _read(tmp_path / "t.csv", f'image,question,answer\n4,"{question}",the first\n5,b,c\n', problems)
+    assert [row["question"] for row in rows.rows] == [question, "b"]
+    assert problems.found == []
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ['how long?,1,5"', 'how wide?,2,12"', 'x,3,7"', "y,4,z"],
+        ['how long is the 5" pipe,1,a', 'how wide,2,7"', 'x "yes" or "no"?,3,c', '"quoted" word first?,4,z'],
+        ['how long?,1,5"', '"quoted" word first?,4,z', "a row with too few cells", "y,4,z"],
+    ],
+)
+def test_quotes_written_by_hand_cost_no_row(lines: list[str], tmp_path: Path) -> None:
+    rows = _read(tmp_path / "t.csv", "\n".join(["question,image,answer", *lines]), Problems(allowed_loss=0.9))
+    assert [",".join(row.values()) for row in rows.rows] == [line for line in lines if "," in line]
 
 
 def test_json_that_is_cut_off_is_refused_with_the_place(tmp_path: Path) -> None:
