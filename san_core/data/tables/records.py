@@ -2,12 +2,13 @@
 
 import gzip
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from san_core.data.problems import Problems
+from san_core.data.tables.column_names import is_image
 from san_core.data.tables.delimited_rows import read_delimited
 from san_core.data.tables.embedded_pictures import PictureFolder
 from san_core.data.tables.file_rows import FileRows
@@ -57,13 +58,17 @@ class Rows:
         return f"{self.path} {self.unit} {self.places[index]}{f' column {column}' if column else ''}"
 
 
-def read_rows(path: Path, problems: Problems, pictures: PictureFolder | None = None) -> Rows:
+def read_rows(
+    path: Path, problems: Problems, pictures: PictureFolder | None = None, image_columns: Collection[str] = ()
+) -> Rows:
     """Reads the rows of a file; its content decides how, not its name.
 
     Args:
         path: the file.
         problems: problems found so far. Rows that cannot be read are added as lost, and the number of all rows.
         pictures: where pictures that are in the file itself (Parquet) are written; their cells become paths.
+        image_columns: columns that the user has named as those of pictures. Without any, those that are called so, or
+            else all, are written.
 
     Raises:
         InputError: if the file cannot be read, or is of no kind that is accepted. The message is one line.
@@ -73,12 +78,16 @@ def read_rows(path: Path, problems: Problems, pictures: PictureFolder | None = N
         if start.startswith(kind):
             raise InputError(f"{path} is {description}; accepted: {ACCEPTED}")
     if start.startswith(b"PAR1"):
-        read = read_parquet(path, source, problems, pictures)
+        read = read_parquet(path, source, problems, pictures, image_columns)
     else:
         read = _read_text(path, source if isinstance(source, bytes) else read_bytes(path), problems)
     if not read.rows:
         problems.check_losses()
         raise InputError(f"{path} has no rows that can be read; accepted: {ACCEPTED}")
+    for name in filter(is_image, {name for row in read.rows for name in row}):
+        for row in read.rows:
+            if isinstance(cell := row.get(name), list) and len(cell) == 1:  # as in data with several pictures a row
+                row[name] = cell[0]
     columns = list(dict.fromkeys(name for row in read.rows for name in row))
     return Rows(path, columns=columns, **read._asdict())
 

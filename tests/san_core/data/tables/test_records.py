@@ -1,6 +1,7 @@
 import gzip
 import json
 from collections.abc import Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from san_core.data.problems import Problems
+from san_core.data.tables.columns import find_columns
 from san_core.data.tables.embedded_pictures import PictureFolder
 from san_core.data.tables.records import Rows, read_rows
 from san_core.errors import InputError
@@ -79,6 +81,34 @@ def test_questions_nested_in_pictures_have_the_picture(content: object, tmp_path
     assert list(rows.rows) == expected
 
 
+def test_a_picture_without_questions_has_no_rows(tmp_path: Path) -> None:
+    problems = Problems()
+    content = [{"id": 1, "qas": [{"question": "a"}]}, {"id": 2, "qas": []}, {"id": 3, "qas": [{"question": "b"}]}]
+    rows = _read(tmp_path / "t.json", json.dumps(content), problems)
+    assert [row["question"] for row in rows.rows] == ["a", "b"]
+    assert problems.found == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {name: {str(i): row[name] for i, row in enumerate(ROWS)} for name in ROWS[0]},  # as pandas writes it
+        {name: [row[name] for row in ROWS] for name in ROWS[0]},
+        {"info": {"a": 1}, "licenses": [{"id": 1, "url": "x"}], "questions": ROWS},
+    ],
+    ids=["objects", "lists", "licences"],
+)
+def test_columns_of_json_and_lists_of_other_things(content: object, tmp_path: Path) -> None:
+    assert list(_read(tmp_path / "t.json", json.dumps(content)).rows) == ROWS
+
+
+def test_columns_of_unequal_length_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="2 questions, but 1 of 'answer'"):
+        _read(tmp_path / "t.json", '{"question": ["a", "b"], "answer": ["c"]}')
+    with pytest.raises(InputError, match="not the same rows"):
+        _read(tmp_path / "t.json", '{"question": {"1": "a", "2": "b"}, "answer": {"2": "c", "3": "d"}}')
+
+
 def test_pictures_in_parquet_are_written_once_each(tmp_path: Path) -> None:
     cells = [{"bytes": b"\x89PNG one", "path": "x.png"}, {"bytes": b"\xff\xd8\xff two", "path": None}]
     cells = [*cells, cells[0], {"bytes": None, "path": "there.jpg"}]
@@ -94,6 +124,45 @@ def test_pictures_in_parquet_are_written_once_each(tmp_path: Path) -> None:
         b"\xff\xd8\xff two",
     )
     assert len(list((tmp_path / "pictures").iterdir())) == 2
+
+
+def test_only_pictures_of_the_pictures_column_are_written_and_texts_in_bytes_are_texts(tmp_path: Path) -> None:
+    png, mask = b"\x89PNG one", b"\x89PNG mask"
+    table = pa.table({"image": [png], "mask": [mask], "question": ["BMs, ça?".encode()], "answer": [date(2020, 1, 2)]})
+    pq.write_table(table, tmp_path / "t.parquet")
+    pictures = PictureFolder(tmp_path / "pictures")
+    (row,) = read_rows(tmp_path / "t.parquet", Problems(), pictures).rows
+    assert (row["image"].read_bytes(), row["mask"], row["question"], row["answer"]) == (
+        png,
+        None,
+        "BMs, ça?",
+        "2020-01-02",
+    )
+    assert len(list((tmp_path / "pictures").iterdir())) == 1
+    (row,) = read_rows(tmp_path / "t.parquet", Problems(), pictures, ["Mask"]).rows
+    assert (row["image"], row["mask"].read_bytes()) == (None, mask)
+
+
+@pytest.mark.parametrize("name", ["image", "images"])
+def test_a_list_of_one_picture_is_the_picture(name: str, tmp_path: Path) -> None:
+    rows = _read(tmp_path / "t.json", json.dumps([{"question": "a", name: ["4.jpg"]}]))
+    assert find_columns(rows).image == name
+    assert rows.rows[0][name] == "4.jpg"
+    pq.write_table(pa.table({name: [[{"bytes": b"\x89PNG one"}]], "question": ["a"]}), tmp_path / "t.parquet")
+    (row,) = read_rows(tmp_path / "t.parquet", Problems(), PictureFolder(tmp_path / "pictures")).rows
+    assert row[name].read_bytes() == b"\x89PNG one"
+
+
+def test_labels_of_hugging_face_have_their_names(tmp_path: Path) -> None:
+    kind = {"names": ["cat", "dog"], "_type": "ClassLabel"}
+    features = {"label": kind, "answers": {"feature": kind, "_type": "Sequence"}, "id": {"dtype": "int64"}}
+    table = pa.table({"label": [1, 0, -1], "answers": [[0, 1], [], None], "id": [1, 0, 1]})
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    pq.write_table(table.replace_schema_metadata(metadata), tmp_path / "t.parquet")
+    rows = read_rows(tmp_path / "t.parquet", Problems()).rows
+    assert [row["label"] for row in rows] == ["dog", "cat", None]
+    assert [row["answers"] for row in rows] == [["cat", "dog"], [], None]
+    assert [row["id"] for row in rows] == [1, 0, 1]
 
 
 @pytest.mark.parametrize("content", [json.dumps(ROWS), _delimited(",")])
