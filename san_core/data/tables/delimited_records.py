@@ -3,6 +3,7 @@
 import csv
 import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 LONGEST_CELL = 20
@@ -190,14 +191,11 @@ def _without_lone_quotes(records: list[Record], lines: Sequence[str], width: int
     Where all can be read, two neighbours with such quotes may still be one cell, torn in two as the line end before its
     row is missing.
     """
-    odd = [_is_odd(record, lines) for record in records]
-    if not all(record.cells is not None and _has_width(record.cells, width) for record in records):
-        return [
-            record.lose(_LONE) if lone and record.cells else record for record, lone in zip(records, odd, strict=True)
-        ]
-    opening = re.compile(rf'"[^"\\r\\n{re.escape(form.delimiter)}]')
-    found = list(records)
-    for index, (record, other) in enumerate(zip(records, records[1:], strict=False)):
-        if odd[index] and odd[index + 1] and opening.search(record.text(lines)) and _ends(other, lines):
-            found[index], found[index + 1] = record.lose(_LONE), other.lose(_LONE)
-    return found
+    odd = [index for index, record in enumerate(records) if _is_odd(record, lines)]
+    opening = re.compile(rf'"[^"\r\n{re.escape(form.delimiter)}]')
+    opened = [(i, j) for i, j in pairwise(odd) if opening.search(records[i].text(lines))]
+    if all(record.cells is not None and _has_width(record.cells, width) for record in records):
+        lost = {place for i, j in opened if j == i + 1 and _ends(records[j], lines) for place in (i, j)}
+    else:  # rows between two such quotes may be lines of a cell
+        lost = {*odd, *(place for i, j in opened if j - i <= LONGEST_CELL for place in range(i, j))}
+    return [record.lose(_LONE) if index in lost and record.cells else record for index, record in enumerate(records)]

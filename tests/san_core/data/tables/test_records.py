@@ -195,6 +195,8 @@ def test_tabs_may_have_lone_quotes(tmp_path: Path) -> None:
         (['1,a,4.jpg,"x', "2,b,5.jpg,y"], ["b"]),
         # a line end is missing before a cell of two lines
         (['1,a,4.jpg,x"2', 'b",5.jpg,y,z', '3,"c, d",6.jpg,z'], ["c, d"]),
+        # the same, where lines of the cell look like rows
+        (['1,a,4.jpg,x"2', "b,b,5.jpg,y", 'b",5.jpg,y,z,more', '3,"c, d",6.jpg,z'], ["c, d"]),
         # a quote behind a cell of several lines
         (['1,"which,of', "2,b,5.jpg,y", 'c"?,6.jpg,z', '3,"c, d",6.jpg,z'], ["c, d"]),
     ],
