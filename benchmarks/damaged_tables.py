@@ -40,6 +40,9 @@ ROWS = 24
 HUGE = 300_000
 """Characters of a huge cell."""
 
+INNER = "inner.png"
+"""A picture that only lines inside of a question name, which look like rows."""
+
 Rows = list[dict[str, Any]]
 _WORD = re.compile(r"w[0-9a-f]{8}w")
 
@@ -53,8 +56,10 @@ WORDS = {word(index): index for index in range(ROWS)}
 
 
 def _rows(rng: random.Random, *, several_lines: bool) -> Rows:
-    more = rng.choice(["", ", and why", '; what does "stop" say', " über ähnliche Dinge", "\nin two lines"])
-    more = more if several_lines else more.strip("\n")
+    lines = "\n".join([",".join([INNER] * rng.choice([4, 5]))] * 3)
+    table = f",of this table,is it?\n{lines}\n"
+    more = rng.choice(["", ", and why", '; what does "stop" say', " über ähnliche Dinge", "\nin two lines", table])
+    more = more if several_lines else more.replace("\n", " ")
     rows = [
         {"question_id": n, "image": f"{word(n)}.png", "question": f"what is {word(n)}{more}?", "answer": word(n)}
         for n in range(ROWS)
@@ -345,6 +350,8 @@ def _check_pairs(data: PreparedData, pictures: Path, outcome: Outcome) -> None:
             numbers = {WORDS[name] for name in found if name in WORDS}
             outcome.pairs += 1
             rows |= numbers
+            if picture == INNER:
+                outcome.faults.append(f"a pair of a line inside of a cell: {question}")
             if len(numbers) > 1:
                 outcome.faults.append(f"a pair of {len(numbers)} rows: {question} {picture}")
     told = data.manifest["problems"] or data.manifest["notes"]
@@ -353,11 +360,11 @@ def _check_pairs(data: PreparedData, pictures: Path, outcome: Outcome) -> None:
 
 
 def paint_pictures(folder: Path) -> Path:
-    """A picture for each row, each unlike the others."""
+    """A picture for each row and one that no row has, each unlike the others."""
     folder.mkdir()
-    for index in range(ROWS):
+    for index, name in enumerate([*(f"{name}.png" for name in WORDS), INNER]):
         pixels = np.random.default_rng(index).integers(0, 256, (8, 8, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(folder / f"{word(index)}.png")
+        Image.fromarray(pixels).save(folder / name)
     return folder
 
 

@@ -23,8 +23,8 @@ _SEPARATOR = re.compile(r"[\s,]*")
 def read_text(path: Path, problems: Problems) -> str:
     """Reads a text file: UTF-8, or UTF-16 with a byte order mark.
 
-    Other content is a problem. It is read as Latin-1, unless most of its letters beyond ASCII are UTF-8: then U+FFFD
-    replaces the damaged ones.
+    Other content is a problem. It is read as Windows-1252, or as Latin-1 where it cannot be that, unless most of its
+    letters beyond ASCII are UTF-8: then U+FFFD replaces the damaged ones.
 
     Raises:
         InputError: if it cannot be read.
@@ -46,8 +46,17 @@ def decode(path: Path, content: bytes, problems: Problems) -> str:
         if len(text) - len(text.encode("ascii", errors="ignore")) > 2 * damaged:
             problems.add("not UTF-8 in places, U+FFFD replaces what is not", where, f"{detail}; {damaged:,} such")
             return text
-        problems.add("not UTF-8, read as Latin-1", where, detail)
-        return content.decode("latin-1")
+        return _read_one_byte_letters(content, where, detail, problems)
+
+
+def _read_one_byte_letters(content: bytes, where: str, detail: str, problems: Problems) -> str:
+    """Text in Windows-1252, the usual encoding of CSV files that Excel writes; in Latin-1 where it cannot be that."""
+    try:
+        text, name = content.decode("cp1252"), "Windows-1252"
+    except UnicodeDecodeError:
+        text, name = content.decode("latin-1"), "Latin-1"
+    problems.add(f"not UTF-8, read as {name}", where, detail)
+    return text
 
 
 def _read_utf16(path: Path, content: bytes, problems: Problems) -> str:

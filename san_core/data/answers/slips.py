@@ -12,7 +12,7 @@ _NUMBERS = """
     zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
     eighteen nineteen twenty
 """
-_NULLS = ("nan", "null", "n/a")
+_NULLS = ("nan", "null", "n/a", "na", "#n/a", "<na>", "nat")
 
 
 def find_slips(answers: Iterable[str]) -> list[str]:

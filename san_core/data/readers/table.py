@@ -19,7 +19,7 @@ from san_core.data.questions import Question
 from san_core.data.raw_dataset import RawDataset, TableFiles
 from san_core.data.readers.table_files import SplitFile, list_files
 from san_core.data.tables.answer_cells import read_answers
-from san_core.data.tables.column_names import ANSWER, SPLIT, is_question, simplify, split_of_word
+from san_core.data.tables.column_names import ANSWER, IMAGE, SPLIT, is_question, simplify, split_of_word
 from san_core.data.tables.columns import Columns, find_columns, missing_column
 from san_core.data.tables.embedded_pictures import PictureFolder
 from san_core.data.tables.records import Rows, read_rows
@@ -116,7 +116,7 @@ def read(name: str, files: TableFiles, problems: Problems) -> RawDataset:
 
 
 def _open(file: SplitFile, before: Sequence[_Found], files: TableFiles, problems: Problems) -> _Table:
-    rows = read_rows(file.path, problems, PictureFolder(files.embedded))
+    rows = read_rows(file.path, problems, PictureFolder(files.embedded), files.columns.get(IMAGE, ()))
     try:
         columns = find_columns(rows, files.columns)
     except InputError as error:

@@ -15,6 +15,8 @@ LONGEST = 1000
 """Longest answer in characters; a longer one is more likely a part of the file that a quote has swallowed."""
 
 _LIST = re.compile(r"""\[\s*['"{\[]|\[\s*\]|\{\s*['"]answer['"]""")
+_ENDS = {"[": "]", "(": ")"}
+_TEXT_OR_NAN = re.compile(r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')|\b[nN]a[nN]\b""", re.DOTALL)
 _LONGEST_LIST = 100_000
 
 
@@ -41,7 +43,7 @@ def read_answers(cells: Sequence[object], right: object = None) -> Answers:
         InputError: if a cell has something else. The message is the reason.
     """
     values = [_parse(cell) for cell in cells]
-    several = len(cells) > 1 or isinstance(values[0] if values else None, list)
+    several = len(cells) > 1 or isinstance(values[0] if values else None, list | tuple)
     people = tuple(answer for value in values for answer in _texts(value) if answer)
     modal = read_answer(right) or most_frequent(people)
     if max(map(len, (modal, *people))) > LONGEST:
@@ -51,21 +53,26 @@ def read_answers(cells: Sequence[object], right: object = None) -> Answers:
 
 def _parse(cell: object) -> object:
     """The list or object that a text is, in Python's or JSON's notation; anything else as it is."""
-    if not isinstance(cell, str) or not _LIST.match(cell.strip()):
+    text = cell.strip() if isinstance(cell, str) else ""
+    surely = _LIST.match(text) is not None
+    if not surely and (len(text) < 2 or _ENDS.get(text[0]) != text[-1]):
         return cell
-    text = cell.strip()
     if len(text) > _LONGEST_LIST:
         raise InputError(f"a list of more than {_LONGEST_LIST:,} characters")
     for parse in (json.loads, _python_literal):
         try:
-            return parse(text)
+            value = parse(text)
         except (ValueError, SyntaxError, RecursionError, MemoryError, tokenize.TokenError):
             continue
-    raise InputError("it begins as a list but is none")
+        return value if surely or isinstance(value, list | tuple) else cell  # (5) is a text
+    if surely:
+        raise InputError("it begins as a list but is none")
+    return cell
 
 
 def _python_literal(text: str) -> object:
-    """A Python literal. Numpy writes lists without commas, `['a' 'b']`, which Python would read as one text."""
+    """A Python literal, which may hold NaN. Numpy writes lists without commas, `['a' 'b']`: for Python one text."""
+    text = _TEXT_OR_NAN.sub(lambda found: found[1] or "None", text)
     value = ast.literal_eval(text)
     if not isinstance(value, list):
         return value

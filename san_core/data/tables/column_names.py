@@ -17,6 +17,7 @@ NAMES: dict[str, tuple[tuple[str, ...], ...]] = {
         ("image", "img", "picture", "photo"),
         ("imagefilename", "imagename", "imagefile", "imagepath", "imgname", "imgpath", "imgfile", "filename"),
         ("imageid", "imgid", "pictureid"),
+        ("images", "imgs", "pictures", "photos"),
     ),
     ID: (("questionid",), ("qid",), ("questionindex",), ("qaid",), ("id",)),
     ANSWER_TYPE: (("answertype",), ("contenttype",)),
@@ -47,6 +48,12 @@ def simplify(name: str) -> str:
 def distinct(names: list[str]) -> list[str]:
     """The names of columns; those that several columns have say which column it is."""
     return [f"{name} (column {i})" if names.count(name) > 1 else name for i, name in enumerate(names, start=1)]
+
+
+@lru_cache(_CACHE_SIZE)
+def is_image(name: str) -> bool:
+    """Whether a column of this name has pictures or their names."""
+    return any(simplify(name) in group for group in NAMES[IMAGE])
 
 
 @lru_cache(_CACHE_SIZE)

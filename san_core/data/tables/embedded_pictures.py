@@ -44,6 +44,14 @@ class PictureFolder:
         return path
 
 
+def is_picture(content: bytes) -> bool:
+    """Whether bytes are a picture, maybe a damaged one, and no text in UTF-8."""
+    try:
+        return "\0" in content.decode()
+    except UnicodeDecodeError:
+        return True
+
+
 def _extension(content: bytes) -> str:
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         return ".webp"

@@ -2,12 +2,13 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from san_core.data.problems import Problems
-from san_core.data.tables.column_names import IMAGE, KEY, NAMES, SPLIT, is_question, simplify, split_of_word
+from san_core.data.tables.column_names import ANSWER, IMAGE, KEY, NAMES, SPLIT, is_question, simplify, split_of_word
+from san_core.data.tables.file_rows import FileRows
 from san_core.data.text_files import DECODER, RepeatedKeys, replace_lone_surrogates, salvage
 from san_core.errors import InputError
 
@@ -22,6 +23,9 @@ _LISTS_TRIED = 8
 _LONGEST_END = 1000
 """Characters behind the end of a list that may be damaged without a loss."""
 
+_PARTS = {"annotations", "images", *(name for role in (IMAGE, ANSWER) for group in NAMES[role] for name in group)}
+"""Names that say that a list has a part of the questions' rows."""
+
 Place = int | str
 
 
@@ -34,8 +38,8 @@ def looks_like_json(path: Path, text: str) -> bool:
     return not (suffixes & _DELIMITED) or re.match(r'[\[{]\s*[\[{"]', start) is not None
 
 
-def read_json_rows(path: Path, text: str, problems: Problems) -> tuple[str, list[Place], list[dict[str, Any]]]:
-    """Reads the rows of a text, with the number of each entry from 1, or its key.
+def read_json_rows(path: Path, text: str, problems: Problems) -> FileRows:
+    """Reads the rows of a text; the place of each is the number of its entry from 1, its key, or its line.
 
     Raises:
         InputError: if it is no JSON, or of no layout that is accepted.
@@ -43,30 +47,30 @@ def read_json_rows(path: Path, text: str, problems: Problems) -> tuple[str, list
     text = replace_lone_surrogates(path, text, problems)
     try:
         if {suffix.lower() for suffix in path.suffixes} & _LINES:
-            return "line", *_read_lines(path, text, problems)
+            return _read_lines(path, text, problems)
         content = DECODER.decode(text)
     except json.JSONDecodeError as error:
         if error.msg == "Extra data" or _are_lines(text):
-            return "line", *_read_lines(path, text, problems)
+            return _read_lines(path, text, problems)
         content = _read_damaged(path, text, error, problems)
     except (ValueError, RecursionError) as error:  # a number with thousands of digits, or too many nested lists
         raise InputError(f"{path} cannot be read: {error}") from error
-    return "entry", *_rows(path, *_entries(path, content), "entry", problems)
+    return _rows(path, *_entries(path, content), "entry", problems)
 
 
-def _read_lines(path: Path, text: str, problems: Problems) -> tuple[list[Place], list[dict[str, Any]]]:
-    places: list[Place] = []
-    entries: list[Any] = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            entries.append(DECODER.decode(line.strip()))
-            places.append(number)
-        except (ValueError, RecursionError) as error:
-            problems.add_file(path, 1)
-            problems.lose("not JSON, left out", f"{path} line {number}", str(error), file=path)
+def _read_lines(path: Path, text: str, problems: Problems) -> FileRows:
+    lines = [(number, line.strip()) for number, line in enumerate(text.split("\n"), start=1)]
+    lines = [(number, line) for number, line in lines if line]
+    places, entries = [number for number, _ in lines], [_read_line(line) for _, line in lines]
     return _rows(path, places, entries, "line", problems)
+
+
+def _read_line(line: str) -> object:
+    """The value of a line; the error if it is not JSON."""
+    try:
+        return DECODER.decode(line.removesuffix(","))
+    except (ValueError, RecursionError) as error:
+        return error
 
 
 def _are_lines(text: str) -> bool:
@@ -77,7 +81,7 @@ def _are_lines(text: str) -> bool:
 
 def _is_object(line: str) -> bool:
     try:
-        return isinstance(json.loads(line), dict)
+        return isinstance(json.loads(line.strip().removesuffix(",")), dict)
     except (ValueError, RecursionError):
         return False
 
@@ -119,10 +123,31 @@ def _entries(path: Path, content: object) -> tuple[Sequence[Place], list[Any]]:
         (entries,) = lists.values()
         return range(1, len(entries) + 1), entries
     if any(map(is_question, content)):
-        return [1], [content]
+        return _of_columns(path, content)
     if content and all(map(_is_dict, content.values())):
         return list(content), [{KEY: key, **value} for key, value in content.items()]
     raise InputError(f"{path} has no list of objects, but {_listed(content)}; accepted: {ACCEPTED}")
+
+
+def _of_columns(path: Path, content: Mapping[str, Any]) -> tuple[Sequence[Place], list[Any]]:
+    """The rows of an object of columns, as pandas writes it; or the object itself, if it is one row.
+
+    A column is a list, or an object by the name of the row. What is neither is the same in each row.
+    """
+    questions = next(value for name, value in content.items() if is_question(name))
+    if not isinstance(questions, list | dict):
+        return [1], [content]
+    places = list(questions) if isinstance(questions, dict) else list(range(1, len(questions) + 1))
+    columns = {name: value for name, value in content.items() if isinstance(value, type(questions))}
+    other = next((name for name, value in columns.items() if len(value) != len(questions)), None)
+    if other is not None:
+        raise InputError(f"{path}: {len(questions):,} questions, but {len(columns[other]):,} of {other[:40]!r}")
+    same = {name: value for name, value in content.items() if not isinstance(value, list | dict)}
+    keys = places if isinstance(questions, dict) else range(len(questions))
+    try:
+        return places, [same | {name: value[key] for name, value in columns.items()} for key in keys]
+    except KeyError as error:
+        raise InputError(f"{path}: its columns have not the same rows; only some have {str(error)[:80]}") from error
 
 
 def _several_lists(
@@ -135,30 +160,44 @@ def _several_lists(
         return places, [_with(entry, SPLIT, key) for key, _, entry in entries]
     if len(lists) == len(content) and all(any(map(is_question, entry)) for _, _, entry in entries if _is_dict(entry)):
         return places, [_with(entry, KEY, key) for key, _, entry in entries]
+    questions = [key for key, values in lists.items() if _are_questions(values)]
+    if len(questions) == 1 and not any(map(_is_needed, (item for item in lists.items() if item[0] != questions[0]))):
+        entries_of_it = lists[questions[0]]
+        return range(1, len(entries_of_it) + 1), entries_of_it
     raise InputError(f"{path} has several lists: {_listed(lists)}; accepted: {ACCEPTED}")
+
+
+def _is_needed(item: tuple[str, list[Any]]) -> bool:
+    """Whether a list beside that of the questions has pictures or answers, as a list of licences has not."""
+    name, entries = item
+    keys = [name, *(key for entry in entries if _is_dict(entry) for key in entry)]
+    return any(simplify(key) in _PARTS for key in keys)
 
 
 def _with(entry: object, name: str, value: str) -> object:
     return {name: value, **entry} if isinstance(entry, dict) else entry
 
 
-def _rows(
-    path: Path, places: Sequence[Place], entries: Sequence[Any], unit: str, problems: Problems
-) -> tuple[list[Place], list[dict[str, Any]]]:
+def _rows(path: Path, places: Sequence[Place], entries: Sequence[Any], unit: str, problems: Problems) -> FileRows:
     """The entries that are objects; a picture with a list of questions becomes a row for each."""
     found: list[Place] = []
+    numbers: list[int] = []
     rows: list[dict[str, Any]] = []
+    nested = {key for entry in entries if (key := _nested(entry))}
     count = 0
     for place, entry in zip(places, entries, strict=True):
-        for row in _questions_of(entry):
+        for row in _questions_of(entry, nested):
             count += 1
             if isinstance(row, dict) and not isinstance(row, RepeatedKeys):
                 found.append(place)
+                numbers.append(count)
                 rows.append(row)
+            elif isinstance(row, Exception):
+                problems.lose("not JSON, left out", f"{path} {unit} {place}", str(row), file=path)
             else:
                 problems.lose("entry cannot be read, left out", f"{path} {unit} {place}", _flaw(row), file=path)
     problems.add_file(path, count)
-    return found, rows
+    return FileRows(unit, found, numbers, rows)
 
 
 def _flaw(row: object) -> str:
@@ -167,19 +206,30 @@ def _flaw(row: object) -> str:
     return f"{_name(row)} in place of an object"
 
 
-def _questions_of(entry: object) -> Sequence[object]:
-    """The rows of an entry: itself, or its questions, each with what the picture says of itself."""
+def _nested(entry: object) -> str | None:
+    """The name of the list of questions of a picture."""
     if not isinstance(entry, dict) or any(map(is_question, entry)):
-        return [entry]
-    nested = [key for key, value in entry.items() if isinstance(value, list) and _are_questions(value)]
-    if len(nested) != 1:
-        return [entry]
-    picture = {key: value for key, value in entry.items() if key != nested[0]}
+        return None
+    found = [key for key, value in entry.items() if isinstance(value, list) and _are_questions(value)]
+    return found[0] if len(found) == 1 else None
+
+
+def _questions_of(entry: Any, lists: Collection[str]) -> Sequence[object]:  # noqa: ANN401 - any value of a JSON file
+    """The rows of an entry: itself, or its questions, each with what the picture says of itself.
+
+    Args:
+        entry: the entry.
+        lists: the names that lists of questions have in the file. A picture with an empty one has no rows.
+    """
+    nested = _nested(entry)
+    if nested is None:
+        return [] if _is_dict(entry) and any(entry.get(key) == [] for key in lists) else [entry]
+    picture = {key: value for key, value in entry.items() if key != nested}
     names = {name for group in NAMES[IMAGE] for name in group}
     number = picture.pop("id", None)
     if number is not None and not any(simplify(key) in names for key in picture):
         picture["image_id"] = number
-    return [{**picture, **row} if isinstance(row, dict) else row for row in entry[nested[0]]]
+    return [{**picture, **row} if isinstance(row, dict) else row for row in entry[nested]]
 
 
 def _are_questions(values: Sequence[object]) -> bool:

@@ -2,14 +2,16 @@
 
 import gzip
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from san_core.data.problems import Problems
+from san_core.data.tables.column_names import is_image
 from san_core.data.tables.delimited_rows import read_delimited
 from san_core.data.tables.embedded_pictures import PictureFolder
+from san_core.data.tables.file_rows import FileRows
 from san_core.data.tables.json_rows import looks_like_json, read_json_rows
 from san_core.data.tables.parquet_rows import read_parquet
 from san_core.data.text_files import decode
@@ -29,9 +31,6 @@ _OTHERS = {
 }
 _LONGEST_START = max(map(len, _OTHERS))
 
-FileRows = tuple[str, Sequence[int | str], list[dict[str, Any]]]
-"""What is counted, the number or key of each row, and the rows; see `Rows`."""
-
 
 @dataclass(frozen=True)
 class Rows:
@@ -40,7 +39,9 @@ class Rows:
     Attributes:
         path: the file.
         rows: for each row its cells by column; a row may lack columns.
-        places: for each row its number from 1, or its key, in the file.
+        places: for each row its line, its number from 1, or its key, in the file; what messages name it by.
+        numbers: for each row its number from 1 among all rows of the file, those left out included; an id for rows that
+            have none.
         unit: what `places` counts: `line`, `entry` or `row`.
         columns: names of all columns, in the order of the file.
     """
@@ -48,6 +49,7 @@ class Rows:
     path: Path
     rows: Sequence[Mapping[str, Any]]
     places: Sequence[int | str]
+    numbers: Sequence[int]
     unit: str
     columns: Sequence[str]
 
@@ -56,13 +58,17 @@ class Rows:
         return f"{self.path} {self.unit} {self.places[index]}{f' column {column}' if column else ''}"
 
 
-def read_rows(path: Path, problems: Problems, pictures: PictureFolder | None = None) -> Rows:
+def read_rows(
+    path: Path, problems: Problems, pictures: PictureFolder | None = None, image_columns: Collection[str] = ()
+) -> Rows:
     """Reads the rows of a file; its content decides how, not its name.
 
     Args:
         path: the file.
         problems: problems found so far. Rows that cannot be read are added as lost, and the number of all rows.
         pictures: where pictures that are in the file itself (Parquet) are written; their cells become paths.
+        image_columns: columns that the user has named as those of pictures. Without any, those that are called so, or
+            else all, are written.
 
     Raises:
         InputError: if the file cannot be read, or is of no kind that is accepted. The message is one line.
@@ -72,15 +78,18 @@ def read_rows(path: Path, problems: Problems, pictures: PictureFolder | None = N
         if start.startswith(kind):
             raise InputError(f"{path} is {description}; accepted: {ACCEPTED}")
     if start.startswith(b"PAR1"):
-        read: FileRows = read_parquet(path, source, problems, pictures)
+        read = read_parquet(path, source, problems, pictures, image_columns)
     else:
         read = _read_text(path, source if isinstance(source, bytes) else read_bytes(path), problems)
-    unit, places, rows = read
-    if not rows:
+    if not read.rows:
         problems.check_losses()
         raise InputError(f"{path} has no rows that can be read; accepted: {ACCEPTED}")
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    return Rows(path, rows, places, unit, columns)
+    for name in filter(is_image, {name for row in read.rows for name in row}):
+        for row in read.rows:
+            if isinstance(cell := row.get(name), list) and len(cell) == 1:  # as in data with several pictures a row
+                row[name] = cell[0]
+    columns = list(dict.fromkeys(name for row in read.rows for name in row))
+    return Rows(path, columns=columns, **read._asdict())
 
 
 def _open(path: Path) -> tuple[Path | bytes, bytes]:

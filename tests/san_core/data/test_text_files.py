@@ -27,12 +27,18 @@ def test_either_order_of_bytes_is_read(encoding: str, tmp_path: Path) -> None:
     assert read_text(path, Problems(strict=True)) == TEXT
 
 
-def test_latin_1_is_read_and_told_with_its_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "encoding", "name"),
+    [(TEXT + "5\u20ac \u201cyes\u201d", "cp1252", "Windows-1252"), (TEXT + "\x81", "latin-1", "Latin-1")],
+)
+def test_text_of_one_byte_letters_is_read_and_told_with_its_line(
+    text: str, encoding: str, name: str, tmp_path: Path
+) -> None:
     path = tmp_path / "a.txt"
-    path.write_bytes(b"plain\n" + TEXT.encode("latin-1"))
+    path.write_bytes(b"plain\n" + text.encode(encoding))
     problems = Problems()
-    assert read_text(path, problems) == "plain\n" + TEXT
-    assert flaws(problems) == [f"{path} line 2: not UTF-8, read as Latin-1 (byte 0xf9)"]
+    assert read_text(path, problems) == "plain\n" + text
+    assert flaws(problems) == [f"{path} line 2: not UTF-8, read as {name} (byte 0xf9)"]
     with pytest.raises(InputError, match="line 2: not UTF-8"):
         read_text(path, Problems(strict=True))
 

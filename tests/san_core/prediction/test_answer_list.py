@@ -155,7 +155,10 @@ PROBLEMS: list[tuple[object, str]] = [
     ({"question_id": 7, "question": 3, "image_id": 40}, "entry 49 column question: no question, left out (3)"),
     ({"question_id": 7, "question": " \n", "image_id": 40}, "entry 49 column question: no question, left out (' \\n')"),
     ({"question_id": 7, "question": "what?"}, "entry 49 column image_id: names no picture, left out\n"),
-    ({"question_id": 7, "question": "what?", "image_id": [40]}, "column image_id: names no picture, left out ([40])"),
+    (
+        {"question_id": 7, "question": "what?", "image_id": [40, 41]},
+        "column image_id: names no picture, left out ([40, 41])",
+    ),
     (
         {"question_id": 7, "question": "what?", "image_id": "x"},
         "picture not found, left out ('x': no such picture, and 'COCO_{image_id:012d}.png' does not fit)",

@@ -37,6 +37,13 @@ from san_core.data.answers.slips import find_slips
             ["1 answer is there in singular and plural, as different answers: `table` (60) and `tables` (1)"],
         ),
         ({"nan": 4, "yes": 9}, ["`nan` is the answer of 4 questions: leave it out if it means none"]),
+        (
+            {"NA": 4, "#N/A": 1, "yes": 9},
+            [
+                "`NA` is the answer of 4 questions: leave it out if it means none",
+                "`#N/A` is the answer of 1 questions: leave it out if it means none",
+            ],
+        ),
         ({"table": 9, "tabel": 1}, []),  # too rare to tell which is right
         ({"hooks": 1, "books": 99, "right": 99, "night": 1}, []),  # real words differ in a letter
         ({"room 12": 99, "room 1": 1, "12345": 99, "1234": 1}, []),  # numbers

@@ -1,6 +1,7 @@
 import gzip
 import json
 from collections.abc import Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from san_core.data.problems import Problems
+from san_core.data.tables.columns import find_columns
 from san_core.data.tables.embedded_pictures import PictureFolder
 from san_core.data.tables.records import Rows, read_rows
 from san_core.errors import InputError
@@ -79,6 +81,34 @@ def test_questions_nested_in_pictures_have_the_picture(content: object, tmp_path
     assert list(rows.rows) == expected
 
 
+def test_a_picture_without_questions_has_no_rows(tmp_path: Path) -> None:
+    problems = Problems()
+    content = [{"id": 1, "qas": [{"question": "a"}]}, {"id": 2, "qas": []}, {"id": 3, "qas": [{"question": "b"}]}]
+    rows = _read(tmp_path / "t.json", json.dumps(content), problems)
+    assert [row["question"] for row in rows.rows] == ["a", "b"]
+    assert problems.found == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {name: {str(i): row[name] for i, row in enumerate(ROWS)} for name in ROWS[0]},  # as pandas writes it
+        {name: [row[name] for row in ROWS] for name in ROWS[0]},
+        {"info": {"a": 1}, "licenses": [{"id": 1, "url": "x"}], "questions": ROWS},
+    ],
+    ids=["objects", "lists", "licences"],
+)
+def test_columns_of_json_and_lists_of_other_things(content: object, tmp_path: Path) -> None:
+    assert list(_read(tmp_path / "t.json", json.dumps(content)).rows) == ROWS
+
+
+def test_columns_of_unequal_length_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="2 questions, but 1 of 'answer'"):
+        _read(tmp_path / "t.json", '{"question": ["a", "b"], "answer": ["c"]}')
+    with pytest.raises(InputError, match="not the same rows"):
+        _read(tmp_path / "t.json", '{"question": {"1": "a", "2": "b"}, "answer": {"2": "c", "3": "d"}}')
+
+
 def test_pictures_in_parquet_are_written_once_each(tmp_path: Path) -> None:
     cells = [{"bytes": b"\x89PNG one", "path": "x.png"}, {"bytes": b"\xff\xd8\xff two", "path": None}]
     cells = [*cells, cells[0], {"bytes": None, "path": "there.jpg"}]
@@ -94,6 +124,45 @@ def test_pictures_in_parquet_are_written_once_each(tmp_path: Path) -> None:
         b"\xff\xd8\xff two",
     )
     assert len(list((tmp_path / "pictures").iterdir())) == 2
+
+
+def test_only_pictures_of_the_pictures_column_are_written_and_texts_in_bytes_are_texts(tmp_path: Path) -> None:
+    png, mask = b"\x89PNG one", b"\x89PNG mask"
+    table = pa.table({"image": [png], "mask": [mask], "question": ["BMs, ça?".encode()], "answer": [date(2020, 1, 2)]})
+    pq.write_table(table, tmp_path / "t.parquet")
+    pictures = PictureFolder(tmp_path / "pictures")
+    (row,) = read_rows(tmp_path / "t.parquet", Problems(), pictures).rows
+    assert (row["image"].read_bytes(), row["mask"], row["question"], row["answer"]) == (
+        png,
+        None,
+        "BMs, ça?",
+        "2020-01-02",
+    )
+    assert len(list((tmp_path / "pictures").iterdir())) == 1
+    (row,) = read_rows(tmp_path / "t.parquet", Problems(), pictures, ["Mask"]).rows
+    assert (row["image"], row["mask"].read_bytes()) == (None, mask)
+
+
+@pytest.mark.parametrize("name", ["image", "images"])
+def test_a_list_of_one_picture_is_the_picture(name: str, tmp_path: Path) -> None:
+    rows = _read(tmp_path / "t.json", json.dumps([{"question": "a", name: ["4.jpg"]}]))
+    assert find_columns(rows).image == name
+    assert rows.rows[0][name] == "4.jpg"
+    pq.write_table(pa.table({name: [[{"bytes": b"\x89PNG one"}]], "question": ["a"]}), tmp_path / "t.parquet")
+    (row,) = read_rows(tmp_path / "t.parquet", Problems(), PictureFolder(tmp_path / "pictures")).rows
+    assert row[name].read_bytes() == b"\x89PNG one"
+
+
+def test_labels_of_hugging_face_have_their_names(tmp_path: Path) -> None:
+    kind = {"names": ["cat", "dog"], "_type": "ClassLabel"}
+    features = {"label": kind, "answers": {"feature": kind, "_type": "Sequence"}, "id": {"dtype": "int64"}}
+    table = pa.table({"label": [1, 0, -1], "answers": [[0, 1], [], None], "id": [1, 0, 1]})
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    pq.write_table(table.replace_schema_metadata(metadata), tmp_path / "t.parquet")
+    rows = read_rows(tmp_path / "t.parquet", Problems()).rows
+    assert [row["label"] for row in rows] == ["dog", "cat", None]
+    assert [row["answers"] for row in rows] == [["cat", "dog"], [], None]
+    assert [row["id"] for row in rows] == [1, 0, 1]
 
 
 @pytest.mark.parametrize("content", [json.dumps(ROWS), _delimited(",")])
@@ -124,7 +193,12 @@ def test_tabs_may_have_lone_quotes(tmp_path: Path) -> None:
         (["1,a,4.jpg,x,more", "2,b,5.jpg,y,,"], ["b"]),
         (["1,a,4.jpg,\0x", "2,b,5.jpg,y"], ["b"]),
         (['1,a,4.jpg,"x', "2,b,5.jpg,y"], ["b"]),
-        (['1,a,4.jpg,x"2', 'b",5.jpg,y,z', "3,c,6.jpg,z"], ["c"]),  # a line end is missing before a cell of two lines
+        # a line end is missing before a cell of two lines
+        (['1,a,4.jpg,x"2', 'b",5.jpg,y,z', '3,"c, d",6.jpg,z'], ["c, d"]),
+        # the same, where lines of the cell look like rows
+        (['1,a,4.jpg,x"2', "b,b,5.jpg,y", 'b",5.jpg,y,z,more', '3,"c, d",6.jpg,z'], ["c, d"]),
+        # a quote behind a cell of several lines
+        (['1,"which,of', "2,b,5.jpg,y", 'c"?,6.jpg,z', '3,"c, d",6.jpg,z'], ["c, d"]),
     ],
 )
 def test_a_damaged_line_costs_itself_and_mixes_no_rows(lines: list[str], kept: list[str], tmp_path: Path) -> None:
@@ -140,6 +214,27 @@ def test_lone_quotes_inside_of_cells_stay(tmp_path: Path) -> None:
     rows = _read(tmp_path / "t.csv", 'question,answer\na 5" one?,yes\n"b",no\nc 7" one?,no\n', problems)
     assert [row["question"] for row in rows.rows] == ['a 5" one?', "b", 'c 7" one?']
     assert problems.found == []
+
+
+def test_a_cell_of_several_lines_may_hold_lines_that_look_like_rows(tmp_path: Path) -> None:
+    problems = Problems()
+    question = "which row,of this table,is there?\n1,x,2\n3,y,5\n7,z,6"
+    rows = _read(tmp_path / "t.csv", f'image,question,answer\n4,"{question}",the first\n5,b,c\n', problems)
+    assert [row["question"] for row in rows.rows] == [question, "b"]
+    assert problems.found == []
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ['how long?,1,5"', 'how wide?,2,12"', 'x,3,7"', "y,4,z"],
+        ['how long is the 5" pipe,1,a', 'how wide,2,7"', 'x "yes" or "no"?,3,c', '"quoted" word first?,4,z'],
+        ['how long?,1,5"', '"quoted" word first?,4,z', "a row with too few cells", "y,4,z"],
+    ],
+)
+def test_quotes_written_by_hand_cost_no_row(lines: list[str], tmp_path: Path) -> None:
+    rows = _read(tmp_path / "t.csv", "\n".join(["question,image,answer", *lines]), Problems(allowed_loss=0.9))
+    assert [",".join(row.values()) for row in rows.rows] == [line for line in lines if "," in line]
 
 
 def test_json_that_is_cut_off_is_refused_with_the_place(tmp_path: Path) -> None:
@@ -185,3 +280,26 @@ def test_entries_that_are_no_objects_are_lost(tmp_path: Path) -> None:
         f"{tmp_path / 't.json'} entry 2: entry cannot be read, left out (a number in place of an object)",
         f"{tmp_path / 't.json'} entry 3: entry cannot be read, left out (it has question twice)",
     ]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "question,answer\na,b\n\nc,d,e\nf,g\n",
+        '[{"question": "a"}, 5, {"question": "f"}]',
+        '{"question": "a"}\n\n{"question": \n{"question": "f"}\n',
+        '[{"image": 1, "qas": [{"question": "a"}, 5, {"question": "f"}]}]',
+    ],
+    ids=["csv", "json", "json lines", "nested json"],
+)
+def test_rows_that_are_left_out_are_counted_in_the_numbers_of_the_others(content: str, tmp_path: Path) -> None:
+    rows = _read(tmp_path / "table", content, Problems(allowed_loss=0.9))
+    assert [row["question"] for row in rows.rows] == ["a", "f"]
+    assert list(rows.numbers) == [1, 3]
+
+
+def test_json_lines_may_end_in_commas(tmp_path: Path) -> None:
+    problems = Problems()
+    rows = _read(tmp_path / "t.json", "".join(f"{json.dumps(row)},\n" for row in ROWS), problems)
+    assert list(rows.rows) == ROWS
+    assert problems.found == []
