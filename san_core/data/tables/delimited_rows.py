@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from san_core.data.problems import Problems
 from san_core.data.tables.column_names import distinct
+from san_core.data.tables.file_rows import FileRows
 from san_core.errors import InputError
 
 _LARGEST_CELL = 2**31 - 1
@@ -55,8 +56,8 @@ _FORMS = (*(_Form(delimiter) for delimiter in ",;\t|"), _Form("\t", quoted=False
 _ESCAPED = tuple(_Form(delimiter, escape="\\") for delimiter in ",;\t|")
 
 
-def read_delimited(path: Path, text: str, problems: Problems) -> tuple[str, list[int], list[dict[str, Any]]]:
-    """Reads the rows below the first line, which names the columns; also the number of the line that each starts at.
+def read_delimited(path: Path, text: str, problems: Problems) -> FileRows:
+    """Reads the rows below the first line, which names the columns; the place of each is the line that it starts at.
 
     The delimiter (comma, semicolon, tab or |) and the way of quoting are those that give rows of equal length. An
     empty cell is None. A row that has not as many cells as the first line is lost, since nobody can say which cell is
@@ -75,6 +76,7 @@ def read_delimited(path: Path, text: str, problems: Problems) -> tuple[str, list
     records = _records(lines, form, skipped)
     columns = _header(path, records, skipped)
     places: list[int] = []
+    numbers: list[int] = []
     rows: list[dict[str, Any]] = []
     count = 0
     for record in _without_torn_rows(records, lines, len(columns)) if form.escape is None and form.quoted else records:
@@ -88,9 +90,10 @@ def read_delimited(path: Path, text: str, problems: Problems) -> tuple[str, list
             problems.lose("row of the table cannot be read, left out", where, reason, file=path)
         elif cells is not None:
             places.append(record.first + 1)
+            numbers.append(count)
             rows.append(dict(zip(columns, (cell if cell.strip() else None for cell in cells), strict=True)))
     problems.add_file(path, count)
-    return "line", places, rows
+    return FileRows("line", places, numbers, rows)
 
 
 def _header(path: Path, records: Iterator[_Record], line: int) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from san_core.data.problems import Problems
 from san_core.data.tables.column_names import IMAGE, KEY, NAMES, SPLIT, is_question, simplify, split_of_word
+from san_core.data.tables.file_rows import FileRows
 from san_core.data.text_files import DECODER, RepeatedKeys, replace_lone_surrogates, salvage
 from san_core.errors import InputError
 
@@ -34,8 +35,8 @@ def looks_like_json(path: Path, text: str) -> bool:
     return not (suffixes & _DELIMITED) or re.match(r'[\[{]\s*[\[{"]', start) is not None
 
 
-def read_json_rows(path: Path, text: str, problems: Problems) -> tuple[str, list[Place], list[dict[str, Any]]]:
-    """Reads the rows of a text, with the number of each entry from 1, or its key.
+def read_json_rows(path: Path, text: str, problems: Problems) -> FileRows:
+    """Reads the rows of a text; the place of each is the number of its entry from 1, its key, or its line.
 
     Raises:
         InputError: if it is no JSON, or of no layout that is accepted.
@@ -43,30 +44,30 @@ def read_json_rows(path: Path, text: str, problems: Problems) -> tuple[str, list
     text = replace_lone_surrogates(path, text, problems)
     try:
         if {suffix.lower() for suffix in path.suffixes} & _LINES:
-            return "line", *_read_lines(path, text, problems)
+            return _read_lines(path, text, problems)
         content = DECODER.decode(text)
     except json.JSONDecodeError as error:
         if error.msg == "Extra data" or _are_lines(text):
-            return "line", *_read_lines(path, text, problems)
+            return _read_lines(path, text, problems)
         content = _read_damaged(path, text, error, problems)
     except (ValueError, RecursionError) as error:  # a number with thousands of digits, or too many nested lists
         raise InputError(f"{path} cannot be read: {error}") from error
-    return "entry", *_rows(path, *_entries(path, content), "entry", problems)
+    return _rows(path, *_entries(path, content), "entry", problems)
 
 
-def _read_lines(path: Path, text: str, problems: Problems) -> tuple[list[Place], list[dict[str, Any]]]:
-    places: list[Place] = []
-    entries: list[Any] = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            entries.append(DECODER.decode(line.strip()))
-            places.append(number)
-        except (ValueError, RecursionError) as error:
-            problems.add_file(path, 1)
-            problems.lose("not JSON, left out", f"{path} line {number}", str(error), file=path)
+def _read_lines(path: Path, text: str, problems: Problems) -> FileRows:
+    lines = [(number, line.strip()) for number, line in enumerate(text.split("\n"), start=1)]
+    lines = [(number, line) for number, line in lines if line]
+    places, entries = [number for number, _ in lines], [_read_line(line) for _, line in lines]
     return _rows(path, places, entries, "line", problems)
+
+
+def _read_line(line: str) -> object:
+    """The value of a line; the error if it is not JSON."""
+    try:
+        return DECODER.decode(line.removesuffix(","))
+    except (ValueError, RecursionError) as error:
+        return error
 
 
 def _are_lines(text: str) -> bool:
@@ -77,7 +78,7 @@ def _are_lines(text: str) -> bool:
 
 def _is_object(line: str) -> bool:
     try:
-        return isinstance(json.loads(line), dict)
+        return isinstance(json.loads(line.strip().removesuffix(",")), dict)
     except (ValueError, RecursionError):
         return False
 
@@ -142,11 +143,10 @@ def _with(entry: object, name: str, value: str) -> object:
     return {name: value, **entry} if isinstance(entry, dict) else entry
 
 
-def _rows(
-    path: Path, places: Sequence[Place], entries: Sequence[Any], unit: str, problems: Problems
-) -> tuple[list[Place], list[dict[str, Any]]]:
+def _rows(path: Path, places: Sequence[Place], entries: Sequence[Any], unit: str, problems: Problems) -> FileRows:
     """The entries that are objects; a picture with a list of questions becomes a row for each."""
     found: list[Place] = []
+    numbers: list[int] = []
     rows: list[dict[str, Any]] = []
     count = 0
     for place, entry in zip(places, entries, strict=True):
@@ -154,11 +154,14 @@ def _rows(
             count += 1
             if isinstance(row, dict) and not isinstance(row, RepeatedKeys):
                 found.append(place)
+                numbers.append(count)
                 rows.append(row)
+            elif isinstance(row, Exception):
+                problems.lose("not JSON, left out", f"{path} {unit} {place}", str(row), file=path)
             else:
                 problems.lose("entry cannot be read, left out", f"{path} {unit} {place}", _flaw(row), file=path)
     problems.add_file(path, count)
-    return found, rows
+    return FileRows(unit, found, numbers, rows)
 
 
 def _flaw(row: object) -> str:

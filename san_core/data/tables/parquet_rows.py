@@ -1,7 +1,7 @@
 """Reads the rows of a Parquet file; pictures in it are written to files of their own."""
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +11,15 @@ import pyarrow.parquet as pq
 from san_core.data.problems import Problems
 from san_core.data.tables.column_names import distinct
 from san_core.data.tables.embedded_pictures import PictureFolder
+from san_core.data.tables.file_rows import FileRows
 from san_core.errors import InputError
 
 _ROWS_AT_A_TIME = 64
 """Few, since a row may hold a picture."""
 
 
-def read_parquet(
-    path: Path, source: Path | bytes, problems: Problems, pictures: PictureFolder | None
-) -> tuple[str, Sequence[int], list[dict[str, Any]]]:
-    """Reads the rows, with their numbers from 1.
+def read_parquet(path: Path, source: Path | bytes, problems: Problems, pictures: PictureFolder | None) -> FileRows:
+    """Reads the rows.
 
     Args:
         path: the file, as messages name it.
@@ -41,7 +40,8 @@ def read_parquet(
         reason = " ".join(str(error).split())
         raise InputError(f"{path} row {len(rows) + 1}: a damaged Parquet file ({reason})") from error
     problems.add_file(path, len(rows))
-    return "row", range(1, len(rows) + 1), rows
+    numbers = range(1, len(rows) + 1)
+    return FileRows("row", numbers, numbers, rows)
 
 
 def _read_batch(batch: pa.RecordBatch, pictures: PictureFolder | None) -> Iterator[dict[str, Any]]:

@@ -10,6 +10,7 @@ from typing import Any
 from san_core.data.problems import Problems
 from san_core.data.tables.delimited_rows import read_delimited
 from san_core.data.tables.embedded_pictures import PictureFolder
+from san_core.data.tables.file_rows import FileRows
 from san_core.data.tables.json_rows import looks_like_json, read_json_rows
 from san_core.data.tables.parquet_rows import read_parquet
 from san_core.data.text_files import decode
@@ -29,9 +30,6 @@ _OTHERS = {
 }
 _LONGEST_START = max(map(len, _OTHERS))
 
-FileRows = tuple[str, Sequence[int | str], list[dict[str, Any]]]
-"""What is counted, the number or key of each row, and the rows; see `Rows`."""
-
 
 @dataclass(frozen=True)
 class Rows:
@@ -40,7 +38,9 @@ class Rows:
     Attributes:
         path: the file.
         rows: for each row its cells by column; a row may lack columns.
-        places: for each row its number from 1, or its key, in the file.
+        places: for each row its line, its number from 1, or its key, in the file; what messages name it by.
+        numbers: for each row its number from 1 among all rows of the file, those left out included; an id for rows that
+            have none.
         unit: what `places` counts: `line`, `entry` or `row`.
         columns: names of all columns, in the order of the file.
     """
@@ -48,6 +48,7 @@ class Rows:
     path: Path
     rows: Sequence[Mapping[str, Any]]
     places: Sequence[int | str]
+    numbers: Sequence[int]
     unit: str
     columns: Sequence[str]
 
@@ -72,15 +73,14 @@ def read_rows(path: Path, problems: Problems, pictures: PictureFolder | None = N
         if start.startswith(kind):
             raise InputError(f"{path} is {description}; accepted: {ACCEPTED}")
     if start.startswith(b"PAR1"):
-        read: FileRows = read_parquet(path, source, problems, pictures)
+        read = read_parquet(path, source, problems, pictures)
     else:
         read = _read_text(path, source if isinstance(source, bytes) else read_bytes(path), problems)
-    unit, places, rows = read
-    if not rows:
+    if not read.rows:
         problems.check_losses()
         raise InputError(f"{path} has no rows that can be read; accepted: {ACCEPTED}")
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    return Rows(path, rows, places, unit, columns)
+    columns = list(dict.fromkeys(name for row in read.rows for name in row))
+    return Rows(path, columns=columns, **read._asdict())
 
 
 def _open(path: Path) -> tuple[Path | bytes, bytes]:

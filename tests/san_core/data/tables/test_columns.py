@@ -10,7 +10,7 @@ from san_core.errors import InputError
 
 def _rows(*columns: str, empty: tuple[str, ...] = ()) -> Rows:
     row = {name: None if name in empty else "x" for name in columns}
-    return Rows(Path("t.csv"), [row], [2], "line", columns)
+    return Rows(Path("t.csv"), [row], [2], [1], "line", columns)
 
 
 @pytest.mark.parametrize("question", ["question", "Question ", "QUESTION", "query", "sent", "text"])

@@ -185,3 +185,26 @@ def test_entries_that_are_no_objects_are_lost(tmp_path: Path) -> None:
         f"{tmp_path / 't.json'} entry 2: entry cannot be read, left out (a number in place of an object)",
         f"{tmp_path / 't.json'} entry 3: entry cannot be read, left out (it has question twice)",
     ]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "question,answer\na,b\n\nc,d,e\nf,g\n",
+        '[{"question": "a"}, 5, {"question": "f"}]',
+        '{"question": "a"}\n\n{"question": \n{"question": "f"}\n',
+        '[{"image": 1, "qas": [{"question": "a"}, 5, {"question": "f"}]}]',
+    ],
+    ids=["csv", "json", "json lines", "nested json"],
+)
+def test_rows_that_are_left_out_are_counted_in_the_numbers_of_the_others(content: str, tmp_path: Path) -> None:
+    rows = _read(tmp_path / "table", content, Problems(allowed_loss=0.9))
+    assert [row["question"] for row in rows.rows] == ["a", "f"]
+    assert list(rows.numbers) == [1, 3]
+
+
+def test_json_lines_may_end_in_commas(tmp_path: Path) -> None:
+    problems = Problems()
+    rows = _read(tmp_path / "t.json", "".join(f"{json.dumps(row)},\n" for row in ROWS), problems)
+    assert list(rows.rows) == ROWS
+    assert problems.found == []
