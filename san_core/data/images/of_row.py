@@ -29,13 +29,14 @@ def picture_names(image: object, image_id: object) -> list[Path | str | int]:
     return [name for name in (read_id(image), read_id(image_id)) if name is not None]
 
 
-def find_picture(folder: ImageFolder, image: object, image_id: object) -> Path:
+def find_picture(folder: ImageFolder, image: object, image_id: object, *, beside: Path | None = None) -> Path:
     """Returns the picture of a row: that of its `image`, or if there is none (as for a URL), that of its `image_id`.
 
     Args:
         folder: folder of the pictures.
         image: what the row has as its image, see `picture_names`.
         image_id: its `image_id`; None if it has none, or if this is what `image` is.
+        beside: the file of the row, see `ImageFolder.find`.
 
     Raises:
         DifferentPicturesError: if both are found, and are different pictures.
@@ -47,7 +48,7 @@ def find_picture(folder: ImageFolder, image: object, image_id: object) -> Path:
         if isinstance(name, Path):
             return name
         try:
-            found.append(folder.find(name))
+            found.append(folder.find(name, beside=beside))
         except (InputError, ValueError) as error:  # ValueError: a null byte in the name
             reasons.append(f"{str(name)[:_SHOWN]!r}: {error}")
     if not found:
