@@ -7,8 +7,9 @@ from typing import Any
 
 from san_core.data.ids import id_key, read_id
 from san_core.data.images.folder import ImageFolder
+from san_core.data.images.of_row import DifferentPicturesError, find_picture, picture_names
 from san_core.data.problems import Problems
-from san_core.data.tables.column_names import ANSWER
+from san_core.data.tables.column_names import ANSWER, IMAGE, image_ids_beside
 from san_core.data.tables.columns import Columns, find_columns
 from san_core.data.tables.embedded_pictures import PictureFolder
 from san_core.data.tables.records import Rows, read_rows
@@ -50,10 +51,11 @@ def read_questions(
     Args:
         path: JSON, JSON lines, CSV, TSV or Parquet file; see `san_core.data.tables.records`. A row has a
             question and the name or id of its picture, and an id of its own; without a column of ids the rows are
-            numbered from 1.
+            numbered from 1, those left out included.
         folder: folder of the pictures.
         problems: problems found so far; every row that is left out is added, with the reason. Different rows with the
-            same id are left out, since nobody could tell whose answer is whose; of equal ones the first stays.
+            same id are left out, since nobody could tell whose answer is whose; of equal ones the first stays. If most
+            rows share their id with a different one, the rows are numbered.
         columns: the columns that the user has named, by role; see `find_columns`.
         pictures: where pictures that are in the list itself are written.
 
@@ -71,7 +73,8 @@ def read_questions(
     names = {found.question, found.image, *([found.id] if found.id else [])}
     if not names <= _USUAL:
         problems.note(f"{path}: {found}")
-    return _ListReader(rows, found, folder, problems).read()
+    image_ids = None if IMAGE in (columns or {}) else image_ids_beside(found.image, rows.columns)
+    return _ListReader(rows, found, image_ids, folder, problems).read()
 
 
 class _RowError(Exception):
@@ -85,46 +88,60 @@ class _RowError(Exception):
 
 
 class _ListReader:
-    def __init__(self, rows: Rows, columns: Columns, folder: ImageFolder, problems: Problems) -> None:
+    def __init__(
+        self, rows: Rows, columns: Columns, image_ids: str | None, folder: ImageFolder, problems: Problems
+    ) -> None:
         self._rows = rows
         self._columns = columns
+        self._image_ids = image_ids
         self._folder = folder
         self._problems = problems
 
     def read(self) -> list[ListedQuestion]:
-        ids: dict[int, int | str] = {}
-        for index, row in enumerate(self._rows.rows):
-            number = read_id(row.get(self._columns.id)) if self._columns.id else index + 1
-            if number is None:
-                column = str(self._columns.id)
-                self._lose(index, _RowError("no id, left out", column, _shown(row.get(column))))
-            else:
-                ids[index] = number
+        ids = self._ids() if self._columns.id else dict(enumerate(self._rows.numbers))
         questions = []
-        for index in self._distinct(ids):
+        for index, number in ids.items():
             try:
-                questions.append(self._question(index, ids[index]))
+                questions.append(self._question(index, number))
             except _RowError as error:
                 self._lose(index, error)
         return questions
 
-    def _distinct(self, ids: Mapping[int, int | str]) -> list[int]:
-        """The rows that no different row shares its id with; of several equal ones the first."""
+    def _ids(self) -> dict[int, int | str]:
+        """The ids of the rows, without rows that have none and rows whose id a different row has too.
+
+        If that are most of the rows, the ids are no ids of questions, and the rows have their numbers.
+        """
+        column = str(self._columns.id)
+        given = {index: read_id(row.get(column)) for index, row in enumerate(self._rows.rows)}
+        ids = {index: number for index, number in given.items() if number is not None}
         groups: dict[str, list[int]] = {}
         for index, number in ids.items():
             groups.setdefault(id_key(number), []).append(index)
-        kept = []
+        different = {index for group in groups.values() if not self._are_equal(group) for index in group}
+        if len(different) * 2 > len(given):
+            self._problems.note(
+                f"{self._rows.path}: most ids in the column {column} repeat, so the answers have the number of the "
+                "row, from 1; --column id=NAME names another column"
+            )
+            return dict(enumerate(self._rows.numbers))
+        for index, row in enumerate(self._rows.rows):
+            if given[index] is None:
+                self._lose(index, _RowError("no id, left out", column, _shown(row.get(column))))
+            elif index in different:
+                self._lose(index, _RowError("id that a different row has too, left out", column, given[index]))
         for group in groups.values():
-            contents = [(self._rows.rows[i].get(self._columns.question), self._image(i)) for i in group]
-            if all(content == contents[0] for content in contents):
-                kept.append(group[0])
-                for index in group[1:]:
-                    self._problems.add("row that is there twice, the first is used", self._rows.where(index))
-            else:
-                for index in group:
-                    error = _RowError("id that a different row has too, left out", str(self._columns.id), ids[index])
-                    self._lose(index, error)
-        return kept
+            for index in [] if group[0] in different else group[1:]:
+                self._problems.add("row that is there twice, the first is used", self._rows.where(index))
+                del ids[index]
+        return {index: number for index, number in ids.items() if index not in different}
+
+    def _are_equal(self, group: Sequence[int]) -> bool:
+        """Whether rows have the same question about the same picture."""
+        first, *others = (
+            (self._rows.rows[i].get(self._columns.question), picture_names(*self._image(i))) for i in group
+        )
+        return all(other == first for other in others)
 
     def _question(self, index: int, number: int | str) -> ListedQuestion:
         text = self._rows.rows[index].get(self._columns.question)
@@ -133,23 +150,21 @@ class _ListReader:
         return ListedQuestion(number, text, self._find(index), self._rows.path)
 
     def _find(self, index: int) -> Path:
-        value = self._image(index)
-        if isinstance(value, Path):
-            return value
-        name = read_id(value)
-        if name is None:
-            raise _RowError("names no picture, left out", self._columns.image, _shown(value))
+        image, image_id = self._image(index)
+        if not picture_names(image, image_id):
+            raise _RowError("names no picture, left out", self._columns.image, _shown(image))
         try:
-            return self._folder.find(name)
-        except (InputError, ValueError) as error:  # ValueError: a null byte in the name
-            raise _RowError("picture not found, left out", self._columns.image, f"{name!r}: {error}") from error
+            return find_picture(self._folder, image, image_id)
+        except DifferentPicturesError as error:
+            kind = "image and image_id are different pictures, left out"
+            raise _RowError(kind, self._columns.image, error) from error
+        except InputError as error:
+            raise _RowError("picture not found, left out", self._columns.image, error) from error
 
-    def _image(self, index: int) -> object:
-        """What a row has as its picture: a name, an id or a file. A row without it may have an image_id."""
+    def _image(self, index: int) -> tuple[object, object]:
+        """What a row has as its image and as its image_id."""
         row = self._rows.rows[index]
-        value = row.get(self._columns.image)
-        value = value.get("path") if isinstance(value, Mapping) else value
-        return row.get("image_id") if value in (None, "") else value
+        return row.get(self._columns.image), row.get(self._image_ids) if self._image_ids else None
 
     def _lose(self, index: int, error: _RowError) -> None:
         where = self._rows.where(index, error.column)

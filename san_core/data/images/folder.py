@@ -2,44 +2,61 @@
 
 import os
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from string import Formatter
+from typing import TypeVar
 
 from san_core.data.images.names import NUMBER, WAYS_TO_BE_EQUAL, ImageName, key_of, number_of
 from san_core.errors import InputError
 from san_core.files import is_file, is_folder
 
+_Key = TypeVar("_Key")
 _NAMED_IN_ERROR = 3
 _DIGITS = 20
 """Longest number that a pattern is given; Python cannot read one of thousands of digits."""
 
 
 class ImageFolder:
-    """The image files of a folder and of the folders in it, found by what the data call them.
+    r"""The image files of a folder and of the folders in it, found by what the data call them.
 
-    A name is looked for in this order. The first way that finds a file decides, and there it must be the only one:
+    A name is looked for in these ways. The first that finds a file decides, and there it must be the only one:
 
-    1. the file that `pattern` makes of it;
-    2. a path: absolute, relative to the folder, or relative to the folder of `beside`; a Windows path is one too;
-    3. the end of a file's path: `b/4.jpg` is `a/b/4.jpg`, `4.jpg` is also `a/b/4.jpg`. A name is, from exact to loose,
-       equal; equal but for capitals; equal but for the extension that the data leave out; that but for capitals; equal
-       but for another extension of the same format, as .jpg and .jpeg are;
-    4. a path that ends as a file's path in the folder does, as `/elsewhere/images/4.jpg` does for `4.jpg`, equal in the
-       same ways. What stands before (`/elsewhere/images`) must be the same for all names found so;
-    5. a whole number (4, "4", "4.0", "0004"): the file whose name is that number with more or fewer zeros (`0004.jpg`)
-       or ends in it with six or more digits (`COCO_train2014_000000000004.jpg`). Such a file must not be beside one
-       that 3 finds (`4.jpg`): the data may mean either.
+    | way                              | name                 | file                              | found            |
+    | -------------------------------- | -------------------- | --------------------------------- | ---------------- |
+    | 1. `pattern` makes the file name | `4`                  | `c_004.jpg` (`c_{image_id:03d}.jpg`) | yes           |
+    | 2. a path, absolute or relative  | `b/4.jpg`            | `b/4.jpg`                         | yes              |
+    |    to `folder` or `beside`       | `b\4.jpg`            | `b/4.jpg`                         | yes              |
+    | 3. the end of a file's path      | `b/4.jpg`, `4.jpg`   | `a/b/4.jpg`                       | yes              |
+    |                                  | `c/4.jpg`            | `a/b/4.jpg`                       | no               |
+    | 4. a path that ends as a file's  | `/old/images/4.jpg`  | `4.jpg`                           | yes              |
+    |    path does                     | `/old/other/5.jpg`   | `5.jpg`, after the line above     | no: other folder |
+    | 5. a whole number                | `4`, `4.0`, `04`     | `0004.jpg`                        | yes              |
+    |                                  | `4`                  | `COCO_train2014_000000000004.jpg` | yes              |
+    |                                  | `4`                  | both this and `4.jpg`             | no: several      |
+    |                                  | `4`                  | `14.jpg`, `a_4.jpg`               | no               |
 
-    Unicode's composed (NFC) and decomposed (NFD) letters are equal. Hidden files and folders are left out. A number is
-    never found in a part of another one: 1 is not `11.jpg`.
+    In 3 and 4 two names are equal in these ways, from exact to loose:
+
+    | way                                    | name    | file     |
+    | -------------------------------------- | ------- | -------- |
+    | equal                                  | `a.jpg` | `a.jpg`  |
+    | but for capitals                       | `A.jpg` | `a.JPG`  |
+    | but for the extension, which `name` lacks | `a`  | `a.jpg`  |
+    | but for that and capitals              | `A`     | `a.jpg`  |
+    | but for another extension of the format | `a.jpg` | `a.jpeg` |
+
+    Two names that differ only so (`6.jpg` and `6.JPG`, `6` and `06`) may be two pictures, of which one is missing here:
+    the second of them that would be given the same file is not found. `6` and `6.jpg` may be the same picture.
+
+    Unicode's composed (NFC) and decomposed (NFD) letters are equal. Hidden files and folders are left out.
 
     Args:
         folder: folder of the images. Its list of files is read once, when a name is first not found by 1 or 2.
         pattern: Python format of a file name, such as `COCO_val2014_{image_id:012d}.jpg`; None to only search.
-        beside: file of the data (a table) whose folder relative paths may start from.
+        beside: file of the data (a table) whose folder relative paths may start from; `find` may name another one.
 
     Raises:
         InputError: if the folder does not exist, or `pattern` is not a Python format with {image_id}.
@@ -52,52 +69,69 @@ class ImageFolder:
             _check_pattern(pattern)
         self.folder = folder
         self._pattern = pattern
-        self._starts = [folder, *([beside.parent] if beside else [])]
+        self._beside = beside
         self._elsewhere: str | None = None
-        self._found: dict[str, Path] = {}
+        self._found: dict[tuple[str, Path | None], Path | str] = {}
+        self._name_of: dict[tuple[Path, str], str] = {}
+        self._by_end: dict[int, dict[tuple[str, ...], list[ImageName]]] = {}
 
-    def find(self, name: str | int | float) -> Path:
+    def find(self, name: str | int | float, *, beside: Path | None = None) -> Path:
         """Returns the image file that the data call `name`.
 
         Args:
             name: a path, a name with or without extension, or an id.
+            beside: file of the data that has the name, where it is another one than that of the folder.
 
         Raises:
             InputError: if there is none, or more than one; it gives the reason without the name.
         """
-        if str(name) not in self._found:
-            self._found[str(name)] = self._search(name)
-        return self._found[str(name)]
+        beside = beside or self._beside
+        start = beside.parent if beside else None
+        key = str(name), start
+        if key not in self._found:
+            try:
+                self._found[key] = self._search(name, [self.folder, *([start] if start else [])])
+            except InputError as error:
+                self._found[key] = str(error)
+        found = self._found[key]
+        if isinstance(found, str):
+            raise InputError(found)
+        return found
 
     def expected(self, name: str | int | float) -> Path:
         """The file that `name` would be if it were found by `pattern`, or else by its path."""
         return next(iter(self._made_by_pattern(name)), self.folder / str(name))
 
-    def _search(self, name: str | int | float) -> Path:
+    def _search(self, name: str | int | float, starts: Sequence[Path]) -> Path:
         made = self._made_by_pattern(name)
-        text = str(name).strip().replace("\\", "/")
-        if path := next((path for path in made if is_file(path)), None) or self._at_path(str(name), text):
+        if path := next((path for path in made if is_file(path)), None):
             return path
+        text = str(name).strip().replace("\\", "/")
         wanted = ImageName.read(text)
+        path = _at_path(starts, str(name), text) or self.folder / self._in_list(wanted, made).path
+        if isinstance(name, str):
+            self._check_other_name(wanted, path)
+        return path
+
+    def _in_list(self, wanted: ImageName, made: Sequence[Path]) -> ImageName:
         found = self._by_end_of_path(wanted) or self._by_end_of_name(wanted)
         found += self._by_number(wanted, padded=not found)
         if not found:
             raise InputError(self._nothing(wanted, made))
-        return self.folder / _only(found).path
+        return _only(found)
 
-    def _at_path(self, *texts: str) -> Path | None:
-        """The file at a path, as it is written or with slashes; None if there is none.
+    def _check_other_name(self, wanted: ImageName, path: Path) -> None:
+        """Checks that a file is not two pictures of the data, of which one is missing here.
 
         Raises:
-            InputError: if there are two, one in the folder and one beside the data.
+            InputError: if it was found for another name of the same kind, such as `6.JPG` for `6.jpg`.
         """
-        for text in texts:
-            found = [path for start in self._starts if text and is_file(path := start / text)]
-            if len({path.resolve() for path in found}) > 1:
-                raise InputError(f"several pictures: {_listed([str(path) for path in found])}")
-            if found:
-                return found[0]
-        return None
+        number = NUMBER.fullmatch(wanted.name)
+        kind = "number" if number else "extension" if wanted.extension else "stem"
+        name = wanted.name.partition(".")[0] if number else wanted.name
+        other = self._name_of.setdefault((path, kind), name)
+        if other != name:
+            raise InputError(f"no such picture; {path.name} was found for {other!r}, which may be another one")
 
     def _made_by_pattern(self, name: str | int | float) -> list[Path]:
         """The files that the pattern makes of an id: as it is, and of the number it is."""
@@ -112,19 +146,22 @@ class ImageFolder:
         return list(dict.fromkeys(made))
 
     def _by_end_of_path(self, wanted: ImageName) -> list[ImageName]:
-        alike = self._by_stem.get(key_of(wanted), [])
-        for equal in WAYS_TO_BE_EQUAL:
-            if found := [f for f in alike if equal(f, wanted) and _ends((*self._above, *f.folders), wanted.folders)]:
-                return found
-        return []
+        """Files whose path ends in the name wanted."""
+        count = len(wanted.folders)
+        if count not in self._by_end:
+            paths = [((*self._above, *file.folders), file) for file in self._files]
+            self._by_end[count] = _group(
+                (_key(above[len(above) - count :], file), file) for above, file in paths if len(above) >= count
+            )
+        return _most_equal(self._by_end[count].get(_key(wanted.folders, wanted), []), wanted)
 
     def _by_end_of_name(self, wanted: ImageName) -> list[ImageName]:
-        alike = self._by_stem.get(key_of(wanted), [])
-        for equal in WAYS_TO_BE_EQUAL:
-            if found := [f for f in alike if equal(f, wanted) and _ends(wanted.folders, f.folders)]:
-                self._check_elsewhere(wanted, _only(found))
-                return found
-        return []
+        """Files whose path is the end of the name wanted."""
+        ends = [wanted.folders[start:] for start in range(len(wanted.folders) + 1)]
+        found = _most_equal([file for end in ends for file in self._by_path.get(_key(end, wanted), [])], wanted)
+        if found:
+            self._check_elsewhere(wanted, _only(found))
+        return found
 
     def _check_elsewhere(self, wanted: ImageName, found: ImageName) -> None:
         """Checks that not two folders of the data are looked for in one folder here.
@@ -147,8 +184,8 @@ class ImageFolder:
 
     def _nothing(self, wanted: ImageName, made: Sequence[Path]) -> str:
         """Why nothing was found, with what may have been meant."""
-        if alike := sorted(file.path for file in self._by_stem.get(key_of(wanted), [])):
-            return f"no such picture, but there is {_listed(alike)}"
+        if alike := self._by_stem.get(key_of(wanted), [])[: _NAMED_IN_ERROR + 1]:
+            return f"no such picture, but there is {_listed([file.path for file in alike])}"
         if self._pattern is None:
             return "no such picture"
         return (
@@ -162,15 +199,19 @@ class ImageFolder:
 
     @cached_property
     def _files(self) -> list[ImageName]:
-        return [ImageName.read(path) for path in _scan(self.folder)]
+        return [ImageName.read(path) for path in sorted(_scan(self.folder))]
+
+    @cached_property
+    def _by_path(self) -> dict[tuple[str, ...], list[ImageName]]:
+        return _group((_key(file.folders, file), file) for file in self._files)
 
     @cached_property
     def _by_stem(self) -> dict[str, list[ImageName]]:
-        return _group(self._files, key_of)
+        return _group((key_of(file), file) for file in self._files)
 
     @cached_property
     def _by_numbers(self) -> dict[str, list[ImageName]]:
-        return _group((file for file in self._files if number_of(file)), number_of)
+        return _group((number, file) for file in self._files if (number := number_of(file)))
 
 
 def same_but_for_unicode(path: Path) -> Path:
@@ -183,10 +224,30 @@ def same_but_for_unicode(path: Path) -> Path:
     return path
 
 
-def _ends(folders: Sequence[str], end: Sequence[str]) -> bool:
-    """Whether the folders of a path end in those of another; capitals do not count."""
-    last = folders[len(folders) - len(end) :] if len(end) <= len(folders) else None
-    return last is not None and [name.casefold() for name in last] == [name.casefold() for name in end]
+def _at_path(starts: Iterable[Path], *texts: str) -> Path | None:
+    """The file at a path, as it is written or with slashes; None if there is none.
+
+    Raises:
+        InputError: if there are two, one in the folder and one beside the data.
+    """
+    for text in texts:
+        found = [path for start in starts if text and is_file(path := start / text)]
+        if len({path.resolve() for path in found}) > 1:
+            raise InputError(f"several pictures: {_listed([str(path) for path in found])}")
+        if found:
+            return found[0]
+    return None
+
+
+def _key(folders: Iterable[str], file: ImageName) -> tuple[str, ...]:
+    """What paths have in common that may be equal: the folders in small letters, and the `key_of` the name."""
+    return (*(folder.casefold() for folder in folders), key_of(file))
+
+
+def _most_equal(files: Sequence[ImageName], wanted: ImageName) -> list[ImageName]:
+    """The files whose names are equal to the one wanted in the most exact way that any is."""
+    ways = ([file for file in files if equal(file, wanted)] for equal in WAYS_TO_BE_EQUAL)
+    return next(filter(None, ways), [])
 
 
 def _only(found: Sequence[ImageName]) -> ImageName:
@@ -199,10 +260,10 @@ def _listed(paths: Sequence[str]) -> str:
     return ", ".join(paths[:_NAMED_IN_ERROR]) + (", ..." if len(paths) > _NAMED_IN_ERROR else "")
 
 
-def _group(files: Iterable[ImageName], key: Callable[[ImageName], str]) -> dict[str, list[ImageName]]:
-    groups: dict[str, list[ImageName]] = {}
-    for file in files:
-        groups.setdefault(key(file), []).append(file)
+def _group(files: Iterable[tuple[_Key, ImageName]]) -> dict[_Key, list[ImageName]]:
+    groups: dict[_Key, list[ImageName]] = {}
+    for key, file in files:
+        groups.setdefault(key, []).append(file)
     return groups
 
 

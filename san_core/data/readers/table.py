@@ -4,23 +4,29 @@ A table is a JSON, JSON lines, CSV, TSV or Parquet file; see `san_core.data.tabl
 picture come from one row, so ids are only labels here.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from san_core.command_line import print_message
-from san_core.data.ids import id_key, read_id
-from san_core.data.images.folder import ImageFolder
-from san_core.data.prepared import SPLITS
+from san_core.data.ids import read_id
+from san_core.data.images.of_row import DifferentPicturesError, find_picture, picture_names
 from san_core.data.problems import Problems
 from san_core.data.questions import Question
 from san_core.data.raw_dataset import RawDataset, TableFiles
 from san_core.data.readers.table_files import SplitFile, list_files
+from san_core.data.readers.table_questions import TEST, TRAIN, UNANSWERED, VALIDATION, TableQuestions
 from san_core.data.tables.answer_cells import read_answers
-from san_core.data.tables.column_names import ANSWER, IMAGE, SPLIT, is_question, simplify, split_of_word
-from san_core.data.tables.columns import Columns, find_columns, missing_column
+from san_core.data.tables.column_names import (
+    IMAGE,
+    NAMES,
+    SPLIT,
+    image_ids_beside,
+    is_question,
+    simplify,
+    split_of_word,
+)
+from san_core.data.tables.columns import Columns, find_columns
 from san_core.data.tables.embedded_pictures import PictureFolder
 from san_core.data.tables.records import Rows, read_rows
 from san_core.data.vocabulary import tokenize
@@ -32,9 +38,9 @@ TOP_ANSWERS = 1000
 LONGEST_QUESTION = 1000
 """Longest question in words; a longer one is more likely a part of the file that a quote has swallowed."""
 
-TRAIN, VALIDATION, TEST, UNANSWERED = SPLITS
 _SHOWN = 3
 _LONGEST_DETAIL = 160
+_LONGEST_VALUE = 20
 
 
 class _Unusable(Exception):  # noqa: N818 - it is no error of the program
@@ -42,14 +48,6 @@ class _Unusable(Exception):  # noqa: N818 - it is no error of the program
 
     def __init__(self, kind: str, column: str | None = None, detail: str = "") -> None:
         self.kind, self.column, self.detail = kind, column, detail[:_LONGEST_DETAIL]
-
-
-class _Found(NamedTuple):
-    """A table that was read, what its columns are, and the names of all."""
-
-    path: Path
-    columns: Columns
-    names: Sequence[str]
 
 
 class _Table(NamedTuple):
@@ -60,25 +58,8 @@ class _Table(NamedTuple):
     columns: Columns
 
 
-@dataclass
-class _Read:
-    """What was read so far: the questions of each split, and the file of each image key."""
-
-    splits: dict[str, list[Question]] = field(default_factory=lambda: {name: [] for name in SPLITS})
-    images: dict[str, Path] = field(default_factory=dict)
-    keys: dict[Path, str] = field(default_factory=dict)
-
-    def key_of(self, path: Path) -> str:
-        """The key of an image: its name, with as many of its folders as it takes to differ from other images."""
-        if path not in self.keys:
-            parts = path.absolute().parts
-            names = ("/".join(parts[-count:]) for count in range(1, len(parts) + 1))
-            self.keys[path] = next(name for name in names if self.images.setdefault(name, path) == path)
-        return self.keys[path]
-
-
 def read(name: str, files: TableFiles, problems: Problems) -> RawDataset:
-    """Reads the tables, and prints the columns that were found in each.
+    """Reads the tables; the columns that were found in each are a note.
 
     Args:
         name: the data set's name.
@@ -86,21 +67,19 @@ def read(name: str, files: TableFiles, problems: Problems) -> RawDataset:
         problems: problems found so far; those of the tables are added.
 
     Raises:
-        InputError: if a table cannot be read, a column is missing or ambiguous, the split is contradictory, or no
-            question with an answer is left to train on.
+        InputError: if a table cannot be read, a column is missing, ambiguous or of unknown splits, the split is
+            contradictory, or the questions for training or validation have no answer.
     """
+    read_so_far = TableQuestions()
     if files.images is not None:
-        ImageFolder(files.images, pattern=files.image_name)  # it is checked before a large table is read
-    read_so_far = _Read()
-    tables: list[_Found] = []
-    for file in list_files(files):
-        table = _open(file, tables, files, problems)
-        tables.append(_Found(file.path, table.columns, table.rows.columns))
-        _Reader(table, files, problems, read_so_far).read()
-    splits = read_so_far.splits
-    if not splits[TRAIN]:
-        raise _nothing_to_train_on(tables, problems)
-    splits = {split: _with_distinct_ids(part, split, problems) for split, part in splits.items()}
+        read_so_far.folder(files.images, files.image_name)  # it is checked before a large table is read
+    listed = list_files(files, problems)
+    for file in listed:
+        table = _open(file, read_so_far, files, problems)
+        label = _label_of(file.path, listed) if len(listed) > 1 or table.columns.id else None
+        _Reader(table, files, problems, read_so_far, label).read()
+    read_so_far.check_answers(problems)
+    splits = read_so_far.with_distinct_ids(problems)
     several_people = any(len(question.answers) > 1 for part in splits.values() for question in part)
     return RawDataset(
         name=name,
@@ -115,20 +94,28 @@ def read(name: str, files: TableFiles, problems: Problems) -> RawDataset:
     )
 
 
-def _open(file: SplitFile, before: Sequence[_Found], files: TableFiles, problems: Problems) -> _Table:
+def _open(file: SplitFile, read_so_far: TableQuestions, files: TableFiles, problems: Problems) -> _Table:
     rows = read_rows(file.path, problems, PictureFolder(files.embedded), files.columns.get(IMAGE, ()))
     try:
         columns = find_columns(rows, files.columns)
     except InputError as error:
         if any(map(is_question, rows.columns)) or not _has_ids_of_questions(rows):
             raise
-        questions = next((table.path for table in before if not table.columns.answers), "FILE")
-        raise _two_files(questions, file.path) from error
+        questions = read_so_far.without_answers
+        raise _two_files(questions[0] if questions else "FILE", file.path) from error
     if columns.split and SPLIT not in files.columns and (file.chosen or not _has_splits(rows, columns.split)):
+        if file.split is None and simplify(columns.split) in NAMES[SPLIT][0]:
+            raise _unknown_splits(rows, columns.split)
         columns = replace(columns, split=None)
     told = f"; all rows: {file.split}" if file.split else ""
-    print_message(f"{file.path}: {len(rows.rows):,} rows; {columns}{told}")
+    problems.note(f"{file.path}: {len(rows.rows):,} rows; {columns}{told}")
     return _Table(file, rows, columns)
+
+
+def _label_of(path: Path, files: Sequence[SplitFile]) -> str:
+    """What rows of a table that have no id are called, beside their number."""
+    alike = [file for file in files if file.path.stem == path.stem]
+    return path.stem if len(alike) == 1 else f"{path.parent.name}/{path.stem}"
 
 
 def _has_splits(rows: Rows, column: str) -> bool:
@@ -142,18 +129,20 @@ def _has_splits(rows: Rows, column: str) -> bool:
 class _Reader:
     """Reads the rows of one table."""
 
-    def __init__(self, table: _Table, files: TableFiles, problems: Problems, found: _Read) -> None:
+    def __init__(
+        self, table: _Table, files: TableFiles, problems: Problems, read_so_far: TableQuestions, label: str | None
+    ) -> None:
         self._file, self._rows, self._columns = table
         self._problems = problems
-        self._found = found
+        self._read = read_so_far
+        self._label = label
         folder = self._file.path.parent if files.images is None else files.images
-        self._folder = ImageFolder(folder, pattern=files.image_name, beside=self._file.path)
-        self._found_before: dict[object, str | _Unusable] = {}
+        self._folder = read_so_far.folder(folder, files.image_name)
+        named = IMAGE in files.columns
+        self._image_ids = None if named else image_ids_beside(self._columns.image, self._rows.columns)
 
     def read(self) -> None:
         """Adds the questions of all rows to the splits, and their pictures to the images."""
-        without_answer: dict[str, list[int]] = {name: [] for name in SPLITS}
-        answered: Counter[str] = Counter()
         for index, row in enumerate(self._rows.rows):
             try:
                 split, question = self._split(row), self._question(index, row)
@@ -162,18 +151,12 @@ class _Reader:
                 self._problems.lose(error.kind, where, error.detail, file=self._rows.path)
                 continue
             if question.answer:
-                answered[split] += 1
-                self._found.splits[split].append(question)
-            else:
-                without_answer[split].append(index)
-                self._found.splits[UNANSWERED].append(question)
-        asked = [index for split, indices in without_answer.items() if answered[split] for index in indices]
-        if asked:  # where none of a split has an answer, that is meant
-            places = ", ".join(f"{self._rows.unit} {self._rows.places[index]}" for index in sorted(asked)[:_SHOWN])
-            more = ", ..." if len(asked) > _SHOWN else ""
-            self._problems.note(
-                f"{self._rows.path}: {len(asked):,} rows have no answer ({places}{more}); retraining answers them"
-            )
+                self._read.splits[split].append(question)
+                continue
+            self._read.splits[UNANSWERED].append(question)
+            self._read.unanswered[split].add(self._rows.where(index))
+            if split != TEST and not self._columns.answers and self._read.without_answers is None:
+                self._read.without_answers = self._rows.path, self._rows.columns
 
     def _split(self, row: Mapping[str, object]) -> str:
         column = self._columns.split
@@ -215,37 +198,29 @@ class _Reader:
             text=text,
             answer=answers.right,
             image=self._image(row),
-            id="" if number is None else number,
+            id=self._number(index) if number is None else number,
             answers=answers.people,
             answer_type=_label(row, columns.answer_type),
             question_type=_label(row, columns.question_type),
         )
 
-    def _image(self, row: Mapping[str, object]) -> str:
-        """The key of the image that a row names; a row without a name may have an `image_id`."""
-        value = row.get(self._columns.image)
-        if isinstance(value, Mapping):
-            value = value.get("path")
-        if value in (None, ""):
-            value = row.get("image_id")
-        name = value if isinstance(value, Path) else read_id(value)
-        if name is None:
-            detail = "" if value is None else repr(value)[:80]
-            raise _Unusable("row names no picture, left out", self._columns.image, detail)
-        if name not in self._found_before:
-            self._found_before[name] = self._find(name)
-        found = self._found_before[name]
-        if isinstance(found, _Unusable):
-            raise found
-        return found
+    def _number(self, index: int) -> int | str:
+        """The id of a row that has none: its number in the file, after the name of the file if that is needed."""
+        number = self._rows.numbers[index]
+        return number if self._label is None else f"{self._label}-{number}"
 
-    def _find(self, name: Path | str | int) -> str | _Unusable:
-        if isinstance(name, Path):
-            return self._found.key_of(name)
+    def _image(self, row: Mapping[str, object]) -> str:
+        """The key of the image that a row names."""
+        column = self._columns.image
+        value, image_id = row.get(column), row.get(self._image_ids) if self._image_ids else None
+        if not picture_names(value, image_id):
+            raise _Unusable("row names no picture, left out", column, "" if value is None else repr(value)[:80])
         try:
-            return self._found.key_of(self._folder.find(name))
-        except (InputError, ValueError) as error:  # ValueError: a null byte in the name
-            return _Unusable("picture not found, left out", self._columns.image, f"{str(name)[:80]!r}: {error}")
+            return self._read.key_of(find_picture(self._folder, value, image_id, beside=self._file.path))
+        except DifferentPicturesError as error:
+            raise _Unusable("image and image_id are different pictures, left out", column, str(error)) from error
+        except InputError as error:
+            raise _Unusable("picture not found, left out", column, str(error)) from error
 
 
 def _label(row: Mapping[str, object], column: str | None) -> str:
@@ -254,34 +229,14 @@ def _label(row: Mapping[str, object], column: str | None) -> str:
     return value.strip() if isinstance(value, str) and len(value) <= 80 else ""
 
 
-def _with_distinct_ids(questions: Sequence[Question], split: str, problems: Problems) -> list[Question]:
-    """The questions of a split with an id for each. Those without one are numbered; repeated ones get a number."""
-    taken = {id_key(question.id) for question in questions}
-    counts: Counter[str] = Counter()
-    found: list[Question] = []
-    for question in questions:
-        given = id_key(question.id)
-        counts[given] += 1
-        if counts[given] > 1 or not given:
-            question = replace(question, id=_free(question.id, counts[given], taken))
-        found.append(question)
-    del counts[""]
-    repeated = [(number, count) for number, count in counts.most_common() if count > 1]
-    if repeated:
-        number, count = repeated[0]
-        problems.note(
-            f"{len(repeated):,} ids of {split} repeat, such as {number!r} {count:,} times; they are labels only, later "
-            f"ones become {number}-2 and so on"
-        )
-    return found
-
-
-def _free(number: str | int, count: int, taken: set[str]) -> str | int:
-    """An id that no other row has."""
-    while (made := f"{number}-{count}" if number != "" else str(count)) in taken:
-        count += 1
-    taken.add(made)
-    return made if number != "" else int(made)
+def _unknown_splits(rows: Rows, column: str) -> InputError:
+    values = list(dict.fromkeys(str(row.get(column)) for row in rows.rows))
+    shown = ", ".join(repr(value[:_LONGEST_VALUE]) for value in values[:_SHOWN])
+    more = ", ..." if len(values) > _SHOWN else ""
+    return InputError(
+        f"{rows.path}: its column {column} says no split, but {shown}{more}; accepted: train, validation, test; "
+        f"--column split=NAME names another column, --train FILE takes all rows for training"
+    )
 
 
 def _has_ids_of_questions(rows: Rows) -> bool:
@@ -293,13 +248,3 @@ def _two_files(questions: Path | str, annotations: Path) -> InputError:
         f"{annotations} has answers without questions, as in the layout of VQA, which python -m san_core.prepare vqa "
         f"--questions {questions} --annotations {annotations} --images FOLDER prepares"
     )
-
-
-def _nothing_to_train_on(tables: Sequence[_Found], problems: Problems) -> InputError:
-    """Why no question is left to train on."""
-    problems.check_losses()
-    without = next((table for table in tables if not table.columns.answers), None)
-    if without is None:
-        return InputError("no row of the split train has an answer")
-    error = missing_column(without.path, without.names, ANSWER)
-    return InputError(f"{error}; answers in a file of their own, as VQA has them: python -m san_core.prepare vqa")

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from functools import lru_cache
 
 QUESTION, ANSWER, IMAGE, ID = "question", "answer", "image", "id"
@@ -33,8 +34,8 @@ _CACHE_SIZE = 1000
 
 _SPLITS = {
     "train": "train training tr trainval trainset",
-    "validation": "val valid validation validate dev development valset minival",
-    "test": "test testing testset testdev teststd",
+    "validation": "val valid validation validate dev development valset minival eval evaluation",
+    "test": "test testing testset testdev teststd heldout",
 }
 _SPLIT_OF = {word: split for split, words in _SPLITS.items() for word in words.split()}
 
@@ -60,6 +61,11 @@ def is_image(name: str) -> bool:
 def is_question(name: str) -> bool:
     """Whether a column of this name has the questions."""
     return any(simplify(name) in group for group in NAMES[QUESTION])
+
+
+def image_ids_beside(image: str, columns: Iterable[str]) -> str | None:
+    """The column of the ids of pictures beside the column of pictures `image`; None if there is none."""
+    return next((name for name in columns if name != image and simplify(name) in NAMES[IMAGE][-1]), None)
 
 
 def annotator(name: str) -> int | None:

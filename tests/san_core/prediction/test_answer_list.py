@@ -277,10 +277,43 @@ def test_different_questions_with_the_same_id_get_no_answer(
     assert "entry 50: row that is there twice, the first is used\n" in told
 
 
-def test_ids_of_pictures_serve_no_question(tiny_model: Path, questions: list[Entry], write: Write) -> None:
+def test_where_most_ids_repeat_answers_have_the_numbers_of_the_rows(
+    tiny_model: Path, questions: list[Entry], write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
     entries = [{**question, "question_id": question["image_id"]} for question in questions]
-    with pytest.raises(InputError, match="48 of 48 entries of .*: 48 x id that a different row has too"):
-        answer_list(tiny_model, write(entries))
+    task = write([entries[0], None, *entries[1:]])
+    capsys.readouterr()
+    assert answer_list(tiny_model, task) == (48, 1)
+    assert [a["question_id"] for a in json.loads(task.out.read_text())] == [1, *range(3, 50)]
+    assert capsys.readouterr().err.startswith(
+        f"{task.questions}: most ids in the column question_id repeat, so the answers have the number of the row, from 1; "
+    )
+
+
+def test_numbers_of_rows_count_the_rows_that_are_left_out(
+    tiny_model: Path, task: ListTask, questions: list[Entry]
+) -> None:
+    path = task.out.with_name("list.csv")
+    lines = [f"is it red?,{question['image_id']}" for question in questions]
+    path.write_text("\n".join(["question,image_id", *lines[:4], "is it, red?,40", *lines[4:]]))
+    assert answer_list(tiny_model, replace(task, questions=path)) == (48, 1)
+    assert [a["question_id"] for a in json.loads(task.out.read_text())] == [1, 2, 3, 4, *range(6, 50)]
+
+
+def test_picture_is_that_of_the_image_or_else_of_the_image_id(
+    tiny_model: Path, task: ListTask, questions: list[Entry], capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ["http://a/99.png", "", "nan", *["COCO_000000000045.png"] * 2]
+    ids = [40, 41, 42, 45, 44]
+    path = task.out.with_name("list.csv")
+    rows = [f"{n},is it red?,{image},{i}" for n, (image, i) in enumerate(zip(names, ids, strict=True), start=1)]
+    path.write_text("\n".join(["id,question,image,Image ID", *rows]))
+    assert answer_list(tiny_model, replace(task, questions=path)) == (4, 1)
+    model = load_model(tiny_model)
+    assert [entry["answer"] for entry in json.loads(task.out.read_text())] == [
+        _single(model, Path(task.images or ""), {"question": "is it red?", "image_id": number}) for number in ids[:4]
+    ]
+    assert "line 6 column image: image and image_id are different pictures, left out (" in capsys.readouterr().err
 
 
 def test_ids_are_given_back_as_they_are_written(tiny_model: Path, questions: list[Entry], write: Write) -> None:

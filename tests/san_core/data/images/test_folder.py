@@ -130,8 +130,8 @@ def test_exact_name_goes_before_looser_ones(name: str | int, files: list[str], t
 @pytest.mark.parametrize(("data", "disk"), [("NFC", "NFD"), ("NFD", "NFC")])
 def test_composed_and_decomposed_letters_are_equal(data: str, disk: str, tmp_path: Path) -> None:
     file = "Mädchen/Übung é한.jpg"
-    folder = _make(tmp_path, unicodedata.normalize(disk, file))  # type: ignore[arg-type]
     for name in (file, "Übung é한.jpg", "Übung é한", "übung É한"):
+        folder = _make(tmp_path, unicodedata.normalize(disk, file))  # type: ignore[arg-type]
         found = folder.find(unicodedata.normalize(data, name))  # type: ignore[arg-type]
         assert found == tmp_path / unicodedata.normalize(disk, file)  # type: ignore[arg-type]
         assert found.is_file()
@@ -153,6 +153,50 @@ def test_same_names_in_two_folders_of_the_data_are_not_one_picture(tmp_path: Pat
     assert folder.find("/data/train/deep/3.jpg") == tmp_path / "deep" / "3.jpg"
     with pytest.raises(InputError, match=r"no such picture; 1.jpg has its name, but pictures of 'data/train' were"):
         folder.find("/data/test/1.jpg")
+
+
+@pytest.mark.parametrize("names", [("6.jpg", "6.JPG"), ("6.jpeg", "6.jpg"), ("6", "06"), ("06", "6.0"), ("a", "A")])
+def test_a_file_is_given_to_one_of_two_names_that_are_nearly_equal(names: tuple[str, str], tmp_path: Path) -> None:
+    folder = _make(tmp_path, "6.jpg", "a.jpg")
+    first = folder.find(names[0])
+    for _ in range(2):
+        with pytest.raises(
+            InputError, match=rf"no such picture; {first.name} was found for '{names[0]}', which may be"
+        ):
+            folder.find(names[1])
+    assert folder.find(names[0]) == first
+
+
+def test_a_file_may_be_called_by_names_of_different_kinds(tmp_path: Path) -> None:
+    folder = _make(tmp_path, "b/6.jpg")
+    for name in ("6", "6.0", 6, 6.0, "6.jpg", "b/6.jpg", "b\\6.jpg", str(tmp_path / "b" / "6.jpg"), "/old/b/6.jpg"):
+        assert folder.find(name) == tmp_path / "b" / "6.jpg"
+
+
+def test_tables_share_a_folder_with_their_own_starts_of_paths(tmp_path: Path) -> None:
+    _make(tmp_path, "a/x/1.jpg", "b/x/1.jpg", "p/2.jpg")
+    folder = ImageFolder(tmp_path / "p")
+    for name in ("a", "b"):
+        assert folder.find("x/1.jpg", beside=tmp_path / name / "t.csv") == tmp_path / name / "x" / "1.jpg"
+    assert folder.find("/data/train/2.jpg", beside=tmp_path / "a" / "t.csv") == tmp_path / "p" / "2.jpg"
+    with pytest.raises(InputError, match="but pictures of 'data/train' were found there"):
+        folder.find("/data/test/2.jpg", beside=tmp_path / "b" / "t.csv")
+
+
+def test_many_files_of_one_name_take_no_longer(tmp_path: Path) -> None:
+    for number in range(1500):
+        (tmp_path / f"{number:06d}").mkdir()
+        (tmp_path / f"{number:06d}" / "image.jpg").touch()
+    folder = ImageFolder(tmp_path)
+    start = time.process_time()
+    for number in range(1500):
+        name = f"{number:06d}/image.jpg"
+        assert folder.find(f"{number:06d}/image") == folder.find(f"/old/{name}") == tmp_path / name
+        with pytest.raises(
+            InputError, match=r"but there is 000000/image.jpg, 000001/image.jpg, 000002/image.jpg, ...$"
+        ):
+            folder.find(f"{number:06d}/other/image.jpg")
+    assert time.process_time() - start < 2
 
 
 def test_pattern_goes_first_and_then_the_search(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 import csv
 import json
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -55,10 +56,12 @@ def test_pictures_are_beside_the_table_without_a_folder(tmp_path: Path) -> None:
     assert list(data.images.values()) == [tmp_path / "a.jpg"]
 
 
-def test_what_was_found_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_was_found_is_a_note(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    problems = Problems()
     path = _csv(tmp_path / "t.csv", [{"sent": "a", "Picture": "a", "label": 1, "more": 2}])
-    _read(path, images=_pictures(tmp_path, "a.jpg"))
-    assert capsys.readouterr().err == f"{path}: 1 rows; question = sent, answer = label, image = Picture\n"
+    _read(path, images=_pictures(tmp_path, "a.jpg"), problems=problems)
+    assert problems.notes == [f"{path}: 1 rows; question = sent, answer = label, image = Picture"]
+    assert capsys.readouterr() == ("", "")
 
 
 def test_a_column_says_the_splits(tmp_path: Path) -> None:
@@ -101,11 +104,38 @@ def test_rows_without_an_answer_are_kept_to_be_answered(tmp_path: Path) -> None:
     problems = Problems(strict=True)
     data = _read(tmp_path / "t.json", images=_pictures(tmp_path, "a.jpg"), problems=problems)
     assert (len(data.train), len(data.unanswered)) == (1, 4)
-    (note,) = problems.notes
-    assert (
-        note
-        == f"{tmp_path / 't.json'}: 4 rows have no answer (entry 2, entry 3, entry 4, ...); retraining answers them"
+    file = tmp_path / "t.json"
+    assert problems.notes[1:] == [
+        f"4 rows of train have no answer ({file} entry 2, {file} entry 3, {file} entry 4, ...); retraining answers them"
+    ]
+
+
+def test_rows_of_the_test_without_an_answer_are_told_of_once(tmp_path: Path) -> None:
+    _pictures(tmp_path, "a.jpg")
+    files = [_csv(tmp_path / name, [{"question": "b", "image": "a"}]) for name in ("test-0.csv", "test-1.csv")]
+    problems = Problems()
+    data = _read(_csv(tmp_path / "train.csv", [_row("a")]), *files, problems=problems)
+    assert [question.id for question in data.unanswered] == ["test-0-1", "test-1-1"]
+    assert problems.notes[3:] == [
+        f"2 rows of test have no answer ({files[0]} line 2, {files[1]} line 2); retraining answers them"
+    ]
+
+
+def test_training_and_validation_rows_need_a_column_of_answers(tmp_path: Path) -> None:
+    _pictures(tmp_path, "a.jpg")
+    told = (
+        r"{}: no column is known as that of the answer; --column answer=NAME names it; its columns: question, ans, im"
     )
+    one = _csv(tmp_path / "part1.csv", [_row("a")])
+    other = _csv(tmp_path / "part2.csv", [{"question": "b", "ans": "cup", "image": "a"}])
+    with pytest.raises(InputError, match=told.format("part2.csv")):
+        _read(one, other)
+    with pytest.raises(InputError, match=told.format("part2.csv")):
+        _read(splits={"train": [one], "validation": [other]})
+    assert len(_read(splits={"train": [one], "test": [other]}).unanswered) == 1
+    rows = [_row("a", split="train"), _row("a", None, split="val")]
+    with pytest.raises(InputError, match="no row of the split validation has an answer"):
+        _read(_csv(tmp_path / "t.csv", rows))
 
 
 def test_ids_are_labels_that_are_made_distinct(tmp_path: Path) -> None:
@@ -115,12 +145,105 @@ def test_ids_are_labels_that_are_made_distinct(tmp_path: Path) -> None:
     assert [(question.id, question.answer) for question in data.train] == [
         ("4", "x"),
         ("4-3", "y"),
-        (1, "z"),
+        ("t-3", "z"),
         ("4-2", "w"),
     ]
-    assert problems.notes == [
+    assert problems.notes[1:] == [
         "1 ids of train repeat, such as '4' 2 times; they are labels only, later ones become 4-2 and so on"
     ]
+
+
+def test_rows_without_an_id_have_their_number_in_the_file(tmp_path: Path) -> None:
+    _pictures(tmp_path, "a.jpg")
+    table = tmp_path / "t.csv"
+    table.write_text("question,answer,image,split\nb,,a,train\nb,c,a,train\nb,c\n,c,a,train\nb,c,a,train\nb,,a,test\n")
+    data = _read(table)
+    assert [question.id for question in data.train] == [2, 5]
+    assert [question.id for question in data.unanswered] == [1, 6]
+    for name in ("x", "y"):
+        (tmp_path / name).mkdir()
+        _csv(tmp_path / name / "t.csv", [_row("a")])
+    data = _read(
+        table, tmp_path / "x" / "t.csv", _csv(tmp_path / "u.csv", [_row("a", id=7), _row("a", id="")]), images=tmp_path
+    )
+    assert [question.id for question in data.train][2:] == ["x/t-1", "7", "u-2"]
+
+
+def test_many_repeated_ids_take_no_longer(tmp_path: Path) -> None:
+    count = 4000
+    ids = [*(f"4-{number}" for number in range(2, count)), *["4"] * count]
+    start = time.process_time()
+    data = _read(
+        _csv(tmp_path / "t.csv", [_row("a", id=number) for number in ids]), images=_pictures(tmp_path, "a.jpg")
+    )
+    assert time.process_time() - start < 3
+    assert len({question.id for question in data.train}) == len(ids)
+
+
+def test_a_column_split_of_unknown_words_is_refused(tmp_path: Path) -> None:
+    _pictures(tmp_path, "a.jpg")
+    for name, values in (("split", "0 1 2 3"), ("Data Split", "seen new")):
+        path = _csv(tmp_path / "t.csv", [_row("a", **{name: value}) for value in values.split()])
+        with pytest.raises(InputError) as raised:
+            _read(path)
+        shown = "'0', '1', '2', ..." if name == "split" else "'seen', 'new'"
+        assert str(raised.value) == (
+            f"{path}: its column {name} says no split, but {shown}; accepted: train, validation, test; "
+            "--column split=NAME names another column, --train FILE takes all rows for training"
+        )
+        assert len(_read(splits={"train": [path]}).train) == len(values.split())
+    assert len(_read(_csv(tmp_path / "t.csv", [_row("a", subset="seen")])).train) == 1
+
+
+def test_evaluation_and_held_out_rows_are_not_trained_on(tmp_path: Path) -> None:
+    words = ["train", "eval", "Evaluation", "heldout", "held-out"]
+    data = _read(_csv(tmp_path / "t.csv", [_row("a", w, split=w) for w in words]), images=_pictures(tmp_path, "a.jpg"))
+    found = [[question.answer for question in part or ()] for part in (data.train, data.validation, data.test)]
+    assert found == [words[:1], words[1:3], words[3:]]
+
+
+def test_pictures_of_two_tables_are_not_one_file(tmp_path: Path) -> None:
+    images = _pictures(tmp_path / "p", "1.jpg", "2.jpg")
+    tables = [_csv(tmp_path / f"{name}.csv", [_row(f"{name}/1.jpg")]) for name in ("train", "test")]
+    problems = Problems()
+    data = _read(*tables, images=images, problems=problems)
+    assert (len(data.train), len(data.test)) == (1, 0)
+    assert "no such picture; 1.jpg has its name, but pictures of 'train' were found there" in flaws(problems)[0]
+
+
+def test_picture_by_its_name_or_else_by_its_id(tmp_path: Path) -> None:
+    images = _pictures(tmp_path / "p", "1.jpg", "2.jpg", "3.jpg")
+    rows = [
+        {**_row("http://a/9.jpg"), "Image ID": "1"},
+        {**_row(""), "Image ID": "2"},
+        {**_row("nan"), "Image ID": "3"},
+        {**_row("3.jpg"), "Image ID": "3"},
+        {**_row("3.jpg"), "Image ID": "2"},
+    ]
+    path, problems = _csv(tmp_path / "t.csv", rows), Problems()
+    assert [q.image for q in _read(path, images=images, problems=problems).train] == [
+        "1.jpg",
+        "2.jpg",
+        "3.jpg",
+        "3.jpg",
+    ]
+    assert flaws(problems) == [
+        f"{path} line 6 column image: image and image_id are different pictures, left out "
+        "(its image is 3.jpg, but its image_id is 2.jpg)"
+    ]
+    assert len(_read(_csv(tmp_path / "t.csv", rows[3:]), images=images, columns={"image": ["image"]}).train) == 2
+
+
+def test_other_kinds_of_tables_in_a_folder_are_told_of(tmp_path: Path) -> None:
+    _pictures(tmp_path, "a.jpg")
+    for name in ("train.json", "test.json"):
+        (tmp_path / name).write_text(json.dumps([_row("a")]))
+    _csv(tmp_path / "more.csv", [_row("a")])
+    problems = Problems()
+    assert len(_read(tmp_path, problems=problems).train) == 1
+    assert problems.notes[0] == (
+        f"{tmp_path}: its .json files are read (test.json, ...), but not more.csv; name the files to read others"
+    )
 
 
 def test_rows_that_cannot_be_used_are_lost_with_file_row_and_column(tmp_path: Path) -> None:
