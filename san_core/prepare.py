@@ -18,6 +18,7 @@ from san_core.models.architectures import ARCHITECTURES
 from san_core.table_options import add_table_options, given_options, table_location
 
 _OWN = ("questions", "annotations", "images")
+_PICTURES = ("images", "image_name")
 _OWN_TEST = ("test_questions", "test_annotations", "test_images", "test_image_name")
 
 
@@ -139,7 +140,7 @@ def _location(arguments: argparse.Namespace, out: Path) -> Location:
         raise InputError(f"{given[0]} is for the data set table, but got {name}")
     if name == "vqa":
         return _own_files(arguments)
-    for_vqa = [option for option in (*_OWN, *_OWN_TEST) if name != "table" or option != "images"]
+    for_vqa = [option for option in (*_OWN, "image_name", *_OWN_TEST) if name != "table" or option not in _PICTURES]
     given = [f"--{option.replace('_', '-')}" for option in for_vqa if getattr(arguments, option)]
     if name == "table" and not given:
         return table_location(arguments, out)

@@ -1,24 +1,21 @@
 """Prepares a data set for training: every image encoded once, every question as numbers, in one folder."""
 
 import json
-import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 
-from san_core.command_line import print_message
 from san_core.data.answers.merging import merge_answers
-from san_core.data.encoded_rows import LOG, ROWS, has_rows
 from san_core.data.encoding import Vocabularies, build_vocabularies, coverage, tokenizer_notes, write_splits
 from san_core.data.feature_extraction import Images, write_images
 from san_core.data.fingerprint import Survey, describe_dataset, first_copies, short_hash, survey_images
+from san_core.data.partial_folder import list_problems, lock, new_partial, partial_folder
 from san_core.data.prepared import (
     FEATURES,
     FORMAT,
@@ -26,6 +23,7 @@ from san_core.data.prepared import (
     MANIFEST,
     PIXELS,
     PROBLEMS,
+    SPLITS,
     WORD_VECTORS,
     PreparedData,
 )
@@ -36,7 +34,7 @@ from san_core.data.readers import read_dataset
 from san_core.data.splitting import report_shared_images, split, split_off_test
 from san_core.data.word_vectors import read_word_vectors
 from san_core.errors import InputError
-from san_core.files import make_folder, name_folder, sha256
+from san_core.files import name_folder, sha256
 from san_core.hardware import best_device, fastest_precision
 from san_core.models.image_encoder import architecture_of, layer_of, regions
 
@@ -93,8 +91,7 @@ def prepare(name: str, out: Path, options: Options = Options(), location: Locati
     problems = Problems(strict=options.strict, otherwise=otherwise, allowed_loss=options.allow_loss)
     if out.name in {"", ".."}:
         raise InputError(f"prepared data cannot go to {out}; accepted: a new folder, such as data/{name}")
-    dataset = read_dataset(name, location or Location(), problems)
-    problems.check_losses()
+    dataset = _read(name, location, out, problems)
     if options.test_share and dataset.test:
         raise InputError(f"test share must be 0 for data with a test split, but got {options.test_share:g}")
     described_options = _describe_options(dataset, options)
@@ -108,10 +105,10 @@ def prepare(name: str, out: Path, options: Options = Options(), location: Locati
     if out.exists():  # before the lock, which cannot be taken in a folder that cannot be written
         return _reuse(out, inputs, strict=options.strict)
     try:
-        with _lock(out):
+        with lock(out):
             if out.exists():
                 return _reuse(out, inputs, strict=options.strict)
-            with _partial_folder(out, problems) as partial:
+            with partial_folder(out, problems) as partial:
                 problems.check_losses()  # again: now missing images are known
                 _write(dataset, inputs, options, partial, problems, survey)
                 name_folder(partial, out)
@@ -120,15 +117,45 @@ def prepare(name: str, out: Path, options: Options = Options(), location: Locati
     return PreparedData.open(out)
 
 
+def _read(name: str, location: Location | None, out: Path, problems: Problems) -> RawDataset:
+    """Reads the data set. If it cannot be used, the problems that were found are listed beside `out`.
+
+    Raises:
+        InputError: if it cannot be read, or too many entries would be left out.
+    """
+    try:
+        dataset = read_dataset(name, location or Location(), problems)
+        problems.check_losses()
+    except InputError as error:
+        if not problems.found:
+            raise
+        with suppress(OSError), lock(out):
+            partial = new_partial(out)
+            list_problems(problems, partial)
+            raise InputError(f"{error}; {partial / PROBLEMS} lists all problems") from error
+        raise
+    return dataset
+
+
 def _survey(dataset: RawDataset, problems: Problems) -> tuple[RawDataset, Survey]:
-    """Reads all image files, and leaves out the images that are missing; their questions count as lost entries."""
+    """Reads all image files, and leaves out the images that are missing.
+
+    Their questions count as lost entries of their split.
+    """
     survey = survey_images({key: path for key, path in dataset.images.items() if key not in dataset.not_found})
     missing = {**dataset.not_found, **survey.missing}
-    of_all = f"data set {dataset.name}"
-    problems.add_file(of_all, len(dataset.questions))
-    for key, asked in Counter(q.image for q in dataset.questions if q.image in missing).items():
-        problems.lose(MISSING, key, missing[key], file=of_all, entries=asked)
+    for split_name, questions in _parts(dataset).items():
+        part = f"the {split_name} questions of {dataset.name}"
+        problems.add_file(part, len(questions))
+        for key, asked in Counter(q.image for q in questions if q.image in missing).items():
+            problems.lose(MISSING, key, missing[key], file=part, entries=asked)
     return leave_out_images(dataset, missing), survey
+
+
+def _parts(dataset: RawDataset) -> Mapping[str, Sequence[Question]]:
+    """The questions of each split that the data set has."""
+    parts = {split: getattr(dataset, split) or () for split in SPLITS}
+    return {split: part for split, part in parts.items() if part}
 
 
 def _reuse(out: Path, inputs: Mapping[str, Any], *, strict: bool) -> PreparedData:
@@ -174,50 +201,6 @@ def _describe_options(dataset: RawDataset, options: Options) -> dict[str, Any]:
     }
 
 
-@contextmanager
-def _lock(out: Path) -> Iterator[None]:
-    """Waits until no other process prepares `out`, and keeps others waiting."""
-    make_folder(out.parent, exist_ok=True)
-    lock = out.with_name(f".{out.name}.lock")
-    with FileLock(lock):
-        try:
-            yield
-        finally:
-            # Once the file is deleted, a process that waits for it and one that creates it again can run at the same
-            # time. That does no harm when `out` exists, since both only read it then. Until then the file stays.
-            if out.exists():
-                lock.unlink(missing_ok=True)
-
-
-@contextmanager
-def _partial_folder(out: Path, problems: Problems) -> Iterator[Path]:
-    """The hidden folder that becomes `out`. Of what an earlier run left there, the encoded images are kept.
-
-    After an InputError the problems found so far are printed, since they may explain it, and listed in the folder. It
-    is deleted if there are neither problems nor encoded images.
-    """
-    partial = out.with_name(f".{out.name}.partial")
-    partial.mkdir(exist_ok=True)
-    for file in partial.iterdir():
-        if file.name not in {LOG, *ROWS}:
-            file.unlink()
-    try:
-        yield partial
-    except InputError:
-        for line in problems.summary():
-            print_message(line)
-        if problems.found:
-            _list_problems(problems, partial)
-            print_message(f"{partial / PROBLEMS} lists all problems")
-        elif not has_rows(partial):
-            shutil.rmtree(partial, ignore_errors=True)
-        raise
-
-
-def _list_problems(problems: Problems, folder: Path) -> None:
-    (folder / PROBLEMS).write_text("".join(f"{problem}\n" for problem in problems.found), encoding="utf-8")
-
-
 @dataclass(frozen=True)
 class _Questions:
     """The questions of a data set as they are written: split, with their vocabularies and pretrained word vectors."""
@@ -253,7 +236,10 @@ def _write(
     images = Images({key: dataset.images[key] for key in used}, survey.hashes, survey.grey_range)
     written = write_images(images, inputs, folder, problems, options.allow_loss)
     if damaged := set(used).difference(written.keys):
+        splits = _parts(dataset)
         dataset = leave_out_images(dataset, damaged)
+        if lost := splits.keys() - _parts(dataset).keys():
+            raise InputError(f"all images of the split {min(lost)} are damaged, and no question of it would be left")
         questions = _Questions.of(dataset, options, survey, Problems())
     write_splits(questions.splits, questions.vocabularies, written.keys, folder)
     if questions.vectors is not None:
@@ -292,5 +278,5 @@ def _write_manifest(
         "words": vocabularies.words.words,
         "tokenizer": vocabularies.words.tokenizer,
     }
-    _list_problems(problems, folder)
+    list_problems(problems, folder)
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")

@@ -40,7 +40,7 @@ class Problems:
     Args:
         strict: raise an error at the first problem.
         otherwise: text for the error that says what happens to problems without `strict`.
-        allowed_loss: largest share of the entries of a file that may be left out, in [0, 1); one entry always may.
+        allowed_loss: largest share of the entries of a file that may be left out, in [0, 1); one of several always may.
             None: `ALLOWED_LOSS`, and no file may be damaged so that the number of its lost entries is unknown.
 
     Attributes:
@@ -140,7 +140,7 @@ class Problems:
         lost, entries = reasons.total(), self._entries_of(file)
         if file in self._damaged and not self._allows_damage:
             return True
-        return lost > max(1, self._allowed_loss * entries)
+        return 0 < entries <= lost or lost > max(1, self._allowed_loss * entries)
 
     def _describe(self, file: str, reasons: Counter[str]) -> str:
         lost, entries = reasons.total(), self._entries_of(file)

@@ -267,20 +267,20 @@ def _repeat_ids(folder: Path) -> None:
         write_json(folder / name, key, entries)
 
 
-def _leave_out_answers(folder: Path) -> None:
+def _damage_answers(folder: Path) -> None:
     entries = json.loads((folder / "a.json").read_text())["annotations"]
-    write_json(folder / "a.json", "annotations", [{**entry, "answers": []} for entry in entries[:3]] + entries[3:])
+    write_json(folder / "a.json", "annotations", [{**entry, "answers": [{}]} for entry in entries[:3]] + entries[3:])
 
 
 @pytest.mark.parametrize(
     ("damage", "expected", "allowed"),
     [
-        (_cut, r"at least 1 of 14 entries of \S+q.json .*; 7 of 20 entries of \S+a.json \(35.0%\) would", 13),
+        (_cut, r"at least 1 of 14 entries of \S+q.json \(7.1%\) would", 13),
         (_repeat_ids, r"20 of 20 entries of \S+q.json .*question_id .*; 20 of 20 entries of \S+a.json", None),
-        (_leave_out_answers, r"3 of 20 entries of \S+q.json .* 3 x annotation without an answer", 17),
+        (_damage_answers, r"3 of 20 entries of \S+q.json .* 3 x answers cannot be read", 17),
     ],
 )
-def test_losses_are_one_line_and_nothing_is_written_unless_they_are_allowed(
+def test_losses_are_one_line_and_a_list_and_nothing_is_prepared_unless_they_are_allowed(
     damage: Callable[[Path], None],
     expected: str,
     allowed: int | None,
@@ -294,7 +294,10 @@ def test_losses_are_one_line_and_nothing_is_written_unless_they_are_allowed(
     code, out, err = _run(monkeypatch, capsys, "vqa", *options)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert re.match(f"error: {expected}", err)
-    assert [path.name for path in tmp_path.iterdir()] == ["own"]
+    listed = tmp_path / ".out.partial" / "problems.txt"
+    assert err.endswith(f"; {listed} lists all problems\n")
+    assert listed.read_text()
+    assert not (tmp_path / "out").exists()
     code, out, _ = _run(monkeypatch, capsys, "vqa", *options, "--allow-loss", "0.4")
     assert code == (2 if allowed is None else 0)
     if allowed is not None:
@@ -332,6 +335,10 @@ def test_answers_of_coco_qa_that_lack_a_line_are_refused(
         (["coco-qa", "--root", "."], "holds no COCO-QA train questions"),
         (["vqa-v1", "--root", "."], "holds no questions of VQA v1; accepted"),
         (["vqa-v2", "--images", "."], "--images is for the data set vqa, but got vqa-v2"),
+        *(
+            ([name, "--image-name", "{image_id}.jpg"], f"--image-name is for the data set vqa, but got {name}")
+            for name in ("easy-vqa", "coco-qa", "daquar-all", "vqa-v1")
+        ),
         (["vqa", "--questions", "q.json", "--images", "."], "the data set vqa needs --annotations"),
         (["vqa", "--root", "."], "--root is not for the data set vqa"),
         (["table"], "the data set table needs FILE or --train FILE"),

@@ -2,19 +2,18 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from san_core.data.ids import id_key, read_id
+from san_core.data.images.names import NUMBER, ImageName, key_of, number_of
 from san_core.data.problems import Problems
 from san_core.data.text_files import RepeatedKeys, read_records
 
 SEVERAL = "question_id that a different entry has too, left out"
-
-_SHARED = ("image_id", "question")
-"""Keys that questions and annotations may both have."""
+OTHER = "annotation is about another picture or question, left out"
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,8 @@ def pair_entries(
 
     Where ids repeat and both files have the same ids in the same order, they are paired by order, unless there are so
     few rows that this may be by chance. Otherwise nobody can tell which annotation belongs to which question, and
-    every entry with such an id is left out, in both files.
+    every entry with such an id is left out, in both files. A pair is left out too if both have an image_id or a
+    question, and these differ.
 
     Returns:
         The questions in the order of their file; None where a question has no annotation.
@@ -100,11 +100,33 @@ def pair_entries(
     _leave_out(asked, repeated, problems)
     _leave_out(answered, repeated, problems)
     annotation = {entry.key: entry for entry in _firsts(answered, problems)}
-    asked_ones = _firsts(asked, problems)
-    for entry in annotation.values():
-        if entry.key not in asked:
+    pairs = [(entry, annotation.get(entry.key)) for entry in _firsts(asked, problems)]
+    _report_surplus([entry for entry in annotation.values() if entry.key not in asked], pairs, problems)
+    return [pair for pair in pairs if _is_one(pair, problems)]
+
+
+def _report_surplus(surplus: Sequence[Entry], pairs: Sequence[Pair], problems: Problems) -> None:
+    """Reports annotations without a question. They are lost only if questions lack theirs, which these may be.
+
+    Otherwise the questions are a part of those that the annotations are for.
+    """
+    if not pairs or any(annotation is None for _, annotation in pairs):
+        for entry in surplus:
             problems.lose("annotation without a question, left out", entry, file=entry.file)
-    return [(entry, annotation.get(entry.key)) for entry in asked_ones]
+    elif surplus:
+        problems.note(
+            f"{surplus[0].file}: {len(surplus):,} annotations have no question, left out, such as question_id "
+            f"{surplus[0].id}; all questions have an annotation"
+        )
+
+
+def _is_one(pair: Pair, problems: Problems) -> bool:
+    """Whether question and annotation belong together; if not, the pair is counted as lost."""
+    question, annotation = pair
+    difference = _difference(question, annotation) if annotation else ""
+    if difference:
+        problems.lose(OTHER, question, difference, file=question.file)
+    return not difference
 
 
 def _group(entries: Iterable[Entry | None]) -> dict[str, list[Entry]]:
@@ -142,20 +164,36 @@ def _pair_by_order(questions: Sequence[Entry | None], annotations: Sequence[Entr
         return []
     pairs: list[Pair] = []
     for asked, answered in zip(questions, annotations, strict=True):
-        if asked is None or answered is None or not _agree(asked, answered):
+        if asked is None or answered is None or asked.key != answered.key or _difference(asked, answered):
             return []
         pairs.append((asked, answered))
     return [] if _may_be_chance(asked.key for asked, _ in pairs) else pairs
 
 
-def _agree(asked: Entry, answered: Entry) -> bool:
-    both = [key for key in _SHARED if key in asked.record and key in answered.record]
-    return asked.key == answered.key and all(_text(asked.record[key]) == _text(answered.record[key]) for key in both)
+def _difference(asked: Entry, answered: Entry) -> str:
+    """Values that a question and an annotation both have and that differ; empty if there are none."""
+    for name, equal in _SHARED.items():
+        one, other = (read_id(entry.record.get(name)) for entry in (asked, answered))
+        if one is not None and other is not None and not equal(id_key(one), id_key(other)):
+            return f"{name} {one!r:.60}, but {other!r:.60} in the annotation"
+    return ""
 
 
-def _text(value: object) -> str:
-    number = read_id(value)
-    return str(value) if number is None else id_key(number)
+def _same_image(one: str, other: str) -> bool:
+    """Whether two names are of one picture: 4, "0004", "4.jpg" and "COCO_val2014_000000000004" may be."""
+    names = [ImageName.read(name.replace("\\", "/")) for name in (one, other)]
+    if any(NUMBER.fullmatch(name.stem) for name in names):
+        numbers = [number_of(name) for name in names]
+        return bool(numbers[0]) and numbers[0] == numbers[1]
+    return key_of(names[0]) == key_of(names[1])
+
+
+def _same_text(one: str, other: str) -> bool:
+    return one.casefold().split() == other.casefold().split()
+
+
+_SHARED: Mapping[str, Callable[[str, str], bool]] = {"image_id": _same_image, "question": _same_text}
+"""Keys that questions and annotations may both have, and when their values are equal."""
 
 
 def _may_be_chance(keys: Iterable[str]) -> bool:

@@ -5,19 +5,21 @@ of images. The official validation questions are the test split here, since the 
 answers. The official test questions are prepared too if they are there, to be answered by a trained model.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from san_core.data.answers.forms import as_written, most_frequent, read_answer
-from san_core.data.ids import read_id
+from san_core.data.answers.forms import as_written, read_answer
+from san_core.data.ids import id_key
 from san_core.data.images.folder import ImageFolder
+from san_core.data.images.of_row import DifferentPicturesError, find_picture, picture_names
 from san_core.data.problems import Problems
 from san_core.data.questions import Question
 from san_core.data.raw_dataset import RawDataset, VQAFiles
-from san_core.data.readers.pairs import Entry, pair_entries, read_entries, unique_entries
+from san_core.data.readers.pairs import Entry, Pair, pair_entries, read_entries, unique_entries
+from san_core.data.tables.answer_cells import Answers, read_answers
 from san_core.data.vocabulary import tokenize
 from san_core.errors import InputError
 from san_core.files import find, find_or_none, is_folder
@@ -27,6 +29,8 @@ PEOPLE = 10
 
 TOP_ANSWERS = 1000
 """Size of the answer vocabulary in the paper."""
+
+_SHOWN = 3
 
 
 def read(version: str, root: Path, problems: Problems) -> RawDataset:
@@ -61,7 +65,7 @@ def read_own(
     *,
     unanswered: VQAFiles | None = None,
 ) -> RawDataset:
-    """Reads questions in the layout of VQA.
+    """Reads questions in the layout of VQA. Those whose annotation has no answer are unanswered, too.
 
     Args:
         name: the data set's name.
@@ -78,19 +82,40 @@ def read_own(
     if test is not None and test.annotations is None:
         test, unanswered = None, test
     images = _Images({}, {})
-    questions = _read_split(train, images, problems)
-    several_people = any(len(question.answers) > 1 for question in questions)
+    parts = {
+        split: _read_split(files, images, problems)
+        for split, files in (("train", train), ("test", test), ("unanswered", unanswered))
+    }
+    questions, tested = ([question for question in parts[split] if question.answer] for split in ("train", "test"))
+    if parts["train"] and not questions:
+        raise InputError(f"no training question has an answer in {train.annotations}")
     return RawDataset(
         name=name,
         train=questions,
-        test=_read_split(test, images, problems),
-        unanswered=_read_split(unanswered, images, problems),
+        test=tested,
+        unanswered=_unanswered(parts, problems),
         images=images.files,
         not_found=images.not_found,
         training_defaults={"epochs": 20, "questions_per_image": 3},
-        metrics=("vqa", "accuracy") if several_people else ("accuracy",),
+        metrics=("vqa", "accuracy") if any(len(q.answers) > 1 for q in questions) else ("accuracy",),
         top_answers=TOP_ANSWERS,
     )
+
+
+def _unanswered(parts: Mapping[str, Sequence[Question]], problems: Problems) -> list[Question]:
+    """The questions without an answer of all splits. An id that two splits have gets the split's name."""
+    asked = [(split, question) for split, part in parts.items() for question in part if not question.answer]
+    counts = Counter(id_key(question.id) for _, question in asked)
+    repeated = [question.id for _, question in asked if counts[id_key(question.id)] > 1]
+    if repeated:
+        problems.note(
+            f"several splits have unanswered questions with the same id, such as {repeated[0]!r}; in the results their "
+            f"ids have the split in front, as in train:{repeated[0]}"
+        )
+    return [
+        replace(question, id=f"{split}:{question.id}") if counts[id_key(question.id)] > 1 else question
+        for split, question in asked
+    ]
 
 
 def _official(root: Path, prefix: str, part: str, *, answered: bool) -> VQAFiles | None:
@@ -118,28 +143,39 @@ def _read_split(files: VQAFiles | None, images: "_Images", problems: Problems) -
         pairs = pair_entries(asked, read_entries(files.annotations, "annotations", problems), problems)
     else:
         pairs = [(entry, None) for entry in unique_entries(asked, problems)]
-    read = (
-        _read_question(files, entry, annotation, partial(images.add, folder), problems) for entry, annotation in pairs
-    )
+    read = (_read_question(files, pair, (folder, images), problems) for pair in pairs)
     questions = [question for question in read if question]
-    _check_people(files, questions, problems)
+    if files.annotations:
+        _check_people(files, questions, problems)
     return questions
 
 
 def _check_people(files: VQAFiles, questions: Sequence[Question], problems: Problems) -> None:
-    """Reports questions with fewer than ten answers, unless all have fewer, as the user's own data may have."""
+    """Reports questions without an answer, and those with fewer than ten.
+
+    The latter unless all have fewer, as the user's own data may have.
+    """
+    if without := [question for question in questions if not question.answer]:
+        ids = ", ".join(str(question.id) for question in without[:_SHOWN]) + (", ..." if len(without) > _SHOWN else "")
+        problems.note(
+            f"{files.annotations}: {len(without):,} questions have no answer (question_id {ids}); "
+            "retraining answers them"
+        )
     if any(len(question.answers) >= PEOPLE for question in questions):
         for question in questions:
-            if len(question.answers) < PEOPLE:
+            if question.answer and len(question.answers) < PEOPLE:
                 where = f"{files.annotations} question_id {question.id}"
                 problems.add(f"fewer than {PEOPLE} answers", where, f"{len(question.answers)}")
 
 
 def _read_question(
-    files: VQAFiles, entry: Entry, annotation: Entry | None, image_key: Callable[[int | str], str], problems: Problems
+    files: VQAFiles, pair: Pair, pictures: tuple[ImageFolder, "_Images"], problems: Problems
 ) -> Question | None:
-    text, image = entry.record.get("question"), _image_of(entry.record)
-    if not isinstance(text, str) or image is None:
+    """Reads a question and the answers to it; None, and a problem, if it cannot be used."""
+    entry, annotation = pair
+    folder, images = pictures
+    text = entry.record.get("question")
+    if not isinstance(text, str) or not picture_names(entry.record.get("image"), entry.record.get("image_id")):
         problems.lose("entry without a question or an image_id, left out", entry, _values(entry), file=files.questions)
         return None
     if files.annotations and annotation is None:
@@ -148,29 +184,23 @@ def _read_question(
     if not tokenize(text):
         problems.add("question without a word", entry)
     record = annotation.record if annotation else {}
-    written = _written_answers(record)
-    if any(isinstance(answer, bool) for answer in (*written, record.get("multiple_choice_answer"))):
-        problems.add("answer is true or false, taken as yes or no", annotation)
-    answers = tuple(filter(None, map(_answer_text, written)))
-    modal = _answer_text(record.get("multiple_choice_answer")) or most_frequent(answers)
-    if annotation and not modal:
-        problems.lose("annotation without an answer, left out", annotation, file=files.questions)
+    try:
+        answers, image = _read_answers(annotation, problems), images.add(folder, entry.record)
+    except DifferentPicturesError as error:
+        problems.lose("image and image_id are different pictures, left out", entry, str(error), file=files.questions)
+        return None
+    except InputError as error:
+        problems.lose("answers cannot be read, left out", annotation, str(error), file=files.questions)
         return None
     return Question(
         text=text,
-        answer=modal,
-        image=image_key(image),
+        answer=answers.right,
+        image=image,
         id=entry.id,
-        answers=answers,
+        answers=answers.people,
         answer_type=str(record.get("answer_type") or ""),
         question_type=str(record.get("question_type") or ""),
     )
-
-
-def _image_of(record: Mapping[str, Any]) -> int | str | None:
-    """What an entry calls its image: its `image`, a name, as in the lists of `predict --questions`, or its image_id."""
-    image = record.get("image")
-    return image if isinstance(image, str) and image.strip() else read_id(record.get("image_id"))
 
 
 def _values(entry: Entry) -> str:
@@ -179,14 +209,31 @@ def _values(entry: Entry) -> str:
     return ", ".join(f"{key} {record[key]!r:.60}" if key in record else f"no {key}" for key in ("question", "image_id"))
 
 
-def _written_answers(annotation: Mapping[str, Any]) -> list[object]:
-    listed = annotation.get("answers")
-    return [entry.get("answer") for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
+def _read_answers(annotation: Entry | None, problems: Problems) -> Answers:
+    """The answers of an annotation: `answers`, or else `answer`, and `multiple_choice_answer` as the right one.
 
+    Raises:
+        InputError: if they are something else than answers. The message has the value, and what is accepted.
+    """
+    record = annotation.record if annotation else {}
+    truths = []
 
-def _answer_text(answer: object) -> str:
-    """An answer as text; empty if there is none. A text is an answer whatever it is: JSON has a null for none."""
-    return answer if isinstance(answer, str) and answer.strip() else read_answer(answer)
+    def read(answer: object) -> str:
+        if isinstance(answer, bool):
+            truths.append(answer)
+        # A text is an answer whatever it is: JSON has a null for none.
+        return answer if isinstance(answer, str) and answer.strip() else read_answer(answer)
+
+    given = record.get("answers")
+    given = record.get("answer") if given in (None, "", []) else given
+    try:
+        answers = read_answers([given], record.get("multiple_choice_answer"), read=read)
+    except InputError as error:
+        accepted = "texts or objects with an answer"
+        raise InputError(f"{error}; accepted: {accepted}; found: {given!r:.80}") from error
+    if truths:
+        problems.add("answer is true or false, taken as yes or no", annotation)
+    return answers
 
 
 @dataclass(frozen=True)
@@ -201,16 +248,21 @@ class _Images:
     files: dict[str, Path]
     not_found: dict[str, str]
 
-    def add(self, folder: ImageFolder, name: int | str) -> str:
-        """Adds an image of a folder, and returns its key.
+    def add(self, folder: ImageFolder, record: Mapping[str, Any]) -> str:
+        """Adds the image of an entry, and returns its key.
 
         The key is the name of the file and its folder, with as many parent folders as it takes to differ from others.
+
+        Raises:
+            DifferentPicturesError: if the entry names two.
         """
-        reason = ""
+        image, image_id, reason = record.get("image"), record.get("image_id"), ""
         try:
-            path = folder.find(name)
+            path = find_picture(folder, image, image_id)
+        except DifferentPicturesError:
+            raise
         except InputError as error:
-            path, reason = folder.expected(name), str(error)
+            path, reason = folder.expected(str(picture_names(image, image_id)[0])), str(error)
         parts = path.absolute().parts
         keys = ("/".join(parts[-count:]) for count in range(2, len(parts) + 1))
         key = next(key for key in keys if self.files.setdefault(key, path) == path)

@@ -5,7 +5,7 @@ import io
 import json
 import re
 import tokenize
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from san_core.data.answers.forms import most_frequent, read_answer
@@ -32,20 +32,23 @@ class Answers(NamedTuple):
     people: tuple[str, ...] = ()
 
 
-def read_answers(cells: Sequence[object], right: object = None) -> Answers:
+def read_answers(
+    cells: Sequence[object], right: object = None, *, read: Callable[[object], str] = read_answer
+) -> Answers:
     """Reads the answers to a question.
 
     Args:
         cells: one cell, with an answer or a list of answers; or one for each person.
         right: the right answer, where it is given beside those of people.
+        read: reads one answer; empty if it is none.
 
     Raises:
         InputError: if a cell has something else. The message is the reason.
     """
     values = [_parse(cell) for cell in cells]
     several = len(cells) > 1 or isinstance(values[0] if values else None, list | tuple)
-    people = tuple(answer for value in values for answer in _texts(value) if answer)
-    modal = read_answer(right) or most_frequent(people)
+    people = tuple(answer for value in values for answer in _texts(value, read) if answer)
+    modal = read(right) or most_frequent(people)
     if max(map(len, (modal, *people))) > LONGEST:
         raise InputError(f"an answer of more than {LONGEST:,} characters")
     return Answers(modal, people if several else ())
@@ -82,18 +85,18 @@ def _python_literal(text: str) -> object:
     return [ast.literal_eval(token.string) for token in texts] if neighbours else value
 
 
-def _texts(value: object) -> list[str]:
+def _texts(value: object, read: Callable[[object], str]) -> list[str]:
     """The answers of a value: of a list, each of its entries; of an object, its `answer`."""
     if not isinstance(value, list | tuple):
-        return [_text(value)]
+        return [_text(value, read)]
     if any(isinstance(entry, list | tuple) for entry in value):
         raise InputError("a list of lists")
-    return [_text(entry) for entry in value]
+    return [_text(entry, read) for entry in value]
 
 
-def _text(value: object) -> str:
+def _text(value: object, read: Callable[[object], str]) -> str:
     if not isinstance(value, dict):
-        return read_answer(value)
+        return read(value)
     if "answer" not in value:
         raise InputError(f"an object without answer, but with {', '.join(map(str, value))[:80] or 'nothing'}")
-    return read_answer(value["answer"])
+    return read(value["answer"])

@@ -20,8 +20,10 @@ from san_core.data.encoded_rows import EncodedRows
 from san_core.data.feature_extraction import encode
 from san_core.data.preparation import Options, prepare
 from san_core.data.prepared import PreparedData
+from san_core.data.problems import Problems
 from san_core.data.questions import Question
-from san_core.data.raw_dataset import RawDataset
+from san_core.data.raw_dataset import Location, RawDataset
+from san_core.data.readers import READERS
 from san_core.errors import InputError
 from san_core.hardware import best_device
 from san_core.models.batch_norm_fusion import fuse_batch_norm
@@ -294,18 +296,56 @@ def test_missing_images_are_told_all_at_once_before_anything_is_encoded(
         patch.setattr(preparation, "write_images", _stop)
         with pytest.raises(InputError) as raised:
             prepare("tiny", tmp_path / "out", PIXELS)
-    expected = "12 of 208 entries of data set tiny (5.8%) would be left out: 12 x image is missing"
-    assert str(raised.value).startswith(expected)
+    message = str(raised.value)
+    for lost, entries, split in ((8, 160, "train"), (4, 48, "test")):
+        expected = (
+            f"{lost} of {entries} entries of the {split} questions of tiny ({lost / entries:.1%}) would be left out"
+        )
+        assert expected in message
     err = capsys.readouterr().err
     assert all(f"{key} ({dataset.images[key]} does not exist)" in err for key in missing)
     listed = (tmp_path / ".out.partial" / "problems.txt").read_text().splitlines()
     assert [line.split(":")[0] for line in listed] == missing
-    data = prepare("tiny", tmp_path / "out", replace(PIXELS, allow_loss=0.06))
+    data = prepare("tiny", tmp_path / "out", replace(PIXELS, allow_loss=0.09))
     assert len(data.images) == 49
     told = (tmp_path / "out" / "problems.txt").read_text().splitlines()
     assert sorted(told) == sorted(
         f"{key}: image is missing, its questions are left out ({dataset.images[key]} does not exist)" for key in missing
     )
+
+
+def test_missing_images_of_a_small_split_are_not_outweighed_by_a_large_one(
+    tiny_dataset: RawDataset, register: Register, tmp_path: Path
+) -> None:
+    (last,) = {question.image for question in tiny_dataset.test[-4:]}
+    few = replace(tiny_dataset, test=[q for q in tiny_dataset.test if q.image == last])
+    register(_damage(tmp_path / "images", few, [last], None))
+    with pytest.raises(InputError, match=re.escape("4 of 4 entries of the test questions of tiny (100.0%)")):
+        prepare("tiny", tmp_path / "out", replace(PIXELS, allow_loss=0.9))
+
+
+def test_damaged_images_may_not_be_all_of_a_split(tiny_dataset: RawDataset, register: Register, tmp_path: Path) -> None:
+    (last,) = {question.image for question in tiny_dataset.test[-4:]}
+    few = replace(tiny_dataset, test=[q for q in tiny_dataset.test if q.image == last])
+    register(_damage(tmp_path / "images", few, [last]))
+    with pytest.raises(InputError, match="all images of the split test are damaged"):
+        prepare("tiny", tmp_path / "out", PIXELS)
+
+
+def test_problems_of_a_reader_are_listed_before_the_images_are_read(
+    tiny_dataset: RawDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(_location: Location, problems: Problems) -> RawDataset:
+        problems.add_file("t.csv", 20)
+        for row in range(15):
+            problems.lose("picture not found, left out", f"t.csv row {row}", file="t.csv")
+        return tiny_dataset
+
+    monkeypatch.setitem(READERS, "tiny", read)
+    listed = tmp_path / ".out.partial" / "problems.txt"
+    with pytest.raises(InputError, match=f"15 of 20 entries of t.csv .*; {re.escape(str(listed))} lists all problems"):
+        prepare("tiny", tmp_path / "out", PIXELS)
+    assert len(listed.read_text().splitlines()) == 15
 
 
 def test_images_that_a_reader_does_not_find_are_missing_ones(

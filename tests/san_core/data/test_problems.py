@@ -68,6 +68,11 @@ def test_one_entry_or_one_in_a_hundred_may_be_left_out() -> None:
     _with_losses(3, 300).check_losses()
 
 
+def test_all_entries_may_never_be_left_out() -> None:
+    with pytest.raises(InputError, match=re.escape("1 of 1 entries (100.0%) would be left out: 1 x no id: line 0;")):
+        _with_losses(1, 1, 0.9).check_losses()
+
+
 def test_more_losses_are_an_error_that_counts_them_by_reason() -> None:
     with pytest.raises(InputError) as error:
         _with_losses(3, 60).check_losses()

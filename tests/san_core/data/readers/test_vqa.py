@@ -59,18 +59,78 @@ def test_each_question_keeps_ten_answers_the_modal_one_and_its_types(tmp_path: P
 
 
 def test_answers_written_as_numbers_are_answers(tmp_path: Path) -> None:
-    lists: list[list[Any]] = [[2], [3.0, 3.0, "3"], [2.5], [True], [float("nan")], [None]]
+    lists: list[list[Any]] = [[2], [3.0, 3.0, "3"], [2.5], [True]]
     entries = [question_entry(number, 7) for number in range(len(lists) + 1)]
     people = [answered(number, answers) for number, answers in enumerate(lists)]
     people.append(answered(len(lists), [], multiple_choice_answer=12))
     problems = Problems()
     source = _read(_own(tmp_path, entries, people), problems=problems)
-    assert {question.id: question.answer for question in source.train} == {0: "2", 1: "3", 2: "2.5", 3: "yes", 6: "12"}
+    assert {question.id: question.answer for question in source.train} == {0: "2", 1: "3", 2: "2.5", 3: "yes", 4: "12"}
     assert source.train[1].answers == ("3", "3", "3")
-    assert [problem.kind for problem in problems.found] == [
-        "answer is true or false, taken as yes or no",
-        *["annotation without an answer, left out"] * 2,
+    assert [problem.kind for problem in problems.found] == ["answer is true or false, taken as yes or no"]
+
+
+@pytest.mark.parametrize(
+    ("given", "right", "people"),
+    [
+        ({"answers": [{"answer": "a"}, "b", "b", "b"]}, "b", ("a", "b", "b", "b")),
+        ({"answers": ["a", "b", "a"]}, "a", ("a", "b", "a")),
+        ({"answers": ["nan", {"answer": "null"}]}, "nan", ("nan", "null")),
+        ({"answers": "two"}, "two", ()),
+        ({"answers": 0}, "0", ()),
+        ({"answers": {"answer": "two"}}, "two", ()),
+        ({"answer": "two"}, "two", ()),
+        ({"answer": ["two", "2", "two"], "answers": []}, "two", ("two", "2", "two")),
+        ({"answers": ["a", "b"], "multiple_choice_answer": "b"}, "b", ("a", "b")),
+    ],
+)
+def test_answers_may_be_texts_as_in_tables(
+    given: dict[str, Any], right: str, people: tuple[str, ...], tmp_path: Path
+) -> None:
+    files = _own(tmp_path, [question_entry(1, 7)], [{"question_id": 1, **given}])
+    (question,) = _read(files, problems=Problems(strict=True)).train
+    assert (question.answer, question.answers) == (right, people)
+
+
+def test_answers_that_cannot_be_read_are_told_with_what_is_accepted(tmp_path: Path) -> None:
+    people = [answered(1, TEN), {"question_id": 2, "answers": [{"text": "cat"}]}]
+    problems = Problems()
+    _read(_own(tmp_path, [question_entry(1, 7), question_entry(2, 7)], people), problems=problems)
+    assert flaws(problems) == [
+        f"{tmp_path / 'annotations.json'} question_id 2: answers cannot be read, left out (an object without answer, "
+        "but with text; accepted: texts or objects with an answer; found: [{'text': 'cat'}])"
     ]
+
+
+@pytest.mark.parametrize(
+    "nothing", [{"answers": [{"answer": None}] * 10}, {"answers": [float("nan")]}, {"answers": ["", " "]}, {}]
+)
+def test_question_without_an_answer_is_kept_for_prediction(nothing: dict[str, Any], tmp_path: Path) -> None:
+    questions, annotations = _colours(60, range(60))
+    annotations = [{"question_id": n, **nothing} if n % 6 == 5 else one for n, one in enumerate(annotations)]
+    problems = Problems(strict=True)
+    source = _read(_own(tmp_path, questions, annotations), problems=problems)
+    _assert_right(source)
+    assert (len(source.train), [q.id for q in source.unanswered]) == (50, [5, 11, 17, 23, 29, 35, 41, 47, 53, 59])
+    assert {(q.answer, q.answers) for q in source.unanswered} == {("", ())}
+    assert problems.notes == [
+        f"{tmp_path / 'annotations.json'}: 10 questions have no answer (question_id 5, 11, 17, ...); retraining "
+        "answers them"
+    ]
+
+
+def test_unanswered_questions_of_two_splits_with_the_same_id_stay_apart(tmp_path: Path) -> None:
+    questions, annotations = _colours(3, range(3))
+    annotations[2]["answers"] = None
+    problems = Problems()
+    train, test = (_own(tmp_path / part, questions, annotations) for part in ("train", "test"))
+    assert [question.id for question in _read(train, test, problems).unanswered] == ["train:2", "test:2"]
+    assert "several splits have unanswered questions with the same id, such as 2" in problems.notes[-1]
+
+
+def test_training_questions_without_any_answer_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no training question has an answer in .*annotations.json"):
+        _read(_own(tmp_path, [question_entry(1, 7)], [answered(1, [])]))
 
 
 def test_right_answer_of_several_people_is_counted_by_form(tmp_path: Path) -> None:
@@ -163,14 +223,15 @@ def test_images_are_found_by_any_name_without_a_pattern(tmp_path: Path) -> None:
     names = {4: "COCO_train2014_000000000004.jpg", 5.0: "005.PNG", "6": "6.webp", "a.jpg": "a.JPG", "b": "sub/b.tif"}
     names |= {unicodedata.normalize("NFC", "é.jpg"): unicodedata.normalize("NFD", "é.jpg")}
     entries = [question_entry(number, name) for number, name in enumerate(names)]  # type: ignore[arg-type]
-    entries.append({"question_id": 90, "image": "sub/b.tif", "image_id": 4, "question": "what?"})
+    entries.append({"question_id": 90, "image": "sub/b.tif", "image_id": 90, "question": "what?"})
+    entries.append({"question_id": 91, "image": "http://example.com/5f?a", "image_id": 4, "question": "what?"})
     files = _own(tmp_path, entries, [answered(entry["question_id"], TEN) for entry in entries])
     for file in names.values():
         paint(tmp_path / "images" / file)
     source = _read(replace(files, image_name=None))
     assert source.not_found == {}
     found = [source.images[question.image].relative_to(tmp_path / "images").as_posix() for question in source.train]
-    assert found == [*names.values(), "sub/b.tif"]
+    assert found == [*names.values(), "sub/b.tif", names[4]]
     assert [question.image for question in source.train[:5:4]] == [
         "images/COCO_train2014_000000000004.jpg",
         "sub/b.tif",
@@ -185,10 +246,25 @@ def test_image_that_is_not_found_is_told_with_the_reason(tmp_path: Path) -> None
     source = _read(replace(files, image_name=None))
     assert [question.id for question in source.train] == [0, 1, 2, 3]
     assert source.not_found == {
-        "images/1": "no such picture",
-        "images/a.jpg": "no such picture, but there is a.png",
-        "images/b": "several pictures: b.jpg, b.png",
+        "images/1": "'1': no such picture",
+        "images/a.jpg": "'a.jpg': no such picture, but there is a.png",
+        "images/b": "'b': several pictures: b.jpg, b.png",
     }
+
+
+def test_entry_whose_image_and_image_id_are_different_pictures_is_left_out(tmp_path: Path) -> None:
+    questions, annotations = _colours(3, range(3))
+    questions[1] |= {"image": "http://example.com/8.jpg"}  # the image_id is 7
+    files = _own(tmp_path, questions, annotations)
+    for file in ("7.jpg", "8.jpg"):
+        paint(tmp_path / "images" / file)
+    problems = Problems()
+    source = _read(files, problems=problems)
+    assert ([q.id for q in source.train], source.not_found, len(source.images)) == ([0, 2], {}, 1)
+    assert flaws(problems) == [
+        f"{files.questions} question_id 1: image and image_id are different pictures, left out (its image is 8.jpg, "
+        "but its image_id is 7.jpg)"
+    ]
 
 
 def test_images_of_the_same_name_in_different_folders_stay_apart(tmp_path: Path) -> None:
@@ -246,7 +322,6 @@ def test_single_answers_are_not_scored_by_vqa_accuracy(tmp_path: Path) -> None:
     ("questions", "annotations", "where", "kind"),
     [
         ([question_entry(2, 7)], [], "questions.json question_id 2", "question without an annotation, left out"),
-        ([], [answered(2, TEN)], "annotations.json question_id 2", "annotation without a question, left out"),
         ([question_entry(1, 7)], [], "questions.json question_id 1", TWICE),
         ([question_entry("1", 7)], [], "questions.json question_id 1", TWICE),
         ([], [answered(1, TEN)], "annotations.json question_id 1", TWICE),
@@ -256,12 +331,6 @@ def test_single_answers_are_not_scored_by_vqa_accuracy(tmp_path: Path) -> None:
             [answered(2, [*TEN[:9], " "])],
             "annotations.json question_id 2",
             "fewer than 10 answers (9)",
-        ),
-        (
-            [question_entry(2, 7)],
-            [answered(2, [""] * 10)],
-            "annotations.json question_id 2",
-            "annotation without an answer, left out",
         ),
         ([question_entry(2, 7, " ")], [answered(2, TEN)], "questions.json question_id 2", "question without a word"),
         ([question_entry(2, 7, "?!")], [answered(2, TEN)], "questions.json question_id 2", "question without a word"),
@@ -329,10 +398,56 @@ def test_questions_nobody_answers_may_lack_their_images(part: str, tmp_path: Pat
 
 def test_flaws_come_in_the_order_of_the_file(tmp_path: Path) -> None:
     surplus = [f"q{number}" for number in (31, 4, 159, 26, 5)]
-    files = _own(tmp_path, [question_entry("q1", 7)], [answered(number, TEN) for number in ("q1", *surplus)])
+    files = _own(tmp_path, [question_entry("q1", 7)], [answered(number, TEN) for number in surplus])
     problems = Problems()
     _read(files, problems=problems)
-    assert [problem.where.split()[-1] for problem in problems.found] == surplus
+    assert [problem.where.split()[-1] for problem in problems.found] == [*surplus, "q1"]
+
+
+def test_part_of_the_questions_may_have_the_annotations_of_all(tmp_path: Path) -> None:
+    questions, annotations = _colours(60, range(60))
+    problems = Problems(strict=True)
+    source = _read(_own(tmp_path, questions[:30], annotations), problems=problems)
+    _assert_right(source)
+    assert len(source.train) == 30
+    assert problems.notes == [
+        f"{tmp_path / 'annotations.json'}: 30 annotations have no question, left out, such as question_id 30; all "
+        "questions have an annotation"
+    ]
+    message = _loss(_own(tmp_path, questions[:30], annotations[1:]))
+    assert "30 of 59 entries" in message
+
+
+@pytest.mark.parametrize(
+    "other", [{"image_id": 8}, {"image_id": "8.jpg"}, {"image_id": 7, "question": "what is thing 99?"}]
+)
+def test_annotation_of_another_picture_or_question_is_left_out(other: dict[str, Any], tmp_path: Path) -> None:
+    questions, annotations = _colours(30, range(30))
+    files = _own(tmp_path, questions, [*annotations[:-3], *({**one, **other} for one in annotations[-3:])])
+    problems = Problems()
+    assert len(_read(files, problems=problems).train) == 27
+    assert {problem.kind for problem in problems.found} == {"annotation is about another picture or question, left out"}
+    message = _loss(files)
+    assert "3 of 30 entries" in message
+    assert "in the annotation" in message
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (7, {"image_id": 7.0, "question": None}),
+        (7, {"image_id": "007.jpg", "question": " What is  thing 0? "}),
+        (7, {"image_id": "COCO_train2014_000000000007.jpg"}),
+        ("a/b.PNG", {"image_id": "b"}),
+        (7, {"image_id": ""}),
+    ],
+)
+def test_annotation_may_write_picture_and_question_in_another_way(
+    asked: int | str, told: dict[str, Any], tmp_path: Path
+) -> None:
+    questions, annotations = _colours(1, [0])
+    files = _own(tmp_path, [{**questions[0], "image_id": asked}], [{**annotations[0], **told}])
+    assert len(_read(files, problems=Problems(strict=True)).train) == 1
 
 
 @pytest.mark.parametrize("name", ["questions.json", "annotations.json"])
@@ -345,10 +460,10 @@ def test_of_a_file_cut_short_what_stands_before_is_used(name: str, tmp_path: Pat
     assert [question.id for question in _read(files, problems=problems).train] == [0, 1, 2]
     assert problems.found[0].kind == "not JSON from here on, what stands before is used"
     assert problems.found[0].where.startswith(f"{path} line 1 column ")
-    assert len(problems.found) == 3  # and what the two that are lost leave behind in the other file
-    with pytest.raises(InputError, match=rf"at least 1 of 4 entries of .*{name} .*; 2 of 5 entries of ") as raised:
+    with pytest.raises(InputError, match=rf"at least 1 of 4 entries of .*{name} ") as raised:
         problems.check_losses()
-    assert "; 2 of 5 entries of " in str(raised.value)
+    # Questions that have lost their annotations are lost; annotations that have lost their questions are not asked.
+    assert ("; 2 of 5 entries of " in str(raised.value)) == (name == "annotations.json")
 
 
 def _colours(count: int, ids: Sequence[int | str], *, order: Sequence[int] = ()) -> tuple[list[Any], list[Any]]:
