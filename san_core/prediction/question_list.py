@@ -62,7 +62,7 @@ def read_questions(
     Raises:
         InputError: if the file cannot be read, or has no column of questions or pictures.
     """
-    rows = read_rows(path, problems, pictures)
+    rows = read_rows(path, problems, pictures, (columns or {}).get(IMAGE, ()))
     found = find_columns(rows, {**(columns or {}), ANSWER: ("",)})  # answers are not needed, whatever they are called
     if found.id is None:
         listed = " ".join(", ".join(rows.columns)[:200].split())

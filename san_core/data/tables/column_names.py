@@ -11,13 +11,15 @@ ANSWER_TYPE, QUESTION_TYPE, SPLIT = "answer_type", "question_type", "split"
 KEY = "(key)"
 """Column of the keys, where a JSON file is an object of objects."""
 
+_IMAGE_IDS = ("imageid", "imgid", "pictureid")
+
 NAMES: dict[str, tuple[tuple[str, ...], ...]] = {
     QUESTION: (("question", "questiontext"), ("query",), ("sent", "text")),
     ANSWER: (("answer", "answers", "multiplechoiceanswer"), ("label", "labels", "groundtruth")),
     IMAGE: (
         ("image", "img", "picture", "photo"),
         ("imagefilename", "imagename", "imagefile", "imagepath", "imgname", "imgpath", "imgfile", "filename"),
-        ("imageid", "imgid", "pictureid"),
+        _IMAGE_IDS,
         ("images", "imgs", "pictures", "photos"),
     ),
     ID: (("questionid",), ("qid",), ("questionindex",), ("qaid",), ("id",)),
@@ -65,7 +67,7 @@ def is_question(name: str) -> bool:
 
 def image_ids_beside(image: str, columns: Iterable[str]) -> str | None:
     """The column of the ids of pictures beside the column of pictures `image`; None if there is none."""
-    return next((name for name in columns if name != image and simplify(name) in NAMES[IMAGE][-1]), None)
+    return next((name for name in columns if name != image and simplify(name) in _IMAGE_IDS), None)
 
 
 def annotator(name: str) -> int | None:

@@ -416,7 +416,7 @@ def test_prepared_data_are_opened_where_no_lock_can_be_taken(
         raise OSError(errno.EROFS, "Read-only file system")
 
     register(tiny_dataset)
-    monkeypatch.setattr(preparation.FileLock, "acquire", refuse)
+    monkeypatch.setattr(partial_folder.FileLock, "acquire", refuse)
     monkeypatch.setattr(Path, "mkdir", refuse)
     opened = prepare("tiny", tiny_data.folder, Options(encoder="efficientnet-lite0", image_size=64))
     assert opened.fingerprint == tiny_data.fingerprint

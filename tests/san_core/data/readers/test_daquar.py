@@ -181,7 +181,7 @@ def test_latin_1_file_is_read_and_told(tmp_path: Path) -> None:
     problems = Problems()
     assert _read(tmp_path, problems).train[0].answer == "café"
     assert flaws(problems) == [
-        f"{tmp_path / 'qa.894.raw.train.txt'} line 2: not UTF-8, read as Latin-1 (byte 0xe9)",
+        f"{tmp_path / 'qa.894.raw.train.txt'} line 2: not UTF-8, read as Windows-1252 (byte 0xe9)",
     ]
 
 
