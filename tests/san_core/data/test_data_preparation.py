@@ -15,7 +15,7 @@ from PIL import Image
 
 from san_core.checkpoint import load_model, save_model
 from san_core.config import TrainingConfig
-from san_core.data import feature_extraction, preparation
+from san_core.data import feature_extraction, partial_folder, preparation
 from san_core.data.encoded_rows import EncodedRows
 from san_core.data.feature_extraction import encode
 from san_core.data.preparation import Options, prepare
