@@ -12,6 +12,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -73,9 +74,8 @@ def _plan(folder: Path, options: argparse.Namespace) -> Plan:
     data = prepare_squares(folder)
     settings = [part for setting in SETTINGS for part in ("--set", setting)]
     search = ("--data", str(data.folder), "--trials", str(TRIALS), "--confirm", "0", "--max-failures", "99", *settings)
-    disk = Disk(folder)
-    impossible = {kind: why for kind, why in impossible_kinds(disk).items() if kind in options.kinds}
-    disk.remove()
+    with closing(Disk(folder)) as disk:
+        impossible = {kind: why for kind, why in impossible_kinds(disk).items() if kind in options.kinds}
     for kind, why in impossible.items():
         print(f"left out: {kind}, since {why}", flush=True)
     expected = undisturbed(make_sandbox(folder / "undisturbed", search), "--concurrent", "1")

@@ -78,7 +78,7 @@ class Disk:
         self._is_down = False
         self._ballast.unlink(missing_ok=True)
 
-    def remove(self) -> None:
+    def close(self) -> None:
         """Unmounts it, and deletes what was in it."""
         if self.type:
             _succeeds("umount", "--lazy", str(self.path))

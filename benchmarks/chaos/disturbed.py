@@ -1,6 +1,5 @@
 """A search that is disturbed at random moments, and resumed until it ends."""
 
-import contextlib
 import random
 import subprocess
 import time
@@ -9,7 +8,7 @@ from dataclasses import dataclass, field
 
 from benchmarks.chaos.checks import faults_of_end
 from benchmarks.chaos.disk import Disk
-from benchmarks.chaos.events import BETWEEN_STARTS, Preparation, Victim
+from benchmarks.chaos.events import BETWEEN_STARTS, ENDING, Preparation, Victim
 from benchmarks.chaos.sandbox import SECONDS_TO_CLEAR, TIMEOUT, Sandbox
 
 PAUSE = 5.0
@@ -138,16 +137,18 @@ class Disturbance:
     def _disturb(self, victim: Victim) -> bool:
         """Lets events happen to a running search; returns whether it was killed so that the next one can happen."""
         longest = self.sandbox.longest
-        while self.kinds:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                victim.process.wait(timeout=self.rng.uniform(0, longest))
-                return False
+        if self.kinds and self.rng.random() < 0.5:  # else it would mostly happen while Ray starts
+            victim.wait_until_it_trains()
+            longest = PAUSE
+        while self.kinds and not victim.ends_within(self.rng.uniform(0, longest)):
             if self.kinds[0] in BETWEEN_STARTS:
                 victim.process.kill()
                 return True
             kind = self.kinds.pop(0)
             if victim.suffers(kind):
                 self.outcome.events.append(Event(kind, self.outcome.starts))
+            if kind in ENDING:
+                return False
             longest = PAUSE
         return False
 
@@ -161,6 +162,6 @@ class Disturbance:
 
     def _clear(self) -> None:
         began = time.monotonic()
-        if left := self.sandbox.wait_until_clear():
+        if left := self.sandbox.wait_until_clear(SECONDS_TO_CLEAR):
             self.outcome.blame([f"left after {SECONDS_TO_CLEAR} s: {', '.join(left)}"])
         self.outcome.slowest_to_clear = max(self.outcome.slowest_to_clear, time.monotonic() - began)

@@ -6,11 +6,11 @@ import os
 import random
 import re
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from subprocess import Popen
 
 from benchmarks.chaos.disk import Disk
 from benchmarks.chaos.sandbox import Sandbox
@@ -35,8 +35,8 @@ SIGNALS = {
 DISK = {"full-disk": Disk.fill, "power-cut": Disk.shut_down}
 """Kinds of events that need a file system of its own. It is repaired when the search has ended."""
 
-FAKETIME = "/usr/lib*/**/faketime/libfaketimeMT.so.1", "/usr/local/lib/faketime/libfaketimeMT.so.1"
-"""Where libfaketime is. Debian and Ubuntu have a package `libfaketime`."""
+FAKETIME = "/usr/lib*/faketime", "/usr/lib/*/faketime", "/usr/local/lib/faketime"
+"""Folders where libfaketime may be. Debian and Ubuntu have a package `libfaketime`."""
 
 
 @dataclass
@@ -51,9 +51,19 @@ class Victim:
     """
 
     sandbox: Sandbox
-    process: Popen[bytes]
+    process: subprocess.Popen[bytes]
     disk: Disk | None = None
     stop_seconds: float = 20.0
+
+    def wait_until_it_trains(self) -> None:
+        """Returns as soon as there is a worker, or the search has ended."""
+        self._wait_for(PROCESSES["worker"])
+
+    def ends_within(self, seconds: float) -> bool:
+        """Waits some seconds, or until the search has ended if that is sooner; whether it has."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(timeout=seconds)
+        return self.process.poll() is not None
 
     def suffers(self, kind: str) -> bool:
         """Lets an event happen, as soon as the process that it needs exists; False if the search ended before."""
@@ -62,14 +72,19 @@ class Victim:
                 DISK[kind](self.disk)
             return self.disk is not None
         what, name = kind.partition("-")[0], SIGNALS[kind]
-        while self.process.poll() is None:
-            pid = self.sandbox.process(PROCESSES[name]) if PROCESSES[name] else self.process.pid
-            if pid is not None:
-                with contextlib.suppress(ProcessLookupError):
-                    self._signal(what, pid)
-                    return True
-            time.sleep(0.05)
+        while (pid := self._wait_for(PROCESSES[name])) is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._signal(what, pid)
+                return True
         return False
+
+    def _wait_for(self, name: str) -> int | None:
+        """The id of a process, as soon as it exists; None if the search ended before."""
+        while self.process.poll() is None:
+            if pid := self.sandbox.process(name) if name else self.process.pid:
+                return pid
+            time.sleep(0.05)
+        return None
 
     def _signal(self, what: str, pid: int) -> None:
         if what != "stop":
@@ -133,6 +148,9 @@ BETWEEN_STARTS: dict[str, Callable[[Preparation], bool]] = {
 }
 """Kinds of events between two starts. A search that runs is killed before; that is no event of its own."""
 
+ENDING = {"kill-search", "kill-raylet", "kill-gcs", "kill-log-monitor", "terminate-search", "power-cut"}
+"""Kinds of events that a search ends with. The next one waits for its next start."""
+
 KINDS = (*SIGNALS, *DISK, *BETWEEN_STARTS)
 """All kinds of events."""
 
@@ -151,7 +169,7 @@ def impossible_kinds(disk: Disk) -> dict[str, str]:
 
 def faketime() -> str:
     """Path of libfaketime; empty if it is not installed."""
-    found = [path for pattern in FAKETIME for path in glob.glob(pattern, recursive=True)]  # noqa: PTH207
+    found = [path for pattern in FAKETIME for path in glob.glob(f"{pattern}/libfaketimeMT.so.1")]  # noqa: PTH207
     return next(iter(found), "")
 
 

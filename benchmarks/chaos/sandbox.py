@@ -81,10 +81,10 @@ class Sandbox:
                 environment = (process / "environ").read_bytes().split(b"\0")
                 if home in environment:
                     command = (process / "cmdline").read_bytes().split(b"\0")[:3]
-                    found.append((int(process.name), b" ".join(command).decode(errors="replace"), environment))
+                    found.append((int(process.name), b" ".join(command).decode(errors="replace").strip(), environment))
         return found
 
-    def wait_until_clear(self, seconds: float = SECONDS_TO_CLEAR) -> list[str]:
+    def wait_until_clear(self, seconds: float) -> list[str]:
         """Waits until no process is left; those that are left after some seconds are killed, and returned."""
         deadline = time.monotonic() + seconds
         while (left := self.processes()) and time.monotonic() < deadline:

@@ -1,6 +1,5 @@
 """Runs searches side by side, disturbs them, and checks what they leave."""
 
-import contextlib
 import itertools
 import os
 import random
@@ -8,6 +7,7 @@ import shutil
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -91,16 +91,21 @@ class Searches:
     plan: Plan
     results: list[Result] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _is_over: threading.Event = field(default_factory=threading.Event)
 
     def run(self, events: int, parallel: int) -> None:
         """Runs searches, some of them side by side, until there were enough events."""
         numbers = itertools.count()
         with ThreadPoolExecutor(parallel) as pool:
-            for lane in [pool.submit(self._run_lane, numbers, events) for _ in range(parallel)]:
-                lane.result()
+            lanes = [pool.submit(self._run_lane, numbers, events) for _ in range(parallel)]
+            try:
+                for lane in lanes:
+                    lane.result()
+            finally:  # after Ctrl-C each lane ends with its search
+                self._is_over.set()
 
     def _run_lane(self, numbers: Iterator[int], events: int) -> None:
-        while sum(len(result.outcome.events) for result in self.results) < events:
+        while not self._is_over.is_set() and sum(len(result.outcome.events) for result in self.results) < events:
             with self._lock:
                 number = next(numbers)
             self.run_one(number)
@@ -118,22 +123,21 @@ class Searches:
         at_once = rng.randint(1, min(MOST_AT_ONCE, os.cpu_count() or 1))
         kinds = rng.choices(plan.kinds, k=plan.each)
         sandbox = make_sandbox(plan.folder / str(number), (*plan.arguments, "--concurrent", str(at_once)))
-        disk = Disk(sandbox.folder)
-        run = disk.path / "run"
-        disturbance = Disturbance(sandbox, str(run), kinds, rng, disk, plan.stop_seconds)
-        faults = []
-        try:
-            disturbance.carry_out()
-            if not disturbance.outcome.has_faults():
-                found, expected = trials_of(sandbox, str(run)), plan.expected if at_once == 1 else None
-                faults = faults_of_search(sandbox.run_folder(str(run)), found, plan.trials, expected)
-        except (OSError, RuntimeError, ValueError, KeyError, InputError) as error:  # it cannot even be looked at
-            faults = [f"{type(error).__name__}: {error}"]
-        result = Result(number, at_once, disturbance.outcome, faults)
-        if result.has_faults():
-            self._keep(result, sandbox, run)
-        sandbox.wait_until_clear(0)
-        disk.remove()
+        with closing(Disk(sandbox.folder)) as disk:
+            run = disk.path / "run"
+            disturbance = Disturbance(sandbox, str(run), kinds, rng, disk, plan.stop_seconds)
+            faults = []
+            try:
+                disturbance.carry_out()
+                if not disturbance.outcome.has_faults():
+                    found, expected = trials_of(sandbox, str(run)), plan.expected if at_once == 1 else None
+                    faults = faults_of_search(sandbox.run_folder(str(run)), found, plan.trials, expected)
+            except (OSError, RuntimeError, ValueError, KeyError, InputError) as error:  # it cannot even be looked at
+                faults = [f"{type(error).__name__}: {error}"]
+            result = Result(number, at_once, disturbance.outcome, faults)
+            if result.has_faults():
+                self._keep(result, sandbox, run)
+            sandbox.wait_until_clear(0)
         shutil.rmtree(sandbox.folder, ignore_errors=True)
         return result
 
@@ -143,7 +147,7 @@ class Searches:
         shutil.rmtree(kept, ignore_errors=True)
         kept.mkdir(parents=True)
         (kept / "faults.txt").write_text(f"{result.describe()}\n", encoding="utf-8")
-        with contextlib.suppress(OSError):  # not all may be there
+        with suppress(OSError):  # not all may be there
             shutil.copy(sandbox.log, kept)
             shutil.copytree(run, kept / "run")
 
