@@ -27,7 +27,7 @@ from benchmarks.chaos.searches import Plan, Result, Searches, make_sandbox
 from benchmarks.output import add_output_options, output_results
 from san_core.command_line import run_command
 
-TRIALS = 10
+TRIALS = 16
 SETTINGS = ("hidden_size=256", "attention_size=128", "batch_size=8", "epochs=3")
 
 

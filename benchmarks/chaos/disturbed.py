@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from benchmarks.chaos.checks import faults_of_end
 from benchmarks.chaos.disk import Disk
 from benchmarks.chaos.events import BETWEEN_STARTS, ENDING, Preparation, Victim
-from benchmarks.chaos.sandbox import SECONDS_TO_CLEAR, TIMEOUT, Sandbox
+from benchmarks.chaos.sandbox import SECONDS_OF_AGENTS, SECONDS_TO_CLEAR, TIMEOUT, Sandbox
 
 PAUSE = 5.0
 """Longest time between two events of one start, in seconds."""
@@ -97,6 +97,7 @@ class Disturbance:
         if code and not self.outcome.has_faults():
             self.outcome.faults.append(f"it has not ended after {most} starts")
         self._clear()
+        self._clear(agents=True)
         return self.outcome
 
     def _start_once(self) -> int:
@@ -160,8 +161,9 @@ class Disturbance:
             process.kill()
             return process.wait()
 
-    def _clear(self) -> None:
-        began = time.monotonic()
-        if left := self.sandbox.wait_until_clear(SECONDS_TO_CLEAR):
-            self.outcome.blame([f"left after {SECONDS_TO_CLEAR} s: {', '.join(left)}"])
+    def _clear(self, *, agents: bool = False) -> None:
+        """Waits until no process is left; with Ray's agents at the very end only, since they take a minute."""
+        began, seconds = time.monotonic(), SECONDS_OF_AGENTS if agents else SECONDS_TO_CLEAR
+        if left := self.sandbox.wait_until_clear(seconds, agents=agents):
+            self.outcome.blame([f"left after {seconds:g} s: {', '.join(left)}"])
         self.outcome.slowest_to_clear = max(self.outcome.slowest_to_clear, time.monotonic() - began)

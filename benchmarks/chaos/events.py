@@ -83,7 +83,7 @@ class Victim:
         while self.process.poll() is None:
             if pid := self.sandbox.process(name) if name else self.process.pid:
                 return pid
-            time.sleep(0.05)
+            time.sleep(0.2)
         return None
 
     def _signal(self, what: str, pid: int) -> None:

@@ -18,10 +18,16 @@ TIMEOUT = 300
 """Seconds after the last disturbance after which a search that has not ended counts as hung."""
 
 SECONDS_TO_CLEAR = 30
-"""Seconds after the end of a search in which its last process must have ended."""
+"""Seconds after an end of a search in which its processes must have ended."""
+
+SECONDS_OF_AGENTS = 90
+"""The same of Ray's agents: if all of Ray was killed, they try for a minute to tell that to a Ray that is dead."""
+
+AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
 
 _START = "SAN_CHAOS_START"
-"""Environment variable that numbers the starts of searches."""
+"""Environment variable with the home folder and the number of the start. It comes last: Ray writes the names of its
+processes over those that come first."""
 
 
 @dataclass
@@ -52,42 +58,42 @@ class Sandbox:
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
         """Starts `tuning.search`; its output goes to the log."""
         self.starts += 1
-        own = {"HOME": str(self.home), "SAN_CHECKPOINT_SECONDS": "0", _START: str(self.starts)}
+        own = {"HOME": str(self.home), "SAN_CHECKPOINT_SECONDS": "0"}
         with self.log.open("ab") as output:
             return subprocess.Popen(
                 [sys.executable, "-m", "tuning.search", "--no-dashboard", *arguments],
                 cwd=self.folder,
-                env={**os.environ, **own, **self.environment, **environment},
+                env={**os.environ, **own, **self.environment, **environment, _START: f"{self.home}#{self.starts};"},
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
 
     def process(self, name: str) -> int | None:
         """The id of a process of the last start with `name` in the beginning of its command line; None without one."""
-        last = f"{_START}={self.starts}".encode()
-        for pid, command, environment in self._processes():
-            if name in command and last in environment:
-                return pid
-        return None
+        return next((pid for pid, command in self._processes(self._mark(self.starts)) if name in command), None)
 
-    def processes(self) -> dict[int, str]:
-        """The beginnings of the command lines of all processes of this sandbox, by process id."""
-        return {pid: command for pid, command, _ in self._processes()}
+    def processes(self, *, agents: bool = True) -> dict[int, str]:
+        """The beginnings of the command lines of the sandbox's processes by id, with or without Ray's agents."""
+        found = self._processes(self._mark())
+        return {pid: command for pid, command in found if agents or not command.startswith(AGENTS)}
 
-    def _processes(self) -> list[tuple[int, str, list[bytes]]]:
-        home, found = f"HOME={self.home}".encode(), []
+    def _mark(self, start: int | None = None) -> str:
+        """What the variable of a start begins with, or those of all."""
+        return f"{_START}={self.home}#{f'{start};' if start else ''}"
+
+    def _processes(self, mark: str) -> list[tuple[int, str]]:
+        found = []
         for process in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):  # it may have ended meanwhile
-                environment = (process / "environ").read_bytes().split(b"\0")
-                if home in environment:
-                    command = (process / "cmdline").read_bytes().split(b"\0")[:3]
-                    found.append((int(process.name), b" ".join(command).decode(errors="replace").strip(), environment))
+                if any(variable.startswith(mark.encode()) for variable in _list(process, "environ")):
+                    command = b" ".join(_list(process, "cmdline")[:3])
+                    found.append((int(process.name), command.decode(errors="replace").strip()))
         return found
 
-    def wait_until_clear(self, seconds: float) -> list[str]:
-        """Waits until no process is left; those that are left after some seconds are killed, and returned."""
+    def wait_until_clear(self, seconds: float, *, agents: bool = True) -> list[str]:
+        """Waits until no process is left, see `processes`; those left after some seconds are killed, and returned."""
         deadline = time.monotonic() + seconds
-        while (left := self.processes()) and time.monotonic() < deadline:
+        while (left := self.processes(agents=agents)) and time.monotonic() < deadline:
             time.sleep(0.1)
         for pid in left:
             with contextlib.suppress(ProcessLookupError):
@@ -114,3 +120,8 @@ def undisturbed(sandbox: Sandbox, *arguments: str) -> list[FrozenTrial]:
 def trials_of(sandbox: Sandbox, name: str) -> list[FrozenTrial]:
     """The trials of a run without rejected duplicates."""
     return [trial for trial in sandbox.run_folder(name).study().get_trials(deepcopy=False) if is_own(trial)]
+
+
+def _list(process: Path, name: str) -> list[bytes]:
+    """A file of a process in /proc whose entries end in a zero byte."""
+    return (process / name).read_bytes().split(b"\0")

@@ -67,7 +67,10 @@ def test_a_failed_trial_must_be_run_again(ended: RunFolder) -> None:
 def test_a_missing_report_and_a_running_trial_are_noticed(ended: RunFolder) -> None:
     ended.report_page.unlink()
     running = create_trial(state=TrialState.RUNNING)
-    assert faults_of_search(ended, [running], 1, None) == ["no report.html", f"trial {running.number} has not ended: RUNNING"]
+    assert faults_of_search(ended, [running], 1, None) == [
+        "no report.html",
+        f"trial {running.number} has not ended: RUNNING",
+    ]
 
 
 def end(run: RunFolder, code: int, output: str, *events: str, is_new: bool = True) -> str:
@@ -101,7 +104,7 @@ class Scripts(Sandbox):
     def start(self, *arguments: str, **environment: str) -> "subprocess.Popen[bytes]":
         del arguments
         self.starts += 1
-        own = {**os.environ, "HOME": str(self.home), "SAN_CHAOS_START": str(self.starts), **environment}
+        own = {**os.environ, "SAN_CHAOS_START": f"{self.home}#{self.starts};", **environment}
         with self.log.open("ab") as log:
             return subprocess.Popen(["sh", "-c", self.scripts.pop(0)], env=own, cwd=self.folder, stdout=log)
 
