@@ -53,11 +53,11 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--events", type=int, default=60, help="at least so many (default: %(default)s)")
     add("--kinds", nargs="+", choices=KINDS, default=list(KINDS), metavar="KIND", help=f"of {', '.join(KINDS)}")
-    add("--each", type=int, default=8, help="events that are planned for a search (default: %(default)s)")
+    add("--each", type=int, default=12, help="events that are planned for a search (default: %(default)s)")
     add("--stop", type=float, default=20, help="seconds for which a process is stopped (default: %(default)s)")
     add("--seed", type=int, default=0, help="of the events and their moments (default: %(default)s)")
     add("--only", type=int, metavar="NUMBER", help="run only the search with this number")
-    add("--parallel", type=int, default=2, help="searches at a time (default: %(default)s)")
+    add("--parallel", type=int, default=3, help="searches at a time (default: %(default)s)")
     add(
         "--keep",
         type=Path,

@@ -28,6 +28,7 @@ class Disk:
     Attributes:
         path: where it is mounted.
         type: what is mounted; empty for nothing.
+        is_down: whether it was shut down.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -36,7 +37,7 @@ class Disk:
         self._image = folder / "disk.ext4"
         self._ballast = self.path / "ballast"
         self.type: Literal["ext4", "tmpfs", ""] = self._mount()
-        self._is_down = False
+        self.is_down = False
 
     def _mount(self) -> Literal["ext4", "tmpfs", ""]:
         with self._image.open("wb") as image:
@@ -60,7 +61,7 @@ class Disk:
 
     def shut_down(self) -> None:
         """From now on it cannot be read or written, until `repair`; what was not synced is lost. Needs ext4."""
-        self._is_down = True
+        self.is_down = True
         descriptor = os.open(self.path, os.O_RDONLY)
         try:
             fcntl.ioctl(descriptor, _SHUT_DOWN, struct.pack("I", _LOSE_UNWRITTEN))
@@ -73,9 +74,9 @@ class Disk:
         Raises:
             RuntimeError: if it cannot be mounted again.
         """
-        if self._is_down and not (_succeeds("umount", str(self.path)) and self._mount_image()):
+        if self.is_down and not (_succeeds("umount", str(self.path)) and self._mount_image()):
             raise RuntimeError(f"{self.path} cannot be mounted again")
-        self._is_down = False
+        self.is_down = False
         self._ballast.unlink(missing_ok=True)
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from benchmarks.chaos.disk import Disk
 from benchmarks.chaos.events import BETWEEN_STARTS, ENDING, Preparation, Victim
 from benchmarks.chaos.sandbox import SECONDS_OF_AGENTS, SECONDS_TO_CLEAR, TIMEOUT, Sandbox
 
-PAUSE = 5.0
+PAUSE = 3.0
 """Longest time between two events of one start, in seconds."""
 
 
@@ -119,18 +119,23 @@ class Disturbance:
                 output = log.read().decode(errors="replace")
             kinds = [event.kind for event in self.outcome.of_start()]
             self.outcome.blame(faults_of_end(run, code, output, kinds, is_new=is_new))
-        if self.disk or self.rng.random() < 0.5:  # else it is resumed while Ray is still ending
+        resumed_at_once = self.rng.random() < 0.5  # while Ray may still be ending
+        if not resumed_at_once or (self.disk and self.disk.is_down):
             self._clear()
         if self.disk:
             self.disk.repair()
         return code
 
     def _prepare(self) -> dict[str, str]:
-        """Lets the next events happen if they are of kinds that happen between starts; returns the environment."""
+        """Lets the next event happen that happens between starts, if there is one; returns the environment.
+
+        It comes before those that are planned before it, which saves a start.
+        """
         preparation = Preparation(self.sandbox.run_folder(self.name), self.rng)
-        while self.kinds and self.kinds[0] in BETWEEN_STARTS:
+        kind = next((kind for kind in self.kinds if kind in BETWEEN_STARTS), None)
+        if kind and preparation.run.journal.exists():
             self._clear()
-            kind = self.kinds.pop(0)
+            self.kinds.remove(kind)
             if BETWEEN_STARTS[kind](preparation):
                 self.outcome.events.append(Event(kind, self.outcome.starts))
         return preparation.environment
