@@ -12,7 +12,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True) as temporary:
         searches = Searches(_plan(Path(temporary), options))
-        if options.only is None:
-            searches.run(options.events, options.parallel)
-        else:
-            searches.run_one(options.only)
+        with suppress(KeyboardInterrupt):  # the searches that run go on to their ends, and what was found is printed
+            if options.only is None:
+                searches.run(options.events, options.parallel)
+            else:
+                searches.run_one(options.only)
     rows = rows_of(searches.results)
     output_results(options, rows, [_table(rows)])
     print(_summary(searches.results, time.monotonic() - began, options))
