@@ -12,6 +12,9 @@ CRASHES = ("Traceback (most recent call last)", "StackTrace Information", "termi
 
 ADVICE = "--resume"
 
+HARMLESS = {"kill-worker", "stop-worker", "stop-log-monitor", "torn-journal", "damaged-checkpoint", "clock-back"}
+"""Kinds of events after which a search must go on by itself."""
+
 
 def faults_of_end(run: RunFolder, code: int, output: str, events: Sequence[str], *, is_new: bool) -> list[str]:
     """What is wrong with one end of a search, in words.
@@ -25,8 +28,8 @@ def faults_of_end(run: RunFolder, code: int, output: str, events: Sequence[str],
     """
     last = output.strip().splitlines()[-1] if output.strip() else ""
     told = [f"it printed {crash!r}" for crash in CRASHES if crash in output]
-    if code and not events:
-        told.append(f"exit code {code} though nothing happened: {last}")
+    if code and HARMLESS.issuperset(events):
+        told.append(f"exit code {code}, but it should go on by itself: {last}")
     if code not in _accepted(events):
         told.append(f"exit code {code}: {last}")
     if code == 2 and not last.startswith("error: "):

@@ -88,7 +88,8 @@ def test_other_ends_are_noticed(ended: RunFolder) -> None:
     assert "Traceback" in end(ended, 2, "Traceback (most recent call last):\nerror: --resume x\n", "kill-raylet")
     assert "exit code 1: oh" in end(ended, 1, "oh\n", "kill-raylet")
     assert "exit code -11" in end(ended, -11, "", "kill-gcs")
-    assert "though nothing happened" in end(ended, 2, "error: no; --resume x\n")
+    assert "it should go on" in end(ended, 2, "error: no; --resume x\n")
+    assert "it should go on" in end(ended, 2, "error: no; --resume x\n", "kill-worker", "clock-back")
     assert "does not say how to go on" in end(ended, 2, "error: Ray died\n", "kill-raylet")
     assert end(ended, 2, "error: Ray died\n", "kill-raylet", is_new=False) == ""
     ended.report_page.unlink()
