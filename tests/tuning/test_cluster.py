@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
-from benchmarks.kills import Sandbox, trials_of
+from benchmarks.chaos.sandbox import Sandbox, trials_of
 from results.run_folder import WORKER, RunFolder
 from san_core.data.prepared import PreparedData
 from tests.tuning.commands import PATIENCE

@@ -16,7 +16,9 @@ from pathlib import Path
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
-from benchmarks.kills import Sandbox, differences, killed, trials_of, undisturbed
+from benchmarks.chaos.checks import differences
+from benchmarks.chaos.disturbed import Disturbance
+from benchmarks.chaos.sandbox import Sandbox, trials_of, undisturbed
 from results.run_folder import REASON, REPEATS, RunFolder
 from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
@@ -81,12 +83,14 @@ def wait_for_trials(place: Sandbox, name: str, count: int, state: TrialState | N
 def test_a_search_that_is_killed_and_resumed_ends_as_one_that_was_left_alone(
     place: Sandbox, expected: list[FrozenTrial], rng: random.Random
 ) -> None:
-    outcome = killed(place, "killed", ["worker", *rng.sample(["node", "search"], 2)], rng)
+    kinds = ["kill-worker", *rng.sample(["kill-raylet", "kill-search"], 2)]
+    outcome = Disturbance(place, "killed", kinds, rng).carry_out()
+    assert not outcome.has_faults(), outcome
     assert differences(expected, trials_of(place, "killed")) == []
     # A worker's trial goes on from its checkpoint by itself: the search does not end with it. Nor does it if a node is
     # killed while it ends anyway.
-    assert outcome.kills["worker"] == 1
-    assert 1 < outcome.starts <= 1 + outcome.kills["search"] + outcome.kills["node"]
+    assert outcome.count("kill-worker") == 1
+    assert 1 < outcome.starts <= 1 + outcome.count("kill-raylet", "kill-search")
     assert len(expected) == TRIALS
 
 

@@ -1,0 +1,1 @@
+"""Disturbs searches at random moments, resumes them, and checks that nothing is lost."""
