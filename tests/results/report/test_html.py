@@ -217,7 +217,9 @@ def test_a_thousand_trials_are_quickly_made_and_opened(browser: webdriver.Chrome
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     browser.execute_cdp_cmd("Performance.enable", {"timeDomain": "threadTicks"})
     browser.get(run.report_page.as_uri())
-    wait_until(lambda: browser.find_elements(By.CSS_SELECTOR, "[data-plot=history] svg.main-svg"))
+    history = browser.find_element(By.CSS_SELECTOR, "[data-plot=history]")
+    browser.execute_script("arguments[0].scrollIntoView()", history)  # it is drawn when it is seen
+    wait_until(lambda: history.find_elements(By.CSS_SELECTOR, "svg.main-svg"))
     metrics = browser.execute_cdp_cmd("Performance.getMetrics", {})["metrics"]
     opened = next(metric["value"] for metric in metrics if metric["name"] == "TaskDuration")
 
