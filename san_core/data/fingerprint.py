@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,6 +56,12 @@ class Survey:
     missing: Mapping[str, str]
     grey_range: Range | None
 
+    @cached_property
+    def first_copy(self) -> Mapping[str, str]:
+        """For each image key, the first key with the same content."""
+        first: dict[str, str] = {}
+        return {key: first.setdefault(found, key) for key, found in self.hashes.items()}
+
 
 def survey_images(images: Mapping[str, Path]) -> Survey:
     """Reads the file of every image. Only grey images that may have more than 8 bits are decoded."""
@@ -93,12 +100,6 @@ def _may_be_deep(start: bytes) -> bool:
     if start.startswith(_PNG):
         return start[_PNG_BITS:] == _SIXTEEN_BITS_GREY
     return bool(start) and not start.startswith(_EIGHT_BITS)
-
-
-def first_copies(hashes: Mapping[str, str]) -> dict[str, str]:
-    """For each image key, the first key with the same content."""
-    first: dict[str, str] = {}
-    return {key: first.setdefault(found, key) for key, found in hashes.items()}
 
 
 def short_hash(value: object) -> str:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from san_core.data.answers.merging import merge_answers
 from san_core.data.encoding import Vocabularies, build_vocabularies, coverage, tokenizer_notes, write_splits
 from san_core.data.feature_extraction import Images, write_images
-from san_core.data.fingerprint import Survey, describe_dataset, first_copies, short_hash, survey_images
+from san_core.data.fingerprint import Survey, describe_dataset, short_hash, survey_images
 from san_core.data.partial_folder import list_problems, lock, new_partial, partial_folder
 from san_core.data.prepared import (
     FEATURES,
@@ -96,9 +96,7 @@ def prepare(name: str, out: Path, options: Options = Options(), location: Locati
         raise InputError(f"test share must be 0 for data with a test split, but got {options.test_share:g}")
     described_options = _describe_options(dataset, options)
     dataset, survey = _survey(dataset, problems)
-    dataset = split_off_test(
-        dataset, share=options.test_share, seed=options.seed, first_copy=first_copies(survey.hashes)
-    )
+    dataset = split_off_test(dataset, share=options.test_share, seed=options.seed, first_copy=survey.first_copy)
     dataset = merge_answers(dataset, problems, keep=options.keep_answers)
     grey_range = survey.grey_range and list(survey.grey_range)
     inputs = {**describe_dataset(dataset, survey.hashes), **described_options, "grey_range": grey_range}
@@ -211,7 +209,7 @@ class _Questions:
 
     @classmethod
     def of(cls, dataset: RawDataset, options: Options, survey: Survey, problems: Problems) -> Self:
-        splits = split(dataset, seed=options.seed, first_copy=first_copies(survey.hashes))
+        splits = split(dataset, seed=options.seed, first_copy=survey.first_copy)
         # Built from train and validation, so that retraining on both needs no other vocabularies.
         vocabularies = build_vocabularies(
             dataset.learned_from, options.top_answers or dataset.top_answers, dataset.answer_key
@@ -229,7 +227,7 @@ def _write(
     problems: Problems,
     survey: Survey,
 ) -> None:
-    report_shared_images(dataset, first_copies(survey.hashes), problems)
+    report_shared_images(dataset, survey.first_copy, problems)
     # Before the images, so that what is wrong with the questions is reported before the long work.
     questions = _Questions.of(dataset, options, survey, problems)
     used = sorted({question.image for part in questions.splits.values() for question in part})

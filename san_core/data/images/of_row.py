@@ -1,4 +1,4 @@
-"""Finds the picture of a row, which its `image` and its `image_id` may both name."""
+"""Finds the picture of a row, which its `image` and its `image_id` may both name, and gives it a key."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,6 +8,21 @@ from san_core.data.images.folder import ImageFolder
 from san_core.errors import InputError
 
 _SHOWN = 80  # characters of a name
+
+
+def add_image(images: dict[str, Path], path: Path, *, parts: int) -> str:
+    """Adds an image file to `images`, and returns its key.
+
+    The key is the end of the path, with as many folders as it takes to differ from the keys of other files.
+
+    Args:
+        images: the file of each image key so far.
+        path: the file.
+        parts: least number of parts of the path in the key, >= 1; 1 is the name alone.
+    """
+    names = path.absolute().parts
+    keys = ("/".join(names[-count:]) for count in range(parts, len(names) + 1))
+    return next(key for key in keys if images.setdefault(key, path) == path)
 
 
 class DifferentPicturesError(InputError):

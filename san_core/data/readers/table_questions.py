@@ -7,6 +7,7 @@ from pathlib import Path
 
 from san_core.data.ids import id_key
 from san_core.data.images.folder import ImageFolder
+from san_core.data.images.of_row import add_image
 from san_core.data.prepared import SPLITS
 from san_core.data.problems import Problems
 from san_core.data.questions import Question
@@ -62,9 +63,7 @@ class TableQuestions:
     def key_of(self, path: Path) -> str:
         """The key of an image: its name, with as many of its folders as it takes to differ from other images."""
         if path not in self.keys:
-            parts = path.absolute().parts
-            names = ("/".join(parts[-count:]) for count in range(1, len(parts) + 1))
-            self.keys[path] = next(name for name in names if self.images.setdefault(name, path) == path)
+            self.keys[path] = add_image(self.images, path, parts=1)
         return self.keys[path]
 
     def check_answers(self, problems: Problems) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from san_core.data.answers.forms import as_written, read_answer
 from san_core.data.ids import id_key
 from san_core.data.images.folder import ImageFolder
-from san_core.data.images.of_row import DifferentPicturesError, find_picture, picture_names
+from san_core.data.images.of_row import DifferentPicturesError, add_image, find_picture, picture_names
 from san_core.data.problems import Problems
 from san_core.data.questions import Question
 from san_core.data.raw_dataset import RawDataset, VQAFiles
@@ -263,9 +263,7 @@ class _Images:
             raise
         except InputError as error:
             path, reason = folder.expected(str(picture_names(image, image_id)[0])), str(error)
-        parts = path.absolute().parts
-        keys = ("/".join(parts[-count:]) for count in range(2, len(parts) + 1))
-        key = next(key for key in keys if self.files.setdefault(key, path) == path)
+        key = add_image(self.files, path, parts=2)
         if reason:
             self.not_found[key] = reason
         return key
