@@ -7,7 +7,8 @@ from typing import Any
 _Check = Callable[[Any], bool]
 
 
-def _is_whole(value: object) -> bool:
+def is_whole(value: object) -> bool:
+    """Whether a value is a whole number >= 0 that 64 bits hold."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
 
 
@@ -51,14 +52,14 @@ def _is_job(value: object) -> bool:
 
 
 _JOB: Mapping[str, _Check] = {
-    "trials": _is_list(_is_whole),
-    **dict.fromkeys(("first", "last", "due", "width"), _is_whole),
+    "trials": _is_list(is_whole),
+    **dict.fromkeys(("first", "last", "due", "width"), is_whole),
     **dict.fromkeys(("started", "ended"), _is_time),
     "worker": _is_text,
 }
 
 _ATTRIBUTES: Mapping[str, _Check] = {
-    **dict.fromkeys(("seed", "confirms", "duplicate_of", "repeats", "ended"), _is_whole),
+    **dict.fromkeys(("seed", "confirms", "duplicate_of", "repeats", "ended"), is_whole),
     "seconds": _is_number,
     **dict.fromkeys(("reason", "worker", "prior", "stopped_by"), _is_text),
     "resumed": _is_time,
@@ -66,8 +67,8 @@ _ATTRIBUTES: Mapping[str, _Check] = {
 }
 """The names are those of `results.run_folder`, which imports this module."""
 
-_TRIAL: Mapping[str, _Check] = {"trial_id": _is_whole}
-_STUDY: Mapping[str, _Check] = {"study_id": _is_whole}
+_TRIAL: Mapping[str, _Check] = {"trial_id": is_whole}
+_STUDY: Mapping[str, _Check] = {"study_id": is_whole}
 
 _ENTRIES: Mapping[int, Mapping[str, _Check]] = {
     0: {"study_name": _is_text, "directions": _is_list(lambda value: value in (1, 2))},
@@ -77,7 +78,7 @@ _ENTRIES: Mapping[int, Mapping[str, _Check]] = {
     4: {**_STUDY, "datetime_start": _is_time},
     5: {**_TRIAL, "param_name": _is_text, "param_value_internal": _is_number, "distribution": _is_text},
     6: {**_TRIAL, "state": lambda value: value in range(5), "values": lambda v: v is None or _is_list(_is_number)(v)},
-    7: {**_TRIAL, "step": _is_whole, "intermediate_value": _is_score},
+    7: {**_TRIAL, "step": is_whole, "intermediate_value": _is_score},
     8: {**_TRIAL, "user_attr": _are_attributes},
     9: {**_TRIAL, "system_attr": _are_attributes},
 }
@@ -99,7 +100,7 @@ _OPTIONAL: Mapping[str, _Check] = {
 
 def problem(log: object) -> str:
     """What is wrong with an entry of the journal, in words; empty for nothing."""
-    if not isinstance(log, dict) or not _is_whole(code := log.get("op_code")):
+    if not isinstance(log, dict) or not is_whole(code := log.get("op_code")):
         return "it is no entry of a journal"
     needed = {"worker_id": _is_text, **_ENTRIES.get(int(code or 0), {})}
     wrong = [

@@ -5,12 +5,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from results.journal_check import is_whole
 from san_core.errors import InputError
 from san_core.files import read_json
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
 
 
 def _is_number(value: object) -> bool:
@@ -39,8 +36,8 @@ _Kind = tuple[Callable[[Any], bool], str]
 _TEXT: _Kind = (lambda value: isinstance(value, str)), "a text"
 _SWITCH: _Kind = (lambda value: isinstance(value, bool)), "true or false"
 _OBJECT: _Kind = (lambda value: isinstance(value, dict)), "an object"
-_WHOLE: _Kind = _is_whole, "a whole number >= 0"
-_COUNT: _Kind = (lambda value: _is_whole(value) and value > 0), "a whole number >= 1"
+_WHOLE: _Kind = is_whole, "a whole number >= 0"
+_COUNT: _Kind = (lambda value: is_whole(value) and value > 0), "a whole number >= 1"
 _NUMBER: _Kind = _is_number, "a number >= 0"
 
 _KINDS: Mapping[str, _Kind] = {

@@ -37,12 +37,8 @@ def read_bytes(path: Path) -> bytes:
     Raises:
         InputError: if it is missing or cannot be read.
     """
-    try:
+    with _reading(path):
         return path.read_bytes()
-    except FileNotFoundError as error:
-        raise InputError(f"{path} does not exist") from error
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
-        raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
 def read_start(path: Path, length: int) -> bytes:
@@ -51,13 +47,8 @@ def read_start(path: Path, length: int) -> bytes:
     Raises:
         InputError: if it is missing or cannot be read.
     """
-    try:
-        with path.open("rb") as file:
-            return file.read(length)
-    except FileNotFoundError as error:
-        raise InputError(f"{path} does not exist") from error
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
-        raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    with _reading(path), path.open("rb") as file:
+        return file.read(length)
 
 
 def read_large_text(path: Path) -> Iterator[str]:
@@ -88,14 +79,20 @@ def sha256_and_start(path: Path, length: int) -> tuple[str, bytes]:
     Raises:
         InputError: if it is missing or cannot be read.
     """
+    with _reading(path), path.open("rb") as file:
+        start = file.read(length)
+        file.seek(0)
+        return hashlib.file_digest(file, "sha256").hexdigest(), start
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turns an error of reading a file into one line."""
     try:
-        with path.open("rb") as file:
-            start = file.read(length)
-            file.seek(0)
-            return hashlib.file_digest(file, "sha256").hexdigest(), start
+        yield
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
