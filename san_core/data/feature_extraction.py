@@ -29,7 +29,7 @@ ALWAYS_ALLOWED = 3
 
 DAMAGED = "image cannot be read, its questions are left out"
 
-_ENCODER_INPUTS = ("encoder", "layer", "grid", "weights", "precision", "image_size", "fine_tune", "grey_range")
+_ENCODER_INPUTS = ("encoder", "layer", "grid", "weights", "image_size", "fine_tune", "grey_range")
 _NAMED_IN_ERROR = 3
 
 # A CPU encodes large images three times as fast one by one: activations stay below 32 MB, above which the C library

@@ -45,7 +45,6 @@ class Problems:
 
     Attributes:
         found: the problems in the order in which they were found.
-        entries: number of entries that no file is named for, those left out included; 0 if `add_file` counts all.
         notes: lines to tell the user that are no problems, also with `strict`.
     """
 
@@ -57,7 +56,6 @@ class Problems:
         allowed_loss: float | None = None,
     ) -> None:
         self.found: list[Problem] = []
-        self.entries = 0
         self._files: Counter[str] = Counter()
         self._damaged: set[str] = set()
         self.notes: list[str] = []
@@ -134,7 +132,7 @@ class Problems:
         ]
 
     def _entries_of(self, file: str) -> int:
-        return self._files[file] if file else self.entries or self._files.total()
+        return self._files[file] if file else self._files.total()
 
     def _too_many(self, file: str, reasons: Counter[str]) -> bool:
         lost, entries = reasons.total(), self._entries_of(file)

@@ -55,7 +55,7 @@ def test_problems_found_earlier_are_kept_or_refused() -> None:
 
 def _with_losses(lost: int, entries: int, allowed_loss: float | None = None) -> Problems:
     problems = Problems(allowed_loss=allowed_loss)
-    problems.entries = entries
+    problems.add_file("any file", entries)
     problems.add("only reported", "anywhere")
     for number in range(lost):
         problems.lose("no answer" if number else "no id", f"line {number}")
