@@ -12,7 +12,11 @@ CRASHES = ("Traceback (most recent call last)", "StackTrace Information", "termi
 
 ADVICE = "--resume"
 
-HARMLESS = {"kill-worker", "stop-worker", "stop-log-monitor", "torn-journal", "damaged-checkpoint", "clock-back"}
+HARMLESS = {
+    *("kill-worker", "kill-log-monitor"),
+    *("stop-worker", "stop-log-monitor"),
+    *("torn-journal", "damaged-checkpoint", "clock-back"),
+}
 """Kinds of events after which a search must go on by itself."""
 
 

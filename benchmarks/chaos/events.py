@@ -148,7 +148,7 @@ BETWEEN_STARTS: dict[str, Callable[[Preparation], bool]] = {
 }
 """Kinds of events between two starts. A search that runs is killed before; that is no event of its own."""
 
-ENDING = {"kill-search", "kill-raylet", "kill-gcs", "kill-log-monitor", "terminate-search", "power-cut"}
+ENDING = {"kill-search", "kill-raylet", "kill-gcs", "terminate-search", "power-cut"}
 """Kinds of events that a search ends with. The next one waits for its next start."""
 
 KINDS = (*SIGNALS, *DISK, *BETWEEN_STARTS)

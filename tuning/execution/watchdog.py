@@ -17,6 +17,9 @@ CHECKS_WITHOUT_ANSWER = 60
 SECONDS_TO_END = 2
 """Seconds that the context waits at its end for a check that is under way: Ray may not answer it any more."""
 
+_NEEDED = ("gcs_server", "raylet")
+"""Ray's processes on this machine that a search cannot do without; log monitor, dashboard and the like are extras."""
+
 _LEAVE_LIVE_SCREEN = "\x1b[?1049l\x1b[?25h"
 """Tells a terminal to leave the live screen and to show the cursor."""
 
@@ -89,8 +92,9 @@ def _what_died(this_node: _ThisNode) -> str:
     Ray has no public way to ask for the processes that `ray.init` started.
     """
     node = ray._private.worker._global_node
-    if node is not None and (dead := node.dead_processes()):
-        return f"Ray's {dead[0][0]} process on this machine died"
+    dead = [process_type for process_type, _ in node.dead_processes()] if node is not None else []
+    if needed := [process_type for process_type in _NEEDED if process_type in dead]:
+        return f"Ray's {needed[0]} process on this machine died"
     if not this_node.is_alive:
         return "this machine is no longer part of the Ray cluster"
     this_node.checks_without_answer += 1

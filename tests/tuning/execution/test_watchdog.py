@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 import ray
@@ -92,3 +93,14 @@ def test_a_node_that_left_the_cluster_ends_the_program(fake_ray: FakeRay, capfd:
         fake_ray.nodes = [{"NodeID": "this", "Alive": False}, {"NodeID": "other", "Alive": True}]
         assert fake_ray.has_ended()
     assert "error: this machine is no longer part of the Ray cluster; go on\n" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(("died", "exits"), [("raylet", [2]), ("gcs_server", [2]), ("log_monitor", []), ("dashboard", [])])
+def test_only_a_process_that_a_search_needs_ends_the_program(
+    fake_ray: FakeRay, monkeypatch: pytest.MonkeyPatch, died: str, exits: list[int]
+) -> None:
+    node = SimpleNamespace(dead_processes=lambda: [(died, None)])
+    monkeypatch.setattr(ray._private.worker, "_global_node", node)
+    with exit_if_ray_dies("go on"):
+        time.sleep(0.5)
+    assert fake_ray.exits == exits
