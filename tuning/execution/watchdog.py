@@ -92,7 +92,7 @@ def _what_died(this_node: _ThisNode) -> str:
     Ray has no public way to ask for the processes that `ray.init` started.
     """
     node = ray._private.worker._global_node
-    dead = [process_type for process_type, _ in node.dead_processes()] if node is not None else []
+    dead: list[str] = [process_type for process_type, _ in node.dead_processes()] if node is not None else []
     if needed := [process_type for process_type in _NEEDED if process_type in dead]:
         return f"Ray's {needed[0]} process on this machine died"
     if not this_node.is_alive:

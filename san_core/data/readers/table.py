@@ -17,6 +17,7 @@ from san_core.data.raw_dataset import RawDataset, TableFiles
 from san_core.data.readers.table_files import SplitFile, list_files
 from san_core.data.readers.table_questions import TEST, TRAIN, UNANSWERED, VALIDATION, TableQuestions
 from san_core.data.tables.answer_cells import read_answers
+from san_core.data.tables.choices import note_on_places
 from san_core.data.tables.column_names import (
     IMAGE,
     NAMES,
@@ -108,7 +109,9 @@ def _open(file: SplitFile, read_so_far: TableQuestions, files: TableFiles, probl
             raise _unknown_splits(rows, columns.split)
         columns = replace(columns, split=None)
     told = f"; all rows: {file.split}" if file.split else ""
-    problems.note(f"{file.path}: {len(rows.rows):,} rows; {columns}{told}")
+    problems.note(f"{file.path}: {len(rows.rows):,} {'row' if len(rows.rows) == 1 else 'rows'}; {columns}{told}")
+    if note := note_on_places(rows, columns):
+        problems.note(note)
     return _Table(file, rows, columns)
 
 

@@ -88,7 +88,10 @@ class TableQuestions:
         for split, rows in self.unanswered.items():
             if rows.count:
                 places = ", ".join(rows.first) + (", ..." if rows.count > _SHOWN else "")
-                problems.note(f"{rows.count:,} rows of {split} have no answer ({places}); retraining answers them")
+                those, them = ("row", "it") if rows.count == 1 else ("rows", "them")
+                problems.note(
+                    f"{rows.count:,} {those} of {split} without an answer ({places}); retraining answers {them}"
+                )
 
     def with_distinct_ids(self, problems: Problems) -> dict[str, list[Question]]:
         """The questions of each split, with ids that no other question of the split has."""

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from san_core.errors import InputError
-from san_core.files import write_atomically
 
 _EXTENSIONS: Mapping[bytes, str] = {
     b"\xff\xd8\xff": ".jpg",
@@ -31,14 +30,18 @@ class PictureFolder:
     def write(self, content: bytes) -> Path:
         """Writes the content of a picture, unless it is there already, and returns its file.
 
+        It is not waited for: a file that a power cut damages is written again by the next run, which compares contents.
+
         Raises:
             InputError: if it cannot be written.
         """
         path = self.folder / f"{hashlib.sha256(content).hexdigest()[:20]}{_extension(content)}"
         try:
-            if not (path.is_file() and path.stat().st_size == len(content)):
+            if not (path.is_file() and path.read_bytes() == content):
                 self.folder.mkdir(parents=True, exist_ok=True)
-                write_atomically(path, lambda partial: partial.write_bytes(content))
+                partial = path.with_name(f".{path.name}.partial")
+                partial.write_bytes(content)
+                partial.replace(path)
         except OSError as error:
             raise InputError(f"cannot write the picture {path}: {error.strerror}") from error
         return path

@@ -60,7 +60,7 @@ def test_what_was_found_is_a_note(tmp_path: Path, capsys: pytest.CaptureFixture[
     problems = Problems()
     path = _csv(tmp_path / "t.csv", [{"sent": "a", "Picture": "a", "label": 1, "more": 2}])
     _read(path, images=_pictures(tmp_path, "a.jpg"), problems=problems)
-    assert problems.notes == [f"{path}: 1 rows; question = sent, answer = label, image = Picture"]
+    assert problems.notes == [f"{path}: 1 row; question = sent, answer = label, image = Picture"]
     assert capsys.readouterr() == ("", "")
 
 
@@ -106,8 +106,30 @@ def test_rows_without_an_answer_are_kept_to_be_answered(tmp_path: Path) -> None:
     assert (len(data.train), len(data.unanswered)) == (1, 4)
     file = tmp_path / "t.json"
     assert problems.notes[1:] == [
-        f"4 rows of train have no answer ({file} entry 2, {file} entry 3, {file} entry 4, ...); retraining answers them"
+        f"4 rows of train without an answer ({file} entry 2, {file} entry 3, {file} entry 4, ...); retraining answers "
+        "them"
     ]
+
+
+@pytest.mark.parametrize(
+    ("choices", "answers", "told"),
+    [
+        (["cat", "dog"], [0, 1], True),
+        ("['cat', 'dog']", ["1", "2"], True),
+        (["cat", "dog"], ["cat", "dog"], False),
+        (["1", "2"], [1, 2], False),  # how many? the choice itself
+        (["cat", "dog"], [0, 7], False),
+        ("no list", [0, 1], False),
+    ],
+)
+def test_answers_that_may_be_places_of_choices_are_told_of(
+    choices: object, answers: list[object], told: bool, tmp_path: Path
+) -> None:
+    rows = [_row("a.jpg", answer, choices=choices) for answer in answers]
+    (tmp_path / "t.json").write_text(json.dumps(rows))
+    problems = Problems()
+    _read(tmp_path / "t.json", images=_pictures(tmp_path, "a.jpg"), problems=problems)
+    assert any("maybe places in the column choices" in note for note in problems.notes) == told
 
 
 def test_rows_of_the_test_without_an_answer_are_told_of_once(tmp_path: Path) -> None:
@@ -117,7 +139,7 @@ def test_rows_of_the_test_without_an_answer_are_told_of_once(tmp_path: Path) -> 
     data = _read(_csv(tmp_path / "train.csv", [_row("a")]), *files, problems=problems)
     assert [question.id for question in data.unanswered] == ["test-0-1", "test-1-1"]
     assert problems.notes[3:] == [
-        f"2 rows of test have no answer ({files[0]} line 2, {files[1]} line 2); retraining answers them"
+        f"2 rows of test without an answer ({files[0]} line 2, {files[1]} line 2); retraining answers them"
     ]
 
 

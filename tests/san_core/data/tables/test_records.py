@@ -126,6 +126,13 @@ def test_pictures_in_parquet_are_written_once_each(tmp_path: Path) -> None:
     assert len(list((tmp_path / "pictures").iterdir())) == 2
 
 
+def test_a_picture_that_a_power_cut_damaged_is_written_again(tmp_path: Path) -> None:
+    pictures = PictureFolder(tmp_path / "pictures")
+    path = pictures.write(b"\x89PNG one")
+    path.write_bytes(bytes(path.stat().st_size))
+    assert pictures.write(b"\x89PNG one").read_bytes() == b"\x89PNG one"
+
+
 def test_only_pictures_of_the_pictures_column_are_written_and_texts_in_bytes_are_texts(tmp_path: Path) -> None:
     png, mask = b"\x89PNG one", b"\x89PNG mask"
     table = pa.table({"image": [png], "mask": [mask], "question": ["BMs, ça?".encode()], "answer": [date(2020, 1, 2)]})
