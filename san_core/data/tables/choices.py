@@ -27,7 +27,7 @@ def note_on_places(rows: Rows, columns: Columns) -> str | None:
         return None
     return (
         f"{rows.path}: the answers in the column {answer} are numbers, maybe places in the column {choices}; they are "
-        f"used as they are, so the model learns numbers; write the chosen texts into {answer} if you want it to learn these"
+        f"used as they are, so the model learns numbers; if it should learn texts, write the chosen ones into {answer}"
     )
 
 
