@@ -17,10 +17,10 @@ from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial
 
 from results.clock import Clock
-from results.folder_lock import hold_lock
 from results.journal import Journal, Storage, repair_journal
 from results.settings_check import read_settings
 from san_core.errors import InputError
+from san_core.file_lock import hold_lock
 from san_core.files import is_file, make_folder, read_json, write_json
 
 RUNS = Path("runs")

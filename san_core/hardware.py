@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import torch
 
 from san_core.errors import InputError
+from san_core.machine_limits import usable_cpus
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # glibc's malloc.h
 _NEVER = 2**31 - 1
@@ -36,6 +37,11 @@ def cpu_capabilities() -> dict[str, object]:
     """The `cpu_name` and the instruction sets of the processor, as torch reports them; empty if it cannot."""
     find = getattr(torch.cpu, "get_capabilities", None)  # absent from older torch
     return find() if find else {}
+
+
+def limit_threads() -> None:
+    """Lets torch use no more threads than this process has cores; torch does not look at the quota of a container."""
+    torch.set_num_threads(min(torch.get_num_threads(), usable_cpus()))
 
 
 def fastest_precision(device: torch.device) -> str:

@@ -8,6 +8,7 @@ from san_core.command_line import CommandLine, number, print_message, run_comman
 from san_core.data.images.reading import open_picture
 from san_core.errors import InputError
 from san_core.files import is_file
+from san_core.hardware import limit_threads
 from san_core.prediction.answer_list import ListTask, answer_list
 from san_core.table_options import add_column_option, chosen_columns
 
@@ -79,6 +80,7 @@ def _find_contradiction(arguments: argparse.Namespace) -> str | None:
 def main() -> None:
     """Prints the answers to a question with their probabilities, one per line; or answers a list of questions."""
     arguments = _parse()
+    limit_threads()
     if arguments.questions:
         _answer_list(arguments)
     else:

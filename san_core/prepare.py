@@ -14,6 +14,7 @@ from san_core.data.prepared import PROBLEMS, PreparedData
 from san_core.data.raw_dataset import Location, VQAFiles
 from san_core.data.readers import READERS
 from san_core.errors import InputError
+from san_core.hardware import limit_threads
 from san_core.models.architectures import ARCHITECTURES
 from san_core.table_options import add_table_options, given_options, table_location
 
@@ -102,6 +103,7 @@ def _parse() -> argparse.Namespace:
 def main() -> None:
     """Prepares the data set, or opens it if it is prepared already, and prints what is in it."""
     arguments = _parse()
+    limit_threads()
     options = Options(
         encoder=arguments.encoder,
         layer=arguments.layer,

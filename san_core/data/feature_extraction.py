@@ -1,6 +1,5 @@
 """Writes the region features of every image of a data set, or its pixels; continues where it was interrupted."""
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +20,7 @@ from san_core.data.problems import ALLOWED_LOSS, Problems
 from san_core.data.progress_bar import progress_bar
 from san_core.errors import InputError
 from san_core.hardware import autocast, best_device
+from san_core.machine_limits import usable_cpus
 from san_core.models.batch_norm_fusion import fuse_batch_norm
 from san_core.models.image_encoder import ImageEncoder, build_image_encoder, layer_of
 
@@ -187,15 +187,14 @@ def _describe_damage(damaged: Mapping[str, str], total: int, most: int, encoded:
 def _load_batches(images: Mapping[str, Path], size: int, grey_range: Range | None) -> Iterator[list[Loaded]]:
     """Yields loaded images, as many as are encoded in one step."""
     step = max(1, min(64, _PIXELS_PER_STEP[best_device().type] // size**2))
-    cores = os.cpu_count() or 1
-    loaded = _load_ahead(images.items(), size, grey_range, max(step, cores))
+    loaded = _load_ahead(images.items(), size, grey_range, max(step, usable_cpus()))
     while batch := list(islice(loaded, step)):
         yield batch
 
 
 def _load_ahead(images: Iterable[tuple[str, Path]], size: int, grey_range: Range | None, most: int) -> Iterator[Loaded]:
     """Yields the images in order, while threads decode up to `most` of the next ones."""
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(usable_cpus() + 4) as pool:  # some of them wait for the disk
         futures = (pool.submit(_load, key, path, size, grey_range) for key, path in images)
         ahead = deque(islice(futures, most))
         try:

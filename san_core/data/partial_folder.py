@@ -5,13 +5,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock
-
 from san_core.command_line import print_message
 from san_core.data.encoded_rows import LOG, ROWS, has_rows
 from san_core.data.prepared import PROBLEMS
 from san_core.data.problems import Problems
 from san_core.errors import InputError
+from san_core.file_lock import hold_lock
 from san_core.files import make_folder
 
 
@@ -20,7 +19,7 @@ def lock(out: Path) -> Iterator[None]:
     """Waits until no other process prepares `out`, and keeps others waiting."""
     make_folder(out.parent, exist_ok=True)
     lock = out.with_name(f".{out.name}.lock")
-    with FileLock(lock):
+    with hold_lock(lock, wait=True):
         try:
             yield
         finally:

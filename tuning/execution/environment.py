@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from san_core.hardware import best_device, cpu_capabilities, fastest_precision
-from tuning.execution.machine_limits import usable_cpus
+from san_core.machine_limits import usable_cpus
 
 _PACKAGES = ("san-tuner", "torch", "torchvision", "ray", "optuna", "pandas", "numpy", "pillow", "easy-vqa")
 

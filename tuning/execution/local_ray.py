@@ -13,7 +13,7 @@ from ray._private import ray_constants
 
 from san_core.command_line import print_message
 from san_core.errors import InputError
-from tuning.execution.machine_limits import AFFINITY_VARIABLES, free_processes, usable_cores
+from san_core.machine_limits import AFFINITY_VARIABLES, free_processes, usable_cores
 from tuning.execution.ray_folder import folder_notice, ray_folder
 from tuning.monitoring.dashboard import Dashboard, make_token
 

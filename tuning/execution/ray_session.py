@@ -11,8 +11,8 @@ import ray
 import torch
 
 from san_core.errors import InputError
+from san_core.machine_limits import free_memory, usable_cpus
 from tuning.execution.local_ray import keep_sigterm_handler, local_ray
-from tuning.execution.machine_limits import free_memory, usable_cpus
 from tuning.execution.placement import Machine
 from tuning.monitoring.dashboard import Dashboard
 

@@ -1,4 +1,5 @@
 import errno
+import fcntl
 import json
 import re
 import resource
@@ -13,9 +14,10 @@ import pytest
 import torch
 from PIL import Image
 
+from san_core import file_lock
 from san_core.checkpoint import load_model, save_model
 from san_core.config import TrainingConfig
-from san_core.data import feature_extraction, partial_folder, preparation
+from san_core.data import feature_extraction, preparation
 from san_core.data.encoded_rows import EncodedRows
 from san_core.data.feature_extraction import encode
 from san_core.data.preparation import Options, prepare
@@ -395,10 +397,16 @@ def test_deep_grey_images_are_scaled_alike_by_preparation_and_by_the_model(
         assert model.ask(image, question).answers == expected
 
 
+@pytest.mark.parametrize("has_locks", [True, False], ids=["locks", "a file system without locks"])
 def test_folder_is_prepared_by_one_process_at_a_time_and_no_lock_stays(
-    tiny_dataset: RawDataset, register: Register, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    has_locks: bool, tiny_dataset: RawDataset, register: Register, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def flock(_: int, __: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
     register(tiny_dataset)
+    if not has_locks:
+        monkeypatch.setattr(fcntl, "flock", flock)
     opened = []
     load = feature_extraction._load
     monkeypatch.setattr(feature_extraction, "_load", lambda *image: (opened.append(image), load(*image))[1])
@@ -416,7 +424,7 @@ def test_prepared_data_are_opened_where_no_lock_can_be_taken(
         raise OSError(errno.EROFS, "Read-only file system")
 
     register(tiny_dataset)
-    monkeypatch.setattr(partial_folder.FileLock, "acquire", refuse)
+    monkeypatch.setattr(file_lock.FileLock, "acquire", refuse)
     monkeypatch.setattr(Path, "mkdir", refuse)
     opened = prepare("tiny", tiny_data.folder, Options(encoder="efficientnet-lite0", image_size=64))
     assert opened.fingerprint == tiny_data.fingerprint

@@ -378,10 +378,10 @@ def test_as_many_images_as_there_are_cores_are_decoded_at_a_time(
     load = feature_extraction._load
 
     def load_together(key: str, path: Path, size: int, grey_range: Range | None) -> Loaded:
-        together.wait(timeout=600)  # an error unless that many are at it
+        together.wait(timeout=60)  # an error unless that many are at it
         return load(key, path, size, grey_range)
 
-    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(feature_extraction, "usable_cpus", lambda: cores)
     monkeypatch.setattr(feature_extraction, "_load", load_together)
     _write(_paint(tmp_path / "images", 3 * cores), _inputs(size), tmp_path, Problems())
     rows = np.load(tmp_path / "pixels.npy", mmap_mode="r")

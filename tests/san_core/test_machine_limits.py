@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tuning.execution import machine_limits
-from tuning.execution.machine_limits import free_memory, free_processes, usable_cores, usable_cpus
+from san_core import machine_limits
+from san_core.machine_limits import free_memory, free_processes, usable_cores, usable_cpus
 
 GIB = 2**30
 
@@ -144,7 +144,7 @@ def test_without_the_kernels_files_nothing_is_limited(monkeypatch: pytest.Monkey
 COUNT = """
 import os
 import torch
-import tuning.execution.machine_limits as limits
+import san_core.machine_limits as limits
 print(len(os.sched_getaffinity(0)), limits.usable_cpus(), sorted(limits.usable_cores()))
 """
 

@@ -13,34 +13,35 @@ _NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.
 
 
 @contextmanager
-def hold_lock(path: Path) -> Iterator[None]:
+def hold_lock(path: Path, *, wait: bool = False) -> Iterator[None]:
     """Holds a lock while the block runs.
 
     On a file system without locks the lock is a second file that names the process; it is free once that is gone.
 
     Args:
         path: file of the lock; it is made if it is missing, and stays.
+        wait: wait until no other process holds the lock.
 
     Raises:
-        filelock.Timeout: if another process holds the lock.
+        filelock.Timeout: if another process holds the lock, and `wait` is not set.
         OSError: if the file cannot be written.
     """
-    lock = _acquire(path)
+    lock = _acquire(path, -1 if wait else 0)
     try:
         yield
     finally:
         lock.release()
 
 
-def _acquire(path: Path) -> BaseFileLock:
+def _acquire(path: Path, timeout: float) -> BaseFileLock:
     lock: BaseFileLock = FileLock(path)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "flock not supported")  # filelock itself goes on as below then
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=timeout)
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise
         lock = SoftFileLock(path.with_name(f"{path.name}.held"))
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=timeout)
     return lock
