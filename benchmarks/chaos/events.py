@@ -1,15 +1,18 @@
 """What happens to a search at a random moment: the kinds of events, and what each does."""
 
+import atexit
 import contextlib
-import glob
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from benchmarks.chaos.disk import Disk
@@ -35,8 +38,8 @@ SIGNALS = {
 DISK = {"full-disk": Disk.fill, "power-cut": Disk.shut_down}
 """Kinds of events that need a file system of its own. It is repaired when the search has ended."""
 
-FAKETIME = "/usr/lib*/faketime", "/usr/lib/*/faketime", "/usr/local/lib/faketime"
-"""Folders where libfaketime may be. Debian and Ubuntu have a package `libfaketime`."""
+CLOCK = Path(__file__).with_name("clock_back.c")
+"""A library that sets the clock of the programs that load it an hour back."""
 
 
 @dataclass
@@ -130,7 +133,7 @@ class Preparation:
 
     def set_clock_back(self) -> bool:
         """The next start sees a clock that is an hour behind; the one after that, the true time again."""
-        self.environment |= {"LD_PRELOAD": faketime(), "FAKETIME": "-3600s"}
+        self.environment["LD_PRELOAD"] = clock_library()
         return True
 
     def lower_memory_limit(self) -> bool:
@@ -162,15 +165,19 @@ def impossible_kinds(disk: Disk) -> dict[str, str]:
         reasons["full-disk"] = "no file system can be mounted here"
     if disk.type != "ext4":
         reasons["power-cut"] = "no ext4 file system can be mounted from a file here"
-    if not faketime():
-        reasons["clock-back"] = "libfaketime is not installed"
+    if not shutil.which("cc"):
+        reasons["clock-back"] = "there is no C compiler"
     return reasons
 
 
-def faketime() -> str:
-    """Path of libfaketime; empty if it is not installed."""
-    found = [path for pattern in FAKETIME for path in glob.glob(f"{pattern}/libfaketimeMT.so.1")]  # noqa: PTH207
-    return next(iter(found), "")
+@cache
+def clock_library() -> str:
+    """Path of the library made from `CLOCK`; it is deleted when this program ends."""
+    folder = tempfile.mkdtemp(prefix="chaos-clock-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    library = f"{folder}/clock_back.so"
+    subprocess.run(["cc", "-O1", "-shared", "-fPIC", "-o", library, str(CLOCK), "-ldl"], check=True)
+    return library
 
 
 def memory_share() -> float:
