@@ -10,6 +10,7 @@ LONGEST_CELL = 20
 """Longest cell in lines; a longer one is rather a quote that is not closed."""
 
 _WHOLE = re.compile(r'"((?:[^"]|"")*)"')
+_NOT_CLOSED = "unexpected end of data"  # what csv says of a text that ends inside of quotes
 _LONE = "a quote in it may belong to another row"
 
 
@@ -143,7 +144,8 @@ def _is_odd(record: Record, lines: Sequence[str]) -> bool:
 def _quoted_records(lines: Sequence[str], form: Form) -> Iterator[Record]:
     """Yields the records. Of one that cannot be read, the last line may begin another record.
 
-    One with a quote that is not closed reaches to the next quote. If that is far, only its first line is lost.
+    One with a quote that is not closed reaches to the next quote, or to the end of a text that was cut off inside of a
+    cell: then all its lines may be that cell. If its end is far, only its first line is lost.
     """
     start, width = 0, 0
     while start < len(lines):
@@ -151,7 +153,8 @@ def _quoted_records(lines: Sequence[str], form: Form) -> Iterator[Record]:
         for record in _read(reader, start):
             width = width or len(without_empty_end(record.cells or []))
             if record.last > record.first and (reason := record.reason or _swallowed(record, lines, width, form)):
-                last = record.last - 1 if record.last - record.first <= LONGEST_CELL else record.first
+                last = record.last if record.reason == _NOT_CLOSED else record.last - 1
+                last = last if record.last - record.first <= LONGEST_CELL else record.first
                 yield Record(record.first, last, None, reason)
                 start = last + 1
                 break

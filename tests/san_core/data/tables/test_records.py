@@ -206,6 +206,8 @@ def test_tabs_may_have_lone_quotes(tmp_path: Path) -> None:
         (['1,a,4.jpg,x"2', "b,b,5.jpg,y", 'b",5.jpg,y,z,more', '3,"c, d",6.jpg,z'], ["c, d"]),
         # a quote behind a cell of several lines
         (['1,"which,of', "2,b,5.jpg,y", 'c"?,6.jpg,z', '3,"c, d",6.jpg,z'], ["c, d"]),
+        # the file ends inside of a cell of several lines
+        (['1,"which,of', "this,table?,5.jpg,y"], []),
     ],
 )
 def test_a_damaged_line_costs_itself_and_mixes_no_rows(lines: list[str], kept: list[str], tmp_path: Path) -> None:
