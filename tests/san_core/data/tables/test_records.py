@@ -206,8 +206,6 @@ def test_tabs_may_have_lone_quotes(tmp_path: Path) -> None:
         (['1,a,4.jpg,x"2', "b,b,5.jpg,y", 'b",5.jpg,y,z,more', '3,"c, d",6.jpg,z'], ["c, d"]),
         # a quote behind a cell of several lines
         (['1,"which,of', "2,b,5.jpg,y", 'c"?,6.jpg,z', '3,"c, d",6.jpg,z'], ["c, d"]),
-        # the file ends inside of a cell of several lines
-        (['1,"which,of', "this,table?,5.jpg,y"], []),
     ],
 )
 def test_a_damaged_line_costs_itself_and_mixes_no_rows(lines: list[str], kept: list[str], tmp_path: Path) -> None:
@@ -216,6 +214,14 @@ def test_a_damaged_line_costs_itself_and_mixes_no_rows(lines: list[str], kept: l
     assert [row["question"] for row in rows.rows] == kept
     assert sum(problem.lost for problem in problems.found) == len(lines) - len(kept)
     assert flaws(problems)[0].startswith(f"{tmp_path / 't.csv'} line 2: row of the table cannot be read, left out (")
+
+
+def test_a_file_cut_off_inside_of_a_cell_of_several_lines_has_no_row_of_its_last_line(tmp_path: Path) -> None:
+    problems = Problems(allowed_loss=0.9)
+    text = 'id,question,image,answer\n1,"is, it?",4.jpg,x\n2,"which,of\nthis,table?,5.jpg,y\nor,that,6.jpg,n'
+    rows = _read(tmp_path / "t.csv", text, problems)
+    assert [row["question"] for row in rows.rows] == ["is, it?"]
+    assert [problem.lost for problem in problems.found] == [3]
 
 
 def test_lone_quotes_inside_of_cells_stay(tmp_path: Path) -> None:
