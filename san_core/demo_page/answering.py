@@ -13,8 +13,8 @@ from san_core.data.vocabulary import tokenize
 from san_core.prediction.attention_map import heat_layer
 from san_core.prediction.trained_model import Reply, TrainedModel
 
-_EDGE, _HEAT_EDGE = 480, 240
-"""Longest edge in pixels of a picture on the page, and of a heat map, which is smooth."""
+_EDGE, _HEAT_EDGE, _TINY = 480, 240, 128
+"""Longest edge in pixels of a picture on the page, of a heat map, which is smooth, and of a picture kept as it is."""
 
 TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent),
@@ -90,7 +90,8 @@ def reply_html(
 def _jpeg(picture: Image.Image, longest_edge: int) -> bytes:
     small, content = picture.copy(), io.BytesIO()
     small.thumbnail((longest_edge, longest_edge))
-    small.save(content, format="JPEG", quality=92, subsampling=0)
+    tiny = max(small.size) <= _TINY  # a browser enlarges it, and with it what compression leaves behind
+    small.save(content, format="JPEG", quality=100 if tiny else 90, subsampling=0)
     return content.getvalue()
 
 

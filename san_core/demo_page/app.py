@@ -1,9 +1,11 @@
 """The page as a Starlette application. It keeps nothing of what people send, so that nobody sees another's."""
 
 import base64
+import ipaddress
 import secrets
 import threading
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -50,13 +52,15 @@ def make_app(model: TrainedModel, examples: Sequence[Example], note: str = "", l
         model: the model that is asked.
         examples: questions to click on.
         note: why there are no examples; else empty.
-        login: the login that the browser has to send; None for none.
+        login: the login that the browser has to send; None for none, where only this machine can reach the page.
     """
     page, requests = _render(model, examples, note), _Requests(model, examples)
 
     async def guard(request: Request, respond: Callable[[Request], Awaitable[Response]]) -> Response:
         if login is not None and not _has(request, login):
             return Response("wrong user or password", 401, {"WWW-Authenticate": 'Basic realm="model", charset="UTF-8"'})
+        if login is None and not _names_this_machine(request.url.hostname or ""):
+            return Response("open the page by the address that the command has printed", 421)
         response = await respond(request)
         response.headers.update(_HEADERS)
         return response
@@ -158,6 +162,16 @@ def _has(request: Request, login: Login) -> bool:
     """Whether a request has the login, in HTTP's basic form."""
     wanted = b"Basic " + base64.b64encode(":".join(login).encode())
     return secrets.compare_digest(request.headers.get("Authorization", "").encode(), wanted)
+
+
+def _names_this_machine(host: str) -> bool:
+    """Whether a browser was told 127.0.0.1, ::1 or localhost.
+
+    A page on the internet may give this machine a name of its own, and read what is served here ("DNS rebinding").
+    """
+    with suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost"
 
 
 def _render(model: TrainedModel, examples: Sequence[Example], note: str) -> str:

@@ -1,6 +1,7 @@
 """Serves the page to this machine, or to others who have the login."""
 
 import ipaddress
+import logging
 import os
 import socket
 import sys
@@ -65,4 +66,6 @@ def serve(app: "Starlette", listener: socket.socket) -> None:
     config = uvicorn.Config(
         app, log_config=None, log_level="error", access_log=False, lifespan="off", timeout_graceful_shutdown=2
     )
-    uvicorn.Server(config).run(sockets=[listener])
+    server = uvicorn.Server(config)
+    logging.getLogger("uvicorn.error").addFilter(lambda _: not server.should_exit)  # of requests that Ctrl-C cuts off
+    server.run(sockets=[listener])

@@ -71,6 +71,7 @@ def _huge() -> bytes:
     ("body", "told"),
     [
         (b"no picture", "Image me.png cannot be read: it is in no format known here"),
+        (b"x", "Image me.png cannot be read: it is in no format known here"),
         (b"", "Image me.png cannot be read: it is empty"),
         (_huge(), "Image me.png cannot be read: it has 100,000 x 100,000 pixels; accepted: up to 500,000,000 in all"),
     ],
@@ -136,6 +137,33 @@ def test_others_need_the_login(tiny_model: Path) -> None:
     assert page.ended == (130, "interrupted\n")
 
 
+@pytest.mark.parametrize(
+    ("host", "status"), [("localhost:80", 200), ("[::1]", 200), ("127.0.0.1", 200), ("a.org", 421)]
+)
+def test_only_the_names_of_this_machine_are_answered(page: Page, host: str, status: int) -> None:
+    request = Request(page.address, headers={"Host": host})
+    if status == 200:
+        assert urlopen(request, timeout=PATIENCE).status == status
+    else:
+        with pytest.raises(HTTPError, match=str(status)):
+            urlopen(request, timeout=PATIENCE)
+
+
+def test_ctrl_c_ends_it_quietly_while_a_picture_is_on_its_way(tiny_model: Path) -> None:
+    with served(tiny_model, "--port", str(_free_port())) as page:
+        host, port = page.address.removeprefix("http://").rstrip("/").split(":")
+        upload = socket.create_connection((host, int(port)))
+        upload.send(b"POST /ask?question=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nabc")
+        page.post("ask", question="is it red?", example=0)  # when it is answered, the upload is being read
+    upload.close()
+    assert page.ended == (130, "interrupted\n")
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
 def _get(address: str, login: str | None) -> int:
     basic = {} if login is None else {"Authorization": f"Basic {base64.b64encode(login.encode()).decode()}"}
     with urlopen(Request(address, headers=basic), timeout=PATIENCE) as response:
@@ -186,7 +214,7 @@ def test_missing_packages_are_one_line(run_here: RunHere, monkeypatch: pytest.Mo
 
 
 def test_the_next_free_port_is_taken() -> None:
-    with serving.listen("localhost", None, login=False) as first, serving.listen("127.0.0.1", None, login=False) as one:
+    with serving.listen("127.0.0.1", None, login=False) as first, serving.listen("127.0.0.1", None, login=False) as one:
         ports = [listener.getsockname()[1] for listener in (first, one)]
     assert serving.FIRST_PORT <= ports[0] < ports[1] < serving.FIRST_PORT + serving.PORTS
 

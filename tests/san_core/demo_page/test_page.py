@@ -21,6 +21,7 @@ QUESTION = "what colour is it?"
 def page(browser: webdriver.Chrome, tiny_model: Path) -> Iterator[Page]:  # noqa: ARG001 - marks the tests
     with served(tiny_model) as page:
         yield page
+    assert page.ended == (130, "interrupted\n")  # also while a browser has the page
 
 
 @pytest.fixture(params=[DESK, PHONE])
