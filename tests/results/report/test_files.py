@@ -51,8 +51,8 @@ def test_the_report_compares_in_percent(run: RunFolder) -> None:
 
 def test_the_page_names_the_next_commands(run: RunFolder) -> None:
     page = html_report(load_snapshot(run))
-    assert f"<code>python -m tuning.retrain {run.path}</code>" in page
-    assert f"<code>python -m san_core.demo {run.retrained}/best</code>" in page
+    assert f"python -m tuning.retrain {run.path}</code>" in page
+    assert f"python -m san_core.demo {run.retrained}/best</code>" in page
 
 
 def test_before_a_trial_is_complete_the_page_names_none(make_snapshot: MakeSnapshot) -> None:
