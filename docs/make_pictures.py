@@ -1,8 +1,8 @@
 """Makes the pictures of the pages: `.venv/bin/python docs/make_pictures.py [FOLDER]`.
 
 Runs the tutorial's commands in FOLDER (default: a temporary one, so that the data are prepared anew). Takes a picture
-of the Ray dashboard during the search and of the report after it, and lets the model draw an attention map. Needs
-chromium and chromedriver.
+of the Ray dashboard during the search and of the report after it, lets the model draw an attention map, and takes a
+picture of the page on which it can be asked. Needs chromium and chromedriver.
 """
 
 import argparse
@@ -39,9 +39,11 @@ SEARCH = ("tuning.search", "--trials", "10", "--epochs", "4", "--run", "tutorial
 RETRAIN = ("tuning.retrain", "tutorial", "--seeds", "2")
 PREDICT = ("san_core.predict", "runs/tutorial/retrained/best", "picture.png", "what color is the shape?")
 
+DEMO = ("san_core.demo", "runs/tutorial/retrained/best", "--no-browser")
+
 
 def main() -> None:
-    """Writes report.png, dashboard.png and looked.png."""
+    """Writes report.png, dashboard.png, looked.png and demo.png."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?", help="to run the commands in")
     folder = parser.parse_args().folder
@@ -54,13 +56,17 @@ def main() -> None:
         shutil.copy(easy_vqa.get_test_image_paths()[0], place / "picture.png")
         _finish(_command(place, *PREDICT, "--attention", "looked.png"))
         _save(Image.open(place / "looked.png"), "looked.png")
+        _picture_of_demo(browser, place)
 
 
-def _command(place: Path, *arguments: str, stderr: int | None = None) -> subprocess.Popen[str]:
+def _command(
+    place: Path, *arguments: str, stdout: int | None = None, stderr: int | None = None
+) -> subprocess.Popen[str]:
     """Starts a command of the project in a folder, with a home of its own."""
     (place / "home").mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "HOME": str(place / "home"), "PYTHONPATH": str(ROOT), "SAN_DASHBOARD_DELAY": "1"}
-    return subprocess.Popen([sys.executable, "-m", *arguments], cwd=place, env=environment, stderr=stderr, text=True)
+    command = [sys.executable, "-m", *arguments]
+    return subprocess.Popen(command, cwd=place, env=environment, stdout=stdout, stderr=stderr, text=True)
 
 
 def _finish(command: subprocess.Popen[str]) -> None:
@@ -113,6 +119,20 @@ def _picture_of_report(browser: webdriver.Chrome, report: Path) -> None:
     browser.set_window_size(WIDTH, 1000)
     browser.get(report.as_uri())
     _save_screen(browser, "report.png")
+
+
+def _picture_of_demo(browser: webdriver.Chrome, place: Path) -> None:
+    """Serves the page, and takes a picture of it after a click on a question."""
+    with _command(place, *DEMO, stdout=subprocess.PIPE) as demo:
+        try:
+            line = demo.stdout.readline() if demo.stdout else ""
+            browser.set_window_size(WIDTH, 1290)
+            browser.get(line.removeprefix("the page: ").split()[0])
+            browser.find_element(By.CSS_SELECTOR, "[data-question^=what]").click()
+            WebDriverWait(browser, TIMEOUT).until(lambda it: it.find_elements(By.CSS_SELECTOR, ".hops img"))
+            _save_screen(browser, "demo.png")
+        finally:
+            demo.send_signal(signal.SIGINT)
 
 
 def _save_screen(browser: webdriver.Chrome, name: str) -> None:

@@ -43,6 +43,7 @@ def save_model(
         "format": FORMAT,
         "config": config.to_dict(),
         "data": data.name,
+        "data_folder": str(data.folder),
         "data_fingerprint": data.fingerprint,
         "encoder": data.encoder,
         "layer": data.layer,

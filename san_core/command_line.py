@@ -5,8 +5,10 @@ import codecs
 import io
 import math
 import os
+import shutil
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
 from san_core.errors import InputError
@@ -82,6 +84,14 @@ def _plain(error: UnicodeError) -> tuple[str, int]:
 def print_message(text: str) -> None:
     """Prints a message for the user to stderr; stdout is kept for results."""
     print(text, file=sys.stderr, flush=True)
+
+
+def program(name: str) -> str:
+    """What to type to start a program of this Python environment from the current folder, as short as possible."""
+    program = Path(sys.executable).with_name(name)
+    if shutil.which(name) == str(program):
+        return name
+    return str(program.relative_to(Path.cwd()) if program.is_relative_to(Path.cwd()) else program)
 
 
 def number(kind: type[int] | type[float], *, at_least: float, below: float = math.inf) -> Callable[[str], int | float]:

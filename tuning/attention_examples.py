@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -23,6 +22,7 @@ from san_core.errors import InputError
 from san_core.evaluation import predict_split
 from san_core.files import name_folder, write_json
 from san_core.hardware import autocast
+from san_core.prediction.attention_map import heat_layer
 from san_core.training import Training
 from tuning.execution.checkpoints import Checkpoints, DamagedCheckpointError, checkpoint_folder
 from tuning.training_settings import training_settings
@@ -36,7 +36,7 @@ CANDIDATES = 1000
 ANSWERS = 3
 """Most probable answers that are shown."""
 
-_COLORMAP, _OPACITY = "inferno", 0.6
+_OPACITY = 0.6
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,7 +224,5 @@ def draw_heat_map(picture: Image.Image | None, attention: NDArray[np.float32]) -
     Colours go from 0 to the largest attention weight.
     """
     size = picture.size if picture else (EDGE, EDGE)
-    weights = Image.fromarray(attention / attention.max()).resize(size, Image.Resampling.BICUBIC)
-    colors = mpl.colormaps[_COLORMAP](np.asarray(weights).clip(0, 1))[..., :3]
-    overlay = Image.fromarray((255 * colors).astype(np.uint8))
+    overlay = heat_layer(attention, size)
     return Image.blend(picture.convert("L").convert("RGB"), overlay, _OPACITY) if picture else overlay

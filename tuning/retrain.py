@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from results.report.files import write_report
 from results.run_folder import RETRAINING, SEARCH, RunFolder
 from results.snapshot import load_snapshot
 from results.summary import as_json, print_seeds
-from san_core.command_line import CommandLine, number, print_message, run_command
+from san_core.command_line import CommandLine, number, print_message, program, run_command
 from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
 from san_core.evaluation import usable_metrics
@@ -140,6 +141,8 @@ def _print(done: Retrained, data: PreparedData) -> None:
     print(f"{done.split} scores on {data.name}, {data.manifest['counts'][done.split]:,} questions:\n")
     print_scores(done.scores)
     print(f"\nmodel folder, trained under the first seed: {done.folder}; its README.md tells the rest")
+    print("to try the model on pictures, on a page in your browser:")
+    print(f"  {program('python')} -m san_core.demo {shlex.quote(str(done.folder))}")
 
 
 def _check(options: argparse.Namespace, run: RunFolder) -> int:

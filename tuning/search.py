@@ -4,7 +4,6 @@ import contextlib
 import json
 import shlex
 import shutil
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ from results import summary
 from results.report.files import write_report
 from results.run_folder import SEARCH, RunFolder
 from results.snapshot import RunSnapshot, load_snapshot
-from san_core.command_line import print_message, run_command
+from san_core.command_line import print_message, program, run_command
 from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
 from san_core.files import write_json
@@ -115,7 +114,7 @@ def _run(study: Study, plan: SearchPlan, notifier: Notifier, address: str | None
     with contextlib.ExitStack() as ray_ends, _report_early_end(run, notifier):
         url = ray_ends.enter_context(ray_session(run.log, dashboard=plan.dashboard, address=address))
         if url:
-            login = f" (to log in, paste what this prints: {_program('ray')} get-auth-token)"
+            login = f" (to log in, paste what this prints: {program('ray')} get-auth-token)"
             print_message(f"Ray dashboard: {url}{login if address or asks_for_token() else ''}")
         run_study(study, plan, f"searching {run.setting('space')} on {run.setting('data_name')}", callbacks)
         print_message(f"the search is over: {study.stop_reason}")
@@ -137,7 +136,7 @@ def _report_early_end(run: RunFolder, notifier: Notifier) -> Iterator[None]:
     except KeyboardInterrupt:
         _write_results(load_snapshot(run))
         notifier.notify_end(exit_code())
-        python, path = _program("python"), shlex.quote(str(run.path))
+        python, path = program("python"), shlex.quote(str(run.path))
         print_message(f"interrupted; to go on: {python} -m tuning.search --resume {path}")
         raise
     except InputError:
@@ -168,20 +167,12 @@ def _print_results(snapshot: RunSnapshot, seconds: float) -> None:
     print(f"\ntime {int(seconds) // 60} min {int(seconds) % 60} s; report: {run.report_page}")
     if not snapshot.best:
         return
-    python, path, model = (shlex.quote(str(part)) for part in (_program("python"), run.path, run.retrained / "best"))
+    python, path, model = (shlex.quote(str(part)) for part in (program("python"), run.path, run.retrained / "best"))
     print("\nnext, retrain the best configuration and test it:")
     print(f"  {python} -m tuning.retrain {path}")
     print("then ask the model about any picture:")
     question = PreparedData.open(Path(run.setting("data"))).questions_of("validation")[0].text
     print(f"  {python} -m san_core.predict {model} IMAGE {shlex.quote(question)}")
-
-
-def _program(name: str) -> str:
-    """What to type to start a program of this Python environment from the current folder, as short as possible."""
-    program = Path(sys.executable).with_name(name)
-    if shutil.which(name) == str(program):
-        return name
-    return str(program.relative_to(Path.cwd()) if program.is_relative_to(Path.cwd()) else program)
 
 
 if __name__ == "__main__":

@@ -60,6 +60,10 @@ def html_report(snapshot: RunSnapshot) -> str:
         findings=findings(snapshot, shares),
         searched=searched(snapshot),
         counts=count_lines(snapshot),
+        next_commands=[
+            f"python -m tuning.retrain {shlex.quote(str(snapshot.folder.path))}",
+            f"python -m san_core.demo {shlex.quote(str(snapshot.folder.retrained / 'best'))}",
+        ],
         compared=show_comparison(comparison(snapshot), snapshot.metric_title),
         score_note=SCORE_NOTE.format(metric=snapshot.metric_title),
         ranges=range_table(snapshot),

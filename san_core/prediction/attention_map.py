@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib import style
+from matplotlib import colormaps, style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
@@ -91,6 +91,18 @@ def check_format(path: Path) -> None:
     """
     if path.suffix.lower() not in FORMATS:
         raise InputError(f"cannot draw {path}: accepted are names that end in {', '.join(FORMATS)}")
+
+
+def heat_layer(shares: NDArray[np.float32], size: tuple[int, int]) -> Image.Image:
+    """The colours of one hop's attention, to be laid over a picture.
+
+    Args:
+        shares: [rows, columns], of which the colours go from 0 to the largest.
+        size: width and height of the result, in pixels.
+    """
+    smooth = Image.fromarray(shares / shares.max()).resize(size, Image.Resampling.BICUBIC)
+    colours = colormaps[_HEAT](np.asarray(smooth).clip(0, 1))[..., :3]
+    return Image.fromarray((255 * colours).astype(np.uint8))
 
 
 def attention_figure(picture: Image.Image, question: str, reply: Reply) -> Figure:

@@ -20,7 +20,7 @@ TUTORIAL = "docs/tutorial.md"
 PATIENCE = 1800
 """Seconds that a command may take; on a quiet machine none needs a thirtieth of it."""
 
-SERVES = re.compile(r" --live\b")
+SERVES = re.compile(r" --live\b| san_core\.demo\b")
 """Commands that go on until Ctrl-C; they get it as soon as they have told their address."""
 
 PYTHON = (".venv/bin/python", "-m")

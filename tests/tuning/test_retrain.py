@@ -6,7 +6,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,12 +24,14 @@ from san_core.data.questions import Question
 from san_core.data.raw_dataset import RawDataset
 from san_core.data.readers import READERS
 from san_core.errors import InputError
+from san_core.evaluation import Score
 from san_core.training import EpochResult, build_model, train_fn
 from tests.tuning.commands import PATIENCE
 from tests.tuning.finished import BASELINE, BEST, BEST_EPOCH, finished_search
 from tuning import retrain as command
-from tuning.retrain import retrain
+from tuning.retrain import Retrained, retrain
 from tuning.retraining.held_out_guard import models_tested, record_test
+from tuning.retraining.score_tables import spread
 from tuning.retraining.training import _write_results
 from tuning.study.seeds import RETRAINING_SEEDS, derive_seed
 
@@ -97,6 +99,16 @@ def retrained(
 @pytest.fixture
 def model(retrained: Path) -> Path:
     return retrained / "runs" / "small" / "retrained" / "best"
+
+
+def test_the_last_line_is_the_command_of_the_page(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch, run_here: Callable[..., "subprocess.CompletedProcess[str]"]
+) -> None:
+    scores = spread([("best", 1, 2)], [[Score("accuracy", "all", "", 48, 0.75)]])
+    done = Retrained(Path("runs/a b/retrained/best"), "test", scores)
+    monkeypatch.setattr(command, "retrain", lambda *_, **__: done)
+    printed = run_here(command.main, run.path).stdout
+    assert printed.endswith("python -m san_core.demo 'runs/a b/retrained/best'\n")
 
 
 def test_everything_in_the_folder_is_named_in_its_readme(model: Path) -> None:

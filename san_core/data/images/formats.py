@@ -72,8 +72,8 @@ def _open_known(content: bytes) -> ImageFile.ImageFile | None:
         for name in [name for name in Image.ID if name not in tried]:
             tried.add(name)
             opener, accepts = Image.OPEN[name]
-            accepted = not accepts or accepts(content[:16])
             with suppress(*_NOT_THIS_FORMAT):
+                accepted = not accepts or accepts(content[:16])  # some of Pillow's fail for fewer bytes
                 if accepted and not isinstance(accepted, str):  # a text says why it cannot be read here
                     return opener(io.BytesIO(content), "")
     return None

@@ -5,6 +5,7 @@ import pytest
 from optuna.trial import TrialState
 
 from results.report.files import write_report
+from results.report.html import html_report
 from results.report.markdown import markdown_report
 from results.run_folder import RunFolder
 from results.snapshot import load_snapshot
@@ -46,6 +47,16 @@ def test_the_report_compares_in_percent(run: RunFolder) -> None:
     assert row(report, "|momentum|0.98") == ["momentum", "0.988", "0.9"]
     assert row(report, "|accuracyinthesearch") == ["accuracy in the search", "75.00 %", "62.50 %"]
     assert row(report, "|meanaccuracy") == ["mean accuracy over fresh seeds", "75.00 %", "50.00 %"]
+
+
+def test_the_page_names_the_next_commands(run: RunFolder) -> None:
+    page = html_report(load_snapshot(run))
+    assert f"python -m tuning.retrain {run.path}</code>" in page
+    assert f"python -m san_core.demo {run.retrained}/best</code>" in page
+
+
+def test_before_a_trial_is_complete_the_page_names_none(make_snapshot: MakeSnapshot) -> None:
+    assert "python -m san_core.demo" not in html_report(make_snapshot([trial(0.3, state=TrialState.RUNNING)]))
 
 
 def test_the_report_calls_the_score_by_its_metric(make_snapshot: MakeSnapshot) -> None:
