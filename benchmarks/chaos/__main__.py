@@ -27,7 +27,7 @@ from benchmarks.chaos.searches import Plan, Result, Searches, make_sandbox
 from benchmarks.output import add_output_options, output_results
 from san_core.command_line import run_command
 
-TRIALS = 16
+TRIALS = 24
 SETTINGS = ("hidden_size=256", "attention_size=128", "batch_size=8", "epochs=3")
 
 
@@ -54,7 +54,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--events", type=int, default=60, help="at least so many (default: %(default)s)")
     add("--kinds", nargs="+", choices=KINDS, default=list(KINDS), metavar="KIND", help=f"of {', '.join(KINDS)}")
-    add("--each", type=int, default=12, help="events that are planned for a search (default: %(default)s)")
+    add("--each", type=int, default=40, help="events that are planned for a search (default: %(default)s)")
     add("--stop", type=float, default=20, help="seconds for which a process is stopped (default: %(default)s)")
     add("--seed", type=int, default=0, help="of the events and their moments (default: %(default)s)")
     add("--only", type=int, metavar="NUMBER", help="run only the search with this number")

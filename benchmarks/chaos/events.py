@@ -154,6 +154,9 @@ BETWEEN_STARTS: dict[str, Callable[[Preparation], bool]] = {
 ENDING = {"kill-search", "kill-raylet", "kill-gcs", "terminate-search", "power-cut"}
 """Kinds of events that a search ends with. The next one waits for its next start."""
 
+NEEDS_A_START = ENDING | set(BETWEEN_STARTS)
+"""Kinds of events that are followed by a start of the search."""
+
 KINDS = (*SIGNALS, *DISK, *BETWEEN_STARTS)
 """All kinds of events."""
 

@@ -16,11 +16,18 @@ from optuna.trial import FrozenTrial
 from benchmarks.chaos.checks import faults_of_search
 from benchmarks.chaos.disk import Disk
 from benchmarks.chaos.disturbed import Disturbance, Outcome
+from benchmarks.chaos.events import NEEDS_A_START
 from benchmarks.chaos.sandbox import Sandbox, trials_of
 from san_core.errors import InputError
 
 MOST_AT_ONCE = 4
 """Most trials at once; no more than there are cores."""
+
+MORE_OFTEN = 3
+"""How many times as often as others the events are planned that happen to a search as it runs and let it run.
+
+A start of a search takes far longer than such an event.
+"""
 
 
 @dataclass(frozen=True)
@@ -121,7 +128,8 @@ class Searches:
         plan = self.plan
         rng = random.Random(f"{plan.seed}-{number}")
         at_once = rng.randint(1, min(MOST_AT_ONCE, os.cpu_count() or 1))
-        kinds = rng.choices(plan.kinds, k=plan.each)
+        weights = [1 if kind in NEEDS_A_START else MORE_OFTEN for kind in plan.kinds]
+        kinds = rng.choices(plan.kinds, weights, k=plan.each)
         sandbox = make_sandbox(plan.folder / str(number), (*plan.arguments, "--concurrent", str(at_once)))
         with closing(Disk(sandbox.folder)) as disk:
             run = disk.path / "run"
