@@ -20,7 +20,7 @@ from san_core.signals import exit_code, is_interrupted
 from tuning.attention_examples import write_examples
 from tuning.execution.gpu_memory import shared_gpus_notice
 from tuning.execution.ray_session import RayNotStartedError, ray_session
-from tuning.execution.run_trials import Callbacks
+from tuning.execution.run_trials import Callbacks, how_to_go_on
 from tuning.fresh_seeds import run_study, run_under_fresh_seeds
 from tuning.monitoring.dashboard import asks_for_token
 from tuning.monitoring.notifications import Notifier, conceal_url
@@ -134,7 +134,10 @@ def _report_early_end(run: RunFolder, notifier: Notifier) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        _write_results(load_snapshot(run))
+        try:
+            _write_results(load_snapshot(run))
+        except InputError as error:
+            print_message(f"no report: {error}")
         notifier.notify_end(exit_code())
         python, path = program("python"), shlex.quote(str(run.path))
         print_message(f"interrupted; to go on: {python} -m tuning.search --resume {path}")
@@ -153,11 +156,19 @@ def _write_results_if_any(run: RunFolder) -> None:
 
 
 def _write_results(snapshot: RunSnapshot) -> None:
-    """Writes the tables and the report, and the best configuration if there is one."""
-    write_report(snapshot)
-    if best := snapshot.best:
-        settings = training_settings(snapshot.settings, best)
-        write_json(snapshot.folder.best_file, {"trial": best.number, "score": best.value, "settings": settings})
+    """Writes the tables and the report, and the best configuration if there is one.
+
+    Raises:
+        InputError: if they cannot be written.
+    """
+    run = snapshot.folder
+    try:
+        write_report(snapshot)
+        if best := snapshot.best:
+            settings = training_settings(snapshot.settings, best)
+            write_json(run.best_file, {"trial": best.number, "score": best.value, "settings": settings})
+    except (InputError, OSError) as error:
+        raise InputError(f"{error}; {how_to_go_on(run)}") from error
 
 
 def _print_results(snapshot: RunSnapshot, seconds: float) -> None:

@@ -78,7 +78,7 @@ def run_trials(
         InputError: if the trials cannot go on: the journal, a checkpoint or the data cannot be used any more, one trial
             is too much for the memory, trial after trial fails, or Ray fails. What was written is safe.
     """
-    callbacks, advice = callbacks or Callbacks(), _how_to_go_on(run)
+    callbacks, advice = callbacks or Callbacks(), how_to_go_on(run)
     fewer = FewerAtOnce(setup)
     while True:
         try:
@@ -94,7 +94,8 @@ def run_trials(
             ) from error
 
 
-def _how_to_go_on(run: RunFolder) -> str:
+def how_to_go_on(run: RunFolder) -> str:
+    """The end of an error line: how the search goes on."""
     return f"what was recorded is safe; run again with --resume {run.path} to go on"
 
 
@@ -128,7 +129,7 @@ def _run_tune(
     tuner = _make_tuner(worker or connection.worker, name, connection, run.ray, callbacks)
     try:
         # Even with verbose=0, Tune prints to stdout where its own results are. Ours are elsewhere.
-        with contextlib.redirect_stdout(io.StringIO()), explain_errors(run.log, _how_to_go_on(run)):
+        with contextlib.redirect_stdout(io.StringIO()), explain_errors(run.log, how_to_go_on(run)):
             tuner.fit()
     except KeyboardInterrupt:
         if ray_stays() and link.controller is not None:
@@ -143,7 +144,7 @@ def _run_tune(
 
 def _raise_early_end(error: Exception | None, run: RunFolder) -> None:
     if isinstance(error, InputError):
-        raise InputError(f"{error}; {_how_to_go_on(run)}") from error
+        raise InputError(f"{error}; {how_to_go_on(run)}") from error
     if error is not None:
         raise error
 
