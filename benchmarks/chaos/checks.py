@@ -40,7 +40,12 @@ def faults_of_end(run: RunFolder, code: int, output: str, events: Sequence[str],
         told.append(f"exit code 2 without a line that begins with 'error:': {last}")
     if code == 2 and is_new and run.journal.exists() and ADVICE not in last:
         told.append(f"it does not say how to go on: {last}")
-    if code == 128 + signal.SIGTERM and ADVICE in last and "power-cut" not in events and not run.report_page.exists():
+    if (
+        code == 128 + signal.SIGTERM
+        and ADVICE in last
+        and not {"power-cut", "full-disk"}.intersection(events)
+        and not run.report_page.exists()
+    ):
         told.append("SIGTERM left no report")
     return told
 
