@@ -11,7 +11,6 @@ from rich.table import Table
 from san_core.command_line import CommandLine, number, print_message, run_command
 from san_core.errors import InputError
 from san_core.models.encoders import LIBRARIES, NAMES, Encoder, find_encoder
-from san_core.models.library_network import is_main_layer
 
 
 def _parse() -> argparse.Namespace:
@@ -80,13 +79,12 @@ def _print_all(console: Console) -> None:
 def _print_encoder(console: Console, encoder: Encoder, image_size: int | None, *, inside: bool) -> None:
     size = image_size or encoder.image_size or 448
     default = encoder.regions(None, size).layer
-    rows = {layer: found for layer, found in encoder.layer_table(size).items() if inside or is_main_layer(layer)}
     mean, std = (", ".join(f"{value:.3f}" for value in values) for values in (encoder.mean, encoder.std))
     console.print(f"{encoder.name}: images of {size} pixels, mean {mean}, standard deviation {std}", soft_wrap=True)
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for heading in ("--layer", "channels", "regions", ""):
         table.add_column(heading, justify="right" if heading in ("channels", "regions") else "left")
-    for layer, found in rows.items():
+    for layer, found in encoder.layer_table(size, inside=inside).items():
         table.add_row(layer, str(found.channels), f"{found.edge} x {found.edge}", "default" if layer == default else "")
     console.print(table)
 

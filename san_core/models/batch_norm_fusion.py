@@ -20,7 +20,9 @@ def fuse_batch_norm(network: Network) -> Network:
     The networks of `san_core.models.architectures` are like that.
     """
     training = network.training
-    network = copy.deepcopy(network).requires_grad_(False).train(training)  # copies of traced parts are in training mode
+    network = (
+        copy.deepcopy(network).requires_grad_(False).train(training)
+    )  # copies of traced parts are in training mode
     traced = [module for module in network.modules() if isinstance(module, fx.GraphModule)]
     for graph_module in traced:
         for convolution, norm in _pairs_in_graph(graph_module):

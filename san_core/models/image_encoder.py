@@ -42,7 +42,10 @@ class ImageEncoder(nn.Module):
         regions: Regions | None = None,
     ) -> None:
         super().__init__()
-        self.layers = layers.to(memory_format=torch.channels_last)
+        for tensor in (*layers.parameters(), *layers.buffers()):
+            if tensor.ndim == 4:
+                tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
+        self.layers = layers
         self.register_buffer("mean", torch.tensor(mean), persistent=False)
         self.register_buffer("std", torch.tensor(std), persistent=False)
         self.grid = grid

@@ -45,7 +45,8 @@ class Regions:
 
         Args:
             wanted: from 1 (the whole image as one region) to the layer's edge; None for the latter.
-            encoder, image_size: name of the encoder and edge of the images in pixels, for the error.
+            encoder: its name, for the error.
+            image_size: edge of the images in pixels, for the error.
 
         Raises:
             InputError: if the layer does not give so many regions.
