@@ -38,21 +38,32 @@ def library_caches(folder: Path, patch: pytest.MonkeyPatch) -> Save:
 
 
 def _save_torchvision(name: str, folder: Path) -> Path:
-    url = torchvision.models.get_model_weights(name).DEFAULT.url
-    path = folder / "torch" / "hub" / "checkpoints" / url.rpartition("/")[2]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(unlike_fresh(torchvision.models.get_model(name)).state_dict(), path)
-    return path
+    return save_in_torchs_folder(f"torchvision:{name}", folder / "torch" / "hub" / "checkpoints")
 
 
 def _save_timm(name: str, folder: Path) -> Path:
     """As a download from the hub lies in its cache."""
     repository = folder / "hub" / f"models--{timm.get_pretrained_cfg(name).hf_hub_id.replace('/', '--')}"
-    path = repository / "snapshots" / ("0" * 40) / "model.safetensors"
-    for file in (path, repository / "refs" / "main"):
-        file.parent.mkdir(parents=True, exist_ok=True)
+    (repository / "refs").mkdir(parents=True)
     (repository / "refs" / "main").write_text("0" * 40)
-    save_file(unlike_fresh(timm.create_model(name)).state_dict(), path)
+    return random_weights(f"timm:{name}", repository / "snapshots" / ("0" * 40) / "model.safetensors")
+
+
+def save_in_torchs_folder(name: str, checkpoints: Path) -> Path:
+    """Puts random weights of a network where torch keeps those that it has downloaded."""
+    library, _, network = name.partition(":")
+    if library == "timm":
+        return random_weights(name, checkpoints / f"{network}.{timm.get_pretrained_cfg(network).tag}.safetensors")
+    url = torchvision.models.get_model_weights(network).DEFAULT.url
+    return random_weights(name, checkpoints / url.rpartition("/")[2])
+
+
+def random_weights(name: str, path: Path) -> Path:
+    """Writes random weights of a network to a file of either kind."""
+    library, _, network = name.partition(":")
+    built = torchvision.models.get_model(network) if library == "torchvision" else timm.create_model(network)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    (save_file if path.suffix == ".safetensors" else torch.save)(unlike_fresh(built).state_dict(), path)
     return path
 
 

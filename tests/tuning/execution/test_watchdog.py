@@ -95,7 +95,9 @@ def test_a_node_that_left_the_cluster_ends_the_program(fake_ray: FakeRay, capfd:
     assert "error: this machine is no longer part of the Ray cluster; go on\n" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize(("died", "exits"), [("raylet", [2]), ("gcs_server", [2]), ("log_monitor", []), ("dashboard", [])])
+@pytest.mark.parametrize(
+    ("died", "exits"), [("raylet", [2]), ("gcs_server", [2]), ("log_monitor", []), ("dashboard", [])]
+)
 def test_only_a_process_that_a_search_needs_ends_the_program(
     fake_ray: FakeRay, monkeypatch: pytest.MonkeyPatch, died: str, exits: list[int]
 ) -> None:
