@@ -71,7 +71,8 @@ def _timm() -> ModuleType:
         import timm.layers
     except ImportError as error:
         raise InputError(f"image encoders {PREFIX}NAME need the package timm ({error}); pip install timm") from error
-    return timm
+    found: ModuleType = timm
+    return found
 
 
 def _parts(classifier: str | tuple[str, ...] | None) -> tuple[str, ...]:
