@@ -110,7 +110,7 @@ class LibraryNetwork:
             return {layer: self.regions(layer, image_size) for layer in self.layers}
         size = image_size or self.image_size or _ANY_SIZE
         with _explain(self, size), torch.device("meta"):
-            whole, tracing = self.build(size), self.tracing()
+            whole, tracing = _without_numbers(self, size), self.tracing()
             names = node_names(whole, tracing)
             found = {shortest_name(name, names): it for name, it in all_regions(whole, size, tracing).items()}
         if inside:
@@ -145,7 +145,7 @@ def _regions(network: LibraryNetwork, layer: str | None, size: int) -> Regions:
         raise InputError(f"image encoder {network.name} has no layer {layer!r}; accepted: {', '.join(network.layers)}")
     node = network.layers.get(layer, layer)
     with _explain(network, size), torch.device("meta"):
-        whole, tracing = network.build(size), network.tracing()
+        whole, tracing = _without_numbers(network, size), network.tracing()
         names = node_names(whole, tracing)
         if not any(f"{name}.".startswith(f"{node}.") for name in names):
             raise InputError(
@@ -167,8 +167,18 @@ def _default_layer(network: LibraryNetwork) -> str:
         return list(network.layers)[-1]
     size = network.image_size or _ANY_SIZE  # the same layer for images of any size
     with _explain(network, size), torch.device("meta"):
-        whole, tracing = network.build(size), network.tracing()
+        whole, tracing = _without_numbers(network, size), network.tracing()
         return last_layer(whole, all_regions(whole, size, tracing), node_names(whole, tracing), network.head)
+
+
+def _without_numbers(network: LibraryNetwork, size: int) -> nn.Module:
+    """The network on the meta device, which takes neither time nor memory."""
+    try:
+        with torch.device("meta"):
+            return network.build(size)
+    except RuntimeError:  # RegNet computes its sizes with tensors
+        with torch.device("cpu"):
+            return network.build(size).to("meta")
 
 
 def near(name: str, known: Sequence[str]) -> str:

@@ -151,12 +151,9 @@ def test_the_default_layer_of_timm_is_what_forward_features_gives(name: str) -> 
 @pytest.mark.long
 @pytest.mark.parametrize("name", torchvision.models.list_models(module=torchvision.models))
 def test_every_network_of_torchvision_has_regions(name: str) -> None:
-    encoder = find_encoder(f"torchvision:{name}")
-    found = encoder.regions(None, None)
+    found = find_encoder(f"torchvision:{name}").regions(None, None)
     assert 4 <= found.edge <= 40
     assert found.channels >= 64
-    with torch.device("meta"):
-        assert build_image_encoder(encoder.name, pretrained=False).layers.state_dict()
 
 
 @pytest.mark.parametrize("name", BACKBONES)
