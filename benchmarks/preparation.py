@@ -31,7 +31,8 @@ from san_core.data.feature_extraction import Images, write_images
 from san_core.data.prepared import FEATURES
 from san_core.data.problems import Problems
 from san_core.errors import InputError
-from san_core.models.image_encoder import architecture_of, build_image_encoder, layer_of, regions
+from san_core.models.architectures import ARCHITECTURES
+from san_core.models.image_encoder import build_image_encoder, regions
 
 ENCODER = "efficientnet-lite0"
 BATCHES = (1, 32)
@@ -48,7 +49,7 @@ def _plain_layers() -> nn.Module:
 @torch.inference_mode()
 def plain(paths: Sequence[Path], size: int, batch: int) -> Tensor:
     """Features [N, R, C] in float32: decode, stack, normalise, encode."""
-    known, layers = architecture_of(ENCODER), _plain_layers()
+    known, layers = ARCHITECTURES[ENCODER], _plain_layers()
     mean, std = torch.tensor(known.mean).view(3, 1, 1), torch.tensor(known.std).view(3, 1, 1)
     found = []
     for start in range(0, len(paths), batch):
@@ -61,7 +62,7 @@ def plain(paths: Sequence[Path], size: int, batch: int) -> Tensor:
 
 def fast(paths: Sequence[Path], size: int) -> Tensor:
     """Features [N, R, C] as `san_core.prepare` writes them."""
-    layer = layer_of(ENCODER).name
+    layer = ARCHITECTURES[ENCODER].layers[-1].name
     grid = regions(ENCODER, layer, None, size)
     inputs = {"encoder": ENCODER, "layer": layer, "grid": grid, "image_size": size, "fine_tune": False}
     files = {str(number): path for number, path in enumerate(paths)}

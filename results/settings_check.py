@@ -42,6 +42,7 @@ _NUMBER: _Kind = _is_number, "a number >= 0"
 
 _KINDS: Mapping[str, _Kind] = {
     **dict.fromkeys(("command", "started", "data", "data_name", "data_fingerprint", "metric", "metric_title"), _TEXT),
+    "images": _TEXT,
     **dict.fromkeys(("space", "sampler", "pruner"), _TEXT),
     **dict.fromkeys(("storage", "track"), _or_none(_TEXT)),
     **dict.fromkeys(("options", "baseline", "fixed"), _OBJECT),

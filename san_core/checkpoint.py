@@ -11,12 +11,13 @@ from safetensors.torch import load_file, save_file
 
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
+from san_core.data.stored_encoder import load_encoder
 from san_core.data.vocabulary import Vocabulary
 from san_core.errors import InputError
 from san_core.files import is_file, make_folder, write_atomically, write_text
 from san_core.hardware import best_device, explain_out_of_memory
 from san_core.models.batch_norm_fusion import fuse_batch_norm
-from san_core.models.image_encoder import build_image_encoder, layer_of
+from san_core.models.image_encoder import build_image_encoder
 from san_core.models.san import SAN, build_san
 from san_core.prediction.trained_model import TrainedModel
 
@@ -36,7 +37,7 @@ def save_model(
     Raises:
         InputError: if the folder cannot be written.
     """
-    encoder = model.image_encoder or build_image_encoder(data.encoder, layer=data.layer, grid=data.grid)
+    encoder = model.image_encoder or load_encoder(data)
     weights = {f"image_encoder.{name}": value for name, value in encoder.state_dict().items()}
     weights |= {name: value for name, value in model.state_dict().items() if not name.startswith("image_encoder.")}
     description = {
@@ -47,6 +48,7 @@ def save_model(
         "data_fingerprint": data.fingerprint,
         "encoder": data.encoder,
         "layer": data.layer,
+        "weights": data.weights,
         "grid": data.grid,
         "image_size": data.image_size,
         "grey_range": data.grey_range,
@@ -101,12 +103,19 @@ def load_model(folder: Path) -> TrainedModel:
 
 
 def _rebuild(description: Mapping[str, Any]) -> SAN:
-    encoder, layer, words = description["encoder"], description["layer"], len(Vocabulary(description["words"]))
+    words = len(Vocabulary(description["words"]))
+    encoder = build_image_encoder(
+        description["encoder"],
+        layer=description["layer"],
+        grid=description["grid"],
+        image_size=description["image_size"],
+        pretrained=False,
+    )
     return build_san(
         TrainingConfig.from_dict(description["config"]),
-        channels=layer_of(encoder, layer).channels,
+        channels=encoder.channels,
         vocabulary_size=words,
         answers=len(description["answers"]),
-        image_encoder=build_image_encoder(encoder, layer=layer, grid=description["grid"], pretrained=False),
+        image_encoder=encoder,
         vectors=torch.zeros(words, description["word_vector_size"]) if description["word_vector_size"] else None,
     )

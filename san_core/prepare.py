@@ -15,7 +15,7 @@ from san_core.data.raw_dataset import Location, VQAFiles
 from san_core.data.readers import READERS
 from san_core.errors import InputError
 from san_core.hardware import limit_threads
-from san_core.models.architectures import ARCHITECTURES
+from san_core.models.encoders import NAMES
 from san_core.table_options import add_table_options, given_options, table_location
 
 _OWN = ("questions", "annotations", "images")
@@ -32,14 +32,27 @@ def _parse() -> argparse.Namespace:
         help=f"data set: {', '.join(READERS)}; the last two are your own data: the official VQA layout, tables",
     )
     add("--root", type=Path, metavar="FOLDER", help="folder with the data set's files (not for easy-vqa and your own)")
-    add("--encoder", default="efficientnet-lite0", help=f"image encoder: {', '.join(ARCHITECTURES)}")
+    add(
+        "--encoder",
+        default="efficientnet-lite0",
+        metavar="NAME",
+        help=f"image encoder: {', '.join(NAMES)}, torchvision:NAME, timm:NAME; python -m san_core.encoders lists them",
+    )
+    add(
+        "--weights",
+        type=Path,
+        metavar="FILE",
+        help="weights for an encoder of torchvision or timm, .pth or .safetensors (default: the pretrained ones, from "
+        "the library's cache or downloaded to it)",
+    )
     add("--layer", help="the encoder's layer whose output is the regions (default: its last)")
     add("--grid", type=number(int, at_least=1), metavar="N", help="pool the regions to N x N; 1 is the whole image")
     add(
         "--image-size",
         type=number(int, at_least=1),
         metavar="PIXELS",
-        help="edge that images are resized to (default: that of the data set)",
+        help="edge that images are resized to (default: that which an encoder of torchvision or timm was trained on, "
+        "else that of the data set)",
     )
     add("--fine-tune", action="store_true", help="keep pixels, so that training trains the encoder too")
     add(
@@ -106,6 +119,7 @@ def main() -> None:
     limit_threads()
     options = Options(
         encoder=arguments.encoder,
+        weights=arguments.weights,
         layer=arguments.layer,
         grid=arguments.grid,
         image_size=arguments.image_size,

@@ -18,12 +18,12 @@ from san_core.cohort.task import Rows, Task
 from san_core.cohort.training import CohortTraining
 from san_core.config import TrainingConfig
 from san_core.data.prepared import Batch, PreparedData, Split
+from san_core.data.stored_encoder import load_encoder
 from san_core.data.targets import answerable, draw_targets
 from san_core.divergence import why_diverged
 from san_core.errors import InputError
 from san_core.evaluation import Objective, objective_metric, predict_split
 from san_core.hardware import autocast, best_device, keep_freed_memory
-from san_core.models.image_encoder import build_image_encoder, layer_of
 from san_core.models.san import SAN, build_san
 from san_core.optimizer import RMSprop, build_optimizer, clip_gradients, set_learning_rate
 
@@ -279,10 +279,10 @@ def build_model(config: TrainingConfig, data: PreparedData) -> SAN:
     Raises:
         InputError: if the configuration asks for pretrained word vectors and the data have none.
     """
-    encoder = build_image_encoder(data.encoder, layer=data.layer, grid=data.grid) if data.fine_tune else None
+    encoder = load_encoder(data) if data.fine_tune else None
     return build_san(
         config,
-        channels=layer_of(data.encoder, data.layer).channels,
+        channels=data.images.shape[-1] if encoder is None else encoder.channels,
         vocabulary_size=len(data.words),
         answers=len(data.answers),
         image_encoder=encoder,

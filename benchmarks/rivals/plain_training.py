@@ -16,7 +16,6 @@ from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData, Split
 from san_core.data.targets import answerable
 from san_core.evaluation import objective_metric
-from san_core.models.image_encoder import layer_of
 from san_core.optimizer import set_learning_rate
 
 
@@ -81,7 +80,7 @@ def shape_of(config: TrainingConfig, data: PreparedData) -> Shape:
         name=data.name,
         config=config,
         regions=data.grid**2,
-        channels=layer_of(data.encoder, data.layer).channels,
+        channels=data.images.shape[-1],
         vocabulary_size=len(data.words),
         answers=len(data.answers),
     )

@@ -25,6 +25,7 @@ SETTING_TITLES = {
     "data": "read from",
     "metric_title": "metric",
     "data_fingerprint": "fingerprint of the data",
+    "images": "images",
     "validation_questions": "validation questions",
     "space": "search space",
     "sampler": "sampler",

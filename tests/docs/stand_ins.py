@@ -154,6 +154,23 @@ def question_list(path: Path) -> None:
     path.write_text(json.dumps([row | {"image": PHOTOS[row["image_id"]]} for row in rows]))
 
 
+def weights(name: str) -> Callable[[Path], object]:
+    """Random weights of a network of torchvision or timm, where a download would be."""
+
+    def write(path: Path) -> None:
+        from tests.san_core.models.random_weights import save_in_torchs_folder  # it imports both libraries
+
+        save_in_torchs_folder(name, path.parents[1] / "home" / ".cache" / "torch" / "hub" / "checkpoints")
+
+    return write
+
+
+def own_weights(path: Path) -> None:
+    from tests.san_core.models.random_weights import random_weights
+
+    random_weights("timm:convnext_tiny", path)
+
+
 STAND_INS: dict[str, Callable[[Path], object]] = {
     "daquar": daquar,
     "coco": coco,
@@ -171,6 +188,8 @@ STAND_INS: dict[str, Callable[[Path], object]] = {
     "CLEVR_v1.0": layout("CLEVR"),
     "textvqa": layout("TextVQA"),
     "hub": layout("Hugging Face"),
+    **{name: weights(name) for name in ("torchvision:resnet50", "timm:convnext_tiny", "timm:vit_small_patch14_dinov2")},
+    "tuned.pth": own_weights,
 }
 """What makes each thing of the sandbox; it is made where a page's commands name it and do not write it."""
 

@@ -321,7 +321,10 @@ def test_answers_of_coco_qa_that_lack_a_line_are_refused(
     ("arguments", "problem"),
     [
         (["easy"], "unknown data set 'easy'; accepted: easy-vqa"),
-        (["easy-vqa", "--encoder", "resnet"], "unknown image encoder 'resnet'; accepted: efficientnet-lite0"),
+        (
+            ["easy-vqa", "--encoder", "resnet"],
+            "unknown image encoder 'resnet'; near: resnet50; accepted: efficientnet-lite0",
+        ),
         (["easy-vqa", "--image-size", "16"], "image size 16 is too small for layer features of efficientnet-lite0"),
         (["easy-vqa", "--layer", "conv5"], "image encoder efficientnet-lite0 has no layer 'conv5'"),
         (["easy-vqa", "--grid", "99"], "grid 99 is not one that layer features of efficientnet-lite0 can give"),

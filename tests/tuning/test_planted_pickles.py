@@ -135,9 +135,16 @@ def test_weights_of_an_image_encoder(
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
     (tmp_path / "hub" / "checkpoints" / "resnet50-11ad3fa6.pth").write_bytes(plant(trace))
-    assert "cannot get the weights of image encoder resnet50" in _refused(
-        lambda: build_image_encoder("resnet50"), trace
-    )
+    told = _refused(lambda: build_image_encoder("resnet50"), trace)
+    assert told.startswith(f"{tmp_path / 'hub' / 'checkpoints' / 'resnet50-11ad3fa6.pth'} is damaged")
+
+
+@pytest.mark.parametrize("plant", PLANTS)
+@pytest.mark.parametrize("name", ["weights.pth", "weights.safetensors"])
+def test_weights_that_an_option_names(plant: Plant, name: str, tmp_path: Path, trace: Path) -> None:
+    (tmp_path / name).write_bytes(plant(trace))
+    told = _refused(lambda: build_image_encoder("torchvision:resnet18", weights=tmp_path / name), trace)
+    assert told.startswith(f"{tmp_path / name} is damaged")
 
 
 @pytest.mark.parametrize("plant", PLANTS)

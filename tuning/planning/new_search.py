@@ -209,6 +209,7 @@ def _settings(
         "data_fingerprint": data.fingerprint,
         "metric": metric.name,
         "data_name": data.name,
+        "images": data.described_images,
         "metric_title": metric.title,
         "validation_questions": data.manifest["counts"]["validation"],
         "baseline": dict(inputs.space.baseline),

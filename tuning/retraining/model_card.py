@@ -148,7 +148,7 @@ def _about_data(card: Card) -> dict[str, Any]:
         "answers": card.data.answers,
         "shown_answers": ", ".join(inline(answer) for answer in card.data.answers[:_SHOWN_ANSWERS]),
         "known_words": len(card.data.words.words),
-        "encoder": f"{card.data.encoder}, layer {card.data.layer}",
+        "encoder": inline(card.data.described_images),
     }
 
 

@@ -473,7 +473,9 @@ def test_unknown_data_set_names_the_known_ones(tmp_path: Path) -> None:
 
 def test_unknown_encoder_names_the_known_ones(tiny_dataset: RawDataset, register: Register, tmp_path: Path) -> None:
     register(tiny_dataset)
-    with pytest.raises(InputError, match="unknown image encoder 'resnet'; accepted: efficientnet-lite0, "):
+    with pytest.raises(
+        InputError, match="unknown image encoder 'resnet'; near: resnet50; accepted: efficientnet-lite0, "
+    ):
         prepare("tiny", tmp_path / "out", Options(encoder="resnet"))
 
 

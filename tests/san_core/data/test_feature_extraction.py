@@ -21,6 +21,7 @@ from san_core.data.images.grey_values import Range
 from san_core.data.problems import Problems
 from san_core.data.progress_bar import progress_bar
 from san_core.errors import InputError
+from san_core.models.image_encoder import build_image_encoder
 from tests.san_core.data_sets import flaws, paint, write_tiff
 
 
@@ -196,7 +197,7 @@ def test_rows_that_depend_on_something_else_are_not_used(
     change: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images = _paint(tmp_path / "images", 20)
-    monkeypatch.setattr(feature_extraction, "build_image_encoder", lambda _: None)
+    monkeypatch.setattr(feature_extraction, "_build_encoder", lambda *_: build_image_encoder("small-cnn"))
     write_images(Images(images, survey_images(images).hashes), _inputs(), tmp_path, Problems())
     encoded = _count_encoded(monkeypatch)
     _write(images, _inputs() | change, tmp_path, Problems())

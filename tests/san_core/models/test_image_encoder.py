@@ -87,8 +87,8 @@ def test_a_grid_asked_for_by_name_of_encoder_is_the_mean_of_its_regions(lite0: I
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("vgg16", None, None, 31), "image size 31 is too small for layer pool5 of vgg16; accepted: >= 32 pixels"),
-        (("resnet50", "layer3", None, 15), "image size 15 is too small for layer layer3 of resnet50; .* >= 16"),
+        (("vgg16", None, None, 31), "image encoder vgg16 cannot be used with images of 31 pixels: .* too small"),
+        (("efficientnet-lite0", None, None, 31), "image size 31 is too small for layer features of .* >= 32 pixels"),
         (("vgg16", None, 15, 448), "grid 15 is not .* layer pool5 of vgg16 .* image size 448; accepted: 1 to 14"),
         (("resnet50", None, 5, 100), "grid 5 is not .* accepted: 1 to 4"),
         (("vgg19", None, 4, 100), "grid 4 is not .* accepted: 1 to 3"),
@@ -180,7 +180,7 @@ def test_training_on_prepared_features_leaves_them_and_the_encoder_alone(
 
 
 def test_unknown_encoder_names_the_known_ones() -> None:
-    known = "efficientnet-lite0, efficientnet-lite1, efficientnet-lite2, resnet50, vgg16, vgg19, small-cnn"
-    expected = f"unknown image encoder 'resnet'; accepted: {known}$"
+    known = "efficientnet-lite0, efficientnet-lite1, efficientnet-lite2, small-cnn, resnet50, vgg16, vgg19"
+    expected = f"unknown image encoder 'resnet'; near: resnet50; accepted: {known}, torchvision:NAME, timm:NAME; python"
     with pytest.raises(InputError, match=expected):
         build_image_encoder("resnet")

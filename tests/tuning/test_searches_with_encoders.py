@@ -1,0 +1,74 @@
+"""Networks of torchvision and timm, from pictures to a model that answers; one Ray serves all searches."""
+
+import contextlib
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+from results.run_folder import RunFolder
+from san_core import predict as predict_command
+from san_core import prepare as prepare_command
+from san_core.data.raw_dataset import RawDataset
+from tests.san_core.models.random_weights import BACKBONES, library_caches
+from tuning import retrain as retrain_command
+from tuning import search as search_command
+from tuning.execution.ray_session import ray_session
+
+pytestmark = pytest.mark.long
+
+SIZES = {"torchvision:vit_b_16": 64, "timm:vit_small_patch14_dinov2": 56}
+SMALL = ["--trials", "2", "--epochs", "1", "--confirm", "0", "--no-dashboard", "--concurrent", "1"]
+for setting in ("hidden_size=16", "attention_size=16", "embedding_size=16", "batch_size=32"):
+    SMALL += ["--set", setting]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """To start Ray takes longer than such a search."""
+    with pytest.MonkeyPatch.context() as patch, ray_session(tmp_path_factory.mktemp("ray") / "ray.log", cpus=2):
+        for module in ("tuning.search", "tuning.retraining.training"):
+            patch.setattr(f"{module}.ray_session", lambda *_, **__: contextlib.nullcontext(""))
+        yield
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_a_network_is_prepared_searched_retrained_and_asked(
+    name: str,
+    tiny_dataset: RawDataset,
+    register: Callable[[RawDataset], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    run_here: Callable[..., "CompletedProcess[str]"],
+) -> None:
+    register(tiny_dataset)
+    library_caches(tmp_path / "caches", monkeypatch)(name)
+    monkeypatch.chdir(tmp_path)
+
+    def run(command: Callable[[], int | None], *arguments: object) -> str:
+        done = run_here(command, *arguments)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    size = SIZES.get(name, 64)
+    run(prepare_command.main, "tiny", "--encoder", name, "--image-size", size, "--out", "data/mine")
+    shutil.rmtree(tmp_path / "caches")  # whoever searches on the data needs no weights
+    run(search_command.main, "--data", "data/mine", "--run", "mine", *SMALL)
+    run(retrain_command.main, "mine", "--seeds", "1")
+    found = RunFolder(tmp_path / "runs" / "mine")
+    assert len(found.study().trials) == 2
+    model = found.retrained / "best"
+    picture = tiny_dataset.images[tiny_dataset.test[0].image]
+    reply = run(predict_command.main, model, picture, "is it red?", "--attention", "looked.png")
+    assert len(re.findall(r"^ *\d+\.\d%  (?:yes|no|red|green|blue|yellow)$", reply, re.MULTILINE)) == 5
+    assert (tmp_path / "looked.png").is_file()
+    described = found.setting("images")
+    weights = json.loads((tmp_path / "data" / "mine" / "manifest.json").read_text())["inputs"]["weights"]
+    assert name in described
+    assert weights in described
+    assert weights in (found.path / "report.html").read_text()
+    assert weights in (model / "README.md").read_text()
