@@ -148,9 +148,15 @@ def test_the_default_layer_of_timm_is_what_forward_features_gives(name: str) -> 
     torch.testing.assert_close(encoder(pixels), expected, rtol=1e-3, atol=1e-4)
 
 
+def _one_of_each_family() -> list[str]:
+    """`resnet101` of the ResNets, and so on; all others differ from it in size only."""
+    names = torchvision.models.list_models(module=torchvision.models)
+    return list({re.split(r"[_\d]", name)[0]: name for name in reversed(names)}.values())
+
+
 @pytest.mark.long
-@pytest.mark.parametrize("name", torchvision.models.list_models(module=torchvision.models))
-def test_every_network_of_torchvision_has_regions(name: str) -> None:
+@pytest.mark.parametrize("name", _one_of_each_family())
+def test_every_family_of_torchvision_has_regions(name: str) -> None:
     found = find_encoder(f"torchvision:{name}").regions(None, None)
     assert 4 <= found.edge <= 40
     assert found.channels >= 64
