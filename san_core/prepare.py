@@ -32,8 +32,13 @@ def _parse() -> argparse.Namespace:
     )
     add("--root", type=Path, metavar="FOLDER", help="folder with the data set's files (not for easy-vqa and your own)")
     add("--encoder", default="efficientnet-lite0", help=f"image encoder: {', '.join(ARCHITECTURES)}")
-    add("--layer", help="the encoder's layer whose output is the regions (default: its last)")
-    add("--grid", type=number(int, at_least=1), metavar="N", help="pool the regions to N x N; 1 is the whole image")
+    add("--layer", help="the encoder's layer whose output is the regions (default: its last; easy-vqa: reduction_3)")
+    add(
+        "--grid",
+        type=number(int, at_least=1),
+        metavar="N",
+        help="pool the regions to N x N; 1 is the whole image (easy-vqa: 8)",
+    )
     add(
         "--image-size",
         type=number(int, at_least=1),

@@ -38,6 +38,8 @@ from san_core.files import name_folder, sha256
 from san_core.hardware import best_device, fastest_precision
 from san_core.models.image_encoder import architecture_of, layer_of, regions
 
+DEFAULT_ENCODER = "efficientnet-lite0"
+
 MISSING = "image is missing, its questions are left out"
 
 
@@ -47,8 +49,10 @@ class Options:
 
     Attributes:
         encoder: name of the image encoder.
-        layer: the encoder's layer whose output is the regions; None takes its last.
-        grid: number of regions along an edge, 1 for the whole image; None for the size of the layer's output.
+        layer: the encoder's layer whose output is the regions; None takes the data set's default for the default
+            encoder, and the last of another.
+        grid: number of regions along an edge, 1 for the whole image; None takes the data set's default for its default
+            layer, and the size of the output of another.
         image_size: edge in pixels that every image is resized to; None takes the data set's default.
         fine_tune: keep the images as pixels, so that training trains the encoder as well. Always so for an
             encoder without pretrained weights.
@@ -63,7 +67,7 @@ class Options:
         keep_answers: keep answers apart that differ only in capitals, blanks, a final full stop or Unicode form.
     """
 
-    encoder: str = "efficientnet-lite0"
+    encoder: str = DEFAULT_ENCODER
     layer: str | None = None
     grid: int | None = None
     image_size: int | None = None
@@ -182,11 +186,11 @@ def _describe_options(dataset: RawDataset, options: Options) -> dict[str, Any]:
     """
     architecture = architecture_of(options.encoder)
     size = dataset.image_size if options.image_size is None else options.image_size
-    grid = regions(options.encoder, options.layer, options.grid, size)
+    layer, grid = _choose_regions(dataset, options, size)
     word_vectors = options.word_vectors and sha256(options.word_vectors)
     return {
         "encoder": options.encoder,
-        "layer": layer_of(options.encoder, options.layer).name,
+        "layer": layer,
         "grid": grid,
         "weights": architecture.weights,
         "image_size": size,
@@ -197,6 +201,20 @@ def _describe_options(dataset: RawDataset, options: Options) -> dict[str, Any]:
         "seed": options.seed,
         "keep_answers": options.keep_answers,
     }
+
+
+def _choose_regions(dataset: RawDataset, options: Options, size: int) -> tuple[str, int]:
+    """The layer of the image encoder, and the number of regions along an edge of images of `size` pixels.
+
+    Raises:
+        InputError: if the options do not fit the encoder or the images.
+    """
+    layer, grid = options.layer, options.grid
+    if layer is None and options.encoder == DEFAULT_ENCODER:
+        layer = dataset.layer
+        if grid is None and dataset.grid is not None:
+            grid = min(dataset.grid, regions(options.encoder, layer, None, size))
+    return layer_of(options.encoder, layer).name, regions(options.encoder, layer, grid, size)
 
 
 @dataclass(frozen=True)
