@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+_PLAIN = 0.75
+
 
 @dataclass(frozen=True, eq=False)
 class Shown:
@@ -57,7 +59,7 @@ class Focus:
 
 
 def find_shown(picture: Image.Image, rows: int, columns: int) -> Shown | None:
-    """What a picture shows: the pixels that differ from its background.
+    """What a picture shows: the pixels that differ from its background, the most frequent colour along its edges.
 
     Args:
         picture: the picture.
@@ -65,12 +67,14 @@ def find_shown(picture: Image.Image, rows: int, columns: int) -> Shown | None:
         columns: number of regions side by side.
 
     Returns:
-        None if the background is not plain: the pixels along the edges have several colours, or all pixels have one.
+        None if the background is not plain: less than three quarters of the pixels along the edges have its colour, or
+        all pixels have it.
     """
     pixels = np.asarray(picture.convert("RGB"))
-    differs: NDArray[np.bool_] = (pixels != pixels[0, 0]).any(axis=2)
-    edges = differs[0], differs[-1], differs[:, 0], differs[:, -1]
-    if not differs.any() or any(edge.any() for edge in edges):
+    edges = np.concatenate([pixels[0], pixels[-1], pixels[1:-1, 0], pixels[1:-1, -1]])
+    colours, counts = np.unique(edges, axis=0, return_counts=True)
+    differs: NDArray[np.bool_] = (pixels != colours[counts.argmax()]).any(axis=2)
+    if counts.max() < _PLAIN * len(edges) or not differs.any():
         return None
     height, width = differs.shape
     by_region = _lengths(rows, height) @ differs @ _lengths(columns, width).T * (rows * columns / differs.size)

@@ -104,7 +104,8 @@ def test_the_note_says_how_much_of_the_attention_is_on_the_shape(
     expected = []
     for question in data.questions_of("validation"):
         with Image.open(data.image_files[question.image]) as picture:
-            shape = (np.asarray(picture) != picture.getpixel((0, 0))).any(axis=2)
+            pixels = np.asarray(picture)
+        shape = (pixels != np.median(pixels[:, [0, -1]], axis=(0, 1))).any(axis=2)  # the sides are mostly background
         quarter = shape[32 * (region // 2) :, 32 * (region % 2) :][:32, :32]
         expected.append(quarter.mean() / shape.mean())
     write_examples(load_snapshot(run), count=2)

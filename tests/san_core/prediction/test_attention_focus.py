@@ -32,7 +32,13 @@ def test_a_pixel_at_the_border_of_regions_is_divided() -> None:
     np.testing.assert_allclose(shown.by_region, expected, atol=1e-12)
 
 
-@pytest.mark.parametrize("boxes", [[], [(0, 2, 3, 3)], [(7, 5, 7, 5)]], ids=["one colour", "left edge", "corner"])
+def test_what_is_shown_may_touch_the_edges_and_cover_a_corner() -> None:
+    shown = find_shown(picture((0, 0, 2, 1), (7, 5, 7, 5)), rows=1, columns=1)  # 5 of the 24 pixels along the edges
+    assert shown is not None
+    assert shown.share == pytest.approx(7 / 48)
+
+
+@pytest.mark.parametrize("boxes", [[], [(0, 0, 1, 3), (5, 5, 6, 5)]], ids=["one colour", "7 of 24 along the edges"])
 def test_other_pictures_have_no_plain_background(boxes: list[Box]) -> None:
     assert find_shown(picture(*boxes), rows=2, columns=2) is None
 
