@@ -322,9 +322,9 @@ def test_answers_of_coco_qa_that_lack_a_line_are_refused(
     [
         (["easy"], "unknown data set 'easy'; accepted: easy-vqa"),
         (["easy-vqa", "--encoder", "resnet"], "unknown image encoder 'resnet'; accepted: efficientnet-lite0"),
-        (["easy-vqa", "--image-size", "16"], "image size 16 is too small for layer features of efficientnet-lite0"),
+        (["easy-vqa", "--image-size", "7"], "image size 7 is too small for layer reduction_3 of efficientnet-lite0"),
         (["easy-vqa", "--layer", "conv5"], "image encoder efficientnet-lite0 has no layer 'conv5'"),
-        (["easy-vqa", "--grid", "99"], "grid 99 is not one that layer features of efficientnet-lite0 can give"),
+        (["easy-vqa", "--grid", "99"], "grid 99 is not one that layer reduction_3 of efficientnet-lite0 can give"),
         (["easy-vqa", "--single-answers"], "--single-answers is for daquar-all and daquar-reduced, but got easy-vqa"),
         (["easy-vqa", "--test-share", "1"], "must be a number >= 0 and < 1, but got '1'"),
         (["easy-vqa", "--test-share", "0.1"], "test share must be 0 for data with a test split, but got 0.1"),
