@@ -45,8 +45,13 @@ def _parse() -> argparse.Namespace:
         help="weights for an encoder of torchvision or timm, .pth or .safetensors (default: the pretrained ones, from "
         "the library's cache or downloaded to it)",
     )
-    add("--layer", help="the encoder's layer whose output is the regions (default: its last)")
-    add("--grid", type=number(int, at_least=1), metavar="N", help="pool the regions to N x N; 1 is the whole image")
+    add("--layer", help="the encoder's layer whose output is the regions (default: its last; easy-vqa: reduction_3)")
+    add(
+        "--grid",
+        type=number(int, at_least=1),
+        metavar="N",
+        help="pool the regions to N x N; 1 is the whole image (easy-vqa: 8)",
+    )
     add(
         "--image-size",
         type=number(int, at_least=1),

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from san_core.errors import InputError
 from san_core.evaluation import predict_split
 from san_core.files import name_folder, write_json
 from san_core.hardware import autocast
+from san_core.prediction.attention_focus import Focus, Shown, find_shown
 from san_core.prediction.attention_map import heat_layer
 from san_core.training import Training
 from tuning.execution.checkpoints import Checkpoints, DamagedCheckpointError, checkpoint_folder
@@ -32,6 +34,8 @@ EDGE = 192
 
 CANDIDATES = 1000
 """Validation questions, drawn at random, that the examples are chosen from."""
+
+QUESTIONS_PER_PASS = 250
 
 ANSWERS = 3
 """Most probable answers that are shown."""
@@ -91,13 +95,16 @@ def _make_examples(snapshot: RunSnapshot, count: int) -> tuple[Sequence[Example]
     """The examples, and a note that says which trial's they are."""
     data = PreparedData.open(Path(snapshot.folder.setting("data")))
     number, training = _load_best(snapshot, data)
-    rows, right, checked = _choose_rows(training, data, int(snapshot.settings.get("seed", 0)), count)
-    examples = predict_with_attention(training, data, rows)
+    candidates, right = _try_candidates(training, data, seed := int(snapshot.settings.get("seed", 0)))
+    examples = predict_with_attention(training, data, candidates[choose_examples(right, count, seed)])
     missing = sum(example.picture is None for example in examples)
     note = (
-        f"Trial {number} after its last epoch, on {checked} validation questions it was not trained on: "
-        f"{right} right. The heat maps show each hop's attention."
+        f"Trial {number} after its last epoch, on {len(right)} validation questions it was not trained on: "
+        f"{int(right.sum())} right. The heat maps show each hop's attention."
     )
+    if focus := measure_focus(training, data, candidates):
+        hops = ", ".join(f"{ratio:.1f} in hop {hop}" for hop, ratio in enumerate(focus.hops, start=1))
+        note += f" Attention on what the pictures show on their plain background, relative to an even spread: {hops}."
     return examples, note + (f" {missing} of {len(examples)} pictures are not at hand." if missing else "")
 
 
@@ -117,15 +124,16 @@ def _load_best(snapshot: RunSnapshot, data: PreparedData) -> tuple[int, Training
     return trial.number, training
 
 
-def _choose_rows(training: Training, data: PreparedData, seed: int, count: int) -> tuple[NDArray[np.integer], int, int]:
-    """Rows of the validation split to show; and how many of the candidates were right, of how many."""
+def _try_candidates(training: Training, data: PreparedData, seed: int) -> tuple[NDArray[np.integer], NDArray[np.bool_]]:
+    """Rows of the validation split that are candidates for examples, and whether the network answers each right."""
     split, questions = data.split("validation"), data.questions_of("validation")
     order = np.random.default_rng([seed, 1]).permutation(len(split))
     is_candidate = np.isin(np.arange(len(split)), order[:CANDIDATES])
     candidates = np.flatnonzero(is_candidate)
     answers = predict_split(training.model, data, split.where(is_candidate), training.config.precision).answers
-    right = np.array([answer == questions[row].answer for answer, row in zip(answers, candidates, strict=True)])
-    return candidates[choose_examples(right, count, seed)], int(right.sum()), len(right)
+    return candidates, np.array(
+        [answer == questions[row].answer for answer, row in zip(answers, candidates, strict=True)]
+    )
 
 
 def choose_examples(right: NDArray[np.bool_], count: int, seed: int) -> list[int]:
@@ -142,7 +150,25 @@ def choose_examples(right: NDArray[np.bool_], count: int, seed: int) -> list[int
     return [int(position) for position in (*good[: count - wrong], *bad[:wrong])]
 
 
-@torch.inference_mode()
+def measure_focus(training: Training, data: PreparedData, rows: NDArray[np.integer]) -> Focus | None:
+    """The attention on what pictures show; None if a picture has no plain background, or is not at hand.
+
+    Arguments as for `predict_with_attention`.
+    """
+    split, questions = data.split("validation"), data.questions_of("validation")
+    shown: dict[int, Shown] = {}
+    for row in rows:
+        if (image := int(split.images[row])) not in shown:
+            picture = _picture(data, questions[row], image)
+            found = find_shown(picture, data.grid, data.grid) if picture else None
+            if found is None:
+                return None
+            shown[image] = found
+    parts = [rows[start : start + QUESTIONS_PER_PASS] for start in range(0, len(rows), QUESTIONS_PER_PASS)]
+    maps = chain.from_iterable(_attend(training, data, part)[1] for part in parts)
+    return Focus.of((shown[int(split.images[row])], of_hops) for row, of_hops in zip(rows, maps, strict=True))
+
+
 def predict_with_attention(training: Training, data: PreparedData, rows: NDArray[np.integer]) -> list[Example]:
     """The network's answers to some questions of the validation split, with the attention of each hop.
 
@@ -151,23 +177,32 @@ def predict_with_attention(training: Training, data: PreparedData, rows: NDArray
         data: data set of the questions.
         rows: row numbers in the validation split.
     """
-    model, split, questions = training.model.eval(), data.split("validation"), data.questions_of("validation")
-    batch = data.batch(split, rows).to(training.device)
-    with autocast(training.device, training.config.precision):
-        logits, maps = model.attend(*batch.inputs)
-    best = logits.float().softmax(dim=1).topk(min(ANSWERS, len(data.answers)))
-    attention = torch.stack(maps, dim=1).float().cpu().numpy()  # [B, hops, R]
+    split, questions = data.split("validation"), data.questions_of("validation")
+    probabilities, attention = _attend(training, data, rows)
+    best = probabilities.topk(min(ANSWERS, len(data.answers)))
     return [
         Example(
             questions[row],
             [(data.answers[index], probability) for index, probability in zip(indices, values, strict=True)],
-            weights.reshape(-1, data.grid, data.grid),
+            of_hops,
             _picture(data, questions[row], int(split.images[row])),
         )
-        for row, indices, values, weights in zip(
+        for row, indices, values, of_hops in zip(
             rows, best.indices.tolist(), best.values.tolist(), attention, strict=True
         )
     ]
+
+
+@torch.inference_mode()
+def _attend(
+    training: Training, data: PreparedData, rows: NDArray[np.integer]
+) -> tuple[torch.Tensor, NDArray[np.float32]]:
+    """The probability of each answer [B, A], and the attention [B, hops, rows, columns]."""
+    batch = data.batch(data.split("validation"), rows).to(training.device)
+    with autocast(training.device, training.config.precision):
+        logits, maps = training.model.eval().attend(*batch.inputs)
+    attention = torch.stack(maps, dim=1).reshape(len(rows), -1, data.grid, data.grid)
+    return logits.float().softmax(dim=1), attention.float().cpu().numpy()
 
 
 def _picture(data: PreparedData, question: Question, row: int) -> Image.Image | None:

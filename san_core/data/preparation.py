@@ -40,6 +40,8 @@ from san_core.models.architectures import Architecture
 from san_core.models.encoders import Encoder, find_encoder
 from san_core.models.weights_files import name_weights
 
+DEFAULT_ENCODER = "efficientnet-lite0"
+
 MISSING = "image is missing, its questions are left out"
 
 
@@ -51,8 +53,10 @@ class Options:
         encoder: name of the image encoder, see `san_core.models.encoders.find_encoder`.
         weights: file of weights for an encoder of torchvision or timm (.safetensors, or written by `torch.save`); None
             takes its pretrained ones, from the library's cache or its download.
-        layer: the encoder's layer whose output is the regions; None takes its last.
-        grid: number of regions along an edge, 1 for the whole image; None for the size of the layer's output.
+        layer: the encoder's layer whose output is the regions; None takes the data set's default for the default
+            encoder, and the last of another.
+        grid: number of regions along an edge, 1 for the whole image; None takes the data set's default for its default
+            layer, and the size of the output of another.
         image_size: edge in pixels that every image is resized to; None takes the size that an encoder of torchvision or
             timm was trained on, otherwise the data set's default.
         fine_tune: keep the images as pixels, so that training trains the encoder as well. Always so for an
@@ -68,7 +72,7 @@ class Options:
         keep_answers: keep answers apart that differ only in capitals, blanks, a final full stop or Unicode form.
     """
 
-    encoder: str = "efficientnet-lite0"
+    encoder: str = DEFAULT_ENCODER
     weights: Path | None = None
     layer: str | None = None
     grid: int | None = None
@@ -188,12 +192,12 @@ def _describe_options(dataset: RawDataset, options: Options, out: Path) -> dict[
     """
     encoder = find_encoder(options.encoder)
     size = options.image_size if options.image_size is not None else encoder.image_size or dataset.image_size
-    regions = encoder.regions(options.layer, size)
+    layer, grid = _choose_regions(dataset, options, size)
     word_vectors = options.word_vectors and sha256(options.word_vectors)
     return {
         "encoder": encoder.name,
-        "layer": regions.layer,
-        "grid": regions.grid(options.grid, encoder.name, size),
+        "layer": layer,
+        "grid": grid,
         "weights": _name_weights(encoder, options.weights, out),
         "image_size": size,
         "fine_tune": options.fine_tune or not encoder.has_weights,
@@ -203,6 +207,21 @@ def _describe_options(dataset: RawDataset, options: Options, out: Path) -> dict[
         "seed": options.seed,
         "keep_answers": options.keep_answers,
     }
+
+
+def _choose_regions(dataset: RawDataset, options: Options, size: int) -> tuple[str, int]:
+    """The layer of the image encoder, and the number of regions along an edge of images of `size` pixels.
+
+    Raises:
+        InputError: if the options do not fit the encoder or the images.
+    """
+    encoder, layer, grid = find_encoder(options.encoder), options.layer, options.grid
+    if layer is None and options.encoder == DEFAULT_ENCODER:
+        layer = dataset.layer
+        if grid is None and dataset.grid is not None:
+            grid = min(dataset.grid, encoder.regions(layer, size).edge)
+    regions = encoder.regions(layer, size)
+    return regions.layer, regions.grid(grid, encoder.name, size)
 
 
 def _name_weights(encoder: Encoder, file: Path | None, out: Path) -> str | None:

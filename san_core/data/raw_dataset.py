@@ -19,6 +19,8 @@ class RawDataset:
         images: the file of each image key.
         not_found: why an image was not found, by its key; `images` then has the file that it should be.
         image_size: default edge in pixels that images are resized to.
+        layer: default layer of the default image encoder; None takes its last.
+        grid: default number of regions along an edge, for that layer; None takes the size of its output.
         training_defaults: `TrainingConfig` fields that suit the size of the data set.
         unanswered: questions without answers, to be answered by a trained model.
         metrics: names of the metrics reported in the literature, the main one first.
@@ -39,6 +41,8 @@ class RawDataset:
     not_found: Mapping[str, str] = field(default_factory=dict)
     answer_key: Callable[[str], str] = answer_form
     validation: Sequence[Question] | None = None
+    layer: str | None = None
+    grid: int | None = None
 
     @property
     def learned_from(self) -> Sequence[Question]:

@@ -20,6 +20,7 @@ from san_core.data.questions import Question
 from san_core.data.raw_dataset import RawDataset
 from san_core.data.readers import easy_vqa
 from san_core.training import Training
+from tuning import attention_examples
 from tuning.attention_examples import choose_examples, draw_heat_map, write_examples
 from tuning.execution.checkpoints import Checkpoints, checkpoint_folder
 
@@ -88,6 +89,31 @@ def test_the_same_seed_chooses_the_same_questions(run: RunFolder) -> None:
     assert len(list(run.attention_examples.iterdir())) == 1 + 4 * 3
 
 
+@pytest.mark.parametrize("region", [0, 3])
+def test_the_note_says_how_much_of_the_attention_is_on_the_shape(
+    run: RunFolder, data: PreparedData, monkeypatch: pytest.MonkeyPatch, region: int
+) -> None:
+    """Measured on all validation questions, with all attention on one of 2 x 2 regions."""
+    maps = np.zeros((2, 2, 2), np.float32)
+    maps[:, region // 2, region % 2] = 1
+    monkeypatch.setattr(attention_examples, "QUESTIONS_PER_PASS", 7)
+    real = attention_examples._attend
+    monkeypatch.setattr(
+        attention_examples, "_attend", lambda *of: (real(*of)[0], np.broadcast_to(maps, (len(of[2]), 2, 2, 2)))
+    )
+    expected = []
+    for question in data.questions_of("validation"):
+        with Image.open(data.image_files[question.image]) as picture:
+            pixels = np.asarray(picture)
+        shape = (pixels != np.median(pixels[:, [0, -1]], axis=(0, 1))).any(axis=2)  # the sides are mostly background
+        quarter = shape[32 * (region // 2) :, 32 * (region % 2) :][:32, :32]
+        expected.append(quarter.mean() / shape.mean())
+    write_examples(load_snapshot(run), count=2)
+    note = json.loads((run.attention_examples / "gallery.json").read_text())["note"]
+    ratio = f"{np.mean(expected):.1f}"
+    assert note.endswith(f"plain background, relative to an even spread: {ratio} in hop 1, {ratio} in hop 2.")
+
+
 def test_missing_pictures_are_left_out_and_counted(run: RunFolder, data: PreparedData) -> None:
     (data.folder / "image_files.json").unlink()
     write_examples(load_snapshot(run), count=3)
@@ -95,6 +121,7 @@ def test_missing_pictures_are_left_out_and_counted(run: RunFolder, data: Prepare
 
     assert [item["picture"] for item in index["items"]] == [None] * 3
     assert index["note"].endswith("3 of 3 pictures are not at hand.")
+    assert "even spread" not in index["note"]
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,15 @@
 """The data set of a search: the one that `--data` names, or the one that a run searched on."""
 
+import json
+from contextlib import suppress
 from pathlib import Path
 
 from results.run_folder import RunFolder
+from san_core.command_line import print_message
 from san_core.data.preparation import prepare
-from san_core.data.prepared import PreparedData
+from san_core.data.prepared import FORMAT, MANIFEST, PreparedData
 from san_core.data.readers import READERS
+from san_core.data.readers.easy_vqa import FORMER_DEFAULTS
 from san_core.errors import InputError
 from san_core.files import is_folder
 from tuning.options.search_options import EMBEDDED
@@ -32,11 +36,32 @@ def find_data(name: str) -> Path:
 
 
 def open_data(name: str) -> PreparedData:
-    """The data set that `--data` names; the embedded one is prepared first where it is missing.
+    """The data set that `--data` names, for a new search; the embedded one is prepared first where it is missing.
+
+    What an earlier version prepared as the embedded one gets another name, since its searches may go on with it.
 
     Raises:
         InputError: if there is no such data set, or it is damaged.
     """
+    if name == EMBEDDED:
+        _set_aside(DATA / name)
+    return _open(name)
+
+
+def _set_aside(folder: Path) -> None:
+    """Renames the embedded data set if an earlier version prepared it: in another format, or with other defaults."""
+    with suppress(OSError, ValueError, TypeError, KeyError):  # missing, or damaged, which is told where it is opened
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        inputs = manifest["inputs"]
+        if manifest["format"] != FORMAT or all(inputs[key] == value for key, value in FORMER_DEFAULTS.items()):
+            kept = folder.rename(folder.with_name(f"{folder.name}-{manifest['fingerprint']}"))
+            print_message(
+                f"{folder} was prepared by an earlier version and is prepared again; the former data are now {kept}, "
+                "which you may delete if no search needs it"
+            )
+
+
+def _open(name: str) -> PreparedData:
     folder = find_data(name)
     data = prepare(name, folder) if name == EMBEDDED else PreparedData.open(folder)
     data.check()
@@ -59,7 +84,7 @@ def open_searched_data(run: RunFolder, place: str | None = None) -> PreparedData
             f"the data that {run.path} was searched on are no longer in {folder}; accepted: their new folder, by "
             f"python -m tuning.search --resume {run.path}/ --data FOLDER"
         )
-    data = open_data(place or folder)
+    data = _open(place or folder)
     if data.fingerprint != searched:
         raise InputError(
             f"{data.folder} has fingerprint {data.fingerprint}, but {run.path} ran on {searched}; "

@@ -177,11 +177,14 @@ def to_pixels(picture: Picture, size: int) -> NDArray[np.uint8]:
 
 
 def brightness_remark(pixels: NDArray[np.uint8]) -> str | None:
-    """Says so if pixels [S, S, 3] are nearly all black or nearly all white; a sample of about 64 x 64 decides."""
+    """Says so if nearly all of the pixels [S, S, 3] are black or white; a sample of about 64 x 64 decides.
+
+    A pixel is white if all its colours are bright. A small shape in a light colour, dark in one of three, is none.
+    """
     step = max(1, len(pixels) // _SAMPLE_EDGE)
     sample = pixels[::step, ::step]
     for remark, extreme in ((NEARLY_BLACK, sample <= _DARK), (NEARLY_WHITE, sample >= 255 - _DARK)):
-        if np.count_nonzero(extreme) >= _NEARLY_ALL * extreme.size:
+        if extreme.all(axis=2).mean() >= _NEARLY_ALL:
             return remark
     return None
 

@@ -131,6 +131,24 @@ def test_image_size_left_out_is_the_one_that_suits_the_data(
 
 
 @pytest.mark.parametrize(
+    ("options", "layer", "grid"),
+    [
+        (Options(), "reduction_3", 4),
+        (Options(grid=2), "reduction_3", 2),
+        (Options(image_size=24), "reduction_3", 3),  # has no more
+        (Options(layer="features"), "features", 2),
+        (Options(encoder="small-cnn"), "features", 4),
+    ],
+)
+def test_default_regions_of_a_data_set_are_those_of_the_default_encoder_and_layer(
+    options: Options, layer: str, grid: int, tiny_dataset: RawDataset, register: Register, tmp_path: Path
+) -> None:
+    register(replace(tiny_dataset, layer="reduction_3", grid=4))  # 8 x 8 regions of 8 pixels before pooling
+    data = prepare("tiny", tmp_path / "out", replace(options, fine_tune=True))
+    assert (data.layer, data.grid) == (layer, grid)
+
+
+@pytest.mark.parametrize(
     ("options", "difference"),
     [
         (Options(image_size=96), "image_size 64 instead of 96"),
