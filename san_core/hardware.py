@@ -3,6 +3,7 @@
 import ctypes
 import gc
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -42,6 +43,48 @@ def cpu_capabilities() -> dict[str, object]:
 def limit_threads() -> None:
     """Lets torch use no more threads than this process has cores; torch does not look at the quota of a container."""
     torch.set_num_threads(min(torch.get_num_threads(), usable_cpus()))
+
+
+_threads_lock = threading.Lock()
+_limited_calls = 0
+_threads_before = 0
+_PROCESS = os.getpid()
+
+
+def is_forked() -> bool:
+    """Whether this process was forked from one that had loaded this module.
+
+    Such a process has none of the threads that torch may have started before: a computation that waits for them hangs.
+    """
+    return os.getpid() != _PROCESS
+
+
+@contextmanager
+def one_thread(when: bool) -> Iterator[None]:
+    """Lets torch compute on one thread of the CPU while the block runs, and then on as many as before.
+
+    Torch sets the number for the thread that asks for it and for all threads that are started later. Several threads
+    may be in such a block at once: the number before is that before the first of them.
+
+    Args:
+        when: whether to do so; if not, nothing is changed.
+    """
+    global _limited_calls, _threads_before  # noqa: PLW0603
+    if not when:
+        yield
+        return
+    own = torch.get_num_threads()
+    with _threads_lock:
+        if _limited_calls == 0:
+            _threads_before = own
+        _limited_calls += 1
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        with _threads_lock:
+            _limited_calls -= 1
+            torch.set_num_threads(_threads_before if own == 1 else own)
 
 
 def fastest_precision(device: torch.device) -> str:

@@ -9,6 +9,7 @@ from zipfile import BadZipFile
 from pyarrow import ArrowException
 
 from san_core.errors import InputError
+from san_core.files import is_file, read_start
 
 
 @contextmanager
@@ -33,5 +34,7 @@ def explain_damage(path: Path) -> Iterator[None]:
         UnpicklingError,
         ArrowException,
     ) as error:
+        if is_file(path):
+            read_start(path, 0)  # which tells of a file that Git LFS has not fetched
         reason = " ".join(str(error).split()) or repr(error)
         raise InputError(f"{path} is damaged ({reason}); delete {path.parent} and prepare the data again") from error
