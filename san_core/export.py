@@ -4,6 +4,8 @@ import argparse
 import io
 import json
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +59,7 @@ def export_model(folder: str | Path, out: str | Path, *, words: int = WORDS) -> 
     model = san_core.load(folder)
     model.network.cpu()
     program = io.BytesIO()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _explain(folder):
         warnings.simplefilter("ignore")  # torch warns of how it stores an LSTM's weights
         exported = _export(model, words)
         torch.export.save(exported, program, extra_files={DESCRIPTION: json.dumps(_description(model, words))})
@@ -71,6 +73,18 @@ def export_model(folder: str | Path, out: str | Path, *, words: int = WORDS) -> 
     except OSError as error:
         raise InputError(f"cannot write {out}: {error.strerror}") from error
     return difference
+
+
+@contextmanager
+def _explain(folder: str | Path) -> Iterator[None]:
+    """Turns an error of torch.export, which raises many kinds, into one line."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise InputError(f"{folder} cannot be exported, since torch.export fails: {reason}") from error
 
 
 @torch.no_grad()

@@ -15,6 +15,12 @@ from san_core.machine_limits import usable_cpus
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # glibc's malloc.h
 _NEVER = 2**31 - 1
 
+FORKED = (
+    "this process was forked from one that uses the GPU, and cannot use it; accepted: multiprocessing's spawn, or "
+    "CUDA_VISIBLE_DEVICES= for the CPU"
+)
+"""What is told to who loads or asks a model in such a process."""
+
 
 def free_cached_memory() -> None:
     """Gives back the device memory that nothing uses any more; PyTorch keeps it otherwise."""
@@ -115,10 +121,11 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 
 @contextmanager
 def explain_out_of_memory(what: str) -> Iterator[None]:
-    """Replaces an out-of-memory error of the GPU by an error that says what did not fit.
+    """Replaces an out-of-memory error of the GPU by an error that says what did not fit, and that of a forked process.
 
     Raises:
-        InputError: if memory runs out inside the `with` block.
+        InputError: if memory runs out inside the `with` block, or it uses a GPU that the process cannot use because it
+            was forked from one that used it.
     """
     try:
         yield
@@ -126,6 +133,10 @@ def explain_out_of_memory(what: str) -> Iterator[None]:
         raise InputError(
             f"the GPU has too little free memory for {what}; CUDA_VISIBLE_DEVICES= runs on the CPU"
         ) from error
+    except RuntimeError as error:
+        if "forked subprocess" not in str(error):
+            raise
+        raise InputError(FORKED) from error
 
 
 def keep_freed_memory() -> None:

@@ -17,7 +17,7 @@ from san_core.data.images.grey_values import Range
 from san_core.data.images.reading import AnyImage, open_to_resize, to_pixels
 from san_core.data.vocabulary import LETTERS, PADDING, Vocabulary
 from san_core.errors import InputError
-from san_core.hardware import autocast, explain_out_of_memory, is_forked, one_thread
+from san_core.hardware import FORKED, autocast, explain_out_of_memory, is_forked, one_thread
 from san_core.models.san import SAN, most_probable
 
 # Largest sizes of one forward pass. A CPU encodes large images faster one by one.
@@ -181,9 +181,7 @@ class TrainedModel:
         device = next(self.network.parameters()).device
         on_cpu = device.type == "cpu"
         if not on_cpu and self._process != os.getpid():
-            raise InputError(
-                "this process was forked, and cannot use the GPU; accepted: spawn, or CUDA_VISIBLE_DEVICES="
-            )
+            raise InputError(FORKED)
         passes = list(_passes([id(pixels) for pixels, _ in questions], self._images_per_pass))
         few = len(passes) == 1
         replies: dict[int, Reply] = {}

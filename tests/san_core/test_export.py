@@ -77,6 +77,10 @@ def test_what_cannot_be_written_or_differs_is_told_in_one_line(
         export_model(tiny_model, tmp_path / "there.pt2")
     with pytest.raises(InputError, match=r"cannot write .*/there.pt2/model.pt2: "):
         export_model(tiny_model, tmp_path / "there.pt2" / "model.pt2", words=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(export, "_export", lambda *_: (_ for _ in ()).throw(RuntimeError("no such operator\nmore")))
+        with pytest.raises(InputError, match=r"cannot be exported, since torch.export fails: no such operator$"):
+            export_model(tiny_model, tmp_path / "model.pt2", words=2)
     monkeypatch.setattr(export, "_difference", lambda *_: 0.25)
     with pytest.raises(InputError, match=r"cannot be exported: its answers would differ by 0\.25$"):
         export_model(tiny_model, tmp_path / "model.pt2", words=2)

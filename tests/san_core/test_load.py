@@ -262,3 +262,51 @@ def test_loading_and_asking_leave_the_random_numbers_as_they_were(tiny_model: Pa
     seed()
     san_core.load(tiny_model).ask(picture, "is it red?")
     assert draw() == expected
+
+
+UNTOUCHED = """
+import logging, os, random, signal, sys, threading, warnings
+import numpy as np
+import PIL.Image, PIL.ImageFile
+import torch
+import san_core, san_core.checkpoint
+
+def state():
+    open_files = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd")]
+    return {
+        "environment": dict(os.environ),
+        "folder": os.getcwd(),
+        "handlers of signals": [signal.getsignal(number) for number in signal.valid_signals()],
+        "filters of warnings": list(warnings.filters),
+        "handlers of logs": list(logging.root.handlers),
+        "hooks": (sys.excepthook, sys.unraisablehook, sys.displayhook),
+        "random": random.getstate(),
+        "numpy": repr(np.random.get_state()),
+        "torch": torch.get_rng_state().tolist(),
+        "threads of torch": (torch.get_num_threads(), torch.get_num_interop_threads()),
+        "gradients": (torch.is_grad_enabled(), torch.is_inference_mode_enabled()),
+        "threads": [thread.name for thread in threading.enumerate()],
+        "files": sorted(os.readlink(path) for path in open_files if os.path.exists(path)),
+        "umask": os.umask(0o022),
+        "pillow": (PIL.Image.MAX_IMAGE_PIXELS, PIL.ImageFile.LOAD_TRUNCATED_IMAGES),
+    }
+
+state()
+before = state()
+model = san_core.load(sys.argv[1])
+model.ask(sys.argv[2], "is it red?")
+model.ask_all([(path, "is it red?") for path in sys.argv[2:]])
+after = state()
+for name in before:
+    assert before[name] == after[name], name
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_loading_and_asking_leave_the_program_as_it_was(tiny_model: Path, tiny_dataset: RawDataset) -> None:
+    pictures = [str(path) for path in tiny_dataset.images.values()]
+    command = [sys.executable, "-c", UNTOUCHED, str(tiny_model), *pictures]
+    done = subprocess.run(
+        command, cwd=Path(san_core.__file__).parents[1], capture_output=True, text=True, timeout=600, check=False
+    )
+    assert done.returncode == 0, done.stderr
