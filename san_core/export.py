@@ -18,7 +18,7 @@ from san_core.data.vocabulary import PADDING, UNKNOWN
 from san_core.errors import InputError
 from san_core.files import write_atomically
 from san_core.hardware import limit_threads
-from san_core.models.plain_san import PlainSAN
+from san_core.models.exportable_san import ExportableSAN
 from san_core.prediction.trained_model import TrainedModel
 
 SUFFIX = ".pt2"
@@ -91,7 +91,7 @@ def _explain(folder: str | Path) -> Iterator[None]:
 def _export(model: TrainedModel, words: int) -> ExportedProgram:
     size = model.image_size
     example = torch.zeros(1, size, size, 3, dtype=torch.uint8), torch.full((1, words), UNKNOWN)
-    return torch.export.export(PlainSAN(model.network), example)
+    return torch.export.export(ExportableSAN(model.network), example)
 
 
 def _description(model: TrainedModel, words: int) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""The network as plain equations, without the faster steps of training, for other programs to run."""
+"""The network as plain equations, without the faster steps of training, in a form that torch.export takes."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -13,10 +13,10 @@ from san_core.models.san import SAN
 from san_core.models.stacked_attention import AttentionHop, reference_hops, stack_weights
 
 
-class PlainSAN(nn.Module):
+class ExportableSAN(nn.Module):
     """Computes what `SAN` computes for one question about one image, by the equations of the paper.
 
-    It consists of operators of torch alone, takes no decision by its data, and so can be exported.
+    It consists of operators of torch alone and takes no decision by its data, as torch.export wants it.
 
     Args:
         network: a trained network with an image encoder; its weights are shared, not copied.
