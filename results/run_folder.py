@@ -141,6 +141,7 @@ class RunFolder:
         self.attention_examples = path / "gallery"  # which is what users call them
         self.attention_examples_file = self.attention_examples / ATTENTION_EXAMPLES_FILE
         self.retrained = path / "retrained"  # model folders
+        self.retraining = path / "retraining"  # networks of retrainings that were interrupted
         self.retrain_log = path / "retrain.log"  # log output of Ray while retraining
         self.tracking = path / "tracking"  # what experiment trackers write
 
@@ -228,12 +229,26 @@ class RunFolder:
         """
         with ExitStack() as held:
             try:
-                held.enter_context(hold_lock(self.path / (".lock" if use == SEARCH else f".{use}.lock")))
+                held.enter_context(hold_lock(self._lock_file(use)))
             except Timeout as error:
                 raise InputError(f"another {use} is running in {self.path}; wait for it to end") from error
             except OSError as error:
                 raise InputError(f"cannot write {self.path}: {error.strerror}") from error
             yield
+
+    @property
+    def search_is_running(self) -> bool:
+        """Whether a search runs in the folder now; False if that cannot be told because the folder is read-only."""
+        try:
+            with hold_lock(self._lock_file(SEARCH)):
+                return False
+        except Timeout:
+            return True
+        except OSError:
+            return False
+
+    def _lock_file(self, use: str) -> Path:
+        return self.path / (".lock" if use == SEARCH else f".{use}.lock")
 
     def repair_journal(self) -> None:
         """Removes the incomplete last line and the lock file that a killed search may have left of the journal.

@@ -14,8 +14,18 @@ from san_core.data.prepared import PreparedData
 from san_core.data.stored_encoder import load_encoder
 from san_core.data.vocabulary import Vocabulary
 from san_core.errors import InputError
-from san_core.files import is_file, make_folder, write_atomically, write_text
-from san_core.hardware import best_device, explain_out_of_memory
+from san_core.file_kinds import LONGEST_START, kind_of_content, why_missing
+from san_core.files import (
+    is_file,
+    is_folder,
+    make_folder,
+    read_bytes,
+    read_start,
+    sha256,
+    write_atomically,
+    write_text,
+)
+from san_core.hardware import best_device, explain_out_of_memory, is_forked, one_thread
 from san_core.models.batch_norm_fusion import fuse_batch_norm
 from san_core.models.image_encoder import build_image_encoder
 from san_core.models.san import SAN, build_san
@@ -24,6 +34,9 @@ from san_core.prediction.trained_model import TrainedModel
 WEIGHTS = "model.safetensors"
 DESCRIPTION = "model.json"
 FORMAT = 2
+
+DIGEST = "weights_sha256"
+"""Key of the description: SHA-256 of the weights. Models saved by earlier versions have none."""
 
 
 def save_model(
@@ -40,7 +53,7 @@ def save_model(
     encoder = model.image_encoder or load_encoder(data)
     weights = {f"image_encoder.{name}": value for name, value in encoder.state_dict().items()}
     weights |= {name: value for name, value in model.state_dict().items() if not name.startswith("image_encoder.")}
-    description = {
+    description: dict[str, Any] = {
         "format": FORMAT,
         "config": config.to_dict(),
         "data": data.name,
@@ -62,6 +75,7 @@ def save_model(
         make_folder(folder, exist_ok=True)
         tensors = {name: value.cpu().contiguous() for name, value in weights.items()}
         write_atomically(folder / WEIGHTS, lambda partial: save_file(tensors, partial))
+        description[DIGEST] = sha256(folder / WEIGHTS)
         write_text(folder / DESCRIPTION, json.dumps(description, indent=1) + "\n")
     except OSError as error:
         raise InputError(f"cannot write model folder {folder}: {error}") from error
@@ -83,23 +97,49 @@ def load_model(folder: Path) -> TrainedModel:
     path = folder / DESCRIPTION
     if not is_file(path):
         raise InputError(
-            f"{folder} is not a model folder: it has no {DESCRIPTION}; "
+            f"{folder} is not a model folder: it {_why_no_model(folder)}; "
             "accepted: a folder that tuning.retrain wrote, such as runs/NAME/retrained/best"
         )
     try:
-        description = json.loads(path.read_text(encoding="utf-8"))
+        description = json.loads(read_bytes(path))
         if description["format"] != FORMAT:
             raise InputError(f"model folder {folder} has format {description['format']}, accepted: {FORMAT}")
-        network = _rebuild(description)
-        network.load_state_dict(load_file(folder / WEIGHTS))
-        if network.image_encoder is not None:
-            network.image_encoder = fuse_batch_norm(network.image_encoder)  # as when the images were prepared
+        _check_weights(folder / WEIGHTS, description.get(DIGEST))
+        with one_thread(is_forked()), torch.random.fork_rng(devices=[]):  # the user's random numbers stay as they are
+            network = _rebuild(description)
+            network.load_state_dict(load_file(folder / WEIGHTS))
+            if network.image_encoder is not None:
+                network.image_encoder = fuse_batch_norm(network.image_encoder)  # as when the images were prepared
         with explain_out_of_memory("the model"):
             return TrainedModel(network.to(best_device()), description)
     except InputError:
         raise
     except (OSError, TypeError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise InputError(f"model folder {folder} is damaged: {' '.join(str(error).split())}") from error
+
+
+def _why_no_model(folder: Path) -> str:
+    """What a path is that is no model folder, as the end of a sentence."""
+    if is_file(folder):
+        if folder.name in (WEIGHTS, DESCRIPTION):
+            return f"is a file of one; its folder is {folder.parent}"
+        return f"is {kind_of_content(read_start(folder, LONGEST_START)) or 'a file'}"
+    return f"has no {DESCRIPTION}" if is_folder(folder) else why_missing(folder)
+
+
+def _check_weights(path: Path, digest: str | None) -> None:
+    """Checks that the weights are those that the description was saved with.
+
+    Raises:
+        ValueError: if they are not.
+    """
+    if not is_file(path):
+        raise ValueError(f"it has no {path.name}")
+    read_start(path, 0)  # which tells of a file that Git LFS has not fetched
+    if digest is not None and sha256(path) != digest:
+        raise ValueError(
+            f"{path.name} is not the file that it was saved with: its SHA-256 differs from the one in {DESCRIPTION}"
+        )
 
 
 def _rebuild(description: Mapping[str, Any]) -> SAN:

@@ -17,7 +17,7 @@ from san_core.data.questions import Question
 from san_core.errors import InputError
 from san_core.hardware import autocast
 from san_core.metrics import Metric, get_metric, group_scores
-from san_core.models.san import SAN
+from san_core.models.san import SAN, most_probable
 
 _BATCH = 256
 _BATCH_OF_PIXELS = 32
@@ -114,9 +114,9 @@ def predict_split(model: SAN, data: PreparedData, split: Split, precision: str =
         rows = np.arange(start, min(start + size, len(split)))
         with autocast(device, precision):
             logits = model(*data.batch(split, rows).to(device).inputs)
-        best = logits.float().softmax(dim=1).max(dim=1)
-        numbers.append(best.indices.cpu().numpy())
-        probabilities.append(best.values.cpu().numpy())
+        best, its_probability = most_probable(logits)
+        numbers.append(best[:, 0].cpu().numpy())
+        probabilities.append(its_probability[:, 0].cpu().numpy())
     answers = [data.answers[number] for number in np.concatenate(numbers)]
     return Predictions(answers, np.concatenate(probabilities))
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from san_core.errors import InputError
+from san_core.file_kinds import LFS_POINTER, kind_of_content, mistaken_path, why_missing
 
 
 def is_file(path: Path) -> bool:
@@ -38,7 +39,9 @@ def read_bytes(path: Path) -> bytes:
         InputError: if it is missing or cannot be read.
     """
     with _reading(path):
-        return path.read_bytes()
+        content = path.read_bytes()
+    _check_fetched(path, content)
+    return content
 
 
 def read_start(path: Path, length: int) -> bytes:
@@ -48,7 +51,15 @@ def read_start(path: Path, length: int) -> bytes:
         InputError: if it is missing or cannot be read.
     """
     with _reading(path), path.open("rb") as file:
-        return file.read(length)
+        start = file.read(max(length, len(LFS_POINTER)))
+    _check_fetched(path, start)
+    return start[:length]
+
+
+def _check_fetched(path: Path, start: bytes) -> None:
+    """Refuses the pointer that Git leaves in the place of a file that Git LFS has not fetched."""
+    if start.startswith(LFS_POINTER):
+        raise InputError(f"{path} is {kind_of_content(start)}")
 
 
 def read_large_text(path: Path) -> Iterator[str]:
@@ -91,7 +102,9 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise InputError(f"{path} does not exist") from error
+        raise InputError(f"{path} {why_missing(path)}") from error
+    except IsADirectoryError as error:
+        raise InputError(f"{path} cannot be read: it is a folder; accepted: a file") from error
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
@@ -129,10 +142,17 @@ def write_atomically(path: Path, write_to: Callable[[Path], object]) -> None:
 
     A reader sees the old file or the whole new one, never a part, also after a power cut: the content is on the disk
     before the file gets its name, and the name is when this returns. If it fails, the temporary file is deleted.
+
+    The file has the mode that the umask gives, also if `write_to` replaces the temporary file by one of another mode,
+    as safetensors does.
     """
     partial = path.with_name(f".{path.name}.partial")
     try:
+        partial.touch()
+        mode = partial.stat().st_mode
         write_to(partial)
+        if partial.stat().st_mode != mode:
+            partial.chmod(mode)
         sync(partial)
         partial.replace(path)
     except BaseException:
@@ -213,7 +233,7 @@ def find_or_none(root: Path, names: list[str]) -> Path | None:
         InputError: if `root` is not a folder, or cannot be read.
     """
     if not is_folder(root):
-        raise InputError(f"{root} is not a folder")
+        raise InputError(f"{root} {mistaken_path(root) or 'is not a folder'}")
     try:
         folders = [root, *sorted(path for path in root.iterdir() if is_folder(path))]
     except OSError as error:

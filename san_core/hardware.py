@@ -3,6 +3,7 @@
 import ctypes
 import gc
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,6 +14,12 @@ from san_core.machine_limits import usable_cpus
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # glibc's malloc.h
 _NEVER = 2**31 - 1
+
+FORKED = (
+    "this process was forked from one that uses the GPU, and cannot use it; accepted: multiprocessing's spawn, or "
+    "CUDA_VISIBLE_DEVICES= for the CPU"
+)
+"""What is told to who loads or asks a model in such a process."""
 
 
 def free_cached_memory() -> None:
@@ -44,6 +51,48 @@ def limit_threads() -> None:
     torch.set_num_threads(min(torch.get_num_threads(), usable_cpus()))
 
 
+_threads_lock = threading.Lock()
+_limited_calls = 0
+_threads_before = 0
+_PROCESS = os.getpid()
+
+
+def is_forked() -> bool:
+    """Whether this process was forked from one that had loaded this module.
+
+    Such a process has none of the threads that torch may have started before: a computation that waits for them hangs.
+    """
+    return os.getpid() != _PROCESS
+
+
+@contextmanager
+def one_thread(when: bool) -> Iterator[None]:
+    """Lets torch compute on one thread of the CPU while the block runs, and then on as many as before.
+
+    Torch sets the number for the thread that asks for it and for all threads that are started later. Several threads
+    may be in such a block at once: the number before is that before the first of them.
+
+    Args:
+        when: whether to do so; if not, nothing is changed.
+    """
+    global _limited_calls, _threads_before  # noqa: PLW0603
+    if not when:
+        yield
+        return
+    own = torch.get_num_threads()
+    with _threads_lock:
+        if _limited_calls == 0:
+            _threads_before = own
+        _limited_calls += 1
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        with _threads_lock:
+            _limited_calls -= 1
+            torch.set_num_threads(_threads_before if own == 1 else own)
+
+
 def fastest_precision(device: torch.device) -> str:
     """`bfloat16` where the hardware multiplies it faster than float32, else `float32`."""
     if device.type == "cuda":
@@ -72,10 +121,11 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 
 @contextmanager
 def explain_out_of_memory(what: str) -> Iterator[None]:
-    """Replaces an out-of-memory error of the GPU by an error that says what did not fit.
+    """Replaces an out-of-memory error of the GPU by an error that says what did not fit, and that of a forked process.
 
     Raises:
-        InputError: if memory runs out inside the `with` block.
+        InputError: if memory runs out inside the `with` block, or it uses a GPU that the process cannot use because it
+            was forked from one that used it.
     """
     try:
         yield
@@ -83,6 +133,10 @@ def explain_out_of_memory(what: str) -> Iterator[None]:
         raise InputError(
             f"the GPU has too little free memory for {what}; CUDA_VISIBLE_DEVICES= runs on the CPU"
         ) from error
+    except RuntimeError as error:
+        if "forked subprocess" not in str(error):
+            raise
+        raise InputError(FORKED) from error
 
 
 def keep_freed_memory() -> None:

@@ -1,6 +1,7 @@
 """`python -m san_core.predict MODEL IMAGE "question"`: the command that answers questions with a trained model."""
 
 import argparse
+import json
 from pathlib import Path
 
 import san_core
@@ -12,6 +13,7 @@ from san_core.hardware import limit_threads
 from san_core.prediction.answer_list import ListTask, answer_list
 from san_core.table_options import add_column_option, chosen_columns
 
+_TOP = 5
 _LIST_OPTIONS = ("images", "image_name", "column", "out", "strict", "allow_loss")
 
 
@@ -31,6 +33,14 @@ def _parse() -> argparse.Namespace:
         metavar="OUT",
         help="draw the attention: a .png, .pdf or .svg file, or for a list a folder with a .png per question",
     )
+    add(
+        "--top",
+        type=number(int, at_least=1),
+        metavar="N",
+        help=f"answers to print (default: {_TOP}); with a list, answers to write to each question, with their "
+        "probabilities and the words that the model does not know (default: the most probable answer alone)",
+    )
+    add("--json", action="store_true", help="print the result as JSON")
     add = parser.add_argument_group("a list of questions").add_argument
     add(
         "--questions",
@@ -84,7 +94,7 @@ def main() -> None:
     if arguments.questions:
         _answer_list(arguments)
     else:
-        _answer_one(arguments.model, arguments.image, arguments.question, arguments.attention)
+        _answer_one(arguments)
 
 
 def _answer_list(arguments: argparse.Namespace) -> None:
@@ -96,24 +106,33 @@ def _answer_list(arguments: argparse.Namespace) -> None:
         out=arguments.out or ListTask.out,
         attention=arguments.attention,
         strict=arguments.strict,
+        top=arguments.top,
         allow_loss=arguments.allow_loss,
     )
     answered, left_out = answer_list(arguments.model, task)
+    if arguments.json:
+        print(json.dumps({"answered": answered, "left_out": left_out, "answers": str(task.out)}))
     print_message(f"{answered} answered, {left_out} left out: {task.out}")
 
 
-def _answer_one(model_folder: Path, image: Path, question: str, attention: Path | None) -> None:
+def _answer_one(arguments: argparse.Namespace) -> None:
+    image, question, attention = arguments.image, arguments.question, arguments.attention
     if attention is not None:
         from san_core.prediction.attention_map import check_format, draw_attention  # importing matplotlib is slow
 
         check_format(attention)
         if is_file(attention) and is_file(image) and attention.samefile(image):
             raise InputError(f"--attention {attention} would overwrite the image")
-    model = san_core.load(model_folder)
-    reply = model.ask(image, question)
+    model = san_core.load(arguments.model)
+    reply = model.ask(image, question, top=arguments.top or _TOP)
     if attention is not None:
         draw_attention(open_picture(image, grey_range=model.grey_range).image, question, reply, attention)
-    print(reply)
+    if arguments.json:
+        print(json.dumps(reply.to_dict()))
+        return
+    print(*reply.answers, sep="\n")
+    if reply.note:
+        print_message(f"note: {reply.note}")
 
 
 if __name__ == "__main__":

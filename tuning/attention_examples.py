@@ -23,6 +23,7 @@ from san_core.errors import InputError
 from san_core.evaluation import predict_split
 from san_core.files import name_folder, write_json
 from san_core.hardware import autocast
+from san_core.models.san import most_probable
 from san_core.prediction.attention_focus import Focus, Shown, find_shown
 from san_core.prediction.attention_map import heat_layer
 from san_core.training import Training
@@ -178,8 +179,8 @@ def predict_with_attention(training: Training, data: PreparedData, rows: NDArray
         rows: row numbers in the validation split.
     """
     split, questions = data.split("validation"), data.questions_of("validation")
-    probabilities, attention = _attend(training, data, rows)
-    best = probabilities.topk(min(ANSWERS, len(data.answers)))
+    logits, attention = _attend(training, data, rows)
+    best, shares = most_probable(logits, ANSWERS)
     return [
         Example(
             questions[row],
@@ -187,9 +188,7 @@ def predict_with_attention(training: Training, data: PreparedData, rows: NDArray
             of_hops,
             _picture(data, questions[row], int(split.images[row])),
         )
-        for row, indices, values, of_hops in zip(
-            rows, best.indices.tolist(), best.values.tolist(), attention, strict=True
-        )
+        for row, indices, values, of_hops in zip(rows, best.tolist(), shares.tolist(), attention, strict=True)
     ]
 
 
@@ -197,12 +196,12 @@ def predict_with_attention(training: Training, data: PreparedData, rows: NDArray
 def _attend(
     training: Training, data: PreparedData, rows: NDArray[np.integer]
 ) -> tuple[torch.Tensor, NDArray[np.float32]]:
-    """The probability of each answer [B, A], and the attention [B, hops, rows, columns]."""
+    """The logits of each answer [B, A], and the attention [B, hops, rows, columns]."""
     batch = data.batch(data.split("validation"), rows).to(training.device)
     with autocast(training.device, training.config.precision):
         logits, maps = training.model.eval().attend(*batch.inputs)
     attention = torch.stack(maps, dim=1).reshape(len(rows), -1, data.grid, data.grid)
-    return logits.float().softmax(dim=1), attention.float().cpu().numpy()
+    return logits, attention.float().cpu().numpy()
 
 
 def _picture(data: PreparedData, question: Question, row: int) -> Image.Image | None:

@@ -23,6 +23,7 @@ from tuning.options.search_options import SearchOptions
 from tuning.planning.data import open_searched_data
 from tuning.planning.resumed_search import resumed_plan
 from tuning.retraining.held_out_guard import models_tested, record_test, refuse_second_test
+from tuning.retraining.kept_networks import KeptNetworks
 from tuning.retraining.model_card import Card
 from tuning.retraining.model_folder import complete_folder, folder_when_whole
 from tuning.retraining.score_check import check_score
@@ -46,43 +47,65 @@ class Retrained:
     scores: pd.DataFrame
 
 
-def retrain(
-    run: RunFolder, trial: int | None = None, *, seeds: int = 3, out: str | Path | None = None, again: bool = False
+def retrain(  # noqa: PLR0913
+    run: RunFolder,
+    trial: int | None = None,
+    *,
+    seeds: int = 3,
+    out: str | Path | None = None,
+    data: str | Path | None = None,
+    again: bool = False,
+    so_far: bool = False,
 ) -> Retrained:
     """Trains a trial's configuration and the baseline on all but the test split, tests both, writes a model folder.
 
-    No network is tested before all are trained. The run folder records the use of the test split before it is used.
+    No network is tested before all are trained. The run folder records the use of the test split before any score is
+    shown. After an interruption the same call goes on: each network is kept as soon as it is trained.
 
     Args:
         run: the search.
         trial: number of the trial; None for the best.
         seeds: number of trainings of each configuration, >= 1; the model folder holds the network of the first.
         out: model folder to write; None for one in the run folder.
+        data: folder of the prepared data, if it was moved; None where the search had them.
         again: use the test split although it was used for this search before.
+        so_far: retrain although the search is still running.
 
     Raises:
-        InputError: if there is no such trial, the folder exists or cannot be written, the data have changed, a
-            training fails, or the test split was used before.
+        InputError: if there is no such trial, the search is still running, the folder exists or cannot be written, the
+            data are not there or have changed, a training fails, or the test split was used before.
     """
-    source, data = chosen_trial(run, trial), open_searched_data(run)
-    name = "best" if trial is None else f"trial-{source.number}"
-    folder, split = Path(out or run.retrained / name), held_out(data)
     if seeds < 1:
         raise InputError(f"seeds must be >= 1, but got {seeds}")
+    running = run.search_is_running
+    if running and not so_far:
+        raise InputError(
+            f"the search in {run.path} is still running, and its best trial may change, but the test split is for one "
+            "model; wait for it to end, or retrain what is best so far with --so-far"
+        )
+    record = load_snapshot(run)  # once, since a search that runs goes on
+    source, prepared = chosen_trial(record, trial), open_searched_data(run, str(data) if data else None)
+    name = "best" if trial is None else f"trial-{source.number}"
+    folder, split = Path(out or run.retrained / name), held_out(prepared)
     with run.lock_for(RETRAINING):
         if folder.exists():
             raise InputError(f"model folder {folder} exists already; delete it or choose another with --out")
+        jobs = plan_jobs(record, name, source, seeds)
+        kept = KeptNetworks(run, jobs, prepared)
+        before = models_tested(run, besides=kept.key if kept.complete else None)  # the test of the same goes on
         if split == "test" and not again:
-            refuse_second_test(run)
-        before = models_tested(run)
-        jobs = plan_jobs(run, name, source, seeds)
-        for reason in usable_metrics(data)[1]:
+            refuse_second_test(run, before)
+        for reason in usable_metrics(prepared)[1]:
             print_message(reason)
-        with folder_when_whole(folder, owner=run.name) as partial:
-            outcomes = run_jobs(
-                jobs, data, run, partial, before_testing=lambda: record_test(run, folder) if split == "test" else None
-            )
-            table = complete_folder(partial, outcomes, Card(run, data, folder, jobs, trial is not None, before))
+
+        def before_scores() -> None:
+            if split == "test":
+                record_test(run, folder, networks=kept.key, before=before)
+
+        with kept.until_done(), folder_when_whole(folder, owner=run.name) as partial:
+            outcomes = run_jobs(jobs, prepared, run, partial, kept, before_scores)
+            card = Card(record, prepared, jobs, trial is not None, before, running=running)
+            table = complete_folder(partial, outcomes, card)
     return Retrained(folder, split, table)
 
 
@@ -109,6 +132,16 @@ def _parse() -> argparse.Namespace:
         default=1,
         help="with --on validation: how many of the best trials to run",
     )
+    add(
+        "--data",
+        metavar="DATA",
+        help="the prepared data of the search, if they were moved: a folder, or a name under data/",
+    )
+    add(
+        "--so-far",
+        action="store_true",
+        help="retrain what is best so far although the search is still running; the test split is for one model only",
+    )
     add("--again", action="store_true", help="use the test split although it was used for this search before")
     add(
         "--check",
@@ -129,11 +162,19 @@ def main() -> int:
         return _repeat(options, run)
     if options.top > 1:
         raise InputError(f"--top {options.top} goes with --on validation: the test split is for one configuration")
-    done = retrain(run, options.trial, seeds=options.seeds, out=options.out, again=options.again)
+    done = retrain(
+        run,
+        options.trial,
+        seeds=options.seeds,
+        out=options.out,
+        data=options.data,
+        again=options.again,
+        so_far=options.so_far,
+    )
     if options.json:
         print(json.dumps({"model": str(done.folder), "split": done.split, "scores": as_records(done.scores)}))
     else:
-        _print(done, open_searched_data(run))
+        _print(done, open_searched_data(run, options.data))
     return 0
 
 
@@ -147,19 +188,20 @@ def _print(done: Retrained, data: PreparedData) -> None:
 
 def _check(options: argparse.Namespace, run: RunFolder) -> int:
     """Trains a trial again under its own seed; exit code 0 if it reaches its recorded score, else 1."""
-    checked = check_score(run, chosen_trial(run, options.trial), open_searched_data(run))
+    checked = check_score(run, chosen_trial(load_snapshot(run), options.trial), open_searched_data(run, options.data))
     print(json.dumps({**asdict(checked), "reached": checked.reached}) if options.json else checked.describe())
     return 0 if checked.reached else 1
 
 
 def _repeat(options: argparse.Namespace, run: RunFolder) -> int:
     """Runs the best trials, or the one of `--trial`, and the baseline again under fresh seeds, as in the search."""
-    trial = chosen_trial(run, options.trial)
-    ranked = rank_trials(run.study().get_trials(deepcopy=False))
+    record = load_snapshot(run)
+    trial, ranked = chosen_trial(record, options.trial), rank_trials(record.search)
     numbers = [best.number for best in ranked[: options.top]] if options.trial is None else [trial.number]
+    moved = {"data": options.data} if options.data else {}
     with run.lock_for(SEARCH):
         run.repair_journal()
-        plan = resumed_plan(SearchOptions(resume=f"{run.path}/", no_dashboard=True))
+        plan = resumed_plan(SearchOptions(resume=f"{run.path}/", no_dashboard=True, **moved))
         with ray_session(run.retrain_log):
             run_under_fresh_seeds(plan, numbers, options.seeds)
     snapshot = load_snapshot(run)

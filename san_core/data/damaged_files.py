@@ -10,6 +10,7 @@ from pyarrow import ArrowException
 from safetensors import SafetensorError
 
 from san_core.errors import InputError
+from san_core.files import is_file, read_start
 
 
 @contextmanager
@@ -36,5 +37,7 @@ def explain_damage(path: Path) -> Iterator[None]:
         ArrowException,
         SafetensorError,
     ) as error:
+        if is_file(path):
+            read_start(path, 0)  # which tells of a file that Git LFS has not fetched
         reason = " ".join(str(error).split()) or repr(error)
         raise InputError(f"{path} is damaged ({reason}); delete {path.parent} and prepare the data again") from error

@@ -18,7 +18,8 @@ from san_core.data.damaged_files import explain_damage
 from san_core.data.questions import Question, read_questions
 from san_core.data.vocabulary import Vocabulary
 from san_core.errors import InputError
-from san_core.files import is_file
+from san_core.file_kinds import why_missing
+from san_core.files import is_file, is_folder, read_bytes
 
 FORMAT = 4
 MANIFEST = "manifest.json"
@@ -130,9 +131,10 @@ class PreparedData:
         """
         path = folder / MANIFEST
         if not is_file(path):
-            raise InputError(f"{folder} is not a prepared data set: it has no {MANIFEST}")
+            reason = f"has no {MANIFEST}" if is_folder(folder) else why_missing(folder)
+            raise InputError(f"{folder} is not a prepared data set: it {reason}")
         try:
-            manifest = json.loads(path.read_text(encoding="utf-8"))
+            manifest = json.loads(read_bytes(path))
             if manifest["format"] != FORMAT:
                 found = manifest["format"]
                 raise InputError(

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from san_core.data.damaged_files import explain_damage
 from san_core.data.prepared import PreparedData
-from san_core.files import is_file
+from san_core.files import is_file, write_atomically
 from san_core.models.architectures import ARCHITECTURES
 from san_core.models.image_encoder import ImageEncoder, build_image_encoder
 
@@ -21,7 +21,7 @@ def store_encoder(encoder: ImageEncoder, name: str, folder: Path) -> None:
     """Writes the weights of the encoder called `name` to the folder of prepared data, unless a package has them."""
     if name not in ARCHITECTURES:
         weights = {key: value.detach().clone().contiguous() for key, value in encoder.state_dict().items()}
-        save_file(weights, folder / ENCODER_WEIGHTS)
+        write_atomically(folder / ENCODER_WEIGHTS, lambda partial: save_file(weights, partial))
 
 
 def load_encoder(data: PreparedData) -> ImageEncoder:

@@ -120,3 +120,8 @@ class Vocabulary:
     def encode(self, question: str) -> list[int]:
         """Encodes a question as word numbers; a question without words becomes one unknown word."""
         return [self._number.get(word, UNKNOWN) for word in tokenize(question, self.tokenizer)] or [UNKNOWN]
+
+    def unknown(self, question: str) -> tuple[str, ...]:
+        """The distinct words of a question that are not in the vocabulary, in their order."""
+        words = dict.fromkeys(tokenize(question, self.tokenizer))
+        return tuple(word for word in words if word not in self._number)

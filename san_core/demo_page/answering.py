@@ -2,14 +2,12 @@
 
 import base64
 import io
-from collections.abc import Sequence
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
 from san_core.data.images.reading import as_picture
-from san_core.data.vocabulary import tokenize
 from san_core.prediction.attention_map import heat_layer
 from san_core.prediction.trained_model import Reply, TrainedModel
 
@@ -48,15 +46,10 @@ def answer(model: TrainedModel, picture: Path | Image.Image, question: str, righ
     """
     reply = model.ask(picture, question)
     image = as_picture(picture, _EDGE, model.grey_range).image
-    known = set(model.words.words)
-    words = dict.fromkeys(tokenize(question, model.words.tokenizer))
-    unknown = [word for word in words if word not in known]
-    return reply_html(image, question, reply, right_answer=right_answer, unknown=unknown)
+    return reply_html(image, question, reply, right_answer=right_answer)
 
 
-def reply_html(
-    picture: Image.Image, question: str, reply: Reply, *, right_answer: str = "", unknown: Sequence[str] = ()
-) -> str:
+def reply_html(picture: Image.Image, question: str, reply: Reply, *, right_answer: str = "") -> str:
     """A reply as HTML: a bar for each answer, and each hop's heat map over the picture.
 
     The heat maps are as transparent as the CSS variable `--strength`, in [0, 1], says.
@@ -66,7 +59,6 @@ def reply_html(
         question: the question about it.
         reply: the reply of the network.
         right_answer: the right answer; empty if it is not known.
-        unknown: words of the question that the model does not know.
     """
     scale = _HEAT_EDGE / max(picture.size)
     size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
@@ -80,7 +72,7 @@ def reply_html(
         question=question,
         answers=reply.answers,
         right_answer=right_answer,
-        unknown=unknown,
+        note=reply.note,
         heats=heats,
         rows=rows,
         columns=columns,

@@ -84,7 +84,7 @@ class _Requests:
 
     def __init__(self, model: TrainedModel, examples: Sequence[Example]) -> None:
         self._model, self._examples = model, examples
-        self._answering = threading.Lock()  # one question at a time, since each uses all cores or the GPU
+        self._answering = threading.Lock()  # one question at a time: many users need no more memory than one
 
     def example(self, request: Request) -> Response:
         """The picture of an example."""

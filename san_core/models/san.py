@@ -96,6 +96,27 @@ class SAN(nn.Module):
         return self.classify(self.dropout(query)), attention
 
 
+def most_probable(logits: Tensor, top: int = 1) -> tuple[Tensor, Tensor]:
+    """The most probable answers by their logits, and their probabilities.
+
+    Answers with equal logits, which are not rare in bfloat16, are in the order of their numbers: the same network gives
+    the same answer wherever it is asked.
+
+    Args:
+        logits: [B, A].
+        top: K, number of answers; at most A.
+
+    Returns:
+        Numbers of the answers [B, K], the most probable first, and their probabilities in [0, 1] [B, K].
+    """
+    logits = logits.float()
+    if top == 1:  # argmax takes the first of equal ones too, and is faster than sorting
+        numbers = logits.argmax(dim=1, keepdim=True)
+    else:
+        numbers = logits.argsort(dim=1, descending=True, stable=True)[:, :top]
+    return numbers, logits.softmax(dim=1).gather(1, numbers)
+
+
 def build_san(
     config: TrainingConfig,
     *,

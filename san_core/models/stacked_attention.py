@@ -145,15 +145,24 @@ def _run_hops(
     masks = [hop.dropout.draw_mask(regions.new_empty(h_shape)) if hop.dropout.active else None for hop in hops]
     # Dropout multiplies h by its scale. W_P is multiplied instead: the result is the same, and W_P is smaller than h.
     scale = first.dropout.scale if first.dropout.active else 1.0
-    weights = HopWeights(
+    weights = HopWeights(*(weight.to(regions.dtype) for weight in stack_weights(hops, scale)))
+    return apply_hops(HopOptions(image_rows, masks, first.bounded), regions, query.to(regions.dtype), weights)
+
+
+def stack_weights(hops: Sequence[AttentionHop], scale: float = 1.0) -> HopWeights:
+    """The weights of all hops.
+
+    Args:
+        hops: the hops.
+        scale: of dropout, see `HopWeights`.
+    """
+    return HopWeights(
         w_image=torch.cat([hop.region.weight for hop in hops]),
         w_query=torch.stack([hop.query.weight for hop in hops]),
         b_query=torch.stack([hop.query.bias for hop in hops]),
         w_score=torch.cat([hop.score.weight for hop in hops]) * scale,
         b_score=torch.cat([hop.score.bias for hop in hops]),
     )
-    weights = HopWeights(*(weight.to(regions.dtype) for weight in weights))
-    return apply_hops(HopOptions(image_rows, masks, first.bounded), regions, query.to(regions.dtype), weights)
 
 
 def _check_shapes(hidden_size: int, regions: Tensor, query: Tensor, image_rows: Tensor | None) -> None:

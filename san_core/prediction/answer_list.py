@@ -1,11 +1,13 @@
 """Answers a list of questions, and writes the answers in the official format of VQA results."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -24,6 +26,8 @@ from san_core.prediction.question_list import ListedQuestion, read_questions
 from san_core.prediction.trained_model import Reply, TrainedModel
 
 _IMAGES_PER_BATCH = 16
+_DRAWN = 5  # answers in a figure
+_SHOWN_WORDS = 10
 
 Pixels = NDArray[np.uint8]
 
@@ -40,6 +44,8 @@ class ListTask:
         out: file for the answers; it must not exist yet.
         attention: new or empty folder for one figure per question, named by its id.
         strict: raise an error at the first question that cannot be answered.
+        top: number of answers to write to each question, >= 1, with their probabilities and the words that the model
+            does not know; None writes the most probable answer alone, as VQA's evaluation server takes it.
         allow_loss: largest share of the questions that may be left out, in [0, 1); one always may. None allows 0.01,
             and no damaged list whose lost questions nobody can count.
     """
@@ -51,12 +57,14 @@ class ListTask:
     out: Path = Path("answers.json")
     attention: Path | None = None
     strict: bool = False
+    top: int | None = None
     allow_loss: float | None = None
 
 
 def answer_list(model_folder: Path, task: ListTask) -> tuple[int, int]:
     """Answers the questions of a list, prints those it cannot answer, and writes `[{question_id, answer}]`.
 
+    It also prints how many questions have words that the model does not know.
     Images are decoded while the network works on the previous ones; at most two batches of images are in memory.
 
     Returns:
@@ -76,10 +84,10 @@ def answer_list(model_folder: Path, task: ListTask) -> tuple[int, int]:
             print_message(line)
         if questions:
             _check_output(task)
-            answers = _answer_all(load_model(model_folder), questions, task.attention, problems)
+            answers = _answer_all(load_model(model_folder), questions, task, problems)
     if not questions or not answers:
         raise InputError(f"{task.questions} has no question that can be answered")
-    results = [{"question_id": q.id, "answer": answers[q]} for q in questions if q in answers]
+    results = [{"question_id": q.id, **answers[q]} for q in questions if q in answers]
     _write(task.out, json.dumps(results) + "\n")
     return len(results), sum(problem.lost for problem in problems.found)
 
@@ -115,12 +123,15 @@ def _write(path: Path, text: str) -> None:
 
 
 def _answer_all(
-    model: TrainedModel, questions: Sequence[ListedQuestion], attention: Path | None, problems: Problems
-) -> dict[ListedQuestion, str]:
+    model: TrainedModel, questions: Sequence[ListedQuestion], task: ListTask, problems: Problems
+) -> dict[ListedQuestion, dict[str, Any]]:
+    """What is written of each question that can be answered."""
     by_image: dict[Path, list[ListedQuestion]] = {}
     for question in questions:
         by_image.setdefault(question.image, []).append(question)
-    answers: dict[ListedQuestion, str] = {}
+    answers: dict[ListedQuestion, dict[str, Any]] = {}
+    unknown: Counter[str] = Counter()
+    with_unknown = 0
     with progress_bar("questions", terminal_only=True) as progress:
         bar = progress.add_task("answering", total=len(questions))
         for batch in _load_batches(list(by_image), model):
@@ -128,13 +139,21 @@ def _answer_all(
             matched = _match(batch, by_image, problems)
             problems.check_losses()
             progress.advance(bar, len(problems.found) - printed)
-            replies = model.replies([(pixels, question.text) for question, pixels in matched])
+            pairs = [(pixels, question.text) for question, pixels in matched]
+            replies = model.replies(pairs, top=task.top or (1 if task.attention is None else _DRAWN))
             for (question, _), reply in zip(matched, replies, strict=True):
-                answers[question] = reply.answers[0].text
-                if attention is not None:
-                    _draw(question, reply, attention, model.grey_range, problems)
+                answers[question] = reply.to_dict() if task.top else {"answer": reply.answers[0].text}
+                unknown.update(reply.unknown_words)
+                with_unknown += bool(reply.unknown_words)
+                if task.attention is not None:
+                    _draw(question, reply, task.attention, model.grey_range, problems)
                 progress.advance(bar)
             _print_problems(problems, printed)
+    if unknown:
+        first = ", ".join(word for word, _ in unknown.most_common(_SHOWN_WORDS))
+        print_message(
+            f"questions with words that the model does not know: {with_unknown} of {len(answers)}; most often: {first}"
+        )
     return answers
 
 

@@ -15,7 +15,7 @@ OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 MODULE = re.compile(r"python -m (?P<module>(?:benchmarks|results|san_core|tuning)[\w.]*)")
 
 CODE = ("benchmarks", "results", "san_core", "tuning")
-ELSEWHERE = {"--head", "--help", "--logdir", "--backend-store-uri"}
+ELSEWHERE = {"--head", "--help", "--logdir", "--preload", "--backend-store-uri"}
 """Options of other programs, or of all."""
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())

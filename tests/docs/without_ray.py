@@ -22,7 +22,9 @@ import torch
 from san_core.data.prepared import PreparedData
 from tuning.execution.placement import Machine
 from tuning.execution.ray_session import machines
-from tuning.retraining.training import Job, Outcome, _test, _train
+from tuning.retraining import training
+from tuning.retraining.kept_networks import Job, KeptNetworks
+from tuning.retraining.training import Outcome
 from tuning.study.live_trial import Epoch
 from tuning.study.study import Study
 
@@ -121,14 +123,22 @@ def _invent_scores(study: Study, *_: object, **__: object) -> None:
 
 
 def _train_and_test(
-    jobs: Sequence[Job], data: PreparedData, _: object, out: Path, before_testing: Callable[[], object]
+    jobs: Sequence[Job],
+    data: PreparedData,
+    _: object,
+    out: Path,
+    kept: KeptNetworks,
+    before_scores: Callable[[], object],
 ) -> list[Outcome]:
     """As `tuning.retraining.training.run_jobs`, without Ray."""
-    place = str(data.folder)
-    trained = [_train([(job.config.to_dict(), job.epochs)], place, 1) for job in jobs]
-    before_testing()
-    save_to = [str(out), *[None] * (len(jobs) - 1)]
-    return [
-        Outcome(job, curve, _test(job.config.to_dict(), job.epochs, place, 1, weights, path))
-        for job, (curve, weights), path in zip(jobs, trained, save_to, strict=True)
-    ]
+    place, curves = str(data.folder), kept.all()
+    for job in jobs:
+        if job not in curves:
+            curves[job], weights = training._train([(job.config.to_dict(), job.epochs)], place, 1)
+            kept.keep(job, curves[job], weights)
+    outcomes = []
+    for job, path in zip(jobs, [str(out), *[None] * (len(jobs) - 1)], strict=True):
+        scores = training._test(job.config.to_dict(), job.epochs, place, 1, kept.weights(job), path)
+        before_scores()
+        outcomes.append(Outcome(job, curves[job], scores))
+    return outcomes

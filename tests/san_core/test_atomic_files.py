@@ -3,6 +3,8 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from san_core import files
 from san_core.files import make_folder, name_folder, write_atomically, write_json
@@ -61,3 +63,14 @@ def test_a_disk_that_fails_is_not_ignored(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match="Input/output error"):
         files.sync_folder(tmp_path)
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
+def test_a_file_has_the_mode_of_the_umask_whoever_writes_it(umask: int, mode: int, tmp_path: Path) -> None:
+    before = os.umask(umask)
+    try:
+        write_json(tmp_path / "a.json", {"a": 1})
+        write_atomically(tmp_path / "b.safetensors", lambda partial: save_file({"b": torch.zeros(2)}, partial))
+    finally:
+        os.umask(before)
+    assert [oct(path.stat().st_mode & 0o777) for path in sorted(tmp_path.iterdir())] == [oct(mode)] * 2

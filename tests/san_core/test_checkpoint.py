@@ -1,7 +1,9 @@
 import json
+import os
 import re
 import shutil
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -136,12 +138,60 @@ def test_model_splits_questions_as_its_data_were_and_one_of_an_earlier_version_a
     assert load_model(copy).words.tokenizer == tokenizer
 
 
-@pytest.mark.parametrize("exists", [True, False])
-def test_folder_without_model_is_refused(exists: bool, tmp_path: Path) -> None:
-    folder = tmp_path if exists else tmp_path / "none"
-    expected = f"{folder} is not a model folder: it has no model.json"
-    with pytest.raises(InputError, match=re.escape(expected)):
-        load_model(folder)
+@pytest.mark.parametrize(
+    ("given", "what"),
+    [
+        (".", "has no model.json"),
+        ("none", "does not exist"),
+        ("copy/model.safetensors", "is a file of one; its folder is copy"),
+        ("copy/model.json", "is a file of one; its folder is copy"),
+        ("model.zip", "is a ZIP archive; unpack it first"),
+        ("note.txt", "is a file"),
+        ("-", "is no file: standard input is not read"),
+        ("https://there.org/model", "is an address, and nothing is downloaded here; download it first"),
+        ("file:///home/me/model", "is an address; accepted: the path alone, /home/me/model"),
+    ],
+)
+def test_what_is_no_model_folder_is_named(
+    given: str, what: str, copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "note.txt").write_text("a note")
+    with ZipFile(tmp_path / "model.zip", "w") as archive:
+        archive.write(copy / "model.json")
+    with pytest.raises(InputError, match=f"^{re.escape(str(Path(given)))} is not a model folder: it {re.escape(what)}"):
+        load_model(Path(given))
+
+
+@pytest.mark.parametrize("name", ["model.json", "model.safetensors"])
+def test_a_file_that_git_lfs_has_not_fetched_is_named(name: str, copy: Path) -> None:
+    (copy / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n")
+    with pytest.raises(InputError, match=f"^{re.escape(str(copy / name))} is a Git LFS pointer, not the file itself"):
+        load_model(copy)
+
+
+def test_a_model_of_an_earlier_version_has_no_digest_but_must_compute_numbers(copy: Path) -> None:
+    description = json.loads((copy / "model.json").read_text())
+    del description["weights_sha256"]
+    (copy / "model.json").write_text(json.dumps(description))
+    pixels = np.full((64, 64, 3), 90, dtype=np.uint8)
+    load_model(copy).answer(pixels, "is it red?")
+    weights = load_file(copy / "model.safetensors")
+    save_file(weights | {"classify.bias": weights["classify.bias"] * torch.nan}, copy / "model.safetensors")
+    with pytest.raises(InputError, match="^the model has no answer: it computes numbers that are not finite"):
+        load_model(copy).answer(pixels, "is it red?")
+
+
+def test_every_file_can_be_read_by_those_whom_the_umask_lets(
+    tiny_network: SAN, tiny_data: PreparedData, tiny_config: TrainingConfig, tmp_path: Path
+) -> None:
+    before = os.umask(0o002)
+    try:
+        save_model(tmp_path / "model", tiny_network, tiny_config, tiny_data, {})
+    finally:
+        os.umask(before)
+    modes = {path.name: oct(path.stat().st_mode & 0o777) for path in (tmp_path / "model").iterdir()}
+    assert modes == {"model.json": "0o664", "model.safetensors": "0o664"}
 
 
 @pytest.mark.parametrize("text", ["", '{"format": 1, "con', "{}", "[]", "7", b"\xff\xfe\x00"], ids=repr)
@@ -187,7 +237,11 @@ def _reshape_a_weight(path: Path) -> None:
     save_file(load_file(path) | {"classify.bias": torch.zeros(99)}, path)
 
 
-@pytest.mark.parametrize("damage", [_delete, _cut, _empty, _lose_a_weight, _reshape_a_weight])
+def _exchange_the_weights(path: Path) -> None:
+    save_file({name: torch.zeros_like(value) for name, value in load_file(path).items()}, path)
+
+
+@pytest.mark.parametrize("damage", [_delete, _cut, _empty, _lose_a_weight, _reshape_a_weight, _exchange_the_weights])
 def test_damaged_weights_are_named_in_one_line(damage: object, copy: Path) -> None:
     assert callable(damage)
     damage(copy / "model.safetensors")

@@ -1,4 +1,5 @@
 import json
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,10 +8,12 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from san_core.checkpoint import load_model, save_model
+from san_core.config import TrainingConfig
 from san_core.data.preparation import Options, prepare
 from san_core.data.prepared import PreparedData
 from san_core.data.questions import Question
-from san_core.data.raw_dataset import Location, VQAFiles
+from san_core.data.raw_dataset import Location, RawDataset, VQAFiles
 from san_core.errors import InputError
 from san_core.evaluation import (
     Predictions,
@@ -71,6 +74,24 @@ def test_network_gives_its_likeliest_answer_and_its_probability(tiny_data: Prepa
             shares = tiny_network(image, only, words, only)[0].float().softmax(dim=0)
         assert found.answers[row] == tiny_data.answers[int(shares.argmax())]
         assert found.probabilities[row] == pytest.approx(float(shares.max()), abs=1e-4)
+
+
+def test_of_equally_probable_answers_all_take_the_first(
+    tiny_data: PreparedData, tiny_network: SAN, tiny_config: TrainingConfig, tiny_dataset: RawDataset, tmp_path: Path
+) -> None:
+    """A test run and whoever asks the model get the same answer; ties are not rare in bfloat16."""
+    network = deepcopy(tiny_network)
+    with torch.no_grad():
+        network.classify.weight.zero_()
+        network.classify.bias[:] = torch.tensor([-99.0, 1.0, 2.0, 2.0, 1.0, 2.0])
+    found = predict_split(network, tiny_data, tiny_data.split("test"))
+    assert set(found.answers) == {tiny_data.answers[2]}
+    save_model(tmp_path / "model", network, tiny_config, tiny_data, {})
+    model = load_model(tmp_path / "model")
+    for question in tiny_dataset.test[:4]:
+        for top in (1, 6):
+            reply = model.ask(tiny_dataset.images[question.image], question.text, top=top)
+            assert [a.text for a in reply.answers] == [tiny_data.answers[n] for n in (2, 3, 5, 1, 4, 0)][:top]
 
 
 def test_objective_metric_is_the_main_metric_of_the_data(tiny_data: PreparedData, several_people: PreparedData) -> None:

@@ -195,6 +195,51 @@ def test_list_is_answered_into_the_current_folder(
     assert answers == [{"question_id": 7, "answer": out.split()[1]}]
 
 
+def test_the_reply_is_printed_as_json(
+    tiny_model: Path, picture: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected = san_core.load(tiny_model).ask(picture, "is the zebra red?", top=2)
+    arguments = tiny_model, picture, "is the zebra red?", "--top", "2", "--json"
+    code, out, err = _run_here(monkeypatch, capsys, *arguments)
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    assert found == {
+        "answer": expected.answers[0].text,
+        "probability": expected.answers[0].probability,
+        "answers": [{"answer": a.text, "probability": a.probability} for a in expected.answers],
+        "unknown_words": list(expected.unknown_words),
+    }
+    assert "zebra" in found["unknown_words"]
+
+
+def test_words_that_the_model_does_not_know_are_a_note_on_stderr(
+    tiny_model: Path, picture: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = _run_here(monkeypatch, capsys, tiny_model, picture, "ist es rot?", "--top", "3")
+    assert (code, err) == (0, "note: the model does not know these words: ist, es, rot\n")
+    assert len(out.splitlines()) == 3
+
+
+def test_a_list_can_have_probabilities_and_several_answers(
+    tiny_model: Path, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = ["is it red?", "ist es rot?", "what colour is the zebra es?"]
+    listed = [{"question_id": n, "image": picture.name, "question": text} for n, text in enumerate(texts)]
+    (tmp_path / "list.json").write_text(json.dumps(listed))
+    monkeypatch.chdir(tmp_path)
+    options = "--questions", "list.json", "--images", picture.parent, "--top", "2", "--json"
+    code, out, err = _run_here(monkeypatch, capsys, tiny_model, *options)
+    assert (code, json.loads(out)) == (0, {"answered": 3, "left_out": 0, "answers": "answers.json"})
+    known = set(san_core.load(tiny_model).words.words)
+    assert "questions with words that the model does not know: 2 of 3; most often: es, " in err
+    for text, entry in zip(texts, json.loads((tmp_path / "answers.json").read_text()), strict=True):
+        _, one, _ = _run_here(monkeypatch, capsys, tiny_model, picture, text, "--top", "2", "--json")
+        assert entry["answer"] == json.loads(one)["answer"] == entry["answers"][0]["answer"]
+        assert entry["probability"] == pytest.approx(json.loads(one)["probability"], abs=1e-3)
+        assert len(entry["answers"]) == 2
+        assert entry["unknown_words"] == [word for word in text.strip("?").split() if word not in known]
+
+
 def test_help_explains_every_argument(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = _run_here(monkeypatch, capsys, "--help")
     assert (code, err) == (0, "")

@@ -52,6 +52,11 @@ def finished_search(
     return run
 
 
+def add_trial(run: RunFolder, scores: Sequence[float]) -> None:
+    """Adds a complete trial of the best configuration with these scores."""
+    run.study().add_trial(_trial(BEST, scores))
+
+
 def _trial(
     params: Mapping[str, Any], scores: Sequence[float], state: TrialState = TrialState.COMPLETE
 ) -> optuna.trial.FrozenTrial:

@@ -60,7 +60,7 @@ def write(
         for name in ("one", "other"):
             attention_examples._write(run.attention_examples, [], name)
         write_report(load_snapshot(run))
-        record_test(run, run.retrained / "best")
+        record_test(run, run.retrained / "best", networks="0", before=[])
         with folder_when_whole(run.retrained / "best", owner="run") as partial:
             save_model(partial, tiny_network, tiny_config, tiny_data, {})
             (partial / "any.parquet").write_bytes(b"rows")

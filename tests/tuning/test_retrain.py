@@ -3,12 +3,14 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +19,7 @@ from optuna.trial import TrialState
 
 import san_core
 from results.run_folder import RETRAINING, SEARCH, RunFolder
+from results.snapshot import load_snapshot
 from san_core.config import TrainingConfig
 from san_core.data.preparation import Options, prepare
 from san_core.data.prepared import PreparedData
@@ -26,10 +29,12 @@ from san_core.data.readers import READERS
 from san_core.errors import InputError
 from san_core.evaluation import Score
 from san_core.training import EpochResult, build_model, train_fn
+from tests.docs.without_ray import replace_ray
 from tests.tuning.commands import PATIENCE
-from tests.tuning.finished import BASELINE, BEST, BEST_EPOCH, finished_search
+from tests.tuning.finished import BASELINE, BEST, BEST_EPOCH, add_trial, finished_search
 from tuning import retrain as command
 from tuning.retrain import Retrained, retrain
+from tuning.retraining import training
 from tuning.retraining.held_out_guard import models_tested, record_test
 from tuning.retraining.score_tables import spread
 from tuning.retraining.training import _write_results
@@ -141,7 +146,12 @@ def test_the_three_lines_of_the_readme_answer(model: Path, retrained: Path, envi
     assert code is not None
     assert len(code[1].splitlines()) == 3
     done = subprocess.run(
-        [sys.executable, "-c", code[1]], cwd=retrained, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code[1].replace("picture.png", str(retrained / "picture.png"))],
+        cwd=model,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert re.fullmatch(r"( *\d+\.\d%  \w+\n){5}", done.stdout)
@@ -200,11 +210,25 @@ def test_a_second_test_is_refused_wherever_it_would_go(retrained: Path, monkeypa
 
 
 @pytest.mark.long
-def test_killed_while_testing_it_counts_as_tested(run: RunFolder, environment: Environment) -> None:
-    _kill_after(" tested: ", _start(run.path.parent, environment, "./run", "--seeds", "3"))
+def test_killed_at_any_time_the_same_command_goes_on(run: RunFolder, environment: Environment) -> None:
+    command = "./run", "--seeds", "2"
+    _kill_after("2 of 4 trained: ", _start(run.path.parent, environment, *command))
+    assert models_tested(run) == []
+    _kill_after(" tested: ", _start(run.path.parent, environment, *command))
     assert not (run.retrained / "best").exists()
-    with pytest.raises(InputError, match=r"has used its test split before \(run/retrained/best, interrupted or gone\)"):
-        retrain(run)
+    assert models_tested(run) == ["run/retrained/best"]
+    for other in ({}, {"trial": 0, "seeds": 2}):
+        with pytest.raises(InputError, match=r"used its test split before \(run/retrained/best, interrupted or gone\)"):
+            retrain(run, **other)
+    process = _start(run.path.parent, environment, *command)
+    _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, err
+    assert "4 of 4 networks are kept from an interrupted retraining" in err
+    assert " trained: " not in err
+    assert models_tested(run) == ["run/retrained/best"]
+    assert not run.retraining.exists()
+    text = (run.retrained / "best" / "README.md").read_text()
+    assert "It had been used before" not in text
 
 
 KILLED_WHILE_TRAINING = """
@@ -214,7 +238,7 @@ from san_core.command_line import run_command
 from tests.docs import without_ray
 
 without_ray.replace_ray(pytest.MonkeyPatch())
-without_ray._train = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+without_ray.training._train = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 from tuning import retrain
 
 run_command(retrain.main)
@@ -231,9 +255,138 @@ def test_killed_while_training_it_does_not(run: RunFolder, environment: Environm
     assert models_tested(run) == []
 
 
+@pytest.fixture
+def without_ray(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Networks are trained and tested one after the other in this process."""
+    replace_ray(monkeypatch)
+    monkeypatch.setattr(command, "run_jobs", training.run_jobs)
+    return monkeypatch
+
+
+TRAIN, TEST = training._train, training._test
+
+
+def _end_after(calls: int, name: str, patch: pytest.MonkeyPatch, error: BaseException | None = None) -> list[int]:
+    """Has training or testing raise an error after this number of calls; returns a list with an entry for each call."""
+    real, made = {"_train": TRAIN, "_test": TEST}[name], []
+
+    def call(*given: Any) -> list[Any]:  # noqa: ANN401
+        if len(made) == calls:
+            raise error or KeyboardInterrupt
+        made.append(1)
+        return real(*given)
+
+    patch.setattr(training, name, call)
+    return made
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), InputError("cannot write model folder: No space left")])
+def test_each_network_is_kept_and_the_same_call_goes_on(
+    error: BaseException, run: RunFolder, without_ray: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _end_after(3, "_train", without_ray, error)
+    with pytest.raises(type(error)):
+        retrain(run, seeds=2)
+    told = capsys.readouterr().err
+    assert f"3 of 4 networks are kept in {run.retraining}/" in told
+    assert "; the same command goes on" in told
+    assert models_tested(run) == []
+
+    trained = _end_after(9, "_train", without_ray)
+    _end_after(0, "_test", without_ray, error)
+    with pytest.raises(type(error)):
+        retrain(run, seeds=2)
+    assert (trained, models_tested(run)) == ([1], [])  # no score was seen
+
+
+def test_a_test_that_was_interrupted_goes_on_but_no_other_is_made(
+    run: RunFolder, without_ray: pytest.MonkeyPatch
+) -> None:
+    _end_after(1, "_test", without_ray)
+    with pytest.raises(KeyboardInterrupt):
+        retrain(run, seeds=2)
+    assert models_tested(run) == [str(run.retrained / "best")]
+    for other in (1, 3):
+        with pytest.raises(InputError, match="has used its test split before"):
+            retrain(run, seeds=other)
+
+    trained, _ = _end_after(0, "_train", without_ray), _end_after(9, "_test", without_ray)
+    done = retrain(run, seeds=2)
+    assert (trained, models_tested(run)) == ([], [str(done.folder)])
+    assert not run.retraining.exists()
+    assert "It had been used before" not in (done.folder / "README.md").read_text()
+    curves = pd.read_csv(done.folder / "learning_curves.csv")
+    assert list(curves.groupby(["configuration", "seed"]).size()) == [3, 3, BEST_EPOCH, BEST_EPOCH]
+
+
+def test_a_network_that_cannot_be_kept_is_told_in_one_line(run: RunFolder, without_ray: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    without_ray.setattr("tuning.retraining.kept_networks.torch.save", full)
+    with pytest.raises(InputError, match=r"^cannot keep the network in .*: No space left on device$"):
+        retrain(run, seeds=1)
+
+
+def test_a_damaged_network_is_trained_again(
+    run: RunFolder, without_ray: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _end_after(0, "_test", without_ray)
+    with pytest.raises(KeyboardInterrupt):
+        retrain(run, seeds=1)
+    _end_after(9, "_test", without_ray)
+    (damaged,) = run.retraining.glob("*/network-1.pt")
+    damaged.write_bytes(damaged.read_bytes()[:1000])
+    retrain(run, seeds=1)
+    assert f"{damaged} is damaged and trained again: " in capsys.readouterr().err
+
+
+def test_while_the_search_runs_it_asks_for_consent(run: RunFolder, without_ray: pytest.MonkeyPatch) -> None:
+    def better_trial_ends(*given: Any) -> list[Any]:  # noqa: ANN401
+        add_trial(run, [0.9, 0.95, 0.93])
+        return TRAIN(*given)
+
+    without_ray.setattr(training, "_train", better_trial_ends)
+    with run.lock_for(SEARCH):
+        with pytest.raises(
+            InputError, match=r"^the search in .*/run is still running, .*; wait for it to end, or .*--so"
+        ):
+            retrain(run, seeds=1)
+        assert not run.retraining.exists()
+        done = retrain(run, seeds=1, so_far=True)
+    text = (done.folder / "README.md").read_text()
+    assert "*best* is trial 1: validation accuracy 75.00 % in its best epoch, 2" in text
+    assert "beats the baseline by 35.00 points" in text
+    assert "2 trials, and it was still running when this model was trained" in text
+
+
+def test_data_that_were_moved_are_given_by_their_folder(
+    run: RunFolder, without_ray: pytest.MonkeyPatch, tiny_data: PreparedData, tmp_path: Path
+) -> None:
+    del without_ray
+    moved = shutil.copytree(tiny_data.folder, tmp_path / "moved")
+    run.change_settings({**run.settings, "data": str(tmp_path / "gone")})
+    with pytest.raises(InputError, match=r"no longer in .*/gone; accepted: their new folder, with --data FOLDER$"):
+        retrain(run, seeds=1)
+    done = retrain(run, seeds=1, data=moved)
+    assert json.loads((done.folder / "model.json").read_text())["data_folder"] == str(moved)
+
+
+def test_every_file_has_the_mode_of_the_umask(run: RunFolder, without_ray: pytest.MonkeyPatch) -> None:
+    del without_ray
+    before = os.umask(0o002)
+    try:
+        done = retrain(run, seeds=1)
+    finally:
+        os.umask(before)
+    paths = [done.folder, *done.folder.iterdir()]
+    assert {oct(path.stat().st_mode & 0o777) for path in paths if path.is_file()} == {"0o664"}
+    assert {oct(path.stat().st_mode & 0o777) for path in paths if path.is_dir()} == {"0o775"}
+
+
 def test_a_model_noted_is_refused_a_second_time_until_told_again(run: RunFolder, tmp_path: Path) -> None:
-    record_test(run, tmp_path)
-    record_test(run, Path("gone"))
+    record_test(run, tmp_path, networks="0", before=[])
+    record_test(run, Path("gone"), networks="1", before=models_tested(run))
     assert models_tested(run) == [str(tmp_path), "gone"]
     with pytest.raises(InputError, match=rf"\({re.escape(str(tmp_path))}, gone, interrupted or gone\): who chooses"):
         retrain(run, out=tmp_path / "other")
@@ -244,8 +397,8 @@ def test_what_cannot_be_noted_is_not_tested(run: RunFolder, monkeypatch: pytest.
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("tuning.retraining.held_out_guard.write_json", full)
-    with pytest.raises(InputError, match=r"tested.json, so nothing was tested: No space left on device"):
-        record_test(run, Path("model"))
+    with pytest.raises(InputError, match=r"tested.json, so no score is shown: No space left on device"):
+        record_test(run, Path("model"), networks="0", before=[])
 
 
 def test_a_damaged_record_of_tests_is_no_free_test(run: RunFolder) -> None:
@@ -260,11 +413,6 @@ def test_two_retrainings_at_a_time_are_refused(run: RunFolder) -> None:
         pytest.raises(InputError, match=r"^another retraining is running in .*; wait for it"),
     ):
         retrain(run, again=True)
-
-
-def test_a_search_that_runs_does_not_keep_retraining_out(run: RunFolder) -> None:
-    with run.lock_for(SEARCH), run.lock_for(RETRAINING):
-        pass
 
 
 def test_a_failed_retraining_leaves_nothing(run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -294,9 +442,9 @@ def test_data_without_a_test_split_are_never_noted_as_tested(
     monkeypatch.setattr(PreparedData, "splits", property(lambda _: ["train", "validation"]))
     called = []
 
-    def stop_after_note(*_: object, before_testing: object) -> None:
-        assert callable(before_testing)
-        before_testing()
+    def stop_after_note(*given: Any) -> None:  # noqa: ANN401
+        before_scores = given[-1]
+        before_scores()
         called.append(True)
         raise KeyboardInterrupt
 
@@ -332,8 +480,8 @@ def test_at_least_one_seed(run: RunFolder) -> None:
 
 
 def test_the_baseline_alone_is_one_configuration(run: RunFolder) -> None:
-    source = command.chosen_trial(run, 0)
-    jobs = command.plan_jobs(run, "trial-0", source, 2)
+    record = load_snapshot(run)
+    jobs = command.plan_jobs(record, "trial-0", command.chosen_trial(record, 0), 2)
     assert [(job.name, job.trial, job.config.seed, job.epochs) for job in jobs] == [
         ("baseline", 0, seed, 3) for seed in SEEDS
     ]
@@ -349,6 +497,7 @@ def test_a_baseline_that_did_not_finish_does_not_keep_the_best_from_being_traine
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     run = finished_search(tmp_path / "run", tiny_data, tiny_config, baseline=(), baseline_state=state)
-    jobs = command.plan_jobs(run, "best", command.chosen_trial(run, None), 2)
+    record = load_snapshot(run)
+    jobs = command.plan_jobs(record, "best", command.chosen_trial(record, None), 2)
     assert [job.name for job in jobs] == ["best", "best"]
     assert "the baseline is not trained beside it: it did not finish in the search" in capsys.readouterr().err

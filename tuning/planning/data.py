@@ -81,8 +81,8 @@ def open_searched_data(run: RunFolder, place: str | None = None) -> PreparedData
     folder, searched = str(run.setting("data")), run.setting("data_fingerprint")
     if place is None and not is_folder(Path(folder)):
         raise InputError(
-            f"the data that {run.path} was searched on are no longer in {folder}; accepted: their new folder, by "
-            f"python -m tuning.search --resume {run.path}/ --data FOLDER"
+            f"the data that {run.path} was searched on are no longer in {folder}; accepted: their new folder, with "
+            "--data FOLDER"
         )
     data = _open(place or folder)
     if data.fingerprint != searched:

@@ -15,14 +15,14 @@ from optuna.trial import FrozenTrial
 from results.report.facts import environment_lines, searched
 from results.report.markdown import inline, markdown_table
 from results.report.verdict import verdict
-from results.run_folder import RunFolder
-from results.snapshot import best_epoch, best_score, load_snapshot
+from results.snapshot import RunSnapshot, best_epoch, best_score
 from results.tables.formatting import show_percent, show_value
 from san_core.data.prepared import PreparedData
 from san_core.data.readers.dataset_cards import dataset_card
 from tuning.execution.environment import describe_environment
+from tuning.retraining.kept_networks import Job
 from tuning.retraining.score_tables import DEVIATION_NOTE, WORDS, by_type, overall, show_points
-from tuning.retraining.training import Job, held_out, trained_on
+from tuning.retraining.training import held_out, trained_on
 
 README = "README.md"
 
@@ -47,20 +47,20 @@ class Card:
     """What the README of a model folder says, besides the scores.
 
     Attributes:
-        run: the search.
+        record: what the search has found, as it was read for the choice of the trial.
         data: the data set it ran on.
-        folder: the path that the model folder will have.
         jobs: every training; the network of the first one is in the folder.
         asked_for: whether the user named the trial; False if it was taken because it is the best.
         tested_before: names of the models that the test split was used for before.
+        running: whether the search was still running.
     """
 
-    run: RunFolder
+    record: RunSnapshot
     data: PreparedData
-    folder: Path
     jobs: Sequence[Job]
     asked_for: bool
     tested_before: Sequence[str]
+    running: bool = False
 
     @property
     def split(self) -> str:
@@ -96,6 +96,7 @@ def write_card(folder: Path, card: Card, scores: pd.DataFrame) -> None:
         **_about_data(card),
         **_about_search(card),
         **_about_use(card),
+        tested_before=", ".join(_shown(Path(model)) for model in card.tested_before),
         files={name: what for name, what in _files(card.split).items() if name == README or (folder / name).exists()},
     )
     (folder / README).write_text(text, encoding="utf-8")
@@ -153,13 +154,13 @@ def _about_data(card: Card) -> dict[str, Any]:
 
 
 def _about_search(card: Card) -> dict[str, Any]:
-    record, trials = load_snapshot(card.run), card.run.study().trials
+    record, trials = card.record, {trial.number: trial for trial in card.record.search}
     return {
         "record": record,
         "trials": len(record.search),
         "metric_of_search": record.metric_title,
         "searched": searched(record),
-        "verdict": verdict(record),
+        "verdict": _verdict(card),
         "in_the_search": {job.name: _in_the_search(trials[job.trial]) for job in card.jobs},
         **_about_configuration(
             card, list(dict.fromkeys(name for job in card.jobs for name in trials[job.trial].params))
@@ -167,6 +168,17 @@ def _about_search(card: Card) -> dict[str, Any]:
         "environment": environment_lines(describe_environment()),
         "today": f"{datetime.now().astimezone():%Y-%m-%d}",
     }
+
+
+def _verdict(card: Card) -> str:
+    """What the search says of the trial that was trained; only of the best one does it know more than its score."""
+    chosen, best = card.jobs[0].trial, card.record.best_number
+    if best is None or chosen in (best, card.record.baseline_number):
+        return verdict(card.record)
+    return (
+        f"trial {best} was the best of the search, not trial {chosen}; "
+        f"whether trial {chosen} is better than the baseline was not examined."
+    )
 
 
 def _in_the_search(trial: FrozenTrial) -> dict[str, str]:
@@ -191,11 +203,15 @@ def _about_configuration(card: Card, searched_names: Collection[str]) -> dict[st
 def _about_use(card: Card) -> dict[str, Any]:
     question = card.data.questions_of("validation")[0].text
     seeds = len({job.config.seed for job in card.jobs})
-    again = f"{shlex.quote(str(card.run.path))} --trial {card.jobs[0].trial} --seeds {seeds}"
+    again = f"{shlex.quote(_shown(card.record.folder.path))} --trial {card.jobs[0].trial} --seeds {seeds}"
     return {
-        "folder_in_shell": shlex.quote(str(card.folder)),
-        "folder_in_python": json.dumps(str(card.folder)),
         "question_in_shell": shlex.quote(question),
         "question_in_python": json.dumps(question, ensure_ascii=False),
         "retrain": f"python -m tuning.retrain {again}",
     }
+
+
+def _shown(path: Path) -> str:
+    """A path as the card names it: from the current folder; one elsewhere, which readers do not have, by its name."""
+    absolute = path.absolute()
+    return str(absolute.relative_to(Path.cwd())) if absolute.is_relative_to(Path.cwd()) else path.name

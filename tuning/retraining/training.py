@@ -11,9 +11,9 @@ import torch
 from optuna.trial import FrozenTrial
 from torch import Tensor
 
-from results.ranking import best_trial, can_be_best
+from results.ranking import can_be_best
 from results.run_folder import RunFolder
-from results.snapshot import best_epoch
+from results.snapshot import RunSnapshot, best_epoch
 from san_core.checkpoint import save_model
 from san_core.cohort.network import SHARED_FIELDS
 from san_core.command_line import print_message
@@ -36,27 +36,9 @@ from tuning.execution.placement import fitting_in_memory
 from tuning.execution.ray_session import machines, ray_session
 from tuning.execution.trial_setup import STEP_SIZES
 from tuning.execution.tune_errors import describe_error, explain_errors, find_low_memory
+from tuning.retraining.kept_networks import Job, KeptNetworks, Weights
 from tuning.study.seeds import RETRAINING_SEEDS, derive_seed
 from tuning.training_settings import training_settings
-
-Weights = Mapping[str, Tensor]
-
-
-@dataclass(frozen=True)
-class Job:
-    """One training: the configuration of a trial, under one seed, for a number of epochs.
-
-    Attributes:
-        name: name of the configuration: `best`, `trial-N` or `baseline`.
-        trial: number of the trial in the search.
-        config: training settings. `config.epochs` is that of the search, since learning rate schedules depend on it.
-        epochs: number of epochs after which the training stops.
-    """
-
-    name: str
-    trial: int
-    config: TrainingConfig
-    epochs: int
 
 
 @dataclass(frozen=True)
@@ -78,43 +60,43 @@ def trained_on(data: PreparedData) -> tuple[str, ...]:
     return ("train", "validation") if held_out(data) == "test" else ("train",)
 
 
-def chosen_trial(run: RunFolder, wanted: int | None) -> FrozenTrial:
+def chosen_trial(record: RunSnapshot, wanted: int | None) -> FrozenTrial:
     """The trial to retrain: the one of the number `wanted`, or the best one for None.
 
     Raises:
         InputError: if there is no such trial, or it finished no epoch.
     """
-    study = run.study()
+    path = record.folder.path
     if wanted is None:
-        best = best_trial(study.get_trials(deepcopy=False))
-        if best is None:
-            raise InputError(f"no trial of {run.path} is complete, so there is no best one; choose one with --trial")
-        return best
-    if not 0 <= wanted < len(study.trials):
-        raise InputError(f"trial {wanted} does not exist in {run.path}; accepted: 0 to {len(study.trials) - 1}")
-    trial = study.trials[wanted]
-    if not trial.intermediate_values:
-        raise InputError(f"trial {wanted} of {run.path} finished no epoch, so there is no length to retrain it for")
+        if record.best is None:
+            raise InputError(f"no trial of {path} is complete, so there is no best one; choose one with --trial")
+        return record.best
+    trials = len(record.search) + record.left_out
+    if not 0 <= wanted < trials:
+        raise InputError(f"trial {wanted} does not exist in {path}; accepted: 0 to {trials - 1}")
+    trial = next((trial for trial in record.search if trial.number == wanted), None)
+    if trial is None or not trial.intermediate_values:
+        raise InputError(f"trial {wanted} of {path} finished no epoch, so there is no length to retrain it for")
     return trial
 
 
-def plan_jobs(run: RunFolder, name: str, trial: FrozenTrial, seeds: int) -> list[Job]:
+def plan_jobs(record: RunSnapshot, name: str, trial: FrozenTrial, seeds: int) -> list[Job]:
     """The trainings of a trial's configuration and of the baseline under each seed.
 
     Each is trained for as many epochs as gave it its best validation score in the search. A baseline that did not
     finish in the search is left out, since it is not known how long to train it.
 
     Args:
-        run: the search.
+        record: what the search has found.
         name: name of the trial's configuration.
         trial: trial of the search.
         seeds: number of seeds.
     """
-    settings, seed, number = run.settings, run.setting("seed"), run.baseline_number
+    settings, seed, number = dict(record.settings), record.folder.setting("seed"), record.baseline_number
     chosen = {"baseline" if trial.number == number else name: trial}
     if number is not None and number != trial.number:
-        baseline = run.study().trials[number]
-        if can_be_best(baseline):
+        baseline = record.baseline
+        if baseline is not None and can_be_best(baseline):
             chosen["baseline"] = baseline
         else:
             print_message("the baseline is not trained beside it: it did not finish in the search, or diverged")
@@ -133,16 +115,22 @@ def plan_jobs(run: RunFolder, name: str, trial: FrozenTrial, seeds: int) -> list
 
 
 def run_jobs(
-    jobs: Sequence[Job], data: PreparedData, run: RunFolder, out: Path, before_testing: Callable[[], object]
+    jobs: Sequence[Job],
+    data: PreparedData,
+    run: RunFolder,
+    out: Path,
+    kept: KeptNetworks,
+    before_scores: Callable[[], object],
 ) -> list[Outcome]:
-    """Trains every job's network; when all are trained, tests each.
+    """Trains every job's network that is not kept yet; when all are trained, tests each.
 
     Args:
         jobs: the trainings.
         data: the data set.
         run: the search; its settings say how many cores and GPUs each training gets.
         out: folder that the first job's network and its predictions are written to.
-        before_testing: function called once, after the last network is trained and before the first one is tested.
+        kept: where each network is kept as soon as it is trained.
+        before_scores: function called when a network is tested, before its scores are shown.
 
     Raises:
         InputError: if a training or a test fails.
@@ -163,56 +151,62 @@ def run_jobs(
     train: Any = ray.remote(**share)(_train)  # Ray types only tasks that return one thing
     test = ray.remote(**share)(_test)
     with ray_session(run.retrain_log, cpus=cores), explain_errors(run.retrain_log, "nothing was written"):
+        curves = kept.all()
+        if curves:
+            print_message(f"{len(curves)} of {len(jobs)} networks are kept from an interrupted retraining")
         trained: dict[Job, tuple[Any, Any]] = {}
-        for group in _groups(jobs, run.settings.get("cohort", 1)):
+        for group in _groups([job for job in jobs if job not in curves], run.settings.get("cohort", 1)):
             settings = [(job.config.to_dict(), job.epochs) for job in group]
             references = train.options(num_returns=2 * len(group)).remote(settings, folder, threads)
             trained |= dict(zip(group, zip(references[::2], references[1::2], strict=True), strict=True))
-        curves = _gather([trained[job][0] for job in jobs], jobs, "trained", _describe_training)
-        before_testing()
-        save_to = [str(out.resolve()), *[None] * (len(jobs) - 1)]
-        tested = [
-            test.remote(job.config.to_dict(), job.epochs, folder, threads, trained[job][1], place)
-            for job, place in zip(jobs, save_to, strict=True)
-        ]
-        scores = _gather(tested, jobs, "tested", lambda scores: f"{scores[0].metric} {scores[0].mean:.2%}")
-    return [Outcome(*parts) for parts in zip(jobs, curves, scores, strict=True)]
+
+        def keep(job: Job, curve: Sequence[EpochResult]) -> str:
+            if curve[-1].diverged:
+                raise InputError(f"it diverged in epoch {curve[-1].epoch}: {curve[-1].diverged}")
+            kept.keep(job, curve, ray.get(trained[job][1]))
+            return f"loss {curve[-1].loss:.4f}"
+
+        def score(_: Job, scores: Sequence[Score]) -> str:
+            before_scores()
+            return f"{scores[0].metric} {scores[0].mean:.2%}"
+
+        curves |= _gather({job: curve for job, (curve, _) in trained.items()}, "trained", keep, total=len(jobs))
+        tested = {
+            job: test.remote(job.config.to_dict(), job.epochs, folder, threads, kept.weights(job), place)
+            for job, place in zip(jobs, [str(out.resolve()), *[None] * (len(jobs) - 1)], strict=True)
+        }
+        scores = _gather(tested, "tested", score, total=len(jobs))
+    return [Outcome(job, curves[job], scores[job]) for job in jobs]
 
 
 def _gather(
-    references: Sequence["ray.ObjectRef[Any]"], jobs: Sequence[Job], done: str, describe: Callable[[Any], str]
-) -> list[Any]:
+    references: Mapping[Job, "ray.ObjectRef[Any]"], done: str, receive: Callable[[Job, Any], str], total: int
+) -> dict[Job, Any]:
     """The results of the jobs' tasks; prints a line for each that finishes.
 
+    Args:
+        references: the jobs' tasks.
+        done: what was done to a network, in one word.
+        receive: function called with each result; returns what to print of it.
+        total: number of jobs, those included that were done before.
+
     Raises:
-        InputError: if a task failed.
+        InputError: if a task failed, or `receive` raises it.
     """
-    results: dict[int, Any] = {}
-    pending = {reference: index for index, reference in enumerate(references)}
+    results: dict[Job, Any] = {}
+    pending = {reference: job for job, reference in references.items()}
+    before = total - len(pending)
     while pending:
         ready, _ = ray.wait(list(pending))
-        index = pending.pop(ready[0])
-        job = jobs[index]
+        job = pending.pop(ready[0])
         try:
-            results[index] = ray.get(ready[0])
-            found = describe(results[index])
+            results[job] = ray.get(ready[0])
+            found = receive(job, results[job])
         except (ray.exceptions.RayError, InputError) as error:
             reason = describe_error(error) if find_low_memory(error) else str(error).strip().splitlines()[-1]
             raise InputError(f"trial {job.trial} under seed {job.config.seed} was not {done}: {reason}") from error
-        print_message(f"{len(results)} of {len(jobs)} {done}: {job.name}, seed {job.config.seed}, {found}")
-    return [results[index] for index in range(len(jobs))]
-
-
-def _describe_training(curve: Sequence[EpochResult]) -> str:
-    """The last loss.
-
-    Raises:
-        InputError: if the training diverged.
-    """
-    last = curve[-1]
-    if last.diverged:
-        raise InputError(f"it diverged in epoch {last.epoch}: {last.diverged}")
-    return f"loss {last.loss:.4f}"
+        print_message(f"{before + len(results)} of {total} {done}: {job.name}, seed {job.config.seed}, {found}")
+    return results
 
 
 def _groups(jobs: Sequence[Job], width: int) -> list[list[Job]]:

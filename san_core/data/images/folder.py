@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from san_core.data.images.names import NUMBER, WAYS_TO_BE_EQUAL, ImageName, key_of, number_of
 from san_core.errors import InputError
+from san_core.file_kinds import why_missing
 from san_core.files import is_file, is_folder
 
 _Key = TypeVar("_Key")
@@ -64,7 +65,7 @@ class ImageFolder:
 
     def __init__(self, folder: Path, *, pattern: str | None = None, beside: Path | None = None) -> None:
         if not is_folder(folder):
-            raise InputError(f"image folder {folder} does not exist")
+            raise InputError(f"image folder {folder} {why_missing(folder)}")
         if pattern is not None:
             _check_pattern(pattern)
         self.folder = folder

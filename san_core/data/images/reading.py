@@ -1,10 +1,12 @@
 """Reads image files of any kind as upright RGB pixels."""
 
+import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,7 @@ from san_core.data.images.folder import same_but_for_unicode
 from san_core.data.images.formats import decoding, open_image
 from san_core.data.images.grey_values import Range, is_deep, own_range, read_values, stated_range, to_eight_bits
 from san_core.errors import InputError
+from san_core.file_kinds import kind_of_content
 from san_core.files import read_bytes
 
 NEARLY_BLACK, NEARLY_WHITE = "picture is nearly black", "picture is nearly white"
@@ -32,6 +35,14 @@ _UPRIGHT = {
 
 _REDUCING_GAP = 2
 """A JPEG is decoded at least this many times as large as it will be; the value of Pillow's `thumbnail`."""
+
+AnyImage = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Image.Image | NDArray[np.uint8]
+"""What is taken as an image, see `as_picture`."""
+
+_ACCEPTED = (
+    "the path, the bytes or a binary file object of an image file, an image opened with Pillow, or a uint8 array "
+    "[height, width, 3]"
+)
 
 _DARK, _NEARLY_ALL, _SAMPLE_EDGE = 8, 0.99, 64
 
@@ -65,23 +76,54 @@ def open_picture(path: Path, at_least: int | None = None, grey_range: Range | No
         InputError: if the file is missing, incomplete, not an image that can be read here, or has more than
             `MAX_PIXELS` pixels.
     """
-    content = _read(path)
-    with _reading(f"image {path}"), open_image(content) as image:
-        return _upright(image, content, at_least, grey_range)
+    return _decode(f"image {path}", _read(path), at_least, grey_range)
 
 
-def as_picture(
-    image: str | Path | Image.Image, at_least: int | None = None, grey_range: Range | None = None
-) -> Picture:
-    """Reads an image file, or converts an image that Pillow has opened, as `open_picture` does.
+def as_picture(image: AnyImage, at_least: int | None = None, grey_range: Range | None = None) -> Picture:
+    """Reads an image as `open_picture` does, whichever way it is given.
+
+    Args:
+        image: the path, the bytes or a binary file object of an image file, an image that Pillow has opened, or
+            pixels [height, width, 3], RGB, uint8.
+        at_least: see `open_picture`.
+        grey_range: see `open_picture`.
 
     Raises:
-        InputError: see `open_picture`.
+        InputError: if it is none of these, and see `open_picture`.
     """
-    if not isinstance(image, Image.Image):
+    if isinstance(image, str | os.PathLike):
         return open_picture(Path(image), at_least, grey_range)
-    with _reading(f"image {getattr(image, 'filename', '') or 'given'}"):
-        return _upright(image, b"", None, grey_range)
+    if isinstance(image, Image.Image):
+        with _reading(f"image {getattr(image, 'filename', '') or 'given'}"):
+            return _upright(image, b"", None, grey_range)
+    if isinstance(image, np.ndarray):
+        return Picture(_from_pixels(image))
+    return _decode("image given", _content(image), at_least, grey_range)
+
+
+def _from_pixels(pixels: NDArray[Any]) -> Image.Image:
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
+        raise InputError(f"image is an array of {pixels.dtype} of shape {list(pixels.shape)}; accepted: {_ACCEPTED}")
+    return Image.fromarray(np.ascontiguousarray(pixels))
+
+
+def _content(image: object) -> bytes:
+    """The bytes of an image file that is given by them, or as a file object, which is read from its start."""
+    content: object = image
+    if hasattr(image, "read"):
+        try:
+            if hasattr(image, "seekable") and image.seekable():
+                image.seek(0)  # type: ignore[attr-defined]
+            content = image.read()
+        except (OSError, ValueError) as error:  # ValueError: it is closed
+            raise InputError(f"image given cannot be read: {error}") from error
+    if not isinstance(content, bytes | bytearray | memoryview):
+        shape = f" of shape {list(image.shape)}" if hasattr(image, "shape") else ""
+        what = "a file object of text" if isinstance(content, str) else f"{type(image).__name__}{shape}"
+        raise InputError(f"image is {what}; accepted: {_ACCEPTED}")
+    if not content:
+        raise InputError("image given cannot be read: it is empty")
+    return bytes(content)
 
 
 def unstated_range(path: Path) -> Range | None:
@@ -91,7 +133,7 @@ def unstated_range(path: Path) -> Range | None:
         InputError: see `open_picture`.
     """
     content = _read(path)
-    with _reading(f"image {path}"), open_image(content) as image, decoding(image):
+    with _reading(f"image {path}", content), open_image(content) as image, decoding(image):
         if not is_deep(image):
             return None
         image.load()
@@ -109,13 +151,19 @@ def _read(path: Path) -> bytes:
     return content
 
 
+def _decode(what: str, content: bytes, at_least: int | None, grey_range: Range | None) -> Picture:
+    with _reading(what, content), open_image(content) as image:
+        return _upright(image, content, at_least, grey_range)
+
+
 @contextmanager
-def _reading(what: str) -> Iterator[None]:
+def _reading(what: str, content: bytes = b"") -> Iterator[None]:
     """Replaces any error that Pillow raises for an image by an InputError."""
     try:
         yield
     except UnidentifiedImageError as error:
-        raise InputError(f"{what} cannot be read: it is in no format known here") from error
+        kind = kind_of_content(content) or "in no format known here"
+        raise InputError(f"{what} cannot be read: it is {kind}") from error
     except Image.DecompressionBombError as error:  # a part of the file, such as a tile
         raise InputError(f"{what} has too many pixels: {error}") from error
     except (InputError, OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error) as error:
@@ -162,7 +210,7 @@ def load_pixels(path: Path, size: int, grey_range: Range | None = None) -> NDArr
     return to_pixels(open_to_resize(path, size, grey_range), size)
 
 
-def open_to_resize(image: str | Path | Image.Image, size: int, grey_range: Range | None = None) -> Picture:
+def open_to_resize(image: AnyImage, size: int, grey_range: Range | None = None) -> Picture:
     """Reads an image with as many pixels as `to_pixels` needs: twice `size` along an edge, so that resizing averages.
 
     Raises:

@@ -16,11 +16,13 @@ from san_core.data.tables.json_rows import looks_like_json, read_json_rows
 from san_core.data.tables.parquet_rows import read_parquet
 from san_core.data.text_files import decode
 from san_core.errors import InputError
+from san_core.file_kinds import KINDS, LFS_POINTER
 from san_core.files import read_bytes, read_start
 
 ACCEPTED = "JSON, JSON lines, CSV, TSV or Parquet, each also compressed by gzip"
 
 _OTHERS = {
+    LFS_POINTER: KINDS[LFS_POINTER],
     b"PK\x03\x04": "a spreadsheet or ZIP archive; save the sheet as CSV, or unpack the archive",
     b"\xd0\xcf\x11\xe0": "a spreadsheet; save the sheet as CSV",
     b"ARROW1": "an Arrow file; save it as Parquet",

@@ -1,6 +1,7 @@
 import base64
 import io
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -25,14 +26,15 @@ def test_every_answer_has_a_bar_as_long_as_its_probability() -> None:
 
 
 def test_texts_are_escaped() -> None:
-    html = reply_html(WIDE, "<script>", REPLY, right_answer="<i>", unknown=["<u>"])
+    html = reply_html(WIDE, "<script>", replace(REPLY, unknown_words=("<u>",)), right_answer="<i>")
     assert re.findall(r"<(?:script|b|i|u)>", html) == []
     assert "<h2>&lt;script&gt;</h2>" in html
 
 
-@pytest.mark.parametrize(("unknown", "told"), [(["a"], "this word: a"), (["a", "b"], "these words: a, b")])
-def test_unknown_words_are_told(unknown: list[str], told: str) -> None:
-    assert f"The model does not know {told}</p>" in reply_html(WIDE, "what?", REPLY, unknown=unknown)
+@pytest.mark.parametrize(("unknown", "told"), [(("a",), "this word: a"), (("a", "b"), "these words: a, b")])
+def test_unknown_words_are_told(unknown: tuple[str, ...], told: str) -> None:
+    reply = replace(REPLY, unknown_words=unknown)
+    assert f"The model does not know {told}</p>" in reply_html(WIDE, "what?", reply)
     assert "does not know" not in reply_html(WIDE, "what?", REPLY)
 
 

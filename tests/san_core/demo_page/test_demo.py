@@ -185,7 +185,7 @@ def test_without_a_login_only_this_machine_is_served(run_here: RunHere, host: st
         (["--port", "0"], "argument --port: must be a whole number >= 1 and < 65536, but got '0'"),
         (["--host", ""], "error: --host '' is not known; accepted: a name or address of this machine"),
         (["--host", "192.0.2.1", "--auth", "a:b", "--port", "9000"], "error: cannot serve on port 9000 of 192.0.2.1: "),
-        ([], "error: model is not a model folder: it has no model.json; "),
+        ([], "error: model is not a model folder: it does not exist; "),
     ],
 )
 def test_what_cannot_be_used_is_one_line(

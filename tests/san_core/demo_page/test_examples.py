@@ -42,7 +42,7 @@ def test_they_are_always_the_same(tiny_data: PreparedData) -> None:
     ("changed", "told"),
     [
         ({"data_folder": None}, "No examples: this model does not say where its data are; --data FOLDER names "),
-        ({"data_folder": "/nowhere"}, "No examples: /nowhere is not a prepared data set: it has no manifest.json; --d"),
+        ({"data_folder": "/nowhere"}, "No examples: /nowhere is not a prepared data set: it does not exist; --d"),
         ({"data_fingerprint": "other"}, " holds other data than the model was trained on; --data FOLDER names the "),
     ],
 )

@@ -449,8 +449,8 @@ def test_data_that_were_moved_are_trained_on_where_they_are_now(
     with pytest.raises(InputError) as refused:
         plan(resume=True)
     assert str(refused.value) == (
-        f"the data that runs/run was searched on are no longer in {tmp_path}/gone; accepted: their new folder, by "
-        "python -m tuning.search --resume runs/run/ --data FOLDER"
+        f"the data that runs/run was searched on are no longer in {tmp_path}/gone; accepted: their new folder, with "
+        "--data FOLDER"
     )
     assert plan("--data", "./moved", resume=True).setup.data == str((tmp_path / "moved").resolve())
 

@@ -5,8 +5,9 @@ import pytest
 
 from san_core.config import TrainingConfig
 from san_core.training import EpochResult
+from tuning.retraining.kept_networks import Job
 from tuning.retraining.learning_curves import curve_figure, curve_table
-from tuning.retraining.training import Job, Outcome
+from tuning.retraining.training import Outcome
 
 
 def _outcome(name: str, trial: int, seed: int, *losses: float) -> Outcome:

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from results.run_folder import RunFolder
+from results.snapshot import load_snapshot
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
 from san_core.evaluation import Score
-from tests.tuning.finished import finished_search
+from tests.tuning.finished import add_trial, finished_search
 from tuning.retraining.model_card import Card, write_card
 from tuning.retraining.score_tables import spread
 from tuning.retraining.training import chosen_trial, plan_jobs
@@ -31,14 +32,15 @@ def run(tmp_path: Path, tiny_data: PreparedData, tiny_config: TrainingConfig) ->
 
 @pytest.fixture
 def card(run: RunFolder, tiny_data: PreparedData) -> Card:
-    return Card(run, tiny_data, Path("models/mine"), plan_jobs(run, "best", chosen_trial(run, None), 1), False, [])
+    record = load_snapshot(run)
+    return Card(record, tiny_data, plan_jobs(record, "best", chosen_trial(record, None), 1), False, [])
 
 
 @pytest.fixture
 def text_of(tmp_path: Path) -> Callable[[Card], str]:
     def write(card: Card) -> str:
         folder = tmp_path / "model"
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         scores = spread([(job.name, job.trial, job.epochs) for job in card.jobs], [SCORES] * len(card.jobs))
         write_card(folder, card, scores)
         return re.sub(" +", " ", (folder / "README.md").read_text())
@@ -68,15 +70,15 @@ def test_a_test_split_used_before_is_told(card: Card, text_of: Text) -> None:
     )
 
 
-def test_a_trial_asked_for_is_not_called_the_best(card: Card, run: RunFolder, text_of: Text) -> None:
-    jobs = plan_jobs(run, "trial-1", chosen_trial(run, 1), 1)
+def test_a_trial_asked_for_is_not_called_the_best(card: Card, text_of: Text) -> None:
+    jobs = plan_jobs(card.record, "trial-1", chosen_trial(card.record, 1), 1)
     text = text_of(replace(card, jobs=jobs, asked_for=True))
     assert "- *trial-1* is trial 1, which was asked for by its number: validation accuracy 75.00 %" in text
     assert "- *baseline* is trial 0: validation accuracy 40.00 %" in text
 
 
-def test_the_baseline_alone_has_one_column(card: Card, run: RunFolder, text_of: Text) -> None:
-    text = text_of(replace(card, jobs=plan_jobs(run, "best", chosen_trial(run, 0), 1)))
+def test_the_baseline_alone_has_one_column(card: Card, text_of: Text) -> None:
+    text = text_of(replace(card, jobs=plan_jobs(card.record, "best", chosen_trial(card.record, 0), 1)))
     assert "| setting | baseline |" in text
     assert "The weights are those of *baseline*" in text
 
@@ -92,17 +94,37 @@ def test_validation_scores_are_said_to_flatter(card: Card, text_of: Text, monkey
     assert "Every right answer of the" not in text
 
 
-def test_awkward_names_can_be_pasted(card: Card, text_of: Text) -> None:
-    folder = Path('my "models"/it\'s')
-    text = text_of(replace(card, folder=folder))
+def test_the_commands_run_in_the_folder_wherever_it_is(
+    card: Card, run: RunFolder, text_of: Text, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None names a path of the machine on which the model was made."""
+    text = text_of(replace(card, tested_before=[str(tmp_path / "elsewhere" / "mine")]))
     command = re.search(r"^python -m san_core\.predict .*$", text, re.MULTILINE)
     assert command is not None
-    assert shlex.split(command[0])[3:6] == [str(folder), "picture.png", "What colour is it?"]
-    loaded: list[str] = []
-    code = re.search(r"```python\nimport san_core\nmodel = san_core\.load(.*)\n", text)
-    assert code is not None
-    exec(f"loaded.append{code[1]}", {"loaded": loaded})
-    assert loaded == [str(folder)]
+    assert shlex.split(command[0])[3:6] == [".", "picture.png", "What colour is it?"]
+    assert re.search(r"```python\nimport san_core\nmodel = san_core\.load\(\"\.\"\)\n", text)
+    assert "for mine: if" in text
+    assert f"python -m tuning.retrain {run.path.name} --trial 1" in text
+    assert str(tmp_path) not in text
+    monkeypatch.chdir(tmp_path)
+    assert "python -m tuning.retrain run --trial 1" in text_of(card)
+
+
+def test_a_verdict_on_another_trial_is_not_that_of_this_one(
+    run: RunFolder, tiny_data: PreparedData, text_of: Text
+) -> None:
+    """A better trial that ends while the model is trained changes nothing; one that was better before is named."""
+    record = load_snapshot(run)
+    jobs = plan_jobs(record, "best", chosen_trial(record, None), 1)
+    add_trial(run, [0.9, 0.95, 0.93])
+    text = text_of(Card(record, tiny_data, jobs, False, [], running=True))
+    assert "*best* is trial 1: validation accuracy 75.00 %" in text
+    assert "On validation questions: The best configuration beats the baseline by 35.00 points" in text
+    assert "Run `run`: 2 trials, and it was still running when this model was trained." in text
+    later = load_snapshot(run)
+    text = text_of(Card(later, tiny_data, plan_jobs(later, "trial-1", chosen_trial(later, 1), 1), True, []))
+    assert "On validation questions: trial 2 was the best of the search, not trial 1; whether trial 1 is better" in text
+    assert "beats" not in text
 
 
 def test_what_is_known_of_the_data_is_told(card: Card, text_of: Text, monkeypatch: pytest.MonkeyPatch) -> None:
