@@ -22,6 +22,7 @@ from tuning.execution.environment import describe_environment
 from tuning.execution.gpu_share import largest_configuration, measure_gpu_share
 from tuning.execution.local_ray import check_local_ray
 from tuning.execution.placement import Machine, Placement, place_trials
+from tuning.execution.ray_job import check_outlives_job
 from tuning.execution.ray_session import machines
 from tuning.monitoring.dashboard import Dashboard, dashboard_of
 from tuning.monitoring.notifications import without_url
@@ -116,8 +117,7 @@ def _look_up(options: SearchOptions) -> _Inputs:
         with problems:
             priors.append(RunFolder.open(RunFolder.locate(name)))
     with problems:
-        path = RunFolder.default_path(options.data) if options.run is None else RunFolder.locate(options.run)
-        RunFolder.check_available(path)
+        path = _available_path(options)
     with problems:
         find_data(options.data)
     if options.address is None or not problems.found:  # joining a cluster takes a while
@@ -130,6 +130,18 @@ def _look_up(options: SearchOptions) -> _Inputs:
             check_storage(options.storage)  # last, since it makes the folder
     problems.raise_all()
     return _Inputs(path, chosen, space, configurations, priors, bounds, available, placement, dashboard)
+
+
+def _available_path(options: SearchOptions) -> Path:
+    """The run folder to make.
+
+    Raises:
+        InputError: if it exists, or would not outlive the Ray job that this program is.
+    """
+    path = RunFolder.default_path(options.data) if options.run is None else RunFolder.locate(options.run)
+    RunFolder.check_available(path)
+    check_outlives_job(path)
+    return path
 
 
 def _searched(options: SearchOptions) -> tuple[Mapping[str, Any], SearchSpace, Sequence[Mapping[str, Any]]]:
@@ -205,6 +217,7 @@ def _settings(
         "command": f"python -m tuning.search {shlex.join(without_url(options.arguments))}".strip(),
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
         "options": unchangeable_options(options),
+        "concurrent_given": options.concurrent is not None,
         "space_definition": inputs.space.describe(),
         "data_fingerprint": data.fingerprint,
         "metric": metric.name,

@@ -17,6 +17,7 @@ from search_spaces import SearchSpace
 from tuning.execution.gpu_share import largest_configuration
 from tuning.execution.local_ray import check_local_ray
 from tuning.execution.placement import Placement, place_trials
+from tuning.execution.ray_job import check_outlives_job
 from tuning.execution.ray_session import machines
 from tuning.monitoring.dashboard import dashboard_of
 from tuning.monitoring.trackers import check_tracker
@@ -50,6 +51,7 @@ def resumed_plan(options: SearchOptions) -> SearchPlan:
             settings["data"] = str(data.folder)
     with problems:
         check_versions(run)
+        check_outlives_job(run.path)
     with problems:
         _refuse_changes(options, run)
     with problems:
@@ -65,6 +67,8 @@ def resumed_plan(options: SearchOptions) -> SearchPlan:
             placement = _resumed_placement(options, run)
             check_gpu_hours(settings["gpu_hours"], placement)
     problems.raise_all()
+    if options.concurrent is not None:
+        settings["concurrent_given"] = True
     settings["cohort"] = _resumed_cohort(options, settings, space, data, placement)
     return make_plan(run, settings, space, placement, dashboard)
 

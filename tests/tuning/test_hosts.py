@@ -1,0 +1,120 @@
+"""Searches over a cluster of hosts that share nothing: neither the project, nor the data, nor the run folder."""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from optuna.trial import FrozenTrial, TrialState
+
+from results.run_folder import WORKER, RunFolder, is_own
+from san_core.data.prepared import PreparedData
+from tests.tuning.hosts import PYTHON, ROOT, Host, Network, network
+
+pytestmark = pytest.mark.long
+
+PATIENCE = 1800
+TRIALS = 10
+EPOCHS = 6
+TOKEN = "0123456789abcdef" * 4
+OF_NODES = {"RAY_AUTH_MODE": "token", "SAN_CHECKPOINT_SECONDS": "0"}
+SPACE = """
+from optuna.distributions import FloatDistribution
+from search_spaces import SearchSpace
+
+SPACE = SearchSpace({"learning_rate": FloatDistribution(1e-4, 1e-2, log=True)}, {"learning_rate": 1e-3})
+"""
+
+
+@pytest.fixture
+def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
+    with network(tmp_path_factory.getbasetemp()) as found:
+        yield found
+
+
+@pytest.fixture
+def ray_folder() -> Iterator[str]:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # names of sockets must be short
+        yield folder
+
+
+def _give_token(host: Host) -> None:
+    host.run("sh", "-c", f"mkdir -p ~/.ray && printf %s {TOKEN} > ~/.ray/auth_token && chmod 600 ~/.ray/auth_token")
+
+
+def _join(host: Host, head: Host, cores: int) -> None:
+    _give_token(host)
+    host.start_ray("--address", f"{head.address}:6379", "--num-cpus", str(cores))
+
+
+class Search:
+    """A search that is started on the head node, in a folder of its own, and joins the cluster."""
+
+    def __init__(self, head: Host, folder: Path, data: PreparedData, *arguments: str) -> None:
+        (folder / "mine.py").write_text(SPACE)
+        self.run, self.output = RunFolder(folder / "runs" / "hosts"), folder / "output.log"
+        settings = ("hidden_size=512", "attention_size=256", "batch_size=16", f"epochs={EPOCHS}")
+        fixed = [part for setting in settings for part in ("--set", setting)]
+        self._process = head.start(
+            folder,
+            *(str(PYTHON), "-m", "tuning.search", "--run", "hosts", "--address", f"{head.address}:6379"),
+            *("--data", str(data.folder), "--space", "mine.py", "--confirm", "0", "--pruner", "none"),
+            *(*fixed, *arguments),
+            output=self.output,
+        )
+
+    @property
+    def printed(self) -> str:
+        return self.output.read_text(errors="replace")
+
+    def trials(self) -> list[FrozenTrial]:
+        try:
+            return [trial for trial in self.run.study().get_trials(deepcopy=False) if is_own(trial)]
+        except (OSError, KeyError, ValueError):
+            return []
+
+    def addresses(self) -> set[str]:
+        """Those of the hosts on which trials have ended."""
+        return {t.user_attrs[WORKER].split()[0] for t in self.trials() if WORKER in t.user_attrs}
+
+    def wait_for(self, condition: Callable[[], bool]) -> None:
+        end = time.monotonic() + PATIENCE
+        while not condition():
+            assert self._process.poll() is None, self.printed
+            assert time.monotonic() < end, self.printed
+            time.sleep(0.2)
+
+    def end(self) -> int:
+        return self._process.wait(PATIENCE)
+
+
+def test_a_search_runs_on_hosts_that_share_nothing_although_one_dies_and_one_joins_late(
+    hosts: Network, ray_folder: str, tmp_path: Path, tiny_data: PreparedData
+) -> None:
+    head = hosts.host(sees_project=True, PYTHONPATH=str(ROOT))
+    first, second = (hosts.host(**OF_NODES) for _ in range(2))
+    assert "tuning" not in first.run("ls", str(ROOT))
+    _give_token(head)
+    head.start_ray("--head", "--port", "6379", "--num-cpus", "0", "--temp-dir", ray_folder, "--include-dashboard=false")
+    for host in (first, second):
+        _join(host, head, cores=1)
+
+    search = Search(head, tmp_path, tiny_data, "--trials", str(TRIALS))
+    search.wait_for(lambda: search.addresses() >= {first.address, second.address})
+    assert list(search.run.checkpoints.glob("search/trial-*.pt"))
+    first.kill()
+    third = hosts.host(**OF_NODES)
+    _join(third, head, cores=3)
+    assert search.end() == 0, search.printed
+
+    trials = search.trials()
+    assert len(trials) == TRIALS
+    assert all(trial.state == TrialState.COMPLETE for trial in trials)
+    assert all(len(trial.intermediate_values) == EPOCHS for trial in trials)
+    assert third.address in search.addresses(), search.printed
+    assert "nodes have joined the cluster" in search.printed
+    for host in (second, third):
+        assert f"have been copied to node {host.address}" in search.printed
+        copies = host.run("sh", "-c", "ls -A ~/.cache/san-tuner/data").split()
+        assert copies == [tiny_data.fingerprint]
