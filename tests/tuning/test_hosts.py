@@ -89,7 +89,7 @@ class Search:
         return self._process.wait(PATIENCE)
 
 
-def test_a_search_runs_on_hosts_that_share_nothing_although_one_dies_and_one_joins_late(
+def test_hosts_share_nothing_and_one_dies_one_has_a_full_disk_and_one_joins_late(
     hosts: Network, ray_folder: str, tmp_path: Path, tiny_data: PreparedData
 ) -> None:
     head = hosts.host(sees_project=True, PYTHONPATH=str(ROOT))
@@ -97,7 +97,9 @@ def test_a_search_runs_on_hosts_that_share_nothing_although_one_dies_and_one_joi
     assert "tuning" not in first.run("ls", str(ROOT))
     _give_token(head)
     head.start_ray("--head", "--port", "6379", "--num-cpus", "0", "--temp-dir", ray_folder, "--include-dashboard=false")
-    for host in (first, second):
+    full = hosts.host(**OF_NODES, SAN_DATA_CACHE="/mnt/full")
+    full.run("sh", "-c", "mkdir /mnt/full && mount -t tmpfs -o size=64k none /mnt/full")
+    for host in (first, second, full):
         _join(host, head, cores=1)
 
     search = Search(head, tmp_path, tiny_data, "--trials", str(TRIALS))
@@ -112,9 +114,38 @@ def test_a_search_runs_on_hosts_that_share_nothing_although_one_dies_and_one_joi
     assert len(trials) == TRIALS
     assert all(trial.state == TrialState.COMPLETE for trial in trials)
     assert all(len(trial.intermediate_values) == EPOCHS for trial in trials)
+    assert full.address not in search.addresses()
+    assert f"the data cannot be copied to node {full.address}: they have " in search.printed
+    assert "MiB free; accepted: more room" in search.printed
+    assert search.printed.count("the search goes on without this node") == 1
+    assert full.run("ls", "/mnt/full") == ""
     assert third.address in search.addresses(), search.printed
     assert "nodes have joined the cluster" in search.printed
     for host in (second, third):
         assert f"have been copied to node {host.address}" in search.printed
         copies = host.run("sh", "-c", "ls -A ~/.cache/san-tuner/data").split()
         assert copies == [tiny_data.fingerprint]
+
+
+def test_a_job_whose_run_folder_would_go_with_it_is_refused_and_one_with_another_runs(
+    hosts: Network, ray_folder: str, tmp_path: Path, tiny_data: PreparedData
+) -> None:
+    head = hosts.host(sees_project=True, PYTHONPATH=str(ROOT))
+    head.start_ray("--head", "--port", "6379", "--num-cpus", "1", "--temp-dir", ray_folder)
+    (tmp_path / "job").mkdir()
+    search = ("-m", "tuning.search", "--address", "auto", "--data", str(tiny_data.folder), "--epochs", "1")
+    short = ("--trials", "1", "--confirm", "0", "--set", "hidden_size=16")
+
+    def submit(*arguments: str) -> tuple[int, str]:
+        output = tmp_path / "output.log"
+        job = ("job", "submit", "--working-dir", str(tmp_path / "job"), "--", str(PYTHON), *search, *short)
+        submitted = head.start(tmp_path, str(PYTHON), "-m", "ray.scripts.scripts", *job, *arguments, output=output)
+        return submitted.wait(PATIENCE), output.read_text(errors="replace")
+
+    code, printed = submit()
+    assert code, printed
+    assert "is in the working directory of a Ray job, which Ray deletes after the job" in printed
+    assert "exit code 2" in printed
+    code, printed = submit("--run", str(tmp_path / "outside"))
+    assert code == 0, printed
+    assert RunFolder(tmp_path / "outside").report_page.is_file()
