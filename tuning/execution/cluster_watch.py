@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from math import inf
 
 import ray
+from ray.autoscaler.sdk import request_resources
 
 from san_core.command_line import print_message
 from tuning.execution.driver_files import DriverFiles, News
@@ -24,16 +25,16 @@ class Nodes:
 
     Args:
         placement: what a trial gets, and how many run at once on the nodes that there are at first.
-        may_grow: whether nodes that join later are used: nobody said how many trials run at once.
+        most_at_once: how many run at once at most when nodes have joined; None for as many as fit.
 
     Attributes:
         placement: the same for the nodes that there are now.
         unusable: why nodes cannot run trials, by their ids.
     """
 
-    def __init__(self, placement: Placement, *, may_grow: bool = False) -> None:
+    def __init__(self, placement: Placement, most_at_once: int | None = None) -> None:
         self.placement, self.unusable = placement, dict[str, str]()
-        self._may_grow = may_grow
+        self._most_at_once = most_at_once
         self._files: DriverFiles | None = None
         self._told = -inf  # when copies were last told of
         self._whole: set[str] = set()
@@ -51,15 +52,22 @@ class Nodes:
                 self._tell(self._files.ask("news"))
             now = self.placement
             fitting = fitting_trials(alive_machines(self.unusable), now.cpus, now.gpus)
-            if self._may_grow and fitting > now.max_concurrent:
-                self.placement = Placement(now.cpus, now.gpus, fitting)
-                print_message(f"nodes have joined the cluster: from now on {fitting} at once")
+            if (at_once := min(fitting, self._most_at_once or fitting)) > now.max_concurrent:
+                self.placement = Placement(now.cpus, now.gpus, at_once)
+                print_message(f"nodes have joined the cluster: from now on {at_once} at once")
             return fitting
 
     @contextlib.contextmanager
     def watched(self, files: DriverFiles) -> Iterator[None]:
-        """Looks at the nodes again and again while the context lasts."""
-        stop, self._files = threading.Event(), files
+        """Looks at the nodes again and again while the context lasts.
+
+        An autoscaler is asked for room for the trials that are to run at once at most.
+        """
+        stop, self._files, each = threading.Event(), files, self.placement
+        wanted = self._most_at_once or 0
+        asks = wanted > each.max_concurrent
+        if asks:
+            request_resources(bundles=[{"CPU": each.cpus, "GPU": each.gpus}] * wanted)
 
         def look() -> None:
             while not stop.wait(SECONDS_BETWEEN):
@@ -72,6 +80,9 @@ class Nodes:
             yield
         finally:
             stop.set()
+            if asks:
+                with contextlib.suppress(Exception):  # Ray may have died
+                    request_resources(bundles=[])
             thread.join(SECONDS_BETWEEN)
 
     def _tell(self, news: News) -> None:
@@ -95,6 +106,22 @@ def alive_machines(excluded: dict[str, str] | None = None) -> list[Machine]:
     """The machines of Ray's nodes that are alive, but for those with an excluded id."""
     nodes = [node for node in ray.nodes() if node["Alive"] and node["NodeID"] not in (excluded or {})]  # type: ignore[no-untyped-call]
     return [Machine(int(node["Resources"].get("CPU", 0)), int(node["Resources"].get("GPU", 0))) for node in nodes]
+
+
+def wait_for_gpu() -> None:
+    """Waits until a node of the cluster has a GPU, says so, and asks the cluster's autoscaler for one."""
+    if any(machine.gpus for machine in alive_machines()):
+        return
+    print_message(
+        "no node of the cluster has a GPU yet: waiting for one, which the cluster's autoscaler, if any, is asked for "
+        "(Ctrl-C ends; --gpus-per-trial 0 searches without)"
+    )
+    request_resources(bundles=[{"GPU": 1}])
+    try:
+        while not any(machine.gpus for machine in alive_machines()):
+            time.sleep(SECONDS_BETWEEN)
+    finally:
+        request_resources(bundles=[])
 
 
 def _size(count: int) -> str:

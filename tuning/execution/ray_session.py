@@ -12,6 +12,7 @@ import torch
 
 from san_core.errors import InputError
 from san_core.machine_limits import free_memory, usable_cpus
+from tuning.execution import cluster_watch
 from tuning.execution.cluster_token import token_if_asked
 from tuning.execution.cluster_watch import alive_machines
 from tuning.execution.local_ray import keep_sigterm_handler, local_ray
@@ -28,10 +29,14 @@ class RayNotStartedError(InputError):
     """Ray could not be started or joined, so nothing has run."""
 
 
-def machines(address: str | None) -> list[Machine]:
+def machines(address: str | None, *, wait_for_gpu: bool = False) -> list[Machine]:
     """The machines that can run trials: this one, or those of the Ray cluster at an address.
 
     A program that called `ray.init` itself has those of that Ray.
+
+    Args:
+        address: address of the cluster.
+        wait_for_gpu: whether to wait until a node of the cluster has a GPU.
 
     Raises:
         InputError: if no cluster can be joined there.
@@ -41,6 +46,8 @@ def machines(address: str | None) -> list[Machine]:
     if address is None:
         return [Machine(usable_cpus(), torch.cuda.device_count(), free_memory())]
     with _joined(address):
+        if wait_for_gpu:
+            cluster_watch.wait_for_gpu()
         return alive_machines()
 
 
@@ -105,6 +112,17 @@ def _found() -> Iterator[str]:
         yield ""
     finally:
         _found_sessions -= 1
+
+
+@contextlib.contextmanager
+def joined(address: str | None) -> Iterator[None]:
+    """A cluster that is joined for as long as the context lasts; None for the Ray that the program has.
+
+    Raises:
+        InputError: if no cluster can be joined there.
+    """
+    with contextlib.nullcontext() if address is None or ray.is_initialized() else _joined(address):
+        yield
 
 
 @contextlib.contextmanager

@@ -131,9 +131,9 @@ def _run_tune(
     link = connection.link
     link.check_files = partial(check_files, setup.data, folder)
     if has_other_nodes():
-        link.nodes = Nodes(setup.placement, may_grow=setup.may_grow)
+        link.nodes = Nodes(setup.placement, setup.most_at_once)
     # By default Tune starts one worker after the other. The searcher bounds how many there are at once.
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(MOST_PENDING if setup.may_grow else setup.placement.max_concurrent)
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(MOST_PENDING if link.nodes else setup.placement.max_concurrent)
     tuner = _make_tuner(worker or connection.worker, name, connection, run.ray, callbacks)
     try:
         # Even with verbose=0, Tune prints to stdout where its own results are. Ours are elsewhere.

@@ -122,7 +122,7 @@ def _look_up(options: SearchOptions) -> _Inputs:
         find_data(options.data)
     if options.address is None or not problems.found:  # joining a cluster takes a while
         with problems:
-            available = machines(options.address)
+            available = machines(options.address, wait_for_gpu=bool(options.gpus_per_trial))
             placement = _place(options, available)
             check_gpu_hours(options.gpu_hours.value if options.gpu_hours else None, placement)
     if not problems.found:
@@ -217,7 +217,7 @@ def _settings(
         "command": f"python -m tuning.search {shlex.join(without_url(options.arguments))}".strip(),
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
         "options": unchangeable_options(options),
-        "concurrent_given": options.concurrent is not None,
+        "most_at_once": options.concurrent,
         "space_definition": inputs.space.describe(),
         "data_fingerprint": data.fingerprint,
         "metric": metric.name,
@@ -251,7 +251,8 @@ def _divide(
     `--gpus-per-trial auto` gives a trial the share of a GPU that the largest one needs, and a cohort a whole GPU.
     """
     largest = largest_configuration(baseline, inputs.space.parameters)
-    cohort = chosen_cohort(options.cohort, largest, data, inputs.placement, inputs.bounds["trials"])
+    cohort = chosen_cohort(options.cohort, largest, data, inputs.placement, inputs.bounds["trials"], options.address)
     if options.gpus_per_trial != AUTO or not inputs.placement.gpus or cohort > 1:
         return inputs.placement, cohort
-    return _place(replace(options, gpus_per_trial=measure_gpu_share(largest, data)), inputs.machines), cohort
+    share = measure_gpu_share(largest, data, options.address)
+    return _place(replace(options, gpus_per_trial=share), inputs.machines), cohort

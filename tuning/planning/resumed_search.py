@@ -67,8 +67,7 @@ def resumed_plan(options: SearchOptions) -> SearchPlan:
             placement = _resumed_placement(options, run)
             check_gpu_hours(settings["gpu_hours"], placement)
     problems.raise_all()
-    if options.concurrent is not None:
-        settings["concurrent_given"] = True
+    settings["most_at_once"] = options.concurrent or settings.get("most_at_once", settings["concurrent"])
     settings["cohort"] = _resumed_cohort(options, settings, space, data, placement)
     return make_plan(run, settings, space, placement, dashboard)
 
@@ -144,13 +143,13 @@ def _resumed_cohort(
     baseline = TrainingConfig.from_dict({**settings["fixed"], **space.baseline})
     check_cohort(options.cohort, baseline, data)
     largest = largest_configuration(baseline, space.parameters)
-    return chosen_cohort(options.cohort, largest, data, placement, settings["trials"])
+    return chosen_cohort(options.cohort, largest, data, placement, settings["trials"], options.address)
 
 
 def _resumed_placement(options: SearchOptions, run: RunFolder) -> Placement:
     """The cores and GPUs of each trial, as before; `--concurrent` may be given again."""
     placement = place_trials(
-        machines(options.address),
+        machines(options.address, wait_for_gpu=run.setting("gpus_per_trial") > 0),
         cpus_per_trial=run.setting("cpus_per_trial"),
         gpus_per_trial=run.setting("gpus_per_trial"),
         concurrent=options.concurrent or run.setting("concurrent"),
