@@ -1,5 +1,6 @@
 """Searches over a cluster of hosts that share nothing: neither the project, nor the data, nor the run folder."""
 
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -149,3 +150,27 @@ def test_a_job_whose_run_folder_would_go_with_it_is_refused_and_one_with_another
     code, printed = submit("--run", str(tmp_path / "outside"))
     assert code == 0, printed
     assert RunFolder(tmp_path / "outside").report_page.is_file()
+
+
+def test_the_script_for_slurm_runs_a_search_over_its_nodes(
+    hosts: Network, ray_folder: str, tmp_path: Path, tiny_data: PreparedData
+) -> None:
+    """What `srun` would start on each node of docs/cluster/search.sbatch."""
+    path = f"{PYTHON.parent}:{os.environ['PATH']}"
+    head = hosts.host(sees_project=True, PYTHONPATH=str(ROOT), PATH=path, RAY_AUTH_MODE="token", RAY_TMPDIR=ray_folder)
+    other = hosts.host(PATH=path, RAY_AUTH_MODE="token")
+    script = (ROOT / "docs" / "cluster" / "search.sbatch").read_text()
+    assert 'ray symmetric-run --address "$head:' in script
+    assert "RAY_AUTH_MODE=token" in script
+    run = ("ray", "symmetric-run", "--address", f"{head.address}:6379", "--min-nodes", "2", "--num-cpus", "1")
+    settings = ("--trials", "4", "--epochs", "2", "--confirm", "0", "--pruner", "none", "--set", "hidden_size=16")
+    search = ("python", "-m", "tuning.search", "--address", "auto", "--data", str(tiny_data.folder), "--run", "slurm")
+    outputs = [tmp_path / "head.log", tmp_path / "other.log"]
+    started = []
+    for host, output in zip((head, other), outputs, strict=True):
+        _give_token(host)
+        folder = tmp_path if host is head else Path("/tmp")
+        started.append(host.start(folder, *run, "--", *search, *settings, output=output))
+    assert [process.wait(PATIENCE) for process in started] == [0, 0], [path.read_text() for path in outputs]
+    assert "2 trials at once" in outputs[0].read_text()
+    assert (tmp_path / "runs" / "slurm" / "report.html").is_file()

@@ -17,9 +17,6 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from tuning.execution.checkpoint_files import CheckpointFiles
 
-PIECE = 16 * 2**20
-"""Bytes of data that are sent at once."""
-
 
 class News(NamedTuple):
     """What nodes have told of themselves.
@@ -51,11 +48,11 @@ class FileServer:
         files = (path for path in sorted(self._data.rglob("*")) if path.is_file())
         return {str(path.relative_to(self._data)): path.stat().st_size for path in files}
 
-    def piece(self, name: str, start: int) -> bytes:
-        """At most `PIECE` bytes of a file of the data."""
+    def piece(self, name: str, start: int, length: int) -> bytes:
+        """At most `length` bytes of a file of the data."""
         with (self._data / name).open("rb") as file:
             file.seek(start)
-            return file.read(PIECE)
+            return file.read(length)
 
     def read(self, number: int) -> bytes | None:
         """A trial's checkpoint; None if there is none."""

@@ -15,7 +15,10 @@ from san_core.data.partial_folder import lock
 from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
 from san_core.files import make_folder, name_folder
-from tuning.execution.driver_files import PIECE, DriverFiles
+from tuning.execution.driver_files import DriverFiles
+
+PIECE = 16 * 2**20
+"""Bytes of data that are sent at once."""
 
 AHEAD = 2
 """Pieces of data that are under way to a node at once, so that its memory and the driver's stay small."""
@@ -135,7 +138,7 @@ def _pieces(sizes: Mapping[str, int], files: DriverFiles) -> Iterator[tuple[str,
     under_way: deque[tuple[str, ray.ObjectRef[Any]]] = deque()
     while True:
         for name, start in islice(wanted, AHEAD - len(under_way)):
-            under_way.append((name, files.start("piece", name, start)))
+            under_way.append((name, files.start("piece", name, start, PIECE)))
         if not under_way:
             return
         name, reference = under_way.popleft()
