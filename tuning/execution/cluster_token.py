@@ -5,7 +5,6 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import grpc  # type: ignore[import-untyped]
 from ray._raylet import Config  # type: ignore[attr-defined]
 
 from san_core.errors import InputError
@@ -45,6 +44,8 @@ def token_if_asked(address: str) -> Iterator[None]:
 
 def _asks_for_token(address: str) -> bool:
     """Whether a cluster refuses an answer to whoever has no token. `ray.init` would ask again for 20 seconds."""
+    import grpc  # type: ignore[import-untyped]  # it takes a while, and only who joins a cluster needs it
+
     with grpc.insecure_channel(address) as channel:
         try:
             channel.unary_unary(_ASKED)(b"", timeout=_SECONDS)

@@ -8,6 +8,7 @@ from math import inf
 
 import ray
 from ray.autoscaler.sdk import request_resources
+from ray.exceptions import RayError
 
 from san_core.command_line import print_message
 from tuning.execution.driver_files import DriverFiles, News
@@ -49,7 +50,8 @@ class Nodes:
         """Looks at the nodes, and prints a line for what has changed; returns how many trials fit on them now."""
         with self._lock:
             if self._files is not None:
-                self._tell(self._files.ask("news"))
+                with contextlib.suppress(RayError, ValueError):  # the actor may be starting again
+                    self._tell(self._files.ask("news"))
             now = self.placement
             fitting = fitting_trials(alive_machines(self.unusable), now.cpus, now.gpus)
             if (at_once := min(fitting, self._most_at_once or fitting)) > now.max_concurrent:

@@ -140,7 +140,7 @@ def _joined_with_token(address: str) -> Iterator[str]:
             context = ray.init(
                 address=address, log_to_driver=False, logging_level=logging.ERROR, runtime_env=code_environment()
             )
-    except (RuntimeError, ConnectionError, ValueError) as error:
+    except (RuntimeError, ConnectionError, ValueError, ray.exceptions.RayError) as error:
         ray.shutdown()
         raise InputError(
             f"no Ray cluster can be joined at {address!r}: {' '.join(str(error).split())}; one that asks for a token "
