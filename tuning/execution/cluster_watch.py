@@ -38,7 +38,7 @@ class Nodes:
         self._most_at_once = most_at_once
         self._files: DriverFiles | None = None
         self._told = -inf  # when copies were last told of
-        self._whole: set[str] = set()
+        self._whole, self._copied = set[str](), 0.0
         self._lock = threading.Lock()
 
     @property
@@ -69,7 +69,8 @@ class Nodes:
         wanted = self._most_at_once or 0
         asks = wanted > each.max_concurrent
         if asks:
-            request_resources(bundles=[{"CPU": each.cpus, "GPU": each.gpus}] * wanted)
+            bundle = {"CPU": each.cpus} | ({"GPU": each.gpus} if each.gpus else {})
+            request_resources(bundles=[bundle] * wanted)
 
         def look() -> None:
             while not stop.wait(SECONDS_BETWEEN):
@@ -98,8 +99,8 @@ class Nodes:
             print_message(f"the data ({_size(news.copied[node][1])}) have been copied to node {node}")
         self._whole |= whole
         parts = [done / total for node, (done, total) in news.copied.items() if node not in whole]
-        if parts and time.monotonic() - self._told > SECONDS_BETWEEN_LINES:
-            self._told = time.monotonic()
+        if parts and sum(parts) != self._copied and time.monotonic() - self._told > SECONDS_BETWEEN_LINES:
+            self._told, self._copied = time.monotonic(), sum(parts)
             where = f"{len(parts)} node{'s' if len(parts) > 1 else ''}"
             print_message(f"copying the data to {where}: {sum(parts) / len(parts):.0%}")
 

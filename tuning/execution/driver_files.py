@@ -64,8 +64,8 @@ class FileServer:
             self._checkpoints.write(number, content)
 
     def note_copied(self, node: str, copied: int, total: int) -> None:
-        """Tells how many bytes of the data a node has."""
-        self._news.copied[node] = (copied, total)
+        """Tells how many bytes of the data a node has; calls may come in another order than they were made."""
+        self._news.copied[node] = max((copied, total), self._news.copied.get(node, (0, total)))
 
     def note_unusable(self, node_id: str, reason: str) -> None:
         """Tells why a node cannot run trials."""
