@@ -60,12 +60,14 @@ class Host:
         process: the first process in its namespaces: all others end with it.
         environment: variables of its commands.
         pid: id of the process inside of the namespaces, as seen from outside.
+        started: commands that were started and not waited for.
     """
 
     address: str
     process: subprocess.Popen[str]
     environment: dict[str, str] = field(repr=False)
     pid: int
+    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def command(self, *arguments: str) -> list[str]:
         return ["nsenter", "--target", str(self.pid), "--net", "--mount", "--pid", *arguments]
@@ -74,7 +76,11 @@ class Host:
         """Starts a command in a folder; its output goes to a file."""
         command = ["sh", "-c", f'cd {folder} && exec "$@"', "sh", *arguments]
         with output.open("ab") as file:
-            return subprocess.Popen(self.command(*command), env=self.environment, stdout=file, stderr=subprocess.STDOUT)
+            process = subprocess.Popen(
+                self.command(*command), env=self.environment, stdout=file, stderr=subprocess.STDOUT
+            )
+        self.started.append(process)
+        return process
 
     def run(self, *arguments: str) -> str:
         done = subprocess.run(
@@ -102,7 +108,8 @@ class Host:
         """As if it were switched off: all its processes are killed, and its network is gone."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
-        self.process.wait(PATIENCE)
+        for process in (self.process, *self.started):
+            process.wait(PATIENCE)
 
 
 class Network:
