@@ -6,6 +6,12 @@ NOT_RUN = {
     "make search": "it installs, from the network; the tutorial's search runs here in its place",
     "make test": "it is what runs this",
     ".venv/bin/ray start --head": "it outlives whoever starts it; `tests/tuning/test_cluster.py` searches on a cluster",
+    ".venv/bin/ray job submit --working-dir . -- python -m tuning.search --address auto --data /data/easy-vqa "
+    "--run /data/runs/job": "it needs a cluster; `tests/tuning/test_hosts.py` submits jobs",
+    "sbatch docs/cluster/search.sbatch": "there is no Slurm; `tests/tuning/test_hosts.py` runs what the script runs",
+    "docker build -f docs/cluster/Dockerfile -t san-tuner .": "it downloads gigabytes",
+    'docker run --rm --init --gpus all --shm-size 4g -v "$PWD:/work" san-tuner': "it needs the image",
+    "kubectl apply -f docs/cluster/rayjob.yaml": "there is no Kubernetes",
     ".venv/bin/ray stop": "it would end every Ray of this machine",
     ".venv/bin/python -m san_core.prepare daquar-reduced --root daquar --encoder vgg19 --single-answers "
     "--out data/daquar-vgg19": "torchvision downloads VGG's weights, half a gigabyte",

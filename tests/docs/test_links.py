@@ -16,6 +16,7 @@ MODULE = re.compile(r"python -m (?P<module>(?:benchmarks|results|san_core|tuning
 
 CODE = ("benchmarks", "results", "san_core", "tuning")
 ELSEWHERE = {"--head", "--help", "--logdir", "--preload", "--backend-store-uri"}
+ELSEWHERE |= {"--constraint", "--generate", "--init", "--num-cpus", "--num-gpus", "--shm-size"}
 """Options of other programs, or of all."""
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())

@@ -107,7 +107,7 @@ def _run_module(name: str) -> Ended:
     return int(ended.value.code or 0), printed.getvalue()
 
 
-def _machines(address: str | None) -> list[Machine]:
+def _machines(address: str | None, **_: object) -> list[Machine]:
     """This machine, in place of any cluster."""
     del address
     return machines(None)

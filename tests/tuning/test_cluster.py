@@ -1,4 +1,4 @@
-"""A search over a Ray cluster of two nodes, on one machine, one of which is killed in the middle."""
+"""Searches over Ray clusters of several nodes on one machine; `test_hosts.py` has hosts that share no files."""
 
 import os
 import subprocess
@@ -25,20 +25,22 @@ import sys
 from ray.cluster_utils import Cluster
 
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "num_gpus": 0, "include_dashboard": False})
-second = cluster.add_node(num_cpus=1, num_gpus=0)
 cluster.wait_for_nodes()
 print(cluster.address, flush=True)
-sys.stdin.readline()
-cluster.remove_node(second, allow_graceful=False)
-print("killed", flush=True)
-sys.stdin.readline()
-cluster.shutdown()
+added = []
+for line in sys.stdin:
+    if line.startswith("add"):
+        added.append(cluster.add_node(num_cpus=1, num_gpus=int(line.split()[1])))
+        cluster.wait_for_nodes()
+    elif line.startswith("kill"):
+        cluster.remove_node(added.pop(), allow_graceful=False)
+    print("done", flush=True)
 """
-"""Two nodes; a line on stdin kills the second, another ends it."""
+"""A head node with one core; lines on stdin add a node with one core and so many GPUs, or kill the last one."""
 
 
 @dataclass
-class TwoNodes:
+class Nodes:
     """A cluster in a process of its own.
 
     Attributes:
@@ -49,15 +51,13 @@ class TwoNodes:
     process: subprocess.Popen[str]
     address: str
 
-    def kill_second(self) -> None:
-        self.print_message()
-        assert self.process.stdout is not None
-        assert self.process.stdout.readline() == "killed\n"
-
-    def print_message(self) -> None:
+    def tell(self, line: str) -> None:
+        """Adds or kills a node."""
         assert self.process.stdin is not None
-        self.process.stdin.write("\n")
+        assert self.process.stdout is not None
+        self.process.stdin.write(f"{line}\n")
         self.process.stdin.flush()
+        assert self.process.stdout.readline() == "done\n"
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def place(tiny_data: PreparedData, tmp_path: Path) -> Sandbox:
 
 
 @pytest.fixture
-def two_nodes(place: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[TwoNodes]:
+def nodes(place: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
     # As a cluster should be: who joins needs its token. A Ray started in this process earlier asks for one too.
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     environment = {**os.environ, "HOME": str(place.home)}
@@ -91,17 +91,18 @@ def two_nodes(place: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[TwoNo
         assert process.stdout is not None
         address = process.stdout.readline().strip()
         assert address, errors.read_text()
-        yield TwoNodes(process, address)
+        yield Nodes(process, address)
         process.terminate()
 
 
-def test_a_search_over_two_nodes_outlives_one_of_them(place: Sandbox, two_nodes: TwoNodes, tmp_path: Path) -> None:
+def test_a_search_over_two_nodes_outlives_one_of_them(place: Sandbox, nodes: Nodes, tmp_path: Path) -> None:
+    nodes.tell("add 0")
     storage = tmp_path / "storage"
-    search = place.start("--run", "spread", "--address", two_nodes.address, "--storage", str(storage), *place.arguments)
+    search = place.start("--run", "spread", "--address", nodes.address, "--storage", str(storage), *place.arguments)
     log = place.folder / "output.log"
     while search.poll() is None and (" ended" not in log.read_text(errors="replace") or len(_workers(place)) < 2):
         time.sleep(0.2)
-    two_nodes.kill_second()
+    nodes.tell("kill")
     assert search.wait(timeout=PATIENCE) == 0, log.read_text(errors="replace")
 
     assert "2 trials at once, 1 core each" in log.read_text(errors="replace")
@@ -112,6 +113,29 @@ def test_a_search_over_two_nodes_outlives_one_of_them(place: Sandbox, two_nodes:
     assert len(_workers(place)) >= 2
     assert len(list(storage.glob("spread-*/search/trial-*.pt"))) == 3
     assert not RunFolder(place.folder / "runs" / "spread").checkpoints.exists()
+
+
+def test_a_search_waits_for_a_node_with_a_gpu_measures_there_and_uses_one_that_joins_later(
+    place: Sandbox, nodes: Nodes
+) -> None:
+    """GPUs are logical: the step for cohorts runs on the CPU."""
+    search = place.start("--run", "spread", "--address", nodes.address, "--gpus-per-trial", "1", *place.arguments)
+    log = place.folder / "output.log"
+
+    def wait_for(text: str) -> None:
+        while text not in log.read_text(errors="replace"):
+            assert search.poll() is None, log.read_text(errors="replace")
+            time.sleep(0.2)
+
+    wait_for("no node of the cluster has a GPU yet: waiting for one")
+    nodes.tell("add 1")
+    wait_for("since this machine has no GPU")
+    wait_for(" 1 GPU and 1 core each")
+    nodes.tell("add 1")
+    wait_for("nodes have joined the cluster: from now on 2 at once")
+    assert search.wait(timeout=PATIENCE) == 0, log.read_text(errors="replace")
+    assert [trial.state for trial in trials_of(place, "spread")] == [TrialState.COMPLETE] * TRIALS
+    assert all(" GPU 0" in worker for worker in _workers(place))
 
 
 def _workers(place: Sandbox) -> set[str]:

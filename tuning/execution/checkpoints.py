@@ -5,21 +5,20 @@ import io
 import os
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from optuna.trial import FrozenTrial
-from pyarrow import fs
 
 from results.ranking import rank_trials
 from results.run_folder import RunFolder
 from san_core.errors import InputError
-from san_core.files import make_folder, sync, sync_folder
 from san_core.hardware import is_out_of_memory
 from san_core.training import EpochResult, Training
+from tuning.execution.checkpoint_files import CheckpointFiles
 from tuning.study.study import Study
 
 SECONDS_BETWEEN = float(os.environ.get("SAN_CHECKPOINT_SECONDS", "10"))
@@ -33,19 +32,29 @@ class DamagedCheckpointError(Exception):
     """A checkpoint that cannot be used."""
 
 
+class ReadsAndWrites(Protocol):
+    """Where checkpoints are, as bytes by the trial's number: a folder, or the driver's run folder from another node."""
+
+    def read(self, number: int) -> bytes | None:
+        """A trial's checkpoint; None if there is none."""
+
+    def write(self, number: int, content: bytes | memoryview) -> None:
+        """Replaces a trial's checkpoint; never leaves a part of one."""
+
+
 class Checkpoints:
     """The newest checkpoint of each trial of a study: weights, optimizer state, epoch and the epoch's result.
 
     Args:
-        folder: a path, or a URI of any file system that pyarrow knows (`s3://`, `gs://`, `hdfs://`).
+        place: a path, a URI of any file system that pyarrow knows (`s3://`, `gs://`, `hdfs://`), or what reads and
+            writes them.
 
     Raises:
         InputError: if there is no such file system.
     """
 
-    def __init__(self, folder: str) -> None:
-        self._system, self._folder = _file_system(folder)
-        self._is_local = isinstance(self._system, fs.LocalFileSystem)
+    def __init__(self, place: str | ReadsAndWrites) -> None:
+        self._files: ReadsAndWrites = CheckpointFiles(place) if isinstance(place, str) else place
 
     def save(self, number: int, training: Training, result: EpochResult) -> None:
         """Saves a trial's checkpoint; the file appears only when it is complete, and on the disk if that is local."""
@@ -55,22 +64,7 @@ class Checkpoints:
         """The same of what `Training.state_dict` returned."""
         state = io.BytesIO()
         torch.save({"training": training, "result": asdict(result)}, state)
-        if self._is_local:
-            make_folder(Path(self._folder), exist_ok=True)
-        else:
-            self._system.create_dir(self._folder)
-        partial = f"{self._path(number)}.partial"
-        try:
-            with self._system.open_output_stream(partial) as file:
-                file.write(state.getbuffer())
-            if self._is_local:
-                sync(Path(partial))
-        except OSError:
-            self._system.delete_file(partial)  # the disk may be full
-            raise
-        self._system.move(partial, self._path(number))
-        if self._is_local:
-            sync_folder(Path(self._folder))
+        self._files.write(number, state.getbuffer())
 
     def load(self, number: int, training: Training) -> EpochResult | None:
         """Restores training from the trial's checkpoint; returns its last epoch's result, None without a checkpoint.
@@ -96,13 +90,11 @@ class Checkpoints:
         Raises:
             DamagedCheckpointError: if the file is cut off or holds anything else.
         """
-        try:
-            with self._system.open_input_file(self._path(number)) as file:
-                content = io.BytesIO(file.read())
-        except FileNotFoundError:
+        content = self._files.read(number)
+        if content is None:
             return None
         try:
-            state = torch.load(content, map_location=device, weights_only=True)
+            state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
             result = EpochResult(**state["result"])
             restore_training(state["training"])
         except Exception as error:
@@ -110,28 +102,6 @@ class Checkpoints:
                 raise
             raise DamagedCheckpointError(f"its checkpoint is damaged ({type(error).__name__})") from error
         return result
-
-    def check_writable(self) -> None:
-        """Writes an empty file, and deletes it.
-
-        Raises:
-            OSError: if that cannot be done.
-        """
-        path = f"{self._folder}/.writable"
-        self._system.create_dir(self._folder)
-        with self._system.open_output_stream(path) as file:
-            file.write(b"")
-        self._system.delete_file(path)
-
-    def delete(self, numbers: Iterable[int]) -> None:
-        """Deletes the checkpoints of trials, if there are any."""
-        for number in numbers:
-            for path in (self._path(number), f"{self._path(number)}.partial"):
-                if self._system.get_file_info(path).type != fs.FileType.NotFound:
-                    self._system.delete_file(path)
-
-    def _path(self, number: int) -> str:
-        return f"{self._folder}/trial-{number:04d}.pt"
 
 
 def checkpoint_folder(run: RunFolder, study_name: str) -> str:
@@ -154,7 +124,7 @@ class OldCheckpoints:
         keep: number of best trials that keep their checkpoint, see `results.ranking`.
     """
 
-    def __init__(self, checkpoints: Checkpoints, study: Study, keep: int) -> None:
+    def __init__(self, checkpoints: CheckpointFiles, study: Study, keep: int) -> None:
         self._checkpoints = checkpoints
         self._study = study
         self._keep = keep
@@ -194,17 +164,8 @@ def check_storage(folder: str | None) -> None:
         return
     if "://" not in folder and not Path(folder).is_absolute():
         raise InputError(f"--storage must be an absolute path or a URI that all nodes reach, but got {folder!r}")
-    checkpoints = Checkpoints(folder)
+    checkpoints = CheckpointFiles(folder)
     try:
         checkpoints.check_writable()
     except OSError as error:
         raise InputError(f"--storage {folder} cannot be written: {error}") from error
-
-
-def _file_system(folder: str) -> tuple[fs.FileSystem, str]:
-    """The file system of a path or URI, and the path in it."""
-    try:
-        system, path = fs.FileSystem.from_uri(folder)
-    except (OSError, ValueError) as error:
-        raise InputError(f"checkpoints cannot go to {folder!r}: {error}; accepted: a folder, or a URI") from error
-    return system, path

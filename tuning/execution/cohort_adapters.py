@@ -10,10 +10,10 @@ from san_core.errors import InputError
 from san_core.hardware import is_out_of_memory
 from tuning.execution.scheduler import Link
 from tuning.execution.tune_adapters import FINISHED
-from tuning.execution.tune_errors import describe_error, worker_has_died
+from tuning.execution.tune_errors import describe_error, node_is_unusable, worker_has_died
 from tuning.study.cohorts import Attempt, Cohorts, Failure
 from tuning.study.live_trial import Epoch
-from tuning.study.tune_interface import JOB, LIVE_TRIALS, TRIALS, WIDTHS, NotInSnapshots
+from tuning.study.tune_interface import JOB, LIVE_TRIALS, TRIALS, UNUSABLE_NODES, WIDTHS, NotInSnapshots
 
 
 class CohortLink(Link):
@@ -50,7 +50,10 @@ class CohortLink(Link):
     def note_failure(self, trial: Trial, error: BaseException | None) -> None:
         """Keeps why an attempt failed."""
         self.failures[trial.trial_id] = Failure(
-            describe_error(error), worker_died=worker_has_died(error), out_of_memory=is_out_of_memory(error)
+            describe_error(error),
+            worker_died=worker_has_died(error),
+            out_of_memory=is_out_of_memory(error),
+            misplaced=node_is_unusable(error),
         )
 
 
@@ -70,6 +73,8 @@ class CohortSearcher(NotInSnapshots, Searcher):
         attempt = None
         if link.goes_on:
             with link.end_at_write_errors():
+                if link.nodes:
+                    link.cohorts.use_workers(link.nodes.at_once)
                 attempt = link.cohorts.next()
         if attempt is None:
             return None if link.goes_on and not link.cohorts.is_over else FINISHED
@@ -80,6 +85,7 @@ class CohortSearcher(NotInSnapshots, Searcher):
             TRIALS: cohorts.settings(attempt),
             WIDTHS: cohorts.widths(attempt),
             LIVE_TRIALS: cohorts.live_numbers,
+            UNUSABLE_NODES: link.unusable_nodes,
         }
         return {**link.shared_config, **own}
 

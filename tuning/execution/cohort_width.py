@@ -2,11 +2,8 @@
 
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from math import inf
-from multiprocessing import get_context
 from pathlib import Path
 
 import torch
@@ -21,6 +18,7 @@ from san_core.hardware import best_device, is_out_of_memory, keep_freed_memory
 from san_core.training import build_model
 from tuning.execution.gpu_memory import least_free_memory
 from tuning.execution.gpu_share import CUDA_CONTEXT
+from tuning.execution.measuring import measure
 from tuning.execution.trial_setup import WIDTHS
 
 GAIN = 1.1
@@ -80,25 +78,24 @@ def expected_memory(used: list[int]) -> float:
     return used[-1] + 2 * (used[-1] - used[-2]) if len(used) > 1 else 0.0
 
 
-def measure_cohort_width(config: TrainingConfig, data: PreparedData, gpus: float = 1.0) -> int:
-    """The width of cohorts that suits this machine, measured with a configuration that none is larger than.
+def measure_cohort_width(
+    config: TrainingConfig, data: PreparedData, gpus: float = 1.0, address: str | None = None
+) -> int:
+    """The width of cohorts that suits the GPUs, measured with a configuration that none is larger than.
 
-    It is measured in a process of its own, which frees all GPU memory when it ends.
+    It is measured in a process of its own, see `measure`. Where kinds of GPUs differ it is what suits the smallest.
 
     Args:
         config: the largest configuration of the space, see `tuning.execution.gpu_share.largest_configuration`.
         data: what the trials train on.
         gpus: a cohort's share of a GPU, above 0 and at most 1.
+        address: address of the cluster that is searched on; None for none.
 
     Raises:
         InputError: if not even a single trial fits, or the process dies.
     """
     print_message("measuring how many trials to train together")
-    try:
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-            width = pool.submit(measured_width, config, data.folder, gpus).result()
-    except BrokenProcessPool as error:
-        raise InputError("the process that measures for --cohort auto has died; accepted: a number") from error
+    width = min(measure(measured_width, config, data, gpus, address=address))
     if not width:
         raise InputError("the largest trial of the space does not fit into its share of the GPU's free memory")
     return width

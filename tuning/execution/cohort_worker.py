@@ -1,23 +1,21 @@
 """A worker that trains cohorts: each step is one epoch of a job's trials."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from ray import tune
 
 from results.jobs import Job
 from san_core.config import TrainingConfig
-from san_core.data.prepared import PreparedData
 from san_core.hardware import free_cached_memory
 from san_core.shared_training import Member, SharedTraining
 from san_core.training import EpochResult
-from tuning.execution.checkpoints import Checkpoints, CheckpointTimer, DamagedCheckpointError
+from tuning.execution.checkpoints import CheckpointTimer, DamagedCheckpointError
+from tuning.execution.resources import resources_of
 from tuning.execution.trial_setup import TrialSetup, largest_like
-from tuning.execution.worker import as_epoch, describe_location, limit_process, resources, starts_anew
+from tuning.execution.worker import as_epoch, describe_location, files_of, limit_process, starts_anew
 from tuning.monitoring.trial_monitor import TrialMonitor
 from tuning.study.tune_interface import (
-    CHECKPOINT_FOLDER,
     EPOCHS,
     JOB,
     LIVE_TRIALS,
@@ -38,15 +36,14 @@ class CohortWorker(tune.Trainable):
     @classmethod
     def default_resource_request(cls, config: dict[str, Any]) -> tune.PlacementGroupFactory:
         """The cores and GPUs that Ray reserves for a worker."""
-        return resources(config[TRIAL_SETUP].placement)
+        return resources_of(config)
 
     def setup(self, config: dict[str, Any]) -> None:
         """Prepares the process and its first job."""
         self._setup: TrialSetup = config[TRIAL_SETUP]
         limit_process(self._setup.placement.cpus, self._setup.placement.gpus)
         self._location = describe_location()
-        self._data = PreparedData.open(Path(self._setup.data))
-        self._checkpoints, self._timer = Checkpoints(config[CHECKPOINT_FOLDER]), CheckpointTimer()
+        (self._data, self._checkpoints), self._timer = files_of(config), CheckpointTimer()
         self._trial_monitor = TrialMonitor(*config[RUN_AND_STUDY]) if self._setup.show_in_dashboard else None
         self._shared: SharedTraining | None = None
         self._largest: TrainingConfig | None = None

@@ -1,9 +1,7 @@
 """The share of a GPU that a trial needs, measured by training the largest configuration for a few steps."""
 
 from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from multiprocessing import get_context
 from pathlib import Path
 
 import torch
@@ -16,6 +14,7 @@ from san_core.errors import InputError
 from san_core.hardware import is_out_of_memory
 from san_core.training import Training
 from tuning.execution.gpu_memory import least_free_memory
+from tuning.execution.measuring import measure
 from tuning.execution.trial_setup import STEP_SIZES, upper_ends
 
 MARGIN = 1.15
@@ -36,25 +35,27 @@ def largest_configuration(config: TrainingConfig, parameters: Mapping[str, BaseD
     return replace(config, **upper_ends(parameters, MEMORY_SETTINGS))
 
 
-def measure_gpu_share(config: TrainingConfig, data: PreparedData) -> float:
+def measure_gpu_share(config: TrainingConfig, data: PreparedData, address: str | None = None) -> float:
     """The share of a GPU that a trial with this configuration needs: 1/n if n of them fit into the free memory.
 
-    It is measured in a process of its own, which frees all GPU memory when it ends.
+    It is measured in a process of its own, see `measure`. Where kinds of GPUs differ it is what the smallest needs.
+
+    Args:
+        config: the largest configuration of the space.
+        data: what the trials train on.
+        address: address of the cluster that is searched on; None for none.
 
     Raises:
-        InputError: if this machine has no GPU, or not even one trial fits.
+        InputError: if not even one trial fits.
     """
-    if not torch.cuda.is_available():
-        raise InputError("--gpus-per-trial auto needs a GPU on this machine to measure on; accepted: a number")
     print_message("measuring the memory of the largest trial")
     try:
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-            peak, free = pool.submit(_measure_memory, config, data.folder).result()
+        measured = measure(measured_memory, config, data, address=address)
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
         raise InputError(f"the largest trial of the space does not fit on the GPU: {error}") from error
-    return gpu_share(peak, free)
+    return max(gpu_share(peak, free) for peak, free in measured)
 
 
 def gpu_share(peak: int, free: int) -> float:
@@ -75,7 +76,7 @@ def gpu_share(peak: int, free: int) -> float:
     return 1 / fitting
 
 
-def _measure_memory(config: TrainingConfig, data: Path) -> tuple[int, int]:
+def measured_memory(config: TrainingConfig, data: Path) -> tuple[int, int]:
     """Peak memory of training, and the memory that is free on the fullest GPU, in bytes.
 
     The first is at least what torch allocates. What CUDA itself takes for graphs and libraries is seen in the memory

@@ -67,7 +67,7 @@ class FewerAtOnce:
         else:
             self._count_alone(error, epochs, advice)
             return f"memory ran low ({error}): the running trial was put back, and is started again"
-        self.setup = replace(self.setup, placement=placement, cohort=cohort)
+        self.setup = replace(self.setup, placement=placement, cohort=cohort, most_at_once=placement.max_concurrent)
         return f"memory ran low ({error}): running trials were put back; from now on {placement.describe(cohort)}"
 
     def _count_alone(self, error: LowMemoryError, epochs: int, advice: str) -> None:

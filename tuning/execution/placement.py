@@ -96,18 +96,28 @@ def place_trials(
         raise InputError(f"--gpus-per-trial must be <= {available}, the GPUs there are, but got {gpus:g}")
     if gpus > 1:
         raise InputError(f"--gpus-per-trial must be <= 1, since a trial trains on one GPU, but got {gpus:g}")
-    # 1e-9 because of rounding errors: without it, `int` would make 92 of 1 / (1 / 93).
-    capacities = [_Capacity(each.cpus, each.gpus * int(1 / gpus + 1e-9) if gpus else each.cpus) for each in machines]
-    usable = [machine for machine in capacities if machine.trials]
+    usable = _capacities(machines, gpus)
     cpus = cpus_per_trial or max(1, min((machine.cpus // machine.trials for machine in usable), default=1))
     most_cores = max((machine.cpus for machine in usable), default=0)
     if cpus > most_cores:
         raise InputError(f"--cpus-per-trial must be <= {most_cores}, the cores of a machine, but got {cpus}")
-    fitting = sum(min(machine.cpus // cpus, machine.trials) for machine in usable)
+    fitting = fitting_trials(machines, cpus, gpus)
     wanted = min(fitting, concurrent or fitting)
     free = _free_memory(machines) if heed_memory else None
     at_once = fitting_in_memory(wanted, free)
     return Placement(cpus, gpus, at_once, free if at_once < wanted else None)
+
+
+def fitting_trials(machines: Sequence[Machine], cpus: int, gpus: float) -> int:
+    """How many trials with so many cores and GPUs the machines can hold at once, whatever their memory."""
+    return sum(min(machine.cpus // cpus, machine.trials) for machine in _capacities(machines, gpus))
+
+
+def _capacities(machines: Sequence[Machine], gpus: float) -> list[_Capacity]:
+    """Those of the machines that can hold trials with so many GPUs each."""
+    # 1e-9 because of rounding errors: without it, `int` would make 92 of 1 / (1 / 93).
+    found = [_Capacity(each.cpus, each.gpus * int(1 / gpus + 1e-9) if gpus else each.cpus) for each in machines]
+    return [machine for machine in found if machine.trials]
 
 
 def fitting_in_memory(wanted: int, free: int | None) -> int:

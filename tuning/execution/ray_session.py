@@ -12,8 +12,12 @@ import torch
 
 from san_core.errors import InputError
 from san_core.machine_limits import free_memory, usable_cpus
+from tuning.execution import cluster_watch
+from tuning.execution.cluster_token import token_if_asked
+from tuning.execution.cluster_watch import alive_machines
 from tuning.execution.local_ray import keep_sigterm_handler, local_ray
 from tuning.execution.placement import Machine
+from tuning.execution.shipped_code import code_environment
 from tuning.monitoring.dashboard import Dashboard
 
 # Ray reads these when it starts: it sends no usage data, and a worker without a GPU sees no GPU.
@@ -25,25 +29,31 @@ class RayNotStartedError(InputError):
     """Ray could not be started or joined, so nothing has run."""
 
 
-def machines(address: str | None) -> list[Machine]:
+def machines(address: str | None, *, wait_for_gpu: bool = False) -> list[Machine]:
     """The machines that can run trials: this one, or those of the Ray cluster at an address.
 
     A program that called `ray.init` itself has those of that Ray.
+
+    Args:
+        address: address of the cluster.
+        wait_for_gpu: whether to wait until a node of the cluster has a GPU.
 
     Raises:
         InputError: if no cluster can be joined there.
     """
     if ray.is_initialized():
-        return _machines_of_ray()
+        return alive_machines()
     if address is None:
         return [Machine(usable_cpus(), torch.cuda.device_count(), free_memory())]
     with _joined(address):
-        return _machines_of_ray()
+        if wait_for_gpu:
+            cluster_watch.wait_for_gpu()
+        return alive_machines()
 
 
-def _machines_of_ray() -> list[Machine]:
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-    return [Machine(int(node.get("CPU", 0)), int(node.get("GPU", 0))) for node in nodes]
+def has_other_nodes() -> bool:
+    """Whether trials may run on other machines than this one: Ray is a cluster that was joined, or has other nodes."""
+    return _joined_sessions > 0 or len(alive_machines()) > 1
 
 
 @contextlib.contextmanager
@@ -79,7 +89,7 @@ def ray_session(
         yield url
 
 
-_found_sessions = 0
+_found_sessions = _joined_sessions = 0
 
 
 def ray_stays() -> bool:
@@ -105,20 +115,42 @@ def _found() -> Iterator[str]:
 
 
 @contextlib.contextmanager
+def joined(address: str | None) -> Iterator[None]:
+    """A cluster that is joined for as long as the context lasts; None for the Ray that the program has.
+
+    Raises:
+        InputError: if no cluster can be joined there.
+    """
+    with contextlib.nullcontext() if address is None or ray.is_initialized() else _joined(address):
+        yield
+
+
+@contextlib.contextmanager
 def _joined(address: str) -> Iterator[str]:
     _check_reachable(address)
+    with token_if_asked(address), _joined_with_token(address) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def _joined_with_token(address: str) -> Iterator[str]:
+    global _joined_sessions  # noqa: PLW0603
     try:
         with keep_sigterm_handler():
-            context = ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (RuntimeError, ConnectionError, ValueError) as error:
+            context = ray.init(
+                address=address, log_to_driver=False, logging_level=logging.ERROR, runtime_env=code_environment()
+            )
+    except (RuntimeError, ConnectionError, ValueError, ray.exceptions.RayError) as error:
         ray.shutdown()
         raise InputError(
             f"no Ray cluster can be joined at {address!r}: {' '.join(str(error).split())}; one that asks for a token "
-            "is joined with RAY_AUTH_MODE=token in the environment and its token in ~/.ray/auth_token"
+            "is joined with its token in ~/.ray/auth_token"
         ) from error
+    _joined_sessions += 1
     try:
         yield f"http://{context.dashboard_url}" if context.dashboard_url else ""
     finally:
+        _joined_sessions -= 1
         ray.shutdown()
 
 

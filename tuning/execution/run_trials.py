@@ -4,7 +4,7 @@ import contextlib
 import io
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,12 +16,16 @@ from ray.tune.search import Searcher
 
 from results.run_folder import RunFolder
 from san_core.command_line import print_message
+from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
-from tuning.execution.checkpoints import Checkpoints, OldCheckpoints, checkpoint_folder
+from tuning.execution.checkpoint_files import CheckpointFiles
+from tuning.execution.checkpoints import OldCheckpoints, checkpoint_folder
+from tuning.execution.cluster_watch import Nodes
 from tuning.execution.cohort_adapters import CohortLink, CohortSearcher
 from tuning.execution.cohort_worker import CohortWorker
+from tuning.execution.driver_files import driver_files
 from tuning.execution.low_memory import FewerAtOnce, LowMemoryError
-from tuning.execution.ray_session import ray_stays
+from tuning.execution.ray_session import has_other_nodes, ray_stays
 from tuning.execution.scheduler import Link, StudyScheduler
 from tuning.execution.shared_files import check_files
 from tuning.execution.trial_setup import Limits, TrialSetup
@@ -31,13 +35,16 @@ from tuning.execution.watchdog import exit_if_ray_dies
 from tuning.execution.worker import SANWorker
 from tuning.study.cohorts import Cohorts
 from tuning.study.study import Study
-from tuning.study.tune_interface import CHECKPOINT_FOLDER, JOB, RUN_AND_STUDY, TRIAL_SETUP, only_trial
+from tuning.study.tune_interface import CHECKPOINT_FOLDER, DRIVER_FILES, JOB, RUN_AND_STUDY, TRIAL_SETUP, only_trial
 
 # Tune reads these when it starts: it writes no logs of its own per trial, does not catch Ctrl-C, and writes no
 # snapshots, because nothing would read them.
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
 os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", str(10**9))
+
+MOST_PENDING = 10_000
+"""Most trials that Tune starts at a time where the searcher alone bounds how many there are."""
 
 
 @dataclass(frozen=True)
@@ -117,19 +124,25 @@ def _run_tune(
     name = study.optuna_study.study_name
     shutil.rmtree(run.ray / name, ignore_errors=True)
     folder = checkpoint_folder(run, name)
-    old_checkpoints = OldCheckpoints(Checkpoints(folder), study, limits.keep_checkpoints)
+    old_checkpoints = OldCheckpoints(CheckpointFiles(folder), study, limits.keep_checkpoints)
     old_checkpoints.delete()
     shared_config = {TRIAL_SETUP: setup, CHECKPOINT_FOLDER: folder, RUN_AND_STUDY: (run.name, name)}
     make = _connect_trials if setup.cohort == 1 else _connect_cohorts
     connection = make(study, setup, limits, shared_config, old_checkpoints.delete)
     link = connection.link
     link.check_files = partial(check_files, setup.data, folder)
+    if has_other_nodes():
+        link.nodes = Nodes(setup.placement, setup.most_at_once)
     # By default Tune starts one worker after the other. The searcher bounds how many there are at once.
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(setup.placement.max_concurrent)
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(MOST_PENDING if link.nodes else setup.placement.max_concurrent)
     tuner = _make_tuner(worker or connection.worker, name, connection, run.ray, callbacks)
     try:
         # Even with verbose=0, Tune prints to stdout where its own results are. Ours are elsewhere.
-        with contextlib.redirect_stdout(io.StringIO()), explain_errors(run.log, how_to_go_on(run)):
+        with (
+            contextlib.redirect_stdout(io.StringIO()),
+            explain_errors(run.log, how_to_go_on(run)),
+            _other_nodes(link, setup, None if run.settings.get("storage") else folder),
+        ):
             tuner.fit()
     except KeyboardInterrupt:
         if ray_stays() and link.controller is not None:
@@ -140,6 +153,24 @@ def _run_tune(
             study.finish_or_interrupt_trials()
             old_checkpoints.delete()
     _raise_early_end(link.early_end, run)
+
+
+@contextlib.contextmanager
+def _other_nodes(link: Link, setup: TrialSetup, checkpoints: str | None) -> Iterator[None]:
+    """Gives the other nodes of a cluster, if there are any, the files of this machine, and watches the nodes.
+
+    Args:
+        link: its `shared_config` tells workers where the files are.
+        setup: of the study's trials.
+        checkpoints: folder of the checkpoints on this machine; None if all nodes reach it.
+    """
+    if link.nodes is None:
+        yield
+        return
+    data = PreparedData.open(Path(setup.data))
+    with driver_files(data.folder, data.fingerprint, checkpoints) as files, link.nodes.watched(files):
+        link.shared_config[DRIVER_FILES] = files
+        yield
 
 
 def _raise_early_end(error: Exception | None, run: RunFolder) -> None:

@@ -11,7 +11,8 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from san_core.command_line import print_message
 from san_core.errors import InputError
-from tuning.execution.tune_errors import disk_full_error, find_low_memory, load_error
+from tuning.execution.cluster_watch import Nodes
+from tuning.execution.tune_errors import disk_full_error, find_low_memory, load_error, node_is_unusable
 from tuning.study.live_trial import Epoch
 from tuning.study.tune_interface import EPOCHS, NotInSnapshots
 
@@ -25,12 +26,16 @@ class Link(ABC):
         check_files: function called when a trial has failed; it raises an InputError if files that all trials need are
             gone.
         controller: what runs Tune's trials; None before the first.
+        shared_config: what the configuration of everything that Tune runs holds.
+        nodes: of the cluster; None where all trials run on the driver's machine.
     """
 
     def __init__(self) -> None:
         self.early_end: Exception | None = None
         self.check_files: Callable[[], object] = lambda: None
         self.controller: TuneController | None = None
+        self.nodes: Nodes | None = None
+        self.shared_config: dict[str, Any] = {}
 
     @property
     def goes_on(self) -> bool:
@@ -42,6 +47,16 @@ class Link(ABC):
         self.early_end = self.early_end or error
         if self.controller is not None:
             self.controller.request_stop_experiment()  # type: ignore[no-untyped-call]
+
+    @property
+    def unusable_nodes(self) -> tuple[str, ...]:
+        """Ids of the nodes that cannot run trials."""
+        return tuple(self.nodes.unusable) if self.nodes else ()
+
+    def leave_out_unusable_nodes(self) -> None:
+        """Has trials run on other nodes from now on; ends Tune if there are none."""
+        if self.nodes and not self.nodes.refresh():
+            self.end(InputError(f"no node is left that can run trials: {next(iter(self.nodes.unusable.values()), '')}"))
 
     @contextlib.contextmanager
     def end_at_write_errors(self) -> Iterator[None]:
@@ -103,6 +118,8 @@ class StudyScheduler(NotInSnapshots, FIFOScheduler):
         del tune_controller
         error = load_error(trial)
         self._link.note_failure(trial, error)
+        if node_is_unusable(error):
+            self._link.leave_out_unusable_nodes()
         if reason := disk_full_error(error) or find_low_memory(error) or self._missing_files():
             self._link.end(reason)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
-from tuning.execution.checkpoints import Checkpoints
+from tuning.execution.checkpoint_files import CheckpointFiles
 
 
 def check_files(data: str, checkpoints: str) -> None:
@@ -22,6 +22,6 @@ def check_files(data: str, checkpoints: str) -> None:
     except InputError as error:
         raise InputError(f"the data can no longer be read: {error}") from error
     try:
-        Checkpoints(checkpoints).check_writable()
+        CheckpointFiles(checkpoints).check_writable()
     except OSError as error:
         raise InputError(f"checkpoints can no longer be written: {error}") from error

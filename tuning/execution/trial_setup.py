@@ -25,6 +25,7 @@ class TrialSetup:
         placement: number of cores and GPUs of a trial, and of trials that run at once.
         show_in_dashboard: whether running trials appear in Ray's dashboard and in its metrics.
         cohort: most trials of a cohort, which one worker trains together; 1 trains each on its own.
+        most_at_once: most trials, or cohorts, that may run at once when nodes join the cluster; None for all that fit.
         largest: upper ends of the searched settings that decide the size of a cohort's step, see `upper_ends`.
     """
 
@@ -34,6 +35,7 @@ class TrialSetup:
     placement: Placement
     show_in_dashboard: bool
     cohort: int = 1
+    most_at_once: int | None = None
     largest: Mapping[str, Any] = field(default_factory=dict)
 
 

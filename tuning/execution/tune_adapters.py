@@ -8,19 +8,19 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from ray.tune import PlacementGroupFactory
 from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
 from san_core.errors import InputError
 from san_core.hardware import is_out_of_memory
 from tuning.execution.placement import Placement
+from tuning.execution.resources import resources
 from tuning.execution.scheduler import Link
 from tuning.execution.trial_setup import Limits
-from tuning.execution.tune_errors import describe_error
+from tuning.execution.tune_errors import describe_error, node_is_unusable
 from tuning.study.live_trial import Epoch
 from tuning.study.study import Study
-from tuning.study.tune_interface import GPU_SHARE, TRIALS, NotInSnapshots, only_trial
+from tuning.study.tune_interface import GPU_SHARE, TRIALS, UNUSABLE_NODES, NotInSnapshots, only_trial
 
 FINISHED = cast("dict[str, Any]", Searcher.FINISHED)
 """The searcher's answer that no trial will start any more: a string, although Tune declares a dict."""
@@ -41,6 +41,7 @@ class TuneLink(Link):
         failure_reasons: the reason why each trial failed, by the trial's number.
         failed_starts: the number of times that each trial failed before it started, by the trial's number.
         given_up: numbers of the trials that Tune does not try again, because they failed too often.
+        misplaced: numbers of the trials that were started on a node that cannot run trials.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class TuneLink(Link):
         self.failure_reasons: dict[int, str] = {}
         self.failed_starts: Counter[int] = Counter()
         self.given_up: set[int] = set()
+        self.misplaced: set[int] = set()
 
     def is_tried_again(self, number: int) -> bool:
         """Whether a trial that failed is to be started again by the study.
@@ -68,6 +70,9 @@ class TuneLink(Link):
         Tune itself tries a trial again that was running. A trial whose worker dies while Tune hands it the trial counts
         for Tune as never started, and would be lost.
         """
+        if number in self.misplaced:
+            self.misplaced.discard(number)
+            return True
         return number not in self.given_up and 0 < self.failed_starts[number] <= self.limits.max_failures
 
     def order(self, trial: Trial) -> int:
@@ -83,12 +88,19 @@ class TuneLink(Link):
         """Keeps why the trial failed; one that ran out of memory gets more of a GPU if it is tried again."""
         number = only_trial(trial.config)
         self.failure_reasons[number] = describe_error(error)
-        if trial.status == Trial.PENDING:
+        if node_is_unusable(error):
+            self.misplaced.add(number)
+        elif trial.status == Trial.PENDING:
             self.failed_starts[number] += 1
         elif trial.status == Trial.RUNNING:  # Tune has tried it again as often as it may
             self.given_up.add(number)
         if is_out_of_memory(error) and trial.status != Trial.RUNNING:
             _double_gpu_share(trial)
+
+    @property
+    def at_once(self) -> int:
+        """The most trials that may be live now."""
+        return self.nodes.at_once if self.nodes else self.placement.max_concurrent
 
 
 class StudySearcher(NotInSnapshots, Searcher):
@@ -108,7 +120,7 @@ class StudySearcher(NotInSnapshots, Searcher):
         link = self._link
         if not link.goes_on:
             return FINISHED
-        if len(link.study.live) >= link.placement.max_concurrent:
+        if len(link.study.live) >= link.at_once:
             return None
         live = None
         with link.end_at_write_errors():
@@ -116,7 +128,8 @@ class StudySearcher(NotInSnapshots, Searcher):
         if live is None:
             return None if link.goes_on and link.study.live else FINISHED
         self._numbers[trial_id] = live.trial.number
-        return {**link.shared_config, TRIALS: {live.trial.number: live.settings}}
+        own = {TRIALS: {live.trial.number: live.settings}, UNUSABLE_NODES: link.unusable_nodes}
+        return {**link.shared_config, **own}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tells the study that a trial ended, or that it is to be started again."""
@@ -131,7 +144,7 @@ class StudySearcher(NotInSnapshots, Searcher):
             link.study.finish(number, link.failure_reasons.get(number, "failed") if error else "")
             if link.on_end:
                 link.on_end()
-        if failing := link.study.failing(link.placement.max_concurrent):
+        if failing := link.study.failing(link.at_once):
             link.end(InputError(failing))
 
     def save(self, checkpoint_path: str) -> None:
@@ -145,5 +158,5 @@ def _double_gpu_share(trial: Trial) -> None:
     if not 0 < bundle.get("GPU", 0.0) < 1:
         return
     bundle["GPU"] = min(1.0, 2 * bundle["GPU"])
-    trial.update_resources(PlacementGroupFactory([bundle]))
+    trial.update_resources(resources(bundle, trial.config.get(UNUSABLE_NODES, ())))
     trial.config[GPU_SHARE] = bundle["GPU"]

@@ -14,6 +14,10 @@ from ray.tune.experiment import Trial
 from results.run_folder import SEARCH_LOG
 from san_core.errors import InputError
 from tuning.execution.low_memory import LowMemoryError, low_memory
+from tuning.execution.node_data import NodeUnusableError
+
+_UNUSABLE = re.compile(rf"{NodeUnusableError.__name__}: (.*)")
+"""What a traceback of `NodeUnusableError` ends with."""
 
 
 def load_error(trial: Trial) -> BaseException | None:
@@ -23,8 +27,11 @@ def load_error(trial: Trial) -> BaseException | None:
     in the storage, where Tune copies it later. Of a worker that ran out of memory when it started Tune keeps only the
     text.
     """
-    if low := low_memory(_last_text(trial)):
+    text = _last_text(trial)
+    if low := low_memory(text):
         return low
+    if found := _UNUSABLE.findall(text):
+        return NodeUnusableError(found[-1])
     if trial.pickled_error_file is None or not Path(trial.pickled_error_file).is_file():
         return None
     with Path(trial.pickled_error_file).open("rb") as file:
@@ -55,6 +62,11 @@ def describe_error(error: BaseException | None) -> str:
 def worker_has_died(error: BaseException | None) -> bool:
     """Whether a worker's process or its node died, which may have nothing to do with what it trained."""
     return isinstance(error, ray.exceptions.RayActorError) and "creation task" not in str(error)
+
+
+def node_is_unusable(error: BaseException | None) -> bool:
+    """Whether a worker was started on a node that cannot run trials."""
+    return any(isinstance(cause, NodeUnusableError) for cause in _causes(error))
 
 
 def disk_full_error(error: BaseException | None) -> OSError | None:

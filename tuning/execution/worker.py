@@ -1,6 +1,7 @@
 """A worker: the process in which Ray Tune runs trials. Each step is one epoch."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,21 @@ from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
 from san_core.training import EpochResult, Training
 from tuning.execution.checkpoints import Checkpoints, CheckpointTimer, DamagedCheckpointError
-from tuning.execution.placement import Placement
+from tuning.execution.driver_files import DriverFiles, RelayedCheckpoints
+from tuning.execution.node_data import data_on_this_node
+from tuning.execution.resources import resources_of
 from tuning.execution.trial_setup import TrialSetup
 from tuning.monitoring.trial_monitor import TrialMonitor
 from tuning.study.live_trial import Epoch
-from tuning.study.tune_interface import CHECKPOINT_FOLDER, EPOCHS, GPU_SHARE, RUN_AND_STUDY, TRIAL_SETUP, TRIALS
+from tuning.study.tune_interface import (
+    CHECKPOINT_FOLDER,
+    DRIVER_FILES,
+    EPOCHS,
+    GPU_SHARE,
+    RUN_AND_STUDY,
+    TRIAL_SETUP,
+    TRIALS,
+)
 
 
 class SANWorker(tune.Trainable):
@@ -26,15 +37,14 @@ class SANWorker(tune.Trainable):
     @classmethod
     def default_resource_request(cls, config: dict[str, Any]) -> tune.PlacementGroupFactory:
         """The cores and GPUs that Ray reserves for a trial."""
-        return resources(config[TRIAL_SETUP].placement)
+        return resources_of(config)
 
     def setup(self, config: dict[str, Any]) -> None:
         """Prepares the process and its first trial."""
         setup: TrialSetup = config[TRIAL_SETUP]
         limit_process(setup.placement.cpus, config.get(GPU_SHARE, setup.placement.gpus))
         self._location = describe_location()
-        self._data = PreparedData.open(Path(setup.data))
-        self._checkpoints = Checkpoints(config[CHECKPOINT_FOLDER])
+        self._data, self._checkpoints = files_of(config)
         self._trial_monitor = TrialMonitor(*config[RUN_AND_STUDY]) if setup.show_in_dashboard else None
         self._training: Training | None = None
         self.reset_config(config)
@@ -103,9 +113,18 @@ def as_epoch(result: EpochResult, seconds: float, worker: str, examples_per_seco
     return Epoch(result.epoch, score, seconds, result.diverged, worker, result.loss, examples_per_second)
 
 
-def resources(placement: Placement) -> tune.PlacementGroupFactory:
-    """The cores and GPUs that Ray reserves for a worker."""
-    return tune.PlacementGroupFactory([{"CPU": placement.cpus, "GPU": placement.gpus}])
+def files_of(config: Mapping[str, Any]) -> tuple[PreparedData, Checkpoints]:
+    """The data that a worker trains on, and where its trials' checkpoints go.
+
+    Raises:
+        NodeUnusableError: if the data cannot be copied to this node.
+    """
+    folder: str = config[CHECKPOINT_FOLDER]
+    data, files = Path(config[TRIAL_SETUP].data), config.get(DRIVER_FILES)
+    if not isinstance(files, DriverFiles) or files.are_here:
+        return PreparedData.open(data), Checkpoints(folder)
+    relayed = RelayedCheckpoints(files) if files.has_checkpoints else folder
+    return data_on_this_node(data, files), Checkpoints(relayed)
 
 
 def limit_process(cpus: int, gpus: float) -> None:

@@ -212,6 +212,7 @@ class SearchOptions:
         _PLACE,
         "where checkpoints go: a path or URI that all nodes reach",
         value=text("folder or URI", "FOLDER"),
+        default_text="in the run folder",
         recorded=_AS_GIVEN,
     )
     max_failures: int = option(

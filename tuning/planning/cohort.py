@@ -1,8 +1,5 @@
 """How many configurations a search trains at once as a cohort: what `--cohort` says, or what suits."""
 
-import torch
-
-from san_core.command_line import print_message
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
@@ -32,13 +29,18 @@ BATCHES = 4
 
 
 def chosen_cohort(
-    cohort: int | str, config: TrainingConfig, data: PreparedData, placement: Placement, trials: float | None = None
+    cohort: int | str,
+    config: TrainingConfig,
+    data: PreparedData,
+    placement: Placement,
+    trials: float | None = None,
+    address: str | None = None,
 ) -> int:
     """The width that `--cohort` comes to.
 
     `auto` is 1 where trials get no GPU, since a single trial keeps a core busy, and where the step for cohorts cannot
-    train them. On a GPU it is measured, but there are at least `BATCHES` cohorts, and one for each GPU. Where only
-    other machines of a cluster have GPUs, it is 1.
+    train them. On a GPU it is measured, but there are at least `BATCHES` cohorts, and one for each GPU. If only
+    nodes of the cluster have GPUs, it is measured there.
 
     Args:
         cohort: what `--cohort` says, accepted by `check_cohort`.
@@ -46,6 +48,7 @@ def chosen_cohort(
         data: what the trials train on.
         placement: what a cohort gets of the machines.
         trials: number of trials that bounds the search; None if none does.
+        address: address of the cluster that is searched on; None for none.
 
     Raises:
         InputError: if the largest configuration does not fit on a GPU.
@@ -54,12 +57,9 @@ def chosen_cohort(
         return int(cohort)
     if not placement.gpus or _why_one_at_a_time(config, data):
         return 1
-    if not torch.cuda.is_available():
-        print_message("--cohort auto trains one trial at a time: this machine has no GPU to measure more on")
-        return 1
     cohorts = max(BATCHES, placement.max_concurrent)
     most = max(width for width in WIDTHS if trials is None or width == 1 or cohorts * width <= trials)
-    return 1 if most == 1 else min(most, measure_cohort_width(config, data, placement.gpus))
+    return 1 if most == 1 else min(most, measure_cohort_width(config, data, placement.gpus, address))
 
 
 def _why_one_at_a_time(config: TrainingConfig, data: PreparedData) -> str:

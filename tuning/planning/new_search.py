@@ -22,6 +22,7 @@ from tuning.execution.environment import describe_environment
 from tuning.execution.gpu_share import largest_configuration, measure_gpu_share
 from tuning.execution.local_ray import check_local_ray
 from tuning.execution.placement import Machine, Placement, place_trials
+from tuning.execution.ray_job import check_outlives_job
 from tuning.execution.ray_session import machines
 from tuning.monitoring.dashboard import Dashboard, dashboard_of
 from tuning.monitoring.notifications import without_url
@@ -116,13 +117,12 @@ def _look_up(options: SearchOptions) -> _Inputs:
         with problems:
             priors.append(RunFolder.open(RunFolder.locate(name)))
     with problems:
-        path = RunFolder.default_path(options.data) if options.run is None else RunFolder.locate(options.run)
-        RunFolder.check_available(path)
+        path = _available_path(options)
     with problems:
         find_data(options.data)
     if options.address is None or not problems.found:  # joining a cluster takes a while
         with problems:
-            available = machines(options.address)
+            available = machines(options.address, wait_for_gpu=bool(options.gpus_per_trial))
             placement = _place(options, available)
             check_gpu_hours(options.gpu_hours.value if options.gpu_hours else None, placement)
     if not problems.found:
@@ -130,6 +130,18 @@ def _look_up(options: SearchOptions) -> _Inputs:
             check_storage(options.storage)  # last, since it makes the folder
     problems.raise_all()
     return _Inputs(path, chosen, space, configurations, priors, bounds, available, placement, dashboard)
+
+
+def _available_path(options: SearchOptions) -> Path:
+    """The run folder to make.
+
+    Raises:
+        InputError: if it exists, or would not outlive the Ray job that this program is.
+    """
+    path = RunFolder.default_path(options.data) if options.run is None else RunFolder.locate(options.run)
+    RunFolder.check_available(path)
+    check_outlives_job(path)
+    return path
 
 
 def _searched(options: SearchOptions) -> tuple[Mapping[str, Any], SearchSpace, Sequence[Mapping[str, Any]]]:
@@ -205,6 +217,7 @@ def _settings(
         "command": f"python -m tuning.search {shlex.join(without_url(options.arguments))}".strip(),
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
         "options": unchangeable_options(options),
+        "most_at_once": options.concurrent,
         "space_definition": inputs.space.describe(),
         "data_fingerprint": data.fingerprint,
         "metric": metric.name,
@@ -239,7 +252,8 @@ def _divide(
     `--gpus-per-trial auto` gives a trial the share of a GPU that the largest one needs, and a cohort a whole GPU.
     """
     largest = largest_configuration(baseline, inputs.space.parameters)
-    cohort = chosen_cohort(options.cohort, largest, data, inputs.placement, inputs.bounds["trials"])
+    cohort = chosen_cohort(options.cohort, largest, data, inputs.placement, inputs.bounds["trials"], options.address)
     if options.gpus_per_trial != AUTO or not inputs.placement.gpus or cohort > 1:
         return inputs.placement, cohort
-    return _place(replace(options, gpus_per_trial=measure_gpu_share(largest, data)), inputs.machines), cohort
+    share = measure_gpu_share(largest, data, options.address)
+    return _place(replace(options, gpus_per_trial=share), inputs.machines), cohort

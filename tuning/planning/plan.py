@@ -82,6 +82,7 @@ def make_plan(
             placement=placement,
             show_in_dashboard=dashboard is not None,
             cohort=settings["cohort"],
+            most_at_once=settings.get("most_at_once", settings["concurrent"]),
             largest=upper_ends(space.parameters),
         ),
         limits=Limits(settings["max_failures"], settings["keep"]),

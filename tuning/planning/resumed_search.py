@@ -17,6 +17,7 @@ from search_spaces import SearchSpace
 from tuning.execution.gpu_share import largest_configuration
 from tuning.execution.local_ray import check_local_ray
 from tuning.execution.placement import Placement, place_trials
+from tuning.execution.ray_job import check_outlives_job
 from tuning.execution.ray_session import machines
 from tuning.monitoring.dashboard import dashboard_of
 from tuning.monitoring.trackers import check_tracker
@@ -50,6 +51,7 @@ def resumed_plan(options: SearchOptions) -> SearchPlan:
             settings["data"] = str(data.folder)
     with problems:
         check_versions(run)
+        check_outlives_job(run.path)
     with problems:
         _refuse_changes(options, run)
     with problems:
@@ -65,6 +67,7 @@ def resumed_plan(options: SearchOptions) -> SearchPlan:
             placement = _resumed_placement(options, run)
             check_gpu_hours(settings["gpu_hours"], placement)
     problems.raise_all()
+    settings["most_at_once"] = options.concurrent or settings.get("most_at_once", settings["concurrent"])
     settings["cohort"] = _resumed_cohort(options, settings, space, data, placement)
     return make_plan(run, settings, space, placement, dashboard)
 
@@ -140,13 +143,13 @@ def _resumed_cohort(
     baseline = TrainingConfig.from_dict({**settings["fixed"], **space.baseline})
     check_cohort(options.cohort, baseline, data)
     largest = largest_configuration(baseline, space.parameters)
-    return chosen_cohort(options.cohort, largest, data, placement, settings["trials"])
+    return chosen_cohort(options.cohort, largest, data, placement, settings["trials"], options.address)
 
 
 def _resumed_placement(options: SearchOptions, run: RunFolder) -> Placement:
     """The cores and GPUs of each trial, as before; `--concurrent` may be given again."""
     placement = place_trials(
-        machines(options.address),
+        machines(options.address, wait_for_gpu=run.setting("gpus_per_trial") > 0),
         cpus_per_trial=run.setting("cpus_per_trial"),
         gpus_per_trial=run.setting("gpus_per_trial"),
         concurrent=options.concurrent or run.setting("concurrent"),

@@ -45,11 +45,13 @@ class Failure:
     Attributes:
         reason: in one line.
         worker_died: whether the worker's process or node died, which may have nothing to do with its trials.
+        misplaced: whether the worker was on a node that cannot run trials.
         out_of_memory: whether the device had too little memory.
     """
 
     reason: str
     worker_died: bool = False
+    misplaced: bool = False
     out_of_memory: bool = False
 
 
@@ -103,6 +105,12 @@ class Cohorts:
         self._note_start(attempt.job)
         self.study.on_change()
         return attempt
+
+    def use_workers(self, workers: int) -> None:
+        """Lets more jobs run at once, when more workers than before can run; fewer change nothing."""
+        if workers > self._workers:
+            self._workers = workers
+            self._plan_jobs()
 
     def settings(self, attempt: Attempt) -> dict[int, dict[str, Any]]:
         """The training settings of each trial of an attempt that has not ended, by number."""
@@ -238,6 +246,9 @@ class Cohorts:
     def _try_again(self, attempt: Attempt, failure: Failure) -> None:
         """Has the trials of a failed attempt tried again, or finds the one that makes the others fail by halving."""
         trials = tuple(number for number in self.settings(attempt) if number not in self._last_epochs)
+        if failure.misplaced:
+            self._ready.appendleft(replace(attempt, trials=trials))
+            return
         failures = attempt.failures + 1
         if len(trials) == 1 and failures > self._max_failures:
             self._finish(trials[0], failure.reason)

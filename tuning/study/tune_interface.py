@@ -21,6 +21,12 @@ LIVE_TRIALS = "live_trials"
 TRIAL_SETUP, CHECKPOINT_FOLDER = "trial_setup", "checkpoint_folder"
 """Keys of a configuration that are the same for all: a `TrialSetup`; a path or URI."""
 
+DRIVER_FILES = "driver_files"
+"""Key of a configuration: the `DriverFiles` for other nodes; absent where all trials run on the driver's machine."""
+
+UNUSABLE_NODES = "unusable_nodes"
+"""Key of a configuration: ids of the nodes that cannot run trials."""
+
 RUN_AND_STUDY = "run_and_study"
 """Key of a configuration: the names of the run and of the study."""
 

@@ -14,6 +14,7 @@ from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
 from san_core.training import EpochResult, Training
 from tuning.execution import checkpoints as module
+from tuning.execution.checkpoint_files import CheckpointFiles
 from tuning.execution.checkpoints import Checkpoints, CheckpointTimer, check_storage, checkpoint_folder
 
 ODD = ("my run", "run#1", "50% off", "größer", "a?b")
@@ -118,14 +119,14 @@ def test_a_full_disk_leaves_the_last_checkpoint_and_no_partial_file(
 def test_deleting_removes_whole_and_partial_checkpoints_of_these_trials_only(
     training: Training, place: str, tmp_path: Path
 ) -> None:
-    checkpoints = Checkpoints(place)
-    checkpoints.delete([0])  # the folder is not there
+    files = CheckpointFiles(place)
+    files.delete([0])  # the folder is not there
     for number in (1, 2, 3):
-        checkpoints.save(number, training, _result())
+        Checkpoints(place).save(number, training, _result())
     folder = tmp_path / "checkpoints" / "search"
     for number in (2, 3, 4):
         (folder / f"trial-{number:04d}.pt.partial").touch()
-    checkpoints.delete([0, 1, 2, 4])
+    files.delete([0, 1, 2, 4])
     assert _files(folder) == ["trial-0003.pt", "trial-0003.pt.partial"]
 
 

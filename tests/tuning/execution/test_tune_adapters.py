@@ -1,6 +1,7 @@
 """What Tune hears of a study, asked as Tune asks, without Ray."""
 
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
@@ -10,11 +11,13 @@ from ray.tune.search import Searcher
 
 from results.run_folder import RunFolder
 from tests.tuning.studies import searching
+from tuning.execution.cluster_watch import Nodes
 from tuning.execution.placement import Placement
+from tuning.execution.resources import resources
 from tuning.execution.scheduler import StudyScheduler
 from tuning.execution.trial_setup import Limits
 from tuning.execution.tune_adapters import StudySearcher, TuneLink
-from tuning.study.tune_interface import only_trial
+from tuning.study.tune_interface import UNUSABLE_NODES, only_trial
 
 
 def test_the_last_trial_may_start_again_before_tune_is_told_that_there_are_no_more(
@@ -55,3 +58,48 @@ def test_a_trial_that_tune_has_tried_often_enough_does_not_start_again(make_run:
         searcher.on_trial_complete(tune_id, error=True)
     assert searcher.suggest("c") == Searcher.FINISHED
     assert run.study().trials[0].state.name == "FAIL"
+
+
+def test_a_trial_on_a_node_that_cannot_run_trials_starts_again_on_another_and_that_never_counts(
+    make_run: Callable[..., RunFolder], tmp_path: Path
+) -> None:
+    link = TuneLink(searching(make_run(), trials=1), Placement(1, 0, 1), Limits(max_failures=0), shared_config={})
+    link.nodes = Nodes(link.placement)
+    searcher, scheduler = StudySearcher(link), StudyScheduler(link)
+    file = tmp_path / "error.txt"
+    file.write_text(
+        "Failure # 1 (occurred at 2026-01-01)\nThe actor died because of an error raised in its creation task, "
+        "ray::SANWorker.__init__()\n  File ...\ntuning.execution.node_data.NodeUnusableError: no room on 10.0.0.2\n"
+    )
+    nodes = Counting(link.nodes)
+    for attempt in range(4):
+        config = searcher.suggest(str(attempt))
+        assert config is not None
+        assert len(config[UNUSABLE_NODES]) == attempt
+        failing = SimpleNamespace(config=config, status=Trial.PENDING, pickled_error_file=None, error_file=str(file))
+        link.nodes.refresh = nodes.refresh  # type: ignore[method-assign]
+        scheduler.on_trial_error(cast("TuneController", None), cast("Trial", failing))
+        searcher.on_trial_complete(str(attempt), error=True)
+    assert link.goes_on
+    nodes.fitting = 0
+    scheduler.on_trial_error(cast("TuneController", None), cast("Trial", failing))
+    assert str(link.early_end) == "no node is left that can run trials: no room on 10.0.0.2"
+
+
+class Counting:
+    """Has a node more become unusable each time that it looks."""
+
+    def __init__(self, nodes: Nodes) -> None:
+        self._nodes, self.fitting = nodes, 1
+
+    def refresh(self) -> int:
+        self._nodes.unusable[f"node{len(self._nodes.unusable)}"] = "no room on 10.0.0.2"
+        return self.fitting
+
+
+def test_workers_are_placed_on_no_node_that_cannot_run_trials() -> None:
+    assert resources({"CPU": 2}).bundles == [{"CPU": 2}]
+    chosen = resources({"CPU": 2}, ["a", "b"])
+    assert chosen.bundles == [{"CPU": 2}]
+    assert chosen != resources({"CPU": 2})
+    assert '"ray.io/node-id": "!in(a,b)"' in repr(chosen).replace("'", '"')

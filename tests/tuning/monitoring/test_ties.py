@@ -11,7 +11,8 @@ from rich.console import Console
 from results.ranking import best_trial
 from results.run_folder import SEARCH, RunFolder
 from tests.tuning.studies import ask, searching
-from tuning.execution.checkpoints import Checkpoints, OldCheckpoints, checkpoint_folder
+from tuning.execution.checkpoint_files import CheckpointFiles
+from tuning.execution.checkpoints import OldCheckpoints, checkpoint_folder
 from tuning.monitoring import notifications
 from tuning.monitoring.notifications import Notifier
 from tuning.monitoring.progress import progress_of, show_progress
@@ -24,7 +25,7 @@ def test_of_equal_scores_the_lower_number_is_best_everywhere_although_it_ends_la
     run = make_run(fixed={"epochs": 1}, metric="accuracy", pruner="none")
     study = searching(run, trials=3)
     folder = checkpoint_folder(run, SEARCH)
-    old_checkpoints, lines = OldCheckpoints(Checkpoints(folder), study, keep=1), io.StringIO()
+    old_checkpoints, lines = OldCheckpoints(CheckpointFiles(folder), study, keep=1), io.StringIO()
     posts: list[dict[str, object]] = []
 
     def keep(_: str, headers: Mapping[str, str], line: bytes) -> None:

@@ -20,7 +20,7 @@ def gpu_here(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], list[float]]:
     def pretend(there: bool) -> list[float]:
         shares: list[float] = []
 
-        def measure(_: TrainingConfig, __: PreparedData, gpus: float) -> int:
+        def measure(_: TrainingConfig, __: PreparedData, gpus: float, ___: str | None) -> int:
             shares.append(gpus)
             return 16
 
@@ -74,14 +74,9 @@ def test_auto_is_1_without_measuring_where_trials_get_no_gpu_or_cannot_be_traine
     assert shares == []
 
 
-def test_auto_is_1_and_says_so_where_only_other_machines_have_gpus(
-    gpu_here: Callable[[bool], list[float]],
-    tiny_data: PreparedData,
-    tiny_config: TrainingConfig,
-    capsys: pytest.CaptureFixture[str],
+def test_auto_measures_where_only_other_machines_have_gpus(
+    gpu_here: Callable[[bool], list[float]], tiny_data: PreparedData, tiny_config: TrainingConfig
 ) -> None:
     shares = gpu_here(False)
-    assert chosen_cohort("auto", tiny_config, tiny_data, Placement(1, 1, 8)) == 1
-    told = "--cohort auto trains one trial at a time: this machine has no GPU to measure more on\n"
-    assert capsys.readouterr().err == told
-    assert shares == []
+    assert chosen_cohort("auto", tiny_config, tiny_data, Placement(1, 1, 8), address="host:6379") == 16
+    assert shares == [1]

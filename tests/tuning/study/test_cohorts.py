@@ -255,3 +255,24 @@ def test_what_is_planned_when_time_is_up_is_not_started(make_run: MakeRun) -> No
     assert cohorts.is_over
     states = [(trial.state.name, bool(trial.intermediate_values)) for trial in run.study().trials]
     assert set(states) == {("PRUNED", True), ("RUNNING", False)}  # those without an epoch stay, to be resumed
+
+
+def test_an_attempt_on_a_node_that_cannot_run_trials_is_made_again_and_never_counts(make_run: MakeRun) -> None:
+    run, misplaced = make_run(sampler="random"), iter([Failure("no room", misplaced=True)] * 9)
+    undisturbed = make_run("undisturbed", sampler="random")
+    run_all(Cohorts(searching(undisturbed, trials=8), width=4, workers=1))
+    cohorts = Cohorts(searching(run, trials=8), width=4, workers=1, max_failures=0)
+    attempts = run_all(cohorts, fail=lambda _: next(misplaced, None))
+    assert [attempt.trials for attempt in attempts[:10]] == [attempts[0].trials] * 10
+    assert outcome(run) == outcome(undisturbed)
+
+
+def test_workers_that_join_get_jobs_at_once(make_run: MakeRun) -> None:
+    cohorts = Cohorts(searching(make_run(sampler="random"), trials=16), width=4, workers=1)
+    assert cohorts.next()
+    assert cohorts.next() is None
+    cohorts.use_workers(3)
+    assert cohorts.next()
+    cohorts.use_workers(1)  # those that run go on
+    assert cohorts.next()
+    assert cohorts.next() is None

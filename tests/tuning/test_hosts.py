@@ -1,0 +1,177 @@
+"""Searches over a cluster of hosts that share nothing: neither the project, nor the data, nor the run folder."""
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from optuna.trial import FrozenTrial, TrialState
+
+from results.run_folder import WORKER, RunFolder, is_own
+from san_core.data.prepared import PreparedData
+from tests.tuning.hosts import PYTHON, ROOT, Host, Network, network
+
+pytestmark = pytest.mark.long
+
+PATIENCE = 1800
+TRIALS = 10
+EPOCHS = 6
+TOKEN = "0123456789abcdef" * 4
+OF_NODES = {"RAY_AUTH_MODE": "token", "SAN_CHECKPOINT_SECONDS": "0"}
+SPACE = """
+from optuna.distributions import FloatDistribution
+from search_spaces import SearchSpace
+
+SPACE = SearchSpace({"learning_rate": FloatDistribution(1e-4, 1e-2, log=True)}, {"learning_rate": 1e-3})
+"""
+
+
+@pytest.fixture
+def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
+    with network(tmp_path_factory.getbasetemp()) as found:
+        yield found
+
+
+@pytest.fixture
+def ray_folder() -> Iterator[str]:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # names of sockets must be short
+        yield folder
+
+
+def _give_token(host: Host) -> None:
+    host.run("sh", "-c", f"mkdir -p ~/.ray && printf %s {TOKEN} > ~/.ray/auth_token && chmod 600 ~/.ray/auth_token")
+
+
+def _join(host: Host, head: Host, cores: int) -> None:
+    _give_token(host)
+    host.start_ray("--address", f"{head.address}:6379", "--num-cpus", str(cores))
+
+
+class Search:
+    """A search that is started on the head node, in a folder of its own, and joins the cluster."""
+
+    def __init__(self, head: Host, folder: Path, data: PreparedData, *arguments: str) -> None:
+        (folder / "mine.py").write_text(SPACE)
+        self.run, self.output = RunFolder(folder / "runs" / "hosts"), folder / "output.log"
+        settings = ("hidden_size=512", "attention_size=256", "batch_size=16", f"epochs={EPOCHS}")
+        fixed = [part for setting in settings for part in ("--set", setting)]
+        self._process = head.start(
+            folder,
+            *(str(PYTHON), "-m", "tuning.search", "--run", "hosts", "--address", f"{head.address}:6379"),
+            *("--data", str(data.folder), "--space", "mine.py", "--confirm", "0", "--pruner", "none"),
+            *(*fixed, *arguments),
+            output=self.output,
+        )
+
+    @property
+    def printed(self) -> str:
+        return self.output.read_text(errors="replace")
+
+    def trials(self) -> list[FrozenTrial]:
+        try:
+            return [trial for trial in self.run.study().get_trials(deepcopy=False) if is_own(trial)]
+        except (OSError, KeyError, ValueError):
+            return []
+
+    def addresses(self) -> set[str]:
+        """Those of the hosts on which trials have ended."""
+        return {t.user_attrs[WORKER].split()[0] for t in self.trials() if WORKER in t.user_attrs}
+
+    def wait_for(self, condition: Callable[[], bool]) -> None:
+        end = time.monotonic() + PATIENCE
+        while not condition():
+            assert self._process.poll() is None, self.printed
+            assert time.monotonic() < end, self.printed
+            time.sleep(0.2)
+
+    def end(self) -> int:
+        return self._process.wait(PATIENCE)
+
+
+def test_hosts_share_nothing_and_one_dies_one_has_a_full_disk_and_one_joins_late(
+    hosts: Network, ray_folder: str, tmp_path: Path, tiny_data: PreparedData
+) -> None:
+    head = hosts.host(sees_project=True, PYTHONPATH=str(ROOT))
+    first, second = (hosts.host(**OF_NODES) for _ in range(2))
+    assert "tuning" not in first.run("ls", str(ROOT))
+    _give_token(head)
+    head.start_ray("--head", "--port", "6379", "--num-cpus", "0", "--temp-dir", ray_folder, "--include-dashboard=false")
+    full = hosts.host(**OF_NODES, SAN_DATA_CACHE="/mnt/full")
+    full.run("sh", "-c", "mkdir /mnt/full && mount -t tmpfs -o size=64k none /mnt/full")
+    for host in (first, second, full):
+        _join(host, head, cores=1)
+
+    search = Search(head, tmp_path, tiny_data, "--trials", str(TRIALS))
+    search.wait_for(lambda: search.addresses() >= {first.address, second.address})
+    assert list(search.run.checkpoints.glob("search/trial-*.pt"))
+    first.kill()
+    third = hosts.host(**OF_NODES)
+    _join(third, head, cores=3)
+    assert search.end() == 0, search.printed
+
+    trials = search.trials()
+    assert len(trials) == TRIALS
+    assert all(trial.state == TrialState.COMPLETE for trial in trials)
+    assert all(len(trial.intermediate_values) == EPOCHS for trial in trials)
+    assert full.address not in search.addresses()
+    assert f"the data cannot be copied to node {full.address}: they have " in search.printed
+    assert "MiB free; accepted: more room" in search.printed
+    assert search.printed.count("the search goes on without this node") == 1
+    assert full.run("ls", "/mnt/full") == ""
+    assert third.address in search.addresses(), search.printed
+    assert "nodes have joined the cluster" in search.printed
+    for host in (second, third):
+        assert f"have been copied to node {host.address}" in search.printed
+        copies = host.run("sh", "-c", "ls -A ~/.cache/san-tuner/data").split()
+        assert copies == [tiny_data.fingerprint]
+
+
+def test_a_job_whose_run_folder_would_go_with_it_is_refused_and_one_with_another_runs(
+    hosts: Network, ray_folder: str, tmp_path: Path, tiny_data: PreparedData
+) -> None:
+    head = hosts.host(sees_project=True, PYTHONPATH=str(ROOT))
+    head.start_ray("--head", "--port", "6379", "--num-cpus", "1", "--temp-dir", ray_folder)
+    (tmp_path / "job").mkdir()
+    search = ("-m", "tuning.search", "--address", "auto", "--data", str(tiny_data.folder), "--epochs", "1")
+    short = ("--trials", "1", "--confirm", "0", "--set", "hidden_size=16")
+
+    def submit(*arguments: str) -> tuple[int, str]:
+        output = tmp_path / "output.log"
+        job = ("job", "submit", "--working-dir", str(tmp_path / "job"), "--", str(PYTHON), *search, *short)
+        submitted = head.start(tmp_path, str(PYTHON), "-m", "ray.scripts.scripts", *job, *arguments, output=output)
+        return submitted.wait(PATIENCE), output.read_text(errors="replace")
+
+    code, printed = submit()
+    assert code, printed
+    assert "is in the working directory of a Ray job, which Ray deletes after the job" in printed
+    assert "exit code 2" in printed
+    code, printed = submit("--run", str(tmp_path / "outside"))
+    assert code == 0, printed
+    assert RunFolder(tmp_path / "outside").report_page.is_file()
+
+
+def test_the_script_for_slurm_runs_a_search_over_its_nodes(
+    hosts: Network, ray_folder: str, tmp_path: Path, tiny_data: PreparedData
+) -> None:
+    """What `srun` would start on each node of docs/cluster/search.sbatch."""
+    path = f"{PYTHON.parent}:{os.environ['PATH']}"
+    head = hosts.host(sees_project=True, PYTHONPATH=str(ROOT), PATH=path, RAY_AUTH_MODE="token", RAY_TMPDIR=ray_folder)
+    other = hosts.host(PATH=path, RAY_AUTH_MODE="token")
+    script = (ROOT / "docs" / "cluster" / "search.sbatch").read_text()
+    assert 'ray symmetric-run --address "$head:' in script
+    assert "RAY_AUTH_MODE=token" in script
+    run = ("ray", "symmetric-run", "--address", f"{head.address}:6379", "--min-nodes", "2", "--num-cpus", "1")
+    settings = ("--trials", "4", "--epochs", "2", "--confirm", "0", "--pruner", "none", "--set", "hidden_size=16")
+    search = ("python", "-m", "tuning.search", "--address", "auto", "--data", str(tiny_data.folder), "--run", "slurm")
+    outputs = [tmp_path / "head.log", tmp_path / "other.log"]
+    started = []
+    for host, output in zip((head, other), outputs, strict=True):
+        _give_token(host)
+        folder = tmp_path if host is head else Path("/tmp")
+        started.append(host.start(folder, *run, "--", *search, *settings, output=output))
+    # The other node notices a minute later that the head has ended.
+    assert started[0].wait(PATIENCE) == 0, [path.read_text() for path in outputs]
+    assert "2 trials at once" in outputs[0].read_text()
+    assert (tmp_path / "runs" / "slurm" / "report.html").is_file()

@@ -1,0 +1,131 @@
+"""Watches the nodes of a cluster while trials run: which can run trials, and how many trials at once that makes."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from math import inf
+
+import ray
+from ray.autoscaler.sdk import request_resources
+from ray.exceptions import RayError
+
+from san_core.command_line import print_message
+from tuning.execution.driver_files import DriverFiles, News
+from tuning.execution.placement import Machine, Placement, fitting_trials
+
+SECONDS_BETWEEN = 2
+"""Seconds between two looks at the cluster."""
+
+SECONDS_BETWEEN_LINES = 10
+"""Least seconds between two lines that say how far copies of the data are."""
+
+
+class Nodes:
+    """The nodes of a cluster.
+
+    Args:
+        placement: what a trial gets, and how many run at once on the nodes that there are at first.
+        most_at_once: how many run at once at most when nodes have joined; None for as many as fit.
+
+    Attributes:
+        placement: the same for the nodes that there are now.
+        unusable: why nodes cannot run trials, by their ids.
+    """
+
+    def __init__(self, placement: Placement, most_at_once: int | None = None) -> None:
+        self.placement, self.unusable = placement, dict[str, str]()
+        self._most_at_once = most_at_once
+        self._files: DriverFiles | None = None
+        self._told = -inf  # when copies were last told of
+        self._whole, self._copied = set[str](), 0.0
+        self._lock = threading.Lock()
+
+    @property
+    def at_once(self) -> int:
+        """The most trials, or cohorts, that may be live at once."""
+        return self.placement.max_concurrent
+
+    def refresh(self) -> int:
+        """Looks at the nodes, and prints a line for what has changed; returns how many trials fit on them now."""
+        with self._lock:
+            if self._files is not None:
+                with contextlib.suppress(RayError, ValueError):  # the actor may be starting again
+                    self._tell(self._files.ask("news"))
+            now = self.placement
+            fitting = fitting_trials(alive_machines(self.unusable), now.cpus, now.gpus)
+            if (at_once := min(fitting, self._most_at_once or fitting)) > now.max_concurrent:
+                self.placement = Placement(now.cpus, now.gpus, at_once)
+                print_message(f"nodes have joined the cluster: from now on {at_once} at once")
+            return fitting
+
+    @contextlib.contextmanager
+    def watched(self, files: DriverFiles) -> Iterator[None]:
+        """Looks at the nodes again and again while the context lasts.
+
+        An autoscaler is asked for room for the trials that are to run at once at most.
+        """
+        stop, self._files, each = threading.Event(), files, self.placement
+        wanted = self._most_at_once or 0
+        asks = wanted > each.max_concurrent
+        if asks:
+            bundle = {"CPU": each.cpus} | ({"GPU": each.gpus} if each.gpus else {})
+            request_resources(bundles=[bundle] * wanted)
+
+        def look() -> None:
+            while not stop.wait(SECONDS_BETWEEN):
+                with contextlib.suppress(Exception):  # if Ray does not answer, the watchdog says so
+                    self.refresh()
+
+        thread = threading.Thread(target=look, name="cluster-watch", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            if asks:
+                with contextlib.suppress(Exception):  # Ray may have died
+                    request_resources(bundles=[])
+            thread.join(SECONDS_BETWEEN)
+
+    def _tell(self, news: News) -> None:
+        """Prints what nodes have told and was not printed before."""
+        for node, reason in news.unusable.items():
+            if node not in self.unusable:
+                self.unusable[node] = reason
+                print_message(f"{reason}; the search goes on without this node")
+        whole = {node for node, (done, total) in news.copied.items() if done >= total}
+        for node in sorted(whole - self._whole):
+            print_message(f"the data ({_size(news.copied[node][1])}) have been copied to node {node}")
+        self._whole |= whole
+        parts = [done / total for node, (done, total) in news.copied.items() if node not in whole]
+        if parts and sum(parts) != self._copied and time.monotonic() - self._told > SECONDS_BETWEEN_LINES:
+            self._told, self._copied = time.monotonic(), sum(parts)
+            where = f"{len(parts)} node{'s' if len(parts) > 1 else ''}"
+            print_message(f"copying the data to {where}: {sum(parts) / len(parts):.0%}")
+
+
+def alive_machines(excluded: dict[str, str] | None = None) -> list[Machine]:
+    """The machines of Ray's nodes that are alive, but for those with an excluded id."""
+    nodes = [node for node in ray.nodes() if node["Alive"] and node["NodeID"] not in (excluded or {})]  # type: ignore[no-untyped-call]
+    return [Machine(int(node["Resources"].get("CPU", 0)), int(node["Resources"].get("GPU", 0))) for node in nodes]
+
+
+def wait_for_gpu() -> None:
+    """Waits until a node of the cluster has a GPU, says so, and asks the cluster's autoscaler for one."""
+    if any(machine.gpus for machine in alive_machines()):
+        return
+    print_message(
+        "no node of the cluster has a GPU yet: waiting for one, which the cluster's autoscaler, if any, is asked for "
+        "(Ctrl-C ends; --gpus-per-trial 0 searches without)"
+    )
+    request_resources(bundles=[{"GPU": 1}])
+    try:
+        while not any(machine.gpus for machine in alive_machines()):
+            time.sleep(SECONDS_BETWEEN)
+    finally:
+        request_resources(bundles=[])
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB"
