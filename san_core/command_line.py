@@ -44,6 +44,14 @@ class CommandLine(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message} (--help lists the options)\n")
 
 
+_commands = 0
+
+
+def is_command() -> bool:
+    """Whether this process runs a command, and no program of somebody else's that calls our functions."""
+    return _commands > 0
+
+
 def run_command(main: Callable[[], int | None]) -> NoReturn:
     """Runs a command's main function and exits: 0 done, 2 bad input, 130 Ctrl-C, 143 SIGTERM, 129 closed terminal.
 
@@ -53,8 +61,13 @@ def run_command(main: Callable[[], int | None]) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="plain")
-    with end_on_signals():
-        code = _run(main)
+    global _commands  # noqa: PLW0603
+    _commands += 1
+    try:
+        with end_on_signals():
+            code = _run(main)
+    finally:
+        _commands -= 1
     sys.exit(code)
 
 

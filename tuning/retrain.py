@@ -17,6 +17,7 @@ from san_core.command_line import CommandLine, number, print_message, program, r
 from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
 from san_core.evaluation import usable_metrics
+from san_core.random_states import keep_random_states
 from tuning.execution.ray_session import ray_session
 from tuning.fresh_seeds import run_under_fresh_seeds
 from tuning.options.search_options import SearchOptions
@@ -46,6 +47,7 @@ class Retrained:
     scores: pd.DataFrame
 
 
+@keep_random_states()
 def retrain(
     run: RunFolder, trial: int | None = None, *, seeds: int = 3, out: str | Path | None = None, again: bool = False
 ) -> Retrained:

@@ -16,6 +16,7 @@ from san_core.command_line import print_message, program, run_command
 from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
 from san_core.files import write_json
+from san_core.random_states import keep_random_states
 from san_core.signals import exit_code, is_interrupted
 from tuning.attention_examples import write_examples
 from tuning.execution.gpu_memory import shared_gpus_notice
@@ -34,6 +35,7 @@ from tuning.study.study import Study
 from tuning.training_settings import training_settings
 
 
+@keep_random_states()
 def search(**options: object) -> RunFolder:
     """Runs one search up to the report, as `python -m tuning.search` does; prints nothing but progress.
 

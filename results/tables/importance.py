@@ -1,12 +1,10 @@
 """Which hyperparameter mattered most: PED-ANOVA over the ranks of the trials."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import optuna
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import create_trial
 
+from results.journal import warnings_only
 from results.snapshot import RunSnapshot
 from results.tables.columns import RANK, TRIAL
 from results.tables.trials import trial_table
@@ -34,7 +32,7 @@ def importance(snapshot: RunSnapshot) -> dict[str, float]:
     if len(ranks) < MIN_TRIALS:
         return {}
     ranked = [trial for trial in snapshot.search if trial.number in ranks.index]
-    with _no_log_output():
+    with warnings_only():
         study = optuna.create_study(direction="minimize")
         study.add_trials(
             create_trial(params=t.params, distributions=t.distributions, value=float(ranks[t.number])) for t in ranked
@@ -44,14 +42,3 @@ def importance(snapshot: RunSnapshot) -> dict[str, float]:
     if sum(shares.values()) == 0:
         return {}
     return dict(sorted(shares.items(), key=lambda share: (-share[1], share[0])))  # equal shares in no random order
-
-
-@contextmanager
-def _no_log_output() -> Iterator[None]:
-    """Silences Optuna's message about the temporary study."""
-    level = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        yield
-    finally:
-        optuna.logging.set_verbosity(level)

@@ -37,6 +37,7 @@ from san_core.errors import InputError
 from san_core.files import name_folder, sha256
 from san_core.hardware import best_device, fastest_precision
 from san_core.models.image_encoder import architecture_of, layer_of, regions
+from san_core.random_states import keep_random_states
 
 MISSING = "image is missing, its questions are left out"
 
@@ -77,6 +78,7 @@ class Options:
     keep_answers: bool = False
 
 
+@keep_random_states()
 def prepare(name: str, out: Path, options: Options = Options(), location: Location | None = None) -> PreparedData:
     """Prepares the data set called `name` in the folder `out`, or opens it if it is prepared there already.
 

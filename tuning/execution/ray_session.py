@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,15 +9,20 @@ from pathlib import Path
 import ray
 import torch
 
+from san_core.environment_variables import environment_variables
 from san_core.errors import InputError
 from san_core.machine_limits import free_memory, usable_cpus
 from tuning.execution.local_ray import keep_sigterm_handler, local_ray
 from tuning.execution.placement import Machine
 from tuning.monitoring.dashboard import Dashboard
 
-# Ray reads these when it starts: it sends no usage data, and a worker without a GPU sees no GPU.
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
+RAY_VARIABLES = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # it sends no usage data
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a worker without a GPU sees no GPU
+    "RAY_AUTH_MODE": None,
+    "PYTHONBREAKPOINT": None,
+}
+"""Environment variables that Ray reads when it starts, and those that it sets itself: they hold while it runs."""
 
 
 class RayNotStartedError(InputError):
@@ -37,7 +41,7 @@ def machines(address: str | None) -> list[Machine]:
         return _machines_of_ray()
     if address is None:
         return [Machine(usable_cpus(), torch.cuda.device_count(), free_memory())]
-    with _joined(address):
+    with environment_variables(RAY_VARIABLES), _joined(address):
         return _machines_of_ray()
 
 
@@ -71,7 +75,7 @@ def ray_session(
         session = _found()
     else:
         session = _joined(address) if address else local_ray(cpus or usable_cpus(), dashboard)
-    with _log_output_to(log), contextlib.ExitStack() as stack:
+    with environment_variables(RAY_VARIABLES), _log_output_to(log), contextlib.ExitStack() as stack:
         try:
             url = stack.enter_context(session)
         except InputError as error:

@@ -1,9 +1,9 @@
 """Runs a study's trials with Ray Tune, on a Ray that was started before."""
 
-import contextlib
-import io
 import os
 import shutil
+import signal
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +16,7 @@ from ray.tune.search import Searcher
 
 from results.run_folder import RunFolder
 from san_core.command_line import print_message
+from san_core.environment_variables import environment_variables
 from san_core.errors import InputError
 from tuning.execution.checkpoints import Checkpoints, OldCheckpoints, checkpoint_folder
 from tuning.execution.cohort_adapters import CohortLink, CohortSearcher
@@ -27,17 +28,26 @@ from tuning.execution.shared_files import check_files
 from tuning.execution.trial_setup import Limits, TrialSetup
 from tuning.execution.tune_adapters import StudySearcher, TuneLink
 from tuning.execution.tune_errors import explain_errors
-from tuning.execution.watchdog import exit_if_ray_dies
+from tuning.execution.watchdog import end_if_ray_dies, is_dead
 from tuning.execution.worker import SANWorker
 from tuning.study.cohorts import Cohorts
 from tuning.study.study import Study
-from tuning.study.tune_interface import CHECKPOINT_FOLDER, JOB, RUN_AND_STUDY, TRIAL_SETUP, only_trial
+from tuning.study.tune_interface import (
+    CHECKPOINT_FOLDER,
+    JOB,
+    RUN_AND_STUDY,
+    TRIAL_SETUP,
+    NotInSnapshots,
+    only_trial,
+)
 
-# Tune reads these when it starts: it writes no logs of its own per trial, does not catch Ctrl-C, and writes no
-# snapshots, because nothing would read them.
-os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
-os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", str(10**9))
+TUNE_VARIABLES = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # no logs of its own per trial
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # it does not catch Ctrl-C
+    "TUNE_GLOBAL_CHECKPOINT_S": str(10**9),  # no snapshots, because nothing would read them
+    "RAY_AIR_NEW_OUTPUT": "0",  # its older output, which prints nothing with verbose=0; the newer prints to stdout
+}
+"""Environment variables that Tune reads when it starts: they hold while it runs."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +92,7 @@ def run_trials(
     fewer = FewerAtOnce(setup)
     while True:
         try:
-            with exit_if_ray_dies(advice, callbacks.on_ray_death):
+            with end_if_ray_dies(advice, callbacks.on_ray_death):
                 _run_tune(study, fewer.setup, limits, run, worker, callbacks.tune_callbacks)
             return
         except LowMemoryError as error:
@@ -124,14 +134,13 @@ def _run_tune(
     link = connection.link
     link.check_files = partial(check_files, setup.data, folder)
     # By default Tune starts one worker after the other. The searcher bounds how many there are at once.
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(setup.placement.max_concurrent)
+    variables = TUNE_VARIABLES | {"TUNE_MAX_PENDING_TRIALS_PG": str(setup.placement.max_concurrent)}
     tuner = _make_tuner(worker or connection.worker, name, connection, run.ray, callbacks)
     try:
-        # Even with verbose=0, Tune prints to stdout where its own results are. Ours are elsewhere.
-        with contextlib.redirect_stdout(io.StringIO()), explain_errors(run.log, _how_to_go_on(run)):
+        with environment_variables(variables), explain_errors(run.log, _how_to_go_on(run)):
             tuner.fit()
     except KeyboardInterrupt:
-        if ray_stays() and link.controller is not None:
+        if ray_stays() and link.controller is not None and not is_dead():
             link.controller.cleanup()  # type: ignore[no-untyped-call]
         raise
     finally:
@@ -139,6 +148,19 @@ def _run_tune(
             study.finish_or_interrupt_trials()
             old_checkpoints.delete()
     _raise_early_end(link.early_end, run)
+
+
+class _OwnSignals(NotInSnapshots, tune.Callback):
+    """Puts the handler of SIGUSR1 back that there was: Tune sets one of its own when it starts, and leaves it."""
+
+    def __init__(self) -> None:
+        self._before = signal.getsignal(signal.SIGUSR1) if hasattr(signal, "SIGUSR1") else None
+
+    def setup(self, *args: object, **info: object) -> None:
+        """Tune has started."""
+        del args, info
+        if self._before is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGUSR1, self._before)
 
 
 def _raise_early_end(error: Exception | None, run: RunFolder) -> None:
@@ -220,7 +242,7 @@ def _make_tuner(
             failure_config=tune.FailureConfig(max_failures=connection.max_failures),
             storage_path=str(folder.resolve()),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-            callbacks=list(callbacks),
+            callbacks=[_OwnSignals(), *callbacks],
             verbose=0,
         ),
     )

@@ -8,6 +8,7 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from results.jobs import describe_trials
+from results.journal import warnings_only
 from results.run_folder import (
     CONFIRMATION,
     CONFIRMS,
@@ -109,8 +110,7 @@ def open_confirmation(run: RunFolder, space: SearchSpace, trials: Sequence[int],
 
 
 def _open(run: RunFolder, name: str, pruner: optuna.pruners.BasePruner) -> optuna.Study:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with run.explain_damage():
+    with warnings_only(), run.explain_damage():
         return optuna.create_study(
             study_name=name, storage=run.storage(), direction="maximize", pruner=pruner, load_if_exists=True
         )
