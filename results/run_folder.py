@@ -21,7 +21,7 @@ from results.journal import Journal, Storage, repair_journal
 from results.settings_check import read_settings
 from san_core.errors import InputError
 from san_core.file_lock import hold_lock
-from san_core.files import is_file, make_folder, read_json, write_json
+from san_core.files import from_home, is_file, make_folder, read_json, write_json
 
 RUNS = Path("runs")
 """Where run folders are made, unless a path is given."""
@@ -151,11 +151,12 @@ class RunFolder:
 
     @staticmethod
     def locate(name: str) -> Path:
-        """The path of the run called `name`: under runs/, or the name itself if it has a slash.
+        """The path of the run called `name`: under runs/, or the name itself if it has a slash; `~` is the home folder.
 
         Raises:
             InputError: if the name is empty or ends in `..`.
         """
+        name = from_home(name)
         if Path(name).name in {"", ".."}:
             raise InputError(f"{name!r} is not a run's name; accepted: a name under runs/, or a path with a slash")
         return Path(name) if "/" in name else RUNS / name

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from san_core.errors import InputError
+from san_core.files import from_home
 from san_core.signals import end_on_signals, exit_code
 
 _PLAIN = {"–": "-", "—": "-", "…": "...", "±": "+/-", "×": "x", "·": "-", "→": "->", "’": "'", "“": '"', "”": '"'}
@@ -105,6 +106,19 @@ def program(name: str) -> str:
     if shutil.which(name) == str(program):
         return name
     return str(program.relative_to(Path.cwd()) if program.is_relative_to(Path.cwd()) else program)
+
+
+def path(text: str) -> Path:
+    """An argument type for argparse: a path; `~` is the home folder."""
+    return Path(path_text(text))
+
+
+def path_text(text: str) -> str:
+    """An argument type for argparse: a path, a name or a URI as text; `~` is the home folder."""
+    try:
+        return from_home(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def number(kind: type[int] | type[float], *, at_least: float, below: float = math.inf) -> Callable[[str], int | float]:

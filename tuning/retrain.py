@@ -13,7 +13,7 @@ from results.report.files import write_report
 from results.run_folder import RETRAINING, SEARCH, RunFolder
 from results.snapshot import load_snapshot
 from results.summary import as_json, print_seeds
-from san_core.command_line import CommandLine, number, print_message, program, run_command
+from san_core.command_line import CommandLine, number, path, print_message, program, run_command
 from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
 from san_core.evaluation import usable_metrics
@@ -98,7 +98,7 @@ def _parse() -> argparse.Namespace:
     add("run", metavar="RUN", help="name of a run under runs/, or a path with a slash")
     add("--trial", type=number(int, at_least=0), help="trial to retrain (default: the best)")
     add("--seeds", type=number(int, at_least=1), default=3, help="trainings of each configuration")
-    add("--out", type=Path, help="model folder to write (default: RUN/retrained/best, or .../trial-N)")
+    add("--out", type=path, help="model folder to write (default: RUN/retrained/best, or .../trial-N)")
     add(
         "--on",
         choices=["test", "validation"],

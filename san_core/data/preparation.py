@@ -34,7 +34,7 @@ from san_core.data.readers import read_dataset
 from san_core.data.splitting import report_shared_images, split, split_off_test
 from san_core.data.word_vectors import read_word_vectors
 from san_core.errors import InputError
-from san_core.files import name_folder, sha256
+from san_core.files import from_home, name_folder, sha256
 from san_core.hardware import best_device, fastest_precision
 from san_core.models.image_encoder import architecture_of, layer_of, regions
 from san_core.random_states import keep_random_states
@@ -91,6 +91,7 @@ def prepare(name: str, out: Path, options: Options = Options(), location: Locati
     """
     otherwise = f"{PROBLEMS} of the prepared folder lists all problems"
     problems = Problems(strict=options.strict, otherwise=otherwise, allowed_loss=options.allow_loss)
+    out = Path(from_home(str(out)))
     if out.name in {"", ".."}:
         raise InputError(f"prepared data cannot go to {out}; accepted: a new folder, such as data/{name}")
     dataset = _read(name, location, out, problems)

@@ -18,7 +18,7 @@ from san_core.data.damaged_files import explain_damage
 from san_core.data.questions import Question, read_questions
 from san_core.data.vocabulary import Vocabulary
 from san_core.errors import InputError
-from san_core.files import is_file
+from san_core.files import from_home, is_file
 
 FORMAT = 4
 MANIFEST = "manifest.json"
@@ -128,6 +128,7 @@ class PreparedData:
         Raises:
             InputError: if it is not one, or was written by another version.
         """
+        folder = Path(from_home(str(folder)))
         path = folder / MANIFEST
         if not is_file(path):
             raise InputError(f"{folder} is not a prepared data set: it has no {MANIFEST}")

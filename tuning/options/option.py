@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from san_core.command_line import number
+from san_core.command_line import number, path_text
 from tuning.execution.trial_setup import WIDTHS
 
 OPTION = "option"
@@ -152,6 +152,11 @@ class Amount:
 def text(unit: str, metavar: str = "") -> Value:
     """Takes any text."""
     return Value(unit, str, metavar)
+
+
+def place(unit: str, metavar: str = "") -> Value:
+    """Takes a path, a name or a URI; `~` is the home folder."""
+    return Value(unit, path_text, metavar)
 
 
 def choice(choices: Iterable[str]) -> Value:

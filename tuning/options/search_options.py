@@ -28,6 +28,7 @@ from tuning.options.option import (
     duration,
     gpu_share,
     option,
+    place,
     text,
     whole,
 )
@@ -62,7 +63,7 @@ class SearchOptions:
         EMBEDDED,
         _SEARCHED,
         f"prepared data set ({', '.join(READERS)}) or folder written by san_core.prepare",
-        value=text("name or folder"),
+        value=place("name or folder"),
         on_resume=_MOVED,
         recorded=_AS_USED,
     )
@@ -70,7 +71,7 @@ class SearchOptions:
         "san",
         _SEARCHED,
         "search space: a name in search_spaces/, or the path of a Python file",
-        value=text("name or file"),
+        value=place("name or file"),
         recorded=_AS_USED,
     )
     metric: str | None = option(
@@ -109,7 +110,7 @@ class SearchOptions:
         None,
         _SEARCHED,
         "JSON list of configurations to try first",
-        value=text("file", "FILE"),
+        value=place("file", "FILE"),
         flag="--try",
         recorded=_AS_USED,
     )
@@ -117,7 +118,7 @@ class SearchOptions:
         (),
         _SEARCHED,
         "earlier run on the same data; the sampler learns from its trials that lie in this space; may be repeated",
-        value=text("run", "RUN"),
+        value=place("run", "RUN"),
         recorded=_AS_USED,
     )
     trials: Amount | None = option(
@@ -153,7 +154,7 @@ class SearchOptions:
         None,
         _PLACE,
         "name of the run under runs/, or a path",
-        value=text("name or folder"),
+        value=place("name or folder"),
         default_text="data set and time",
         excludes=True,
         on_resume=_THIS_TIME,
@@ -162,7 +163,7 @@ class SearchOptions:
         None,
         _PLACE,
         "go on with a search that was interrupted, or extend one that ended",
-        value=text("run", "RUN"),
+        value=place("run", "RUN"),
         excludes=True,
         on_resume=_THIS_TIME,
     )
@@ -211,7 +212,7 @@ class SearchOptions:
         None,
         _PLACE,
         "where checkpoints go: a path or URI that all nodes reach",
-        value=text("folder or URI", "FOLDER"),
+        value=place("folder or URI", "FOLDER"),
         recorded=_AS_GIVEN,
     )
     max_failures: int = option(

@@ -185,3 +185,15 @@ def test_a_wrong_call_raises_one_line_and_writes_nothing(
     assert "\n" not in str(refused.value)
     assert list(tmp_path.iterdir()) == []
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("name", ["data", "space", "try_first", "run", "storage"])
+def test_a_wave_is_the_home_folder_in_every_option_that_takes_a_path(name: str) -> None:
+    home = str(Path.home())
+    assert getattr(options_from_keywords({name: "~/a/b"}), name) == f"{home}/a/b"
+    assert options_from_keywords({"prior": ["~/a", "b"]}).prior == (f"{home}/a", "b")
+
+
+def test_an_unknown_home_folder_is_refused() -> None:
+    with pytest.raises(InputError, match="the home folder that '~nobody-here/x' begins with is not known"):
+        options_from_keywords({"run": "~nobody-here/x"})
