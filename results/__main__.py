@@ -11,6 +11,7 @@ from results.snapshot import RunSnapshot, load_snapshot
 from results.summary import as_json, print_overview, print_summary
 from san_core.command_line import CommandLine, number, path, print_message, run_command
 from san_core.errors import InputError
+from san_core.files import shown
 
 PORTS = 2**16
 
@@ -93,7 +94,7 @@ def print_files(folder: RunFolder) -> None:
 def _list_files(paths: Sequence[Path]) -> None:
     print("\nWritten:")
     for written in paths:
-        print(f"  {written}")
+        print(f"  {shown(written.absolute())}")
 
 
 if __name__ == "__main__":

@@ -2,12 +2,13 @@
 
 import argparse
 import codecs
+import contextlib
 import io
 import math
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -98,6 +99,13 @@ def _plain(error: UnicodeError) -> tuple[str, int]:
 def print_message(text: str) -> None:
     """Prints a message for the user to stderr; stdout is kept for results."""
     print(text, file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def printing_to_stderr(only_if: bool) -> Iterator[None]:
+    """Sends to stderr what anything prints meanwhile, if stdout is for a program to read: it gets the result alone."""
+    with contextlib.redirect_stdout(sys.stderr) if only_if else contextlib.nullcontext():
+        yield
 
 
 def program(name: str) -> str:

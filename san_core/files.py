@@ -45,6 +45,15 @@ def from_home(text: str) -> str:
     return found
 
 
+def shown(path: Path) -> str:
+    """What to print for a file or folder: what can be typed for it in the current folder, as short as possible."""
+    here = Path.cwd()
+    if not path.is_relative_to(here) or path == here:
+        return str(path)
+    short = str(path.relative_to(here))
+    return short if "/" in short else f"./{short}"  # a run without a slash would be one under runs/
+
+
 def read_bytes(path: Path) -> bytes:
     """Reads a file.
 

@@ -1,9 +1,11 @@
 """The type of a search space, and loading one by name or from a file."""
 
+import contextlib
 import pkgutil
 import runpy
+import sys
 import traceback
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -114,11 +116,27 @@ def _line(error: BaseException, path: Path) -> int | None:
     return next((frame.lineno for frame in reversed(frames) if frame.filename == str(path)), None)
 
 
+@contextlib.contextmanager
+def _beside(path: Path) -> Iterator[None]:
+    """Has Python find the modules in a file's folder, as it does when the file is run; forgets them at the end."""
+    folder = str(path.absolute().parent)
+    known = set(sys.modules)
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        sys.path.remove(folder)
+        for name in set(sys.modules) - known:
+            if Path(getattr(sys.modules[name], "__file__", None) or "/").parent == Path(folder):
+                del sys.modules[name]
+
+
 def _load_file(path: Path) -> SearchSpace:
     if not path.is_file():
         raise SearchSpaceError(f"search space {path} does not exist")
     try:
-        space = runpy.run_path(str(path)).get("SPACE")
+        with _beside(path):
+            space = runpy.run_path(str(path)).get("SPACE")
     except SearchSpaceError as error:
         raise SearchSpaceError(f"{path}: {error}") from error
     except (Exception, SystemExit) as error:

@@ -13,10 +13,11 @@ from results.report.files import write_report
 from results.run_folder import RETRAINING, SEARCH, RunFolder
 from results.snapshot import load_snapshot
 from results.summary import as_json, print_seeds
-from san_core.command_line import CommandLine, number, path, print_message, program, run_command
+from san_core.command_line import CommandLine, number, path, print_message, printing_to_stderr, program, run_command
 from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
 from san_core.evaluation import usable_metrics
+from san_core.files import shown
 from san_core.random_states import keep_random_states
 from tuning.execution.ray_session import ray_session
 from tuning.fresh_seeds import run_under_fresh_seeds
@@ -131,7 +132,8 @@ def main() -> int:
         return _repeat(options, run)
     if options.top > 1:
         raise InputError(f"--top {options.top} goes with --on validation: the test split is for one configuration")
-    done = retrain(run, options.trial, seeds=options.seeds, out=options.out, again=options.again)
+    with printing_to_stderr(only_if=options.json):
+        done = retrain(run, options.trial, seeds=options.seeds, out=options.out, again=options.again)
     if options.json:
         print(json.dumps({"model": str(done.folder), "split": done.split, "scores": as_records(done.scores)}))
     else:
@@ -149,7 +151,8 @@ def _print(done: Retrained, data: PreparedData) -> None:
 
 def _check(options: argparse.Namespace, run: RunFolder) -> int:
     """Trains a trial again under its own seed; exit code 0 if it reaches its recorded score, else 1."""
-    checked = check_score(run, chosen_trial(run, options.trial), open_searched_data(run))
+    with printing_to_stderr(only_if=options.json):
+        checked = check_score(run, chosen_trial(run, options.trial), open_searched_data(run))
     print(json.dumps({**asdict(checked), "reached": checked.reached}) if options.json else checked.describe())
     return 0 if checked.reached else 1
 
@@ -159,9 +162,9 @@ def _repeat(options: argparse.Namespace, run: RunFolder) -> int:
     trial = chosen_trial(run, options.trial)
     ranked = rank_trials(run.study().get_trials(deepcopy=False))
     numbers = [best.number for best in ranked[: options.top]] if options.trial is None else [trial.number]
-    with run.lock_for(SEARCH):
+    with printing_to_stderr(only_if=options.json), run.lock_for(SEARCH):
         run.repair_journal()
-        plan = resumed_plan(SearchOptions(resume=f"{run.path}/", no_dashboard=True))
+        plan = resumed_plan(SearchOptions(resume=f"{run.shown}/", no_dashboard=True))
         with ray_session(run.retrain_log):
             run_under_fresh_seeds(plan, numbers, options.seeds)
     snapshot = load_snapshot(run)
@@ -170,7 +173,7 @@ def _repeat(options: argparse.Namespace, run: RunFolder) -> int:
         print(json.dumps(as_json(snapshot)))
     else:
         print_seeds(snapshot)
-        print(f"\nreport: {run.report_page}")
+        print(f"\nreport: {shown(run.report_page)}")
     return 0
 
 

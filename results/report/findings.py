@@ -101,7 +101,7 @@ def _learning_from(snapshot: RunSnapshot) -> str:
         if not left_out and word.partition("=")[0] not in _NOT_AGAIN:
             kept.append(word)
         left_out = word in _NOT_AGAIN
-    return f"{shlex.join(kept)} --space FILE.py --prior {shlex.quote(str(snapshot.folder.path))}"
+    return f"{shlex.join(kept)} --space FILE.py --prior {shlex.quote(snapshot.folder.shown)}"
 
 
 def _edges(snapshot: RunSnapshot) -> str:

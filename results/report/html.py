@@ -40,6 +40,7 @@ from results.tables.formatting import show_bytes, show_comparison, show_duration
 from results.tables.fresh_seeds import seed_table
 from results.tables.importance import importance
 from results.tables.trials import comparison, config_names, trial_table
+from san_core.files import shown
 
 TEMPLATES = Path(__file__).with_name("templates")
 
@@ -61,8 +62,8 @@ def html_report(snapshot: RunSnapshot) -> str:
         searched=searched(snapshot),
         counts=count_lines(snapshot),
         next_commands=[
-            f"python -m tuning.retrain {shlex.quote(str(snapshot.folder.path))}",
-            f"python -m san_core.demo {shlex.quote(str(snapshot.folder.retrained / 'best'))}",
+            f"python -m tuning.retrain {shlex.quote(snapshot.folder.shown)}",
+            f"python -m san_core.demo {shlex.quote(shown(snapshot.folder.retrained / 'best'))}",
         ],
         compared=show_comparison(comparison(snapshot), snapshot.metric_title),
         score_note=SCORE_NOTE.format(metric=snapshot.metric_title),
@@ -115,7 +116,7 @@ def figure_data(plots: Sequence[Plot]) -> Markup:
 def trial_rows(snapshot: RunSnapshot, trials: pd.DataFrame) -> list[dict[str, Any]]:
     """Each trial's cells (text and the value it is sorted by), state, config and the command that reproduces it."""
     shown, names = show_trials(trials), config_names(snapshot)
-    folder = shlex.quote(str(snapshot.folder.path))
+    folder = shlex.quote(snapshot.folder.shown)
     rows = []
     for (_, raw), texts in zip(trials.iterrows(), shown.itertuples(index=False), strict=True):
         number = raw[TRIAL]

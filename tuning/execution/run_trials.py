@@ -99,13 +99,13 @@ def run_trials(
             print_message(fewer.reduce(error, study.epochs_recorded, advice))
         except OSError as error:
             raise InputError(
-                f"{run.path} cannot be written: {os.strerror(error.errno or 0)}; what had finished is safe; "
-                f"when it can be written again, run again with --resume {run.path} to go on"
+                f"{run.shown} cannot be written: {os.strerror(error.errno or 0)}; what had finished is safe; "
+                f"when it can be written again, run again with --resume {run.shown} to go on"
             ) from error
 
 
 def _how_to_go_on(run: RunFolder) -> str:
-    return f"what was recorded is safe; run again with --resume {run.path} to go on"
+    return f"what was recorded is safe; run again with --resume {run.shown} to go on"
 
 
 def _run_tune(

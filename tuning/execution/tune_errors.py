@@ -13,6 +13,7 @@ from ray.tune.experiment import Trial
 
 from results.run_folder import SEARCH_LOG
 from san_core.errors import InputError
+from san_core.files import shown
 from tuning.execution.low_memory import LowMemoryError, low_memory
 
 
@@ -101,5 +102,5 @@ def explain_errors(log: Path, advice: str) -> Iterator[None]:
             raise low from error
         logging.getLogger("ray").exception("this error ended it")
         raise InputError(
-            f"Ray ended with an error: {describe_error(error)}; {log} has the details; {advice}"
+            f"Ray ended with an error: {describe_error(error)}; {shown(log)} has the details; {advice}"
         ) from error

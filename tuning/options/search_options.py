@@ -5,7 +5,7 @@ in docs/searching.md are made from these declarations.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from san_core.data.readers import READERS
@@ -41,6 +41,9 @@ EMBEDDED = "easy-vqa"
 TRIALS = 24
 """Trials of a search that nothing else bounds."""
 
+FROM_PYTHON = "an object given in Python"
+"""Value of an option in the place of which Python code gave an object, which has no name."""
+
 _SEARCHED, _LENGTH, _PLACE = Group
 _MOVED, _REPLACED, _THIS_TIME = OnResume.MOVED, OnResume.REPLACED, OnResume.THIS_TIME
 _AS_GIVEN, _AS_USED = Recorded.AS_GIVEN, Recorded.AS_USED
@@ -57,6 +60,8 @@ class SearchOptions:
     Attributes:
         arguments: the command line that says the same.
         given: names of the options that were given and not left at their defaults.
+        objects: what was given from Python in the place of a name, by option: a `SearchSpace` for `space`, a list of
+            configurations for `try_first`. The option itself says `FROM_PYTHON` then.
     """
 
     data: str = option(
@@ -269,6 +274,7 @@ class SearchOptions:
     json: bool = option(False, _PLACE, "print the result as JSON", on_resume=_THIS_TIME)
     arguments: tuple[str, ...] = ()
     given: frozenset[str] = frozenset()
+    objects: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def given_values(self) -> Mapping[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from results.run_folder import RunFolder
 from san_core.errors import InputError
-from san_core.files import read_json, write_json
+from san_core.files import read_json, shown, write_json
 
 _MODELS = "models"
 
@@ -22,7 +22,7 @@ def models_tested(run: RunFolder) -> list[str]:
         return []
     models = read_json(run.test_split_uses).get(_MODELS)
     if not isinstance(models, list):
-        raise InputError(f"{run.test_split_uses} is damaged: it lacks {_MODELS!r}")
+        raise InputError(f"{shown(run.test_split_uses)} is damaged: it lacks {_MODELS!r}")
     return [str(model) for model in models]
 
 
@@ -35,7 +35,7 @@ def refuse_second_test(run: RunFolder) -> None:
     if models := models_tested(run):
         listed = ", ".join(model if Path(model).exists() else f"{model}, interrupted or gone" for model in models)
         raise InputError(
-            f"{run.path} has used its test split before ({listed}): who chooses among models by test scores "
+            f"{run.shown} has used its test split before ({listed}): who chooses among models by test scores "
             "can no longer trust them; --on validation compares, --again tests all the same"
         )
 
@@ -49,4 +49,5 @@ def record_test(run: RunFolder, model: Path) -> None:
     try:
         write_json(run.test_split_uses, {_MODELS: [*models_tested(run), str(model)]})
     except OSError as error:
-        raise InputError(f"cannot write {run.test_split_uses}, so nothing was tested: {error.strerror}") from error
+        file = shown(run.test_split_uses)
+        raise InputError(f"cannot write {file}, so nothing was tested: {error.strerror}") from error

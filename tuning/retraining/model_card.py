@@ -191,7 +191,7 @@ def _about_configuration(card: Card, searched_names: Collection[str]) -> dict[st
 def _about_use(card: Card) -> dict[str, Any]:
     question = card.data.questions_of("validation")[0].text
     seeds = len({job.config.seed for job in card.jobs})
-    again = f"{shlex.quote(str(card.run.path))} --trial {card.jobs[0].trial} --seeds {seeds}"
+    again = f"{shlex.quote(card.run.shown)} --trial {card.jobs[0].trial} --seeds {seeds}"
     return {
         "folder_in_shell": shlex.quote(str(card.folder)),
         "folder_in_python": json.dumps(str(card.folder)),

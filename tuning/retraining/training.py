@@ -88,13 +88,13 @@ def chosen_trial(run: RunFolder, wanted: int | None) -> FrozenTrial:
     if wanted is None:
         best = best_trial(study.get_trials(deepcopy=False))
         if best is None:
-            raise InputError(f"no trial of {run.path} is complete, so there is no best one; choose one with --trial")
+            raise InputError(f"no trial of {run.shown} is complete, so there is no best one; choose one with --trial")
         return best
     if not 0 <= wanted < len(study.trials):
-        raise InputError(f"trial {wanted} does not exist in {run.path}; accepted: 0 to {len(study.trials) - 1}")
+        raise InputError(f"trial {wanted} does not exist in {run.shown}; accepted: 0 to {len(study.trials) - 1}")
     trial = study.trials[wanted]
     if not trial.intermediate_values:
-        raise InputError(f"trial {wanted} of {run.path} finished no epoch, so there is no length to retrain it for")
+        raise InputError(f"trial {wanted} of {run.shown} finished no epoch, so there is no length to retrain it for")
     return trial
 
 
