@@ -49,7 +49,8 @@ def trial_table(snapshot: RunSnapshot) -> pd.DataFrame:
     """Every trial of the search, one row each, the best first.
 
     Complete trials come first, by the rule in `results.ranking`; then pruned ones, by the epochs they reached and
-    their score; then, without a rank, the trials that failed, diverged or have not ended.
+    their score; then, without a rank, the trials that failed, diverged or have not ended. Trials that only their
+    numbers tell apart share a rank.
 
     Returns:
         rank, trial, one column for each parameter, score, difference, best_epoch, epochs, seconds, seed, state,
@@ -57,7 +58,7 @@ def trial_table(snapshot: RunSnapshot) -> pd.DataFrame:
     """
     ranked, unranked = _by_rank(snapshot.search)
     trials = [*ranked, *unranked]
-    ranks = [*range(1, len(ranked) + 1), *[None] * len(unranked)]
+    ranks = [*_shared_ranks(ranked), *[None] * len(unranked)]
     scores = pd.Series([best_score(trial) for trial in trials], dtype="float64")
     columns = {
         RANK: _whole_numbers(ranks),
@@ -139,6 +140,22 @@ def comparison(snapshot: RunSnapshot) -> pd.DataFrame:
     table[MEAN] = pd.Series([group.mean() for group in seeds], dtype="float64")
     table[DEVIATION] = pd.Series([group.std(ddof=1) for group in seeds], dtype="float64")
     return table
+
+
+def _shared_ranks(ranked: Sequence[FrozenTrial]) -> list[int]:
+    """The ranks of trials that are in order: those that only their numbers tell apart share the first one's."""
+    ranks: list[int] = []
+    for place, trial in enumerate(ranked):
+        equal = place > 0 and _merit(trial) == _merit(ranked[place - 1])
+        ranks.append(ranks[-1] if equal else place + 1)
+    return ranks
+
+
+def _merit(trial: FrozenTrial) -> tuple[str, float, float]:
+    """What a trial is ranked by, besides its number."""
+    if state_of(trial) == COMPLETE:
+        return COMPLETE, trial.value or 0.0, 0
+    return state_of(trial), epochs(trial), best_score(trial)
 
 
 def _by_rank(trials: Sequence[FrozenTrial]) -> tuple[list[FrozenTrial], list[FrozenTrial]]:
