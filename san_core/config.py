@@ -109,6 +109,9 @@ class TrainingConfig:
     device_step: str = _choice("auto", "auto", "on", "off")
 
     def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if hasattr(value, "item") and getattr(value, "ndim", 1) == 0:  # a number of NumPy or PyTorch
+                object.__setattr__(self, name, value.item())
         problems = {f.name: p for f in fields(self) if (p := _problem(f, getattr(self, f.name)))}
         if self.question_encoder == "cnn" and "hidden_size" not in problems and self.hidden_size < _CNN_HIDDEN_SIZE:
             problems["question_encoder"] = (

@@ -12,7 +12,7 @@ from results.report.facts import show_range
 from results.run_folder import IS_BASELINE, PRIOR, RunFolder, is_own
 from san_core.errors import InputError
 from san_core.files import read_bytes
-from search_spaces import SearchSpace, misfits
+from search_spaces import SearchSpace, fitted, misfits
 
 
 def read_configurations(path: Path, space: SearchSpace) -> list[dict[str, Any]]:
@@ -51,7 +51,7 @@ def check_configurations(entries: object, space: SearchSpace, source: str) -> li
         problems += [f"configuration {number}: {misfit}" for misfit in misfits(space.parameters, entry)]
     if problems:
         raise InputError(f"{source} does not fit the search space: {'; '.join(problems)}")
-    return [dict(entry) for entry in entries]
+    return [fitted(space.parameters, entry) for entry in entries]
 
 
 def read_priors(
@@ -127,7 +127,7 @@ def _copy(trial: FrozenTrial, configuration: Mapping[str, Any], space: SearchSpa
     return create_trial(
         state=trial.state,
         value=trial.value,
-        params={parameter: configuration[parameter] for parameter in space.parameters},
+        params=fitted(space.parameters, {name: configuration[name] for name in space.parameters}),
         distributions=dict(space.parameters),
         user_attrs={**trial.user_attrs, PRIOR: name},
         system_attrs=trial.system_attrs,
