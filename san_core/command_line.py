@@ -129,10 +129,13 @@ def path_text(text: str) -> str:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def number(kind: type[int] | type[float], *, at_least: float, below: float = math.inf) -> Callable[[str], int | float]:
+def number(
+    kind: type[int] | type[float], *, at_least: float, below: float = math.inf, most: float = math.inf
+) -> Callable[[str], int | float]:
     """An argument type for argparse: a number with `at_least` <= number < `below`.
 
-    Another value is an error that names the value and the range.
+    Another value is an error that names the value and the range. So is one above `most`, which only an error names:
+    nobody wants that many.
     """
 
     def parse(text: str) -> int | float:
@@ -143,6 +146,8 @@ def number(kind: type[int] | type[float], *, at_least: float, below: float = mat
             value = kind(text)
         except ValueError:
             value = kind(at_least) - 1
+        if value > most:
+            raise argparse.ArgumentTypeError(f"must be at most {most:,.0f}, but got {text!r}")
         if not at_least <= value < below:
             raise argparse.ArgumentTypeError(f"must be {accepted}, but got {text!r}")
         return value

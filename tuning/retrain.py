@@ -21,7 +21,7 @@ from san_core.files import shown
 from san_core.random_states import keep_random_states
 from tuning.execution.ray_session import ray_session
 from tuning.fresh_seeds import run_under_fresh_seeds
-from tuning.options.search_options import SearchOptions
+from tuning.options.search_options import MOST_SEEDS, SearchOptions
 from tuning.planning.data import open_searched_data
 from tuning.planning.resumed_search import resumed_plan
 from tuning.retraining.held_out_guard import models_tested, record_test, refuse_second_test
@@ -70,8 +70,8 @@ def retrain(
     source, data = chosen_trial(run, trial), open_searched_data(run)
     name = "best" if trial is None else f"trial-{source.number}"
     folder, split = Path(out or run.retrained / name), held_out(data)
-    if seeds < 1:
-        raise InputError(f"seeds must be >= 1, but got {seeds}")
+    if not 1 <= seeds < MOST_SEEDS:
+        raise InputError(f"seeds must be >= 1 and < {MOST_SEEDS}, but got {seeds}")
     with run.lock_for(RETRAINING):
         if folder.exists():
             raise InputError(f"model folder {folder} exists already; delete it or choose another with --out")
@@ -98,7 +98,7 @@ def _parse() -> argparse.Namespace:
     add = parser.add_argument
     add("run", metavar="RUN", help="name of a run under runs/, or a path with a slash")
     add("--trial", type=number(int, at_least=0), help="trial to retrain (default: the best)")
-    add("--seeds", type=number(int, at_least=1), default=3, help="trainings of each configuration")
+    add("--seeds", type=number(int, at_least=1, below=MOST_SEEDS), default=3, help="trainings of each configuration")
     add("--out", type=path, help="model folder to write (default: RUN/retrained/best, or .../trial-N)")
     add(
         "--on",

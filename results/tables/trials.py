@@ -194,7 +194,7 @@ def _values(present: Sequence[bool], values: Sequence[Any]) -> pd.Series:
         values: None for a trial that lacks it.
     """
     kinds = {type(value) for value, known in zip(values, present, strict=True) if known}
-    if kinds == {int}:
+    if kinds == {int} and all(abs(value or 0) < 2**63 for value in values):
         return _whole_numbers(values)
     if kinds == {bool}:
         return pd.Series(values, dtype="boolean")

@@ -41,6 +41,9 @@ EMBEDDED = "easy-vqa"
 TRIALS = 24
 """Trials of a search that nothing else bounds."""
 
+MOST_SEEDS = 1001
+"""What the number of fresh seeds is below."""
+
 FROM_PYTHON = "an object given in Python"
 """Value of an option in the place of which Python code gave an object, which has no name."""
 
@@ -151,7 +154,7 @@ class SearchOptions:
         2,
         _LENGTH,
         "fresh seeds under which the best and the baseline are run again at the end, beyond any bound",
-        value=whole("seeds", 0, metavar="SEEDS"),
+        value=whole("seeds", 0, below=MOST_SEEDS, metavar="SEEDS"),
         on_resume=_REPLACED,
         recorded=_AS_GIVEN,
     )

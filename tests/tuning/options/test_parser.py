@@ -127,6 +127,24 @@ def test_the_notification_url_may_come_from_the_environment(
     assert "secret" not in told
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--trials", str(10**20)], "--trials: must be at most 1,000,000, but got '100000000000000000000'"),
+        (["--trials", f"+{10**12}"], "--trials: must be at most 1,000,000, but got '1000000000000'"),
+        (["--epochs", str(10**12)], "--epochs: must be at most 1,000,000, but got '1000000000000'"),
+        (["--confirm", "100000"], "--confirm: must be a whole number >= 0 and < 1001, but got '100000'"),
+        (["--budget", "9" * 400 + "d"], "--budget: must be at most 3650d, but got '9999"),
+    ],
+)
+def test_numbers_that_nobody_wants_are_refused(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        parse_options(arguments)
+    assert message in capsys.readouterr().err
+
+
 # From Python
 
 
