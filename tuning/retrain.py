@@ -19,6 +19,7 @@ from san_core.errors import InputError
 from san_core.evaluation import usable_metrics
 from san_core.files import shown
 from san_core.random_states import keep_random_states
+from tuning.execution.forks import refuse_fork
 from tuning.execution.ray_session import ray_session
 from tuning.fresh_seeds import run_under_fresh_seeds
 from tuning.options.search_options import MOST_SEEDS, SearchOptions
@@ -67,6 +68,7 @@ def retrain(
         InputError: if there is no such trial, the folder exists or cannot be written, the data have changed, a
             training fails, or the test split was used before.
     """
+    refuse_fork()
     source, data = chosen_trial(run, trial), open_searched_data(run)
     name = "best" if trial is None else f"trial-{source.number}"
     folder, split = Path(out or run.retrained / name), held_out(data)

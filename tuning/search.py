@@ -19,6 +19,7 @@ from san_core.files import shown, write_json
 from san_core.random_states import keep_random_states
 from san_core.signals import exit_code, is_interrupted
 from tuning.attention_examples import write_examples
+from tuning.execution.forks import refuse_fork
 from tuning.execution.gpu_memory import shared_gpus_notice
 from tuning.execution.ray_session import RayNotStartedError, ray_session
 from tuning.execution.run_trials import Callbacks
@@ -51,6 +52,7 @@ def search(**options: object) -> RunFolder:
             names all of it.
         KeyboardInterrupt: when interrupted; what had finished is safe, and `search(resume=...)` goes on.
     """
+    refuse_fork()
     snapshot, code = _search(options_from_keywords(options))
     if is_interrupted(code):
         raise KeyboardInterrupt

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import multiprocessing
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -126,3 +127,22 @@ def test_a_run_can_be_read_and_resumed_from_any_folder(
     again = search(resume=str(tmp_path / "here" / "runs" / "mine"), trials=3, no_dashboard=True)
     assert isinstance(again, RunFolder)
     assert len(again.study().trials) == 3
+
+
+def _search_in_a_process(data: str, answer: "multiprocessing.Queue[str]") -> None:
+    try:
+        search(data=data, run="forked", trials=1, epochs=1, confirm=0)
+    except InputError as error:
+        answer.put(str(error))
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_process_that_was_forked_after_a_search_is_told_to_spawn(tiny_data: PreparedData) -> None:
+    search(data=tiny_data, run="before", trials=1, epochs=1, confirm=0, no_dashboard=True)
+    forking = multiprocessing.get_context("fork")
+    answer = forking.Queue()
+    process = forking.Process(target=_search_in_a_process, args=(str(tiny_data.folder), answer))
+    process.start()
+    assert "accepted: a process that is spawned" in answer.get(timeout=600)
+    process.join()
+    assert search(resume="before", trials=2, no_dashboard=True).path.is_dir()  # this process goes on
