@@ -1,5 +1,7 @@
 """The report as one HTML file that needs no other file and no internet access."""
 
+import base64
+import gzip
 import json
 import shlex
 from collections.abc import Sequence
@@ -45,12 +47,16 @@ from san_core.files import shown
 TEMPLATES = Path(__file__).with_name("templates")
 
 
+PAGE = 200
+"""Rows of the table of trials that are shown at a time: a browser takes seconds to lay out thousands."""
+
+
 def html_report(snapshot: RunSnapshot) -> str:
     """The HTML report of a search."""
     shares, trials = importance(snapshot), trial_table(snapshot)
     plots, slices = search_plots(snapshot, shares), slice_plots(snapshot)
     timeline, seeds = timeline_plot(snapshot), fresh_seeds_plot(snapshot)
-    sizes = disk_sizes(snapshot.folder)
+    sizes, rows = disk_sizes(snapshot.folder), trial_rows(snapshot, trials)
     return render_template(
         "run.html",
         title=report_title(snapshot),
@@ -75,7 +81,10 @@ def html_report(snapshot: RunSnapshot) -> str:
         seed_table=show_seeds(seed_table(snapshot), snapshot.metric_title),
         attention_examples=load_attention_examples(snapshot.folder),
         columns=[(HEADINGS | {SCORE: snapshot.metric_title}).get(name, name) for name in trials.columns],
-        trials=trial_rows(snapshot, trials),
+        trials=rows[:PAGE],
+        trial_count=len(rows),
+        page=PAGE,
+        rows=packed(json.dumps(rows, default=float)) if len(rows) > PAGE else "",
         costs=cost_rows(snapshot),
         device_hours=device_hours(snapshot),
         sizes=[(name, show_bytes(size)) for name, size in sizes.items()],
@@ -102,15 +111,19 @@ def render_template(template: str, **context: Any) -> str:  # noqa: ANN401 - val
     inlined = {
         "style": Markup(f":root {{ {variables} }}\n{style}"),
         "script": Markup(script),
-        "plotly": Markup(get_plotlyjs()),
+        "plotly": packed(get_plotlyjs()),
     }  # noqa: S704
     return environment.get_template(template).render(**inlined, **context)
 
 
-def figure_data(plots: Sequence[Plot]) -> Markup:
-    """The figures' data and layouts, by the key of their plot, as JSON that can stand in a script element."""
-    data = {plot.key: json.loads(plot.figure.to_json()) for plot in plots}
-    return Markup(json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"))  # noqa: S704
+def figure_data(plots: Sequence[Plot]) -> str:
+    """The figures' data and layouts, by the key of their plot: JSON, packed."""
+    return packed(json.dumps({plot.key: json.loads(plot.figure.to_json()) for plot in plots}, separators=(",", ":")))
+
+
+def packed(text: str) -> str:
+    """A text as the page's script unpacks it: compressed by gzip, in base64."""
+    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
 
 
 def trial_rows(snapshot: RunSnapshot, trials: pd.DataFrame) -> list[dict[str, Any]]:

@@ -56,6 +56,13 @@ def trial_table(snapshot: RunSnapshot) -> pd.DataFrame:
         rank, trial, one column for each parameter, score, difference, best_epoch, epochs, seconds, seed, state,
         reason. A parameter that is called like another column is found under "<name> (parameter)".
     """
+    if "trials" not in snapshot.tables:
+        snapshot.tables["trials"] = _trial_table(snapshot)
+    table: pd.DataFrame = snapshot.tables["trials"]
+    return table.copy()
+
+
+def _trial_table(snapshot: RunSnapshot) -> pd.DataFrame:
     ranked, unranked = _by_rank(snapshot.search)
     trials = [*ranked, *unranked]
     ranks = [*_shared_ranks(ranked), *[None] * len(unranked)]
