@@ -159,6 +159,17 @@ class TrainingConfig:
         return asdict(self)
 
 
+def without_effect(settings: Mapping[str, Any]) -> set[str]:
+    """The settings that others make meaningless: those of the step schedule without one, and how nothing is clipped.
+
+    Args:
+        settings: all settings that are not at their defaults.
+    """
+    schedule, clip_norm = settings.get("schedule", "constant"), settings.get("clip_norm", 0.0)
+    unused = set() if schedule == "step" else {"step_epochs", "step_factor"}
+    return unused if clip_norm else {*unused, "clip_by"}
+
+
 def _problem(rule: Field[Any], value: object) -> str | None:
     """What is wrong with `value`, or None."""
     if "choices" in rule.metadata:

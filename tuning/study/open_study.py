@@ -20,6 +20,7 @@ from results.run_folder import (
     RunFolder,
 )
 from san_core.command_line import print_message
+from san_core.config import without_effect
 from search_spaces import SearchSpace
 from tuning.study.failures import trials_to_repeat
 from tuning.study.first_trials import waiting_trial
@@ -66,7 +67,8 @@ def open_search(
     def seed_of(trial: FrozenTrial | optuna.Trial) -> int:
         return int(trial.user_attrs.get(SEED, derive_seed(seed, SEARCH_SEEDS, trial.number)))
 
-    source = TrialSource(space.parameters, seed_of, sampler_of)
+    fixed = run.setting("fixed")
+    source = TrialSource(space.parameters, seed_of, sampler_of, lambda params: without_effect({**fixed, **params}))
     return Study(study, source, rules=rules, epochs=epochs, clock=run.clock)
 
 
