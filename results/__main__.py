@@ -9,8 +9,9 @@ from results.report.files import write_report, write_text
 from results.run_folder import RunFolder
 from results.snapshot import RunSnapshot, load_snapshot
 from results.summary import as_json, print_overview, print_summary
-from san_core.command_line import CommandLine, number, print_message, run_command
+from san_core.command_line import CommandLine, number, path, print_message, run_command
 from san_core.errors import InputError
+from san_core.files import shown
 
 PORTS = 2**16
 
@@ -36,7 +37,7 @@ def _parse() -> argparse.Namespace:
     )
     add = parser.add_argument
     add("runs", metavar="RUN", nargs="+", help="name of a run under runs/, or a path with a slash")
-    add("--out", type=Path, metavar="FILE", help="comparison to write (default: comparison.html beside the first run)")
+    add("--out", type=path, metavar="FILE", help="comparison to write (default: comparison.html beside the first run)")
     add("--json", action="store_true", help="print verdict, comparison and trials as JSON, a list for several runs")
     add("--live", action="store_true", help="open Optuna's dashboard on the run, which may be running")
     add(
@@ -92,8 +93,8 @@ def print_files(folder: RunFolder) -> None:
 
 def _list_files(paths: Sequence[Path]) -> None:
     print("\nWritten:")
-    for path in paths:
-        print(f"  {path}")
+    for written in paths:
+        print(f"  {shown(written.absolute())}")
 
 
 if __name__ == "__main__":

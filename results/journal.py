@@ -1,5 +1,6 @@
 """Optuna's journal file with one writer, fewer calls of `fsync` and a clock that never goes back; and its repair."""
 
+import contextlib
 import json
 import os
 from collections.abc import Container, Iterator
@@ -7,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
@@ -14,6 +16,18 @@ from optuna.trial import FrozenTrial, TrialState
 from results.clock import Clock
 from results.journal_check import problem
 from san_core.files import sync_folder
+
+
+@contextlib.contextmanager
+def warnings_only() -> Iterator[None]:
+    """Has Optuna log nothing below a warning for as long as the context lasts: no line for each study that is made."""
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(max(level, optuna.logging.WARNING))
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(level)
+
 
 _TIMES = ("datetime_start", "datetime_complete")
 """Where a log entry has the time at which a trial started or ended."""

@@ -60,7 +60,7 @@ def serve(run: RunFolder, port: int, print_line: Callable[[str], None]) -> None:
     except OSError as error:
         raise InputError(f"cannot serve on port {port}: {error.strerror}; choose another with --port") from error
     with server:
-        print_line(f"Optuna dashboard of {run.path}: http://{HOST}:{server.server_port}/ (Ctrl-C ends it)")
+        print_line(f"Optuna dashboard of {run.shown}: http://{HOST}:{server.server_port}/ (Ctrl-C ends it)")
         server.serve_forever()
 
 

@@ -21,7 +21,7 @@ from results.journal import Journal, Storage, repair_journal
 from results.settings_check import read_settings
 from san_core.errors import InputError
 from san_core.file_lock import hold_lock
-from san_core.files import is_file, make_folder, read_json, write_json
+from san_core.files import from_home, is_file, make_folder, read_json, shown, write_json
 
 RUNS = Path("runs")
 """Where run folders are made, unless a path is given."""
@@ -124,7 +124,7 @@ class RunFolder:
     """The folder of one search: the path of each file, and methods that read and write those that are not tables."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path = path = path.absolute()  # the program may change to another folder
         self.journal = path / "journal.log"
         self.settings_file = path / SETTINGS_FILE
         self.environment_file = path / "environment.json"
@@ -146,17 +146,23 @@ class RunFolder:
         self.tracking = path / "tracking"  # what experiment trackers write
 
     @property
+    def shown(self) -> str:
+        """What to print for the folder, and to type for the run, in the current folder."""
+        return shown(self.path)
+
+    @property
     def name(self) -> str:
         """The run's name."""
         return self.path.resolve().name
 
     @staticmethod
     def locate(name: str) -> Path:
-        """The path of the run called `name`: under runs/, or the name itself if it has a slash.
+        """The path of the run called `name`: under runs/, or the name itself if it has a slash; `~` is the home folder.
 
         Raises:
             InputError: if the name is empty or ends in `..`.
         """
+        name = from_home(name)
         if Path(name).name in {"", ".."}:
             raise InputError(f"{name!r} is not a run's name; accepted: a name under runs/, or a path with a slash")
         return Path(name) if "/" in name else RUNS / name
@@ -231,9 +237,9 @@ class RunFolder:
             try:
                 held.enter_context(hold_lock(self._lock_file(use)))
             except Timeout as error:
-                raise InputError(f"another {use} is running in {self.path}; wait for it to end") from error
+                raise InputError(f"another {use} is running in {self.shown}; wait for it to end") from error
             except OSError as error:
-                raise InputError(f"cannot write {self.path}: {error.strerror}") from error
+                raise InputError(f"cannot write {self.shown}: {error.strerror}") from error
             yield
 
     @property
@@ -261,7 +267,7 @@ class RunFolder:
         try:
             repair_journal(self.journal)
         except OSError as error:
-            raise InputError(f"cannot write {self.journal}: {error.strerror}") from error
+            raise InputError(f"cannot write {shown(self.journal)}: {error.strerror}") from error
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -287,7 +293,7 @@ class RunFolder:
         try:
             write_json(self.settings_file, settings)
         except OSError as error:
-            raise InputError(f"cannot write {self.settings_file}: {error.strerror}") from error
+            raise InputError(f"cannot write {shown(self.settings_file)}: {error.strerror}") from error
         self._settings = dict(settings)
 
     def setting(self, name: str) -> Any:  # noqa: ANN401 - settings are of many types
@@ -298,7 +304,7 @@ class RunFolder:
         """
         settings = self.settings
         if name not in settings:
-            raise InputError(f"{self.settings_file} is damaged: it lacks {name!r}")
+            raise InputError(f"{shown(self.settings_file)} is damaged: it lacks {name!r}")
         return settings[name]
 
     @property
@@ -333,7 +339,7 @@ class RunFolder:
             try:
                 return optuna.load_study(study_name=name, storage=self.storage())
             except KeyError as error:
-                raise InputError(f"{self.journal} holds no study called {name!r}") from error
+                raise InputError(f"{shown(self.journal)} holds no study called {name!r}") from error
 
     @contextmanager
     def explain_damage(self) -> Iterator[None]:
@@ -347,4 +353,6 @@ class RunFolder:
         except InputError:
             raise
         except (OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError) as error:
-            raise InputError(f"cannot read {self.journal}: {' '.join(str(error).split()) or repr(error)}") from error
+            raise InputError(
+                f"cannot read {shown(self.journal)}: {' '.join(str(error).split()) or repr(error)}"
+            ) from error

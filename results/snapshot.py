@@ -116,6 +116,11 @@ class RunSnapshot:
         """The range of each hyperparameter, by name, as the latest trial that has it drew it."""
         return {name: found for trial in self.search for name, found in trial.distributions.items()}
 
+    @cached_property
+    def tables(self) -> dict[str, Any]:
+        """The tables that were made of it so far, by name: the report needs that of the trials two dozen times."""
+        return {}
+
     @property
     def all_trials(self) -> list[FrozenTrial]:
         """The trials of the search, then those under fresh seeds."""

@@ -22,5 +22,6 @@ def load(folder: str | Path) -> "TrainedModel":
         InputError: if the folder is not a model folder, or is damaged.
     """
     from san_core.checkpoint import load_model  # importing torch is slow
+    from san_core.files import from_home
 
-    return load_model(Path(folder))
+    return load_model(Path(from_home(str(folder))))

@@ -30,6 +30,7 @@ from san_core.models.batch_norm_fusion import fuse_batch_norm
 from san_core.models.image_encoder import build_image_encoder
 from san_core.models.san import SAN, build_san
 from san_core.prediction.trained_model import TrainedModel
+from san_core.random_states import keep_random_states
 
 WEIGHTS = "model.safetensors"
 DESCRIPTION = "model.json"
@@ -88,6 +89,7 @@ def _word_vector_size(config: TrainingConfig, data: PreparedData) -> int | None:
     return data.word_vectors.shape[1]
 
 
+@keep_random_states()
 def load_model(folder: Path) -> TrainedModel:
     """Loads the network that `save_model` wrote to a folder, on the best device.
 

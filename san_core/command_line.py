@@ -2,16 +2,18 @@
 
 import argparse
 import codecs
+import contextlib
 import io
 import math
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
 from san_core.errors import InputError
+from san_core.files import from_home
 from san_core.signals import end_on_signals, exit_code
 
 _PLAIN = {"–": "-", "—": "-", "…": "...", "±": "+/-", "×": "x", "·": "-", "→": "->", "’": "'", "“": '"', "”": '"'}
@@ -44,6 +46,14 @@ class CommandLine(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message} (--help lists the options)\n")
 
 
+_commands = 0
+
+
+def is_command() -> bool:
+    """Whether this process runs a command, and no program of somebody else's that calls our functions."""
+    return _commands > 0
+
+
 def run_command(main: Callable[[], int | None]) -> NoReturn:
     """Runs a command's main function and exits: 0 done, 2 bad input, 130 Ctrl-C, 143 SIGTERM, 129 closed terminal.
 
@@ -53,8 +63,13 @@ def run_command(main: Callable[[], int | None]) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="plain")
-    with end_on_signals():
-        code = _run(main)
+    global _commands  # noqa: PLW0603
+    _commands += 1
+    try:
+        with end_on_signals():
+            code = _run(main)
+    finally:
+        _commands -= 1
     sys.exit(code)
 
 
@@ -86,6 +101,13 @@ def print_message(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+@contextlib.contextmanager
+def printing_to_stderr(only_if: bool) -> Iterator[None]:
+    """Sends to stderr what anything prints meanwhile, if stdout is for a program to read: it gets the result alone."""
+    with contextlib.redirect_stdout(sys.stderr) if only_if else contextlib.nullcontext():
+        yield
+
+
 def program(name: str) -> str:
     """What to type to start a program of this Python environment from the current folder, as short as possible."""
     program = Path(sys.executable).with_name(name)
@@ -94,10 +116,26 @@ def program(name: str) -> str:
     return str(program.relative_to(Path.cwd()) if program.is_relative_to(Path.cwd()) else program)
 
 
-def number(kind: type[int] | type[float], *, at_least: float, below: float = math.inf) -> Callable[[str], int | float]:
+def path(text: str) -> Path:
+    """An argument type for argparse: a path; `~` is the home folder."""
+    return Path(path_text(text))
+
+
+def path_text(text: str) -> str:
+    """An argument type for argparse: a path, a name or a URI as text; `~` is the home folder."""
+    try:
+        return from_home(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def number(
+    kind: type[int] | type[float], *, at_least: float, below: float = math.inf, most: float = math.inf
+) -> Callable[[str], int | float]:
     """An argument type for argparse: a number with `at_least` <= number < `below`.
 
-    Another value is an error that names the value and the range.
+    Another value is an error that names the value and the range. So is one above `most`, which only an error names:
+    nobody wants that many.
     """
 
     def parse(text: str) -> int | float:
@@ -108,6 +146,8 @@ def number(kind: type[int] | type[float], *, at_least: float, below: float = mat
             value = kind(text)
         except ValueError:
             value = kind(at_least) - 1
+        if value > most:
+            raise argparse.ArgumentTypeError(f"must be at most {most:,.0f}, but got {text!r}")
         if not at_least <= value < below:
             raise argparse.ArgumentTypeError(f"must be {accepted}, but got {text!r}")
         return value

@@ -1,5 +1,6 @@
 """The configuration of a training run: the sizes of the network and the hyperparameters of training."""
 
+import math
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import Field, asdict, dataclass, field, fields
@@ -9,11 +10,23 @@ from typing import Any, Self
 from san_core.errors import InputError
 
 _CNN_HIDDEN_SIZE = 5  # the question vector is divided 1 : 2 : 2 between its filters
+LARGEST_SIZE = 100_000
+"""Largest length of a vector: that of an embedding for each of 10,000 words has 4 GB."""
+
+MOST_HOPS = 100
+"""Most attention hops."""
+
+MOST = 1_000_000
+"""Largest of the numbers that count epochs or questions."""
+
+LARGEST_SEED = 2**63 - 1
+"""Largest seed that PyTorch takes."""
+
 _LIMITS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
     "above": ("> {:g}", gt),
     "at_least": (">= {:g}", ge),
     "below": ("< {:g}", lt),
-    "at_most": ("<= {:g}", le),
+    "at_most": ("<= {:,}", le),
 }
 """For each kind of limit of a numeric field: its text in messages, and how a value is compared with it."""
 
@@ -39,7 +52,7 @@ class TrainingConfig:
         learning_rate: RMSprop's step size, in (0, 10).
         momentum: RMSprop's momentum, in [0, 1).
         dropout: share of activations zeroed in h of each hop and in u before the classifier, in [0, 1).
-        embedding_size: length E of a word vector, >= 1.
+        embedding_size: length E of a word vector, 1 to `LARGEST_SIZE`.
         alpha: RMSprop's smoothing constant of the squared gradient, in [0, 1).
         eps: small number added to RMSprop's denominator, > 0.
         weight_decay: L2 penalty, added to the gradient as RMSprop does, >= 0. As in the authors' code
@@ -54,11 +67,11 @@ class TrainingConfig:
             hidden_size >= 5.
         embedding_init: initial word embedding: `random`, or the `pretrained` word vectors that the data were prepared
             with. Both are trained.
-        hidden_size: length H of the question vector and of a projected region, >= 1.
+        hidden_size: length H of the question vector and of a projected region, 1 to `LARGEST_SIZE`.
         attention: form of a hop: `paper`, softmax(W_P h + b_P), or `bounded`, softmax(tanh(W_P h + b_P)), as in the
             authors' code.
-        attention_size: length K of a hop's hidden layer, >= 1.
-        hops: number of attention hops, >= 1 (the paper: 1 or 2).
+        attention_size: length K of a hop's hidden layer, 1 to `LARGEST_SIZE`.
+        hops: number of attention hops, 1 to `MOST_HOPS` (the paper: 1 or 2).
         answer_target: training target of a question that people answered differently: `modal`, the most frequent
             answer, `soft`, every answer with its share, or `sampled`, the answer of one person, drawn again at each
             step (the authors' code).
@@ -83,32 +96,35 @@ class TrainingConfig:
     learning_rate: float = _number(4e-4, above=0, below=10)
     momentum: float = _number(0.9, at_least=0, below=1)
     dropout: float = _number(0.5, at_least=0, below=1)
-    embedding_size: int = _number(1000, at_least=1)
+    embedding_size: int = _number(1000, at_least=1, at_most=LARGEST_SIZE)
     alpha: float = _number(0.99, at_least=0, below=1)
     eps: float = _number(1e-8, above=0)
     weight_decay: float = _number(0.0, at_least=0)
     clip_norm: float = _number(0.0, at_least=0)
     clip_by: str = _choice("global", "global", "tensor")
     schedule: str = _choice("constant", "constant", "step", "cosine")
-    step_epochs: int = _number(5, at_least=1)
+    step_epochs: int = _number(5, at_least=1, at_most=MOST)
     step_factor: float = _number(0.1, above=0, at_most=1)
     question_encoder: str = _choice("lstm", "lstm", "cnn")
     embedding_init: str = _choice("random", "random", "pretrained")
-    hidden_size: int = _number(1024, at_least=1)
+    hidden_size: int = _number(1024, at_least=1, at_most=LARGEST_SIZE)
     attention: str = _choice("paper", "paper", "bounded")
-    attention_size: int = _number(512, at_least=1)
-    hops: int = _number(2, at_least=1)
+    attention_size: int = _number(512, at_least=1, at_most=LARGEST_SIZE)
+    hops: int = _number(2, at_least=1, at_most=MOST_HOPS)
     answer_target: str = _choice("modal", "modal", "soft", "sampled")
     batch_norm: str = _choice("frozen", "frozen", "trained")
-    batch_size: int = _number(100, at_least=1)
-    questions_per_image: int = _number(1, at_least=1)
-    epochs: int = _number(20, at_least=1)
-    seed: int = _number(0, at_least=0)
-    order_seed: int | None = _number(None, at_least=0)
+    batch_size: int = _number(100, at_least=1, at_most=MOST)
+    questions_per_image: int = _number(1, at_least=1, at_most=MOST)
+    epochs: int = _number(20, at_least=1, at_most=MOST)
+    seed: int = _number(0, at_least=0, at_most=LARGEST_SEED)
+    order_seed: int | None = _number(None, at_least=0, at_most=LARGEST_SEED)
     precision: str = _choice("auto", "auto", "float32", "bfloat16")
     device_step: str = _choice("auto", "auto", "on", "off")
 
     def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if hasattr(value, "item") and getattr(value, "ndim", 1) == 0:  # a number of NumPy or PyTorch
+                object.__setattr__(self, name, value.item())
         problems = {f.name: p for f in fields(self) if (p := _problem(f, getattr(self, f.name)))}
         if self.question_encoder == "cnn" and "hidden_size" not in problems and self.hidden_size < _CNN_HIDDEN_SIZE:
             problems["question_encoder"] = (
@@ -143,6 +159,17 @@ class TrainingConfig:
         return asdict(self)
 
 
+def without_effect(settings: Mapping[str, Any]) -> set[str]:
+    """The settings that others make meaningless: those of the step schedule without one, and how nothing is clipped.
+
+    Args:
+        settings: all settings that are not at their defaults.
+    """
+    schedule, clip_norm = settings.get("schedule", "constant"), settings.get("clip_norm", 0.0)
+    unused = set() if schedule == "step" else {"step_epochs", "step_factor"}
+    return unused if clip_norm else {*unused, "clip_by"}
+
+
 def _problem(rule: Field[Any], value: object) -> str | None:
     """What is wrong with `value`, or None."""
     if "choices" in rule.metadata:
@@ -156,5 +183,8 @@ def _problem(rule: Field[Any], value: object) -> str | None:
     accepted = is_number and abs(value) <= sys.float_info.max  # type: ignore[arg-type]
     if accepted and all(_LIMITS[limit][1](value, bound) for limit, bound in rule.metadata.items()):
         return None
-    limits = " and ".join(_LIMITS[limit][0].format(bound) for limit, bound in rule.metadata.items())
+    # The largest whole number is more than anybody wants: only who exceeds it is told of it.
+    left_out = "at_most" if whole and not (is_number and value > rule.metadata.get("at_most", math.inf)) else ""
+    told = {limit: bound for limit, bound in rule.metadata.items() if limit != left_out}
+    limits = " and ".join(_LIMITS[limit][0].format(bound) for limit, bound in told.items())
     return f"{rule.name} must be a {'whole ' if whole else ''}number {limits}, but got {value!r}"

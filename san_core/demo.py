@@ -2,10 +2,9 @@
 
 import argparse
 from importlib.util import find_spec
-from pathlib import Path
 
 import san_core
-from san_core.command_line import CommandLine, number, print_message, run_command
+from san_core.command_line import CommandLine, number, path, print_message, run_command
 from san_core.demo_page.serving import address_of, listen, open_browser, serve
 from san_core.errors import InputError
 
@@ -25,10 +24,10 @@ def _parse() -> argparse.Namespace:
         "needs no internet access. Only this machine can reach it, unless --host says otherwise.",
     )
     add = parser.add_argument
-    add("model", type=Path, metavar="MODEL", help="model folder written by tuning.retrain")
+    add("model", type=path, metavar="MODEL", help="model folder written by tuning.retrain")
     add(
         "--data",
-        type=Path,
+        type=path,
         metavar="FOLDER",
         help="prepared data that the questions to click on come from (default: where they were at the training)",
     )

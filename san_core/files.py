@@ -32,6 +32,29 @@ def is_folder(path: Path) -> bool:
         return False
 
 
+def from_home(text: str) -> str:
+    """A path with the home folder in the place of a leading `~` or `~USER`; another text as it is.
+
+    A shell does the same, but not in `--run=~/x`, and nothing does in Python.
+
+    Raises:
+        InputError: if no such home folder is known.
+    """
+    found = os.path.expanduser(text)  # noqa: PTH111 - a URI stays as it is
+    if found.startswith("~"):
+        raise InputError(f"the home folder that {text!r} begins with is not known; accepted also: ./{text}")
+    return found
+
+
+def shown(path: Path) -> str:
+    """What to print for a file or folder: what can be typed for it in the current folder, as short as possible."""
+    here = Path.cwd()
+    if not path.is_relative_to(here) or path == here:
+        return str(path)
+    short = str(path.relative_to(here))
+    return short if "/" in short else f"./{short}"  # a run without a slash would be one under runs/
+
+
 def read_bytes(path: Path) -> bytes:
     """Reads a file.
 

@@ -2,10 +2,9 @@
 
 import argparse
 import json
-from pathlib import Path
 
 import san_core
-from san_core.command_line import CommandLine, number, print_message, run_command
+from san_core.command_line import CommandLine, number, path, print_message, run_command
 from san_core.data.images.reading import open_picture
 from san_core.errors import InputError
 from san_core.files import is_file
@@ -24,12 +23,12 @@ def _parse() -> argparse.Namespace:
         "the most probable one.",
     )
     add = parser.add_argument
-    add("model", type=Path, metavar="MODEL", help="model folder written by tuning.retrain")
-    add("image", type=Path, nargs="?", metavar="IMAGE", help="any image file")
+    add("model", type=path, metavar="MODEL", help="model folder written by tuning.retrain")
+    add("image", type=path, nargs="?", metavar="IMAGE", help="any image file")
     add("question", nargs="?", metavar="QUESTION", help="the question, in quotes")
     add(
         "--attention",
-        type=Path,
+        type=path,
         metavar="OUT",
         help="draw the attention: a .png, .pdf or .svg file, or for a list a folder with a .png per question",
     )
@@ -44,12 +43,12 @@ def _parse() -> argparse.Namespace:
     add = parser.add_argument_group("a list of questions").add_argument
     add(
         "--questions",
-        type=Path,
+        type=path,
         metavar="FILE",
         help="JSON in the layout of the VQA questions; or JSON, JSON lines, CSV, TSV or Parquet with a question, a "
         "picture and an id in each row",
     )
-    add("--images", type=Path, metavar="FOLDER", help="folder of the images of the list (default: that of the list)")
+    add("--images", type=path, metavar="FOLDER", help="folder of the images of the list (default: that of the list)")
     add(
         "--image-name",
         metavar="PATTERN",
@@ -57,7 +56,7 @@ def _parse() -> argparse.Namespace:
         "or number)",
     )
     add_column_option(add)
-    add("--out", type=Path, metavar="FILE", help="file for the answers (default: answers.json)")
+    add("--out", type=path, metavar="FILE", help="file for the answers (default: answers.json)")
     add("--strict", action="store_true", help="stop at the first question that cannot be answered")
     add(
         "--allow-loss",

@@ -8,7 +8,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from san_core.command_line import CommandLine, number, print_message, run_command
+from san_core.command_line import CommandLine, number, path, print_message, run_command
 from san_core.data.preparation import Options, prepare
 from san_core.data.prepared import PROBLEMS, PreparedData
 from san_core.data.raw_dataset import Location, VQAFiles
@@ -31,7 +31,7 @@ def _parse() -> argparse.Namespace:
         metavar="NAME",
         help=f"data set: {', '.join(READERS)}; the last two are your own data: the official VQA layout, tables",
     )
-    add("--root", type=Path, metavar="FOLDER", help="folder with the data set's files (not for easy-vqa and your own)")
+    add("--root", type=path, metavar="FOLDER", help="folder with the data set's files (not for easy-vqa and your own)")
     add(
         "--encoder",
         default="efficientnet-lite0",
@@ -40,7 +40,7 @@ def _parse() -> argparse.Namespace:
     )
     add(
         "--weights",
-        type=Path,
+        type=path,
         metavar="FILE",
         help="weights for an encoder of torchvision or timm, .pth or .safetensors (default: the pretrained ones, from "
         "the library's cache or downloaded to it)",
@@ -69,7 +69,7 @@ def _parse() -> argparse.Namespace:
     add("--single-answers", action="store_true", help="DAQUAR: leave out questions whose answer is several things")
     add(
         "--word-vectors",
-        type=Path,
+        type=path,
         metavar="FILE",
         help="pretrained word vectors, in word2vec's or GloVe's text format",
     )
@@ -87,26 +87,26 @@ def _parse() -> argparse.Namespace:
         help="share of the entries of each file that may be left out because something is wrong with them (default: "
         "0.01; one entry always may); with it damaged files are read as far as they can be",
     )
-    add("--out", type=Path, metavar="FOLDER", help="folder to write (default: data/NAME)")
+    add("--out", type=path, metavar="FOLDER", help="folder to write (default: data/NAME)")
     add_table_options(parser)
     own = parser.add_argument_group("your own files (NAME vqa; some also for NAME table)")
-    own.add_argument("--questions", type=Path, metavar="JSON", help="training questions")
-    own.add_argument("--annotations", type=Path, metavar="JSON", help="their answers")
-    own.add_argument("--images", type=Path, metavar="FOLDER", help="their images (table: default the folder of FILE)")
+    own.add_argument("--questions", type=path, metavar="JSON", help="training questions")
+    own.add_argument("--annotations", type=path, metavar="JSON", help="their answers")
+    own.add_argument("--images", type=path, metavar="FOLDER", help="their images (table: default the folder of FILE)")
     own.add_argument(
         "--image-name",
         metavar="PATTERN",
         help="file name of an image_id, such as COCO_train2014_{image_id:012d}.jpg (default: searched for by name, id "
         "or number)",
     )
-    own.add_argument("--test-questions", type=Path, metavar="JSON", help="test questions")
+    own.add_argument("--test-questions", type=path, metavar="JSON", help="test questions")
     own.add_argument(
         "--test-annotations",
-        type=Path,
+        type=path,
         metavar="JSON",
         help="their answers; without them the questions are only answered",
     )
-    own.add_argument("--test-images", type=Path, metavar="FOLDER", help="their images (default: --images)")
+    own.add_argument("--test-images", type=path, metavar="FOLDER", help="their images (default: --images)")
     own.add_argument("--test-image-name", metavar="PATTERN", help="their file names (default: --image-name)")
     own.add_argument(
         "--test-share",

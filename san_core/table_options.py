@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from san_core.command_line import path
 from san_core.data.raw_dataset import Location, TableFiles
 from san_core.data.tables.columns import ROLES
 from san_core.errors import InputError
@@ -17,14 +18,14 @@ def add_table_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("your own tables (NAME table)").add_argument
     add(
         "files",
-        type=Path,
+        type=path,
         nargs="*",
         metavar="FILE",
         help="JSON, JSON lines, CSV, TSV or Parquet, also .gz; or a folder of such. A row has a question, "
         "an answer and a picture. A column or the names of several files say the splits",
     )
     for option in ("--train", "--validation", "--test"):
-        add(option, type=Path, nargs="+", default=[], metavar="FILE", help=f"tables of the split {option[2:]}")
+        add(option, type=path, nargs="+", default=[], metavar="FILE", help=f"tables of the split {option[2:]}")
     add_column_option(add)
 
 

@@ -26,6 +26,7 @@ from san_core.evaluation import Objective, objective_metric, predict_split
 from san_core.hardware import autocast, best_device, keep_freed_memory
 from san_core.models.san import SAN, build_san
 from san_core.optimizer import RMSprop, build_optimizer, clip_gradients, set_learning_rate
+from san_core.random_states import keep_random_states
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ Report = Callable[[EpochResult], bool]
 """Called with the result of each epoch; returns whether to continue."""
 
 
+@keep_random_states()
 def train_fn(
     config: TrainingConfig,
     data: PreparedData,

@@ -1,17 +1,20 @@
 """The type of a search space, and loading one by name or from a file."""
 
+import contextlib
 import pkgutil
 import runpy
+import sys
 import traceback
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Self
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution, distribution_to_json
+from optuna.distributions import BaseDistribution, distribution_to_json
 
 import search_spaces
+from search_spaces.values import fitted, misfits, plain_distribution
 
 
 class SearchSpaceError(ValueError):
@@ -46,6 +49,8 @@ class SearchSpace:
         return {name: distribution_to_json(distribution) for name, distribution in self.parameters.items()}
 
     def __post_init__(self) -> None:
+        ranges = {name: plain_distribution(distribution) for name, distribution in self.parameters.items()}
+        object.__setattr__(self, "parameters", ranges)
         problems = []
         if set(self.parameters) != set(self.baseline):
             problems.append(
@@ -57,37 +62,13 @@ class SearchSpace:
             problems.append(f"baseline must lie inside the space, but has {'; '.join(outside)}")
         if problems:
             raise SearchSpaceError("; ".join(problems))
-
-
-def misfits(parameters: Mapping[str, BaseDistribution], configuration: Mapping[str, object]) -> list[str]:
-    """Returns one text for each value of a configuration that is outside the range of its parameter."""
-    return [
-        f"{name}={configuration[name]} outside {distribution}"
-        for name, distribution in parameters.items()
-        if name in configuration and not _inside(distribution, configuration[name])
-    ]
-
-
-def _inside(distribution: BaseDistribution, value: object) -> bool:
-    numeric = not isinstance(distribution, CategoricalDistribution)
-    if numeric and (isinstance(value, bool) or not isinstance(value, int | float)):
-        return False
-    if isinstance(distribution, IntDistribution) and not isinstance(value, int):
-        return False
-    try:
-        return distribution._contains(distribution.to_internal_repr(value))
-    except (
-        ValueError,
-        TypeError,
-        OverflowError,
-    ):  # not one of the choices of a categorical parameter, or too large for a float
-        return False
+        object.__setattr__(self, "baseline", fitted(self.parameters, self.baseline))
 
 
 def names() -> list[str]:
     """Names of the search spaces of this project."""
     modules = (module.name for module in pkgutil.iter_modules(search_spaces.__path__))
-    return [name for name in modules if name != "space"]
+    return [name for name in modules if name not in ("space", "values")]
 
 
 def load(name: str) -> SearchSpace:
@@ -114,11 +95,27 @@ def _line(error: BaseException, path: Path) -> int | None:
     return next((frame.lineno for frame in reversed(frames) if frame.filename == str(path)), None)
 
 
+@contextlib.contextmanager
+def _beside(path: Path) -> Iterator[None]:
+    """Has Python find the modules in a file's folder, as it does when the file is run; forgets them at the end."""
+    folder = str(path.absolute().parent)
+    known = set(sys.modules)
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        sys.path.remove(folder)
+        for name in set(sys.modules) - known:
+            if Path(getattr(sys.modules[name], "__file__", None) or "/").parent == Path(folder):
+                del sys.modules[name]
+
+
 def _load_file(path: Path) -> SearchSpace:
     if not path.is_file():
         raise SearchSpaceError(f"search space {path} does not exist")
     try:
-        space = runpy.run_path(str(path)).get("SPACE")
+        with _beside(path):
+            space = runpy.run_path(str(path)).get("SPACE")
     except SearchSpaceError as error:
         raise SearchSpaceError(f"{path}: {error}") from error
     except (Exception, SystemExit) as error:

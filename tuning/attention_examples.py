@@ -21,7 +21,7 @@ from san_core.data.prepared import PreparedData
 from san_core.data.questions import Question
 from san_core.errors import InputError
 from san_core.evaluation import predict_split
-from san_core.files import name_folder, write_json
+from san_core.files import name_folder, shown, write_json
 from san_core.hardware import autocast
 from san_core.models.san import most_probable
 from san_core.prediction.attention_focus import Focus, Shown, find_shown
@@ -89,7 +89,7 @@ def write_examples(snapshot: RunSnapshot, count: int = 12) -> None:
     try:
         _write(run.attention_examples, examples, note)
     except OSError as error:
-        print_message(f"There is no gallery: cannot write {run.attention_examples}: {error.strerror}.")
+        print_message(f"There is no gallery: cannot write {shown(run.attention_examples)}: {error.strerror}.")
 
 
 def _make_examples(snapshot: RunSnapshot, count: int) -> tuple[Sequence[Example], str]:

@@ -13,13 +13,16 @@ from results.report.files import write_report
 from results.run_folder import RETRAINING, SEARCH, RunFolder
 from results.snapshot import load_snapshot
 from results.summary import as_json, print_seeds
-from san_core.command_line import CommandLine, number, print_message, program, run_command
+from san_core.command_line import CommandLine, number, path, print_message, printing_to_stderr, program, run_command
 from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
 from san_core.evaluation import usable_metrics
+from san_core.files import shown
+from san_core.random_states import keep_random_states
+from tuning.execution.forks import refuse_fork
 from tuning.execution.ray_session import ray_session
 from tuning.fresh_seeds import run_under_fresh_seeds
-from tuning.options.search_options import SearchOptions
+from tuning.options.search_options import MOST_SEEDS, SearchOptions
 from tuning.planning.data import open_searched_data
 from tuning.planning.resumed_search import resumed_plan
 from tuning.retraining.held_out_guard import models_tested, record_test, refuse_second_test
@@ -47,6 +50,7 @@ class Retrained:
     scores: pd.DataFrame
 
 
+@keep_random_states()
 def retrain(  # noqa: PLR0913
     run: RunFolder,
     trial: int | None = None,
@@ -75,12 +79,13 @@ def retrain(  # noqa: PLR0913
         InputError: if there is no such trial, the search is still running, the folder exists or cannot be written, the
             data are not there or have changed, a training fails, or the test split was used before.
     """
-    if seeds < 1:
-        raise InputError(f"seeds must be >= 1, but got {seeds}")
+    refuse_fork()
+    if not 1 <= seeds < MOST_SEEDS:
+        raise InputError(f"seeds must be >= 1 and < {MOST_SEEDS}, but got {seeds}")
     running = run.search_is_running
     if running and not so_far:
         raise InputError(
-            f"the search in {run.path} is still running, and its best trial may change, but the test split is for one "
+            f"the search in {run.shown} is still running, and its best trial may change, but the test split is for one "
             "model; wait for it to end, or retrain what is best so far with --so-far"
         )
     record = load_snapshot(run)  # once, since a search that runs goes on
@@ -118,8 +123,8 @@ def _parse() -> argparse.Namespace:
     add = parser.add_argument
     add("run", metavar="RUN", help="name of a run under runs/, or a path with a slash")
     add("--trial", type=number(int, at_least=0), help="trial to retrain (default: the best)")
-    add("--seeds", type=number(int, at_least=1), default=3, help="trainings of each configuration")
-    add("--out", type=Path, help="model folder to write (default: RUN/retrained/best, or .../trial-N)")
+    add("--seeds", type=number(int, at_least=1, below=MOST_SEEDS), default=3, help="trainings of each configuration")
+    add("--out", type=path, help="model folder to write (default: RUN/retrained/best, or .../trial-N)")
     add(
         "--on",
         choices=["test", "validation"],
@@ -162,15 +167,16 @@ def main() -> int:
         return _repeat(options, run)
     if options.top > 1:
         raise InputError(f"--top {options.top} goes with --on validation: the test split is for one configuration")
-    done = retrain(
-        run,
-        options.trial,
-        seeds=options.seeds,
-        out=options.out,
-        data=options.data,
-        again=options.again,
-        so_far=options.so_far,
-    )
+    with printing_to_stderr(only_if=options.json):
+        done = retrain(
+            run,
+            options.trial,
+            seeds=options.seeds,
+            out=options.out,
+            data=options.data,
+            again=options.again,
+            so_far=options.so_far,
+        )
     if options.json:
         print(json.dumps({"model": str(done.folder), "split": done.split, "scores": as_records(done.scores)}))
     else:
@@ -188,7 +194,10 @@ def _print(done: Retrained, data: PreparedData) -> None:
 
 def _check(options: argparse.Namespace, run: RunFolder) -> int:
     """Trains a trial again under its own seed; exit code 0 if it reaches its recorded score, else 1."""
-    checked = check_score(run, chosen_trial(load_snapshot(run), options.trial), open_searched_data(run, options.data))
+    with printing_to_stderr(only_if=options.json):
+        checked = check_score(
+            run, chosen_trial(load_snapshot(run), options.trial), open_searched_data(run, options.data)
+        )
     print(json.dumps({**asdict(checked), "reached": checked.reached}) if options.json else checked.describe())
     return 0 if checked.reached else 1
 
@@ -199,9 +208,9 @@ def _repeat(options: argparse.Namespace, run: RunFolder) -> int:
     trial, ranked = chosen_trial(record, options.trial), rank_trials(record.search)
     numbers = [best.number for best in ranked[: options.top]] if options.trial is None else [trial.number]
     moved = {"data": options.data} if options.data else {}
-    with run.lock_for(SEARCH):
+    with printing_to_stderr(only_if=options.json), run.lock_for(SEARCH):
         run.repair_journal()
-        plan = resumed_plan(SearchOptions(resume=f"{run.path}/", no_dashboard=True, **moved))
+        plan = resumed_plan(SearchOptions(resume=f"{run.shown}/", no_dashboard=True, **moved))
         with ray_session(run.retrain_log):
             run_under_fresh_seeds(plan, numbers, options.seeds)
     snapshot = load_snapshot(run)
@@ -210,7 +219,7 @@ def _repeat(options: argparse.Namespace, run: RunFolder) -> int:
         print(json.dumps(as_json(snapshot)))
     else:
         print_seeds(snapshot)
-        print(f"\nreport: {run.report_page}")
+        print(f"\nreport: {shown(run.report_page)}")
     return 0
 
 

@@ -12,12 +12,14 @@ from results import summary
 from results.report.files import write_report
 from results.run_folder import SEARCH, RunFolder
 from results.snapshot import RunSnapshot, load_snapshot
-from san_core.command_line import print_message, program, run_command
+from san_core.command_line import print_message, printing_to_stderr, program, run_command
 from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
-from san_core.files import write_json
+from san_core.files import shown, write_json
+from san_core.random_states import keep_random_states
 from san_core.signals import exit_code, is_interrupted
 from tuning.attention_examples import write_examples
+from tuning.execution.forks import refuse_fork
 from tuning.execution.gpu_memory import shared_gpus_notice
 from tuning.execution.ray_session import RayNotStartedError, ray_session
 from tuning.execution.run_trials import Callbacks, how_to_go_on
@@ -34,6 +36,7 @@ from tuning.study.study import Study
 from tuning.training_settings import training_settings
 
 
+@keep_random_states()
 def search(**options: object) -> RunFolder:
     """Runs one search up to the report, as `python -m tuning.search` does; prints nothing but progress.
 
@@ -49,6 +52,7 @@ def search(**options: object) -> RunFolder:
             names all of it.
         KeyboardInterrupt: when interrupted; what had finished is safe, and `search(resume=...)` goes on.
     """
+    refuse_fork()
     snapshot, code = _search(options_from_keywords(options))
     if is_interrupted(code):
         raise KeyboardInterrupt
@@ -61,7 +65,8 @@ def main() -> int:
     options = parse_options()
     if "notify" in options.given:
         conceal_url()
-    snapshot, code = _search(options)
+    with printing_to_stderr(only_if=options.json):
+        snapshot, code = _search(options)
     if is_interrupted(code):
         return code
     if options.json:
@@ -84,7 +89,7 @@ def _search(options: SearchOptions) -> tuple[RunSnapshot, int]:
     plan = resumed_plan(options) if options.resume else new_plan(options)
     run = plan.run
     with run.lock_for(SEARCH), Notifier(options.notify, run) as notifier:
-        print_message(f"run folder {run.path}; {plan.placement.describe(plan.cohort)}")
+        print_message(f"run folder {run.shown}; {plan.placement.describe(plan.cohort)}")
         if plan.placement.gpus and options.address is None and (notice := shared_gpus_notice()):
             print_message(notice)
         run.change_settings(plan.settings)
@@ -139,7 +144,7 @@ def _report_early_end(run: RunFolder, notifier: Notifier) -> Iterator[None]:
         except InputError as error:
             print_message(f"no report: {error}")
         notifier.notify_end(exit_code())
-        python, path = program("python"), shlex.quote(str(run.path))
+        python, path = program("python"), shlex.quote(run.shown)
         print_message(f"interrupted; to go on: {python} -m tuning.search --resume {path}")
         raise
     except InputError:
@@ -175,10 +180,10 @@ def _print_results(snapshot: RunSnapshot, seconds: float) -> None:
     """Prints the tables, and which commands make something of the best configuration if there is one."""
     run = snapshot.folder
     summary.print_summary(snapshot)
-    print(f"\ntime {int(seconds) // 60} min {int(seconds) % 60} s; report: {run.report_page}")
+    print(f"\ntime {int(seconds) // 60} min {int(seconds) % 60} s; report: {shown(run.report_page)}")
     if not snapshot.best:
         return
-    python, path, model = (shlex.quote(str(part)) for part in (program("python"), run.path, run.retrained / "best"))
+    python, path, model = map(shlex.quote, (program("python"), run.shown, shown(run.retrained / "best")))
     print("\nnext, retrain the best configuration and test it:")
     print(f"  {python} -m tuning.retrain {path}")
     print("then ask the model about any picture:")

@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from results.plots.plot import Plot
-from results.plots.points import LABEL, NO_CONFIG, trial_label
+from results.plots.points import LABEL, NO_CONFIG, points_table, thinned, thinned_note, trial_label
 from results.plots.style import MARKERS, STATE_COLORS, STATE_SYMBOLS, style_layout, style_score_axis
 from results.snapshot import RunSnapshot, epoch_scores, state_of
 from results.tables.columns import CONFIG, SCORE, STATE, TRIAL
@@ -43,7 +43,9 @@ def learning_curves_plot(snapshot: RunSnapshot) -> Plot:
     All trials of a state are one trace: a browser takes many seconds for a thousand, which is why Optuna's own plot of
     intermediate values is not used.
     """
-    table, figure = learning_curves_table(snapshot), go.Figure()
+    points, figure = points_table(snapshot), go.Figure()
+    table = learning_curves_table(snapshot)
+    table = table[table[TRIAL].isin(thinned(points)[TRIAL])]
     for state, symbol in STATE_SYMBOLS.items():
         rows = add_gaps(table[(table[STATE] == state) & (table[CONFIG] == NO_CONFIG)])
         if not rows.empty:
@@ -56,7 +58,7 @@ def learning_curves_plot(snapshot: RunSnapshot) -> Plot:
     epochs = 0 if table.empty else table[EPOCH_NUMBER].max()
     figure.update_xaxes(title="epoch", dtick=max(1, math.ceil(epochs / 10)))
     style_score_axis(figure, snapshot.metric_title)
-    note = "Validation score after each epoch, of every trial."
+    note = "Validation score after each epoch, of every trial." + thinned_note(len(points))
     return Plot("curves", "Learning curves", note, style_layout(figure))
 
 

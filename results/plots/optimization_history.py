@@ -4,7 +4,7 @@ import pandas as pd
 
 from results.plots.palette import BLUE
 from results.plots.plot import Plot
-from results.plots.points import points_table, scatter_plot
+from results.plots.points import points_table, scatter_plot, thinned, thinned_note
 from results.plots.style import style_layout
 from results.snapshot import COMPLETE, RunSnapshot
 from results.tables.columns import SCORE, STATE, TRIAL
@@ -20,7 +20,8 @@ def optimization_history_table(points: pd.DataFrame) -> pd.DataFrame:
 
 def optimization_history_plot(snapshot: RunSnapshot) -> Plot:
     """The score of each trial over its number, and a line for the best so far."""
-    table = optimization_history_table(points_table(snapshot))
+    every = optimization_history_table(points_table(snapshot))
+    table = thinned(every)
     figure = scatter_plot(table, TRIAL, snapshot.metric_title)
     figure.add_scatter(
         x=table[TRIAL],
@@ -31,5 +32,5 @@ def optimization_history_plot(snapshot: RunSnapshot) -> Plot:
         hoverinfo="skip",
     )
     figure.update_xaxes(title="trial")
-    note = "Each trial's best epoch; the line is the best so far."
+    note = "Each trial's best epoch; the line is the best so far." + thinned_note(len(every))
     return Plot("history", "Optimisation history", note, style_layout(figure))

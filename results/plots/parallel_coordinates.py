@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from results.plots.plot import Plot
-from results.plots.points import points_table
+from results.plots.points import points_table, thinned, thinned_note
 from results.plots.style import SCORE_SCALE, style_layout
 from results.snapshot import RunSnapshot
 from results.tables.columns import SCORE, TRIAL
@@ -29,7 +29,7 @@ def parallel_axes(snapshot: RunSnapshot) -> list[dict[str, Any]]:
     that of a categorical one the choices' indices; the ticks name the values. A hyperparameter that only some trials
     have is left out, because their lines would have gaps.
     """
-    points = points_table(snapshot)
+    points = thinned(points_table(snapshot))
     params = {trial.number: trial.params for trial in snapshot.search}
     rows = [params[number] for number in points[TRIAL]]
     score = {"label": snapshot.metric_title, "values": points[SCORE].tolist(), "tickformat": ".0%"}
@@ -57,6 +57,7 @@ def parallel_coordinates_plot(snapshot: RunSnapshot) -> Plot | None:
     figure = style_layout(go.Figure(go.Parcoords(line=colors, dimensions=[score, *axes])), PARALLEL_HEIGHT)
     figure.update_layout(margin={"l": 60, "r": 10, "t": 50, "b": 20})
     note = "A line for each trial. Drag along an axis to keep the trials in that range; click the axis to let go."
+    note += thinned_note(len(points_table(snapshot)))
     return Plot("parallel", "Parallel coordinates", note, figure, wide=True)
 
 

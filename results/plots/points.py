@@ -24,12 +24,41 @@ def points_table(snapshot: RunSnapshot) -> pd.DataFrame:
     Returns:
         the columns of the trial table, config (best, baseline or empty) and label.
     """
+    if "points" not in snapshot.tables:
+        snapshot.tables["points"] = _points_table(snapshot)
+    table: pd.DataFrame = snapshot.tables["points"]
+    return table.copy()
+
+
+def _points_table(snapshot: RunSnapshot) -> pd.DataFrame:
     table = trial_table(snapshot)
     table = table[table[SCORE].notna()].sort_values(TRIAL, ignore_index=True)
     names, labels = config_names(snapshot), {trial.number: trial_label(trial) for trial in snapshot.search}
     table[CONFIG] = pd.Series([names.get(number, NO_CONFIG) for number in table[TRIAL]], dtype="str")
     table[LABEL] = pd.Series([labels[number] for number in table[TRIAL]], dtype="str")
     return table
+
+
+MOST_POINTS = 1000
+"""Trials that a plot shows at most: more lie on top of each other, and a browser takes seconds for them."""
+
+
+def thinned(points: pd.DataFrame) -> pd.DataFrame:
+    """The points that can be told apart: of more than `MOST_POINTS`, a half of them the best, and every n-th other.
+
+    The best trial and the baseline are always among them.
+    """
+    if len(points) <= MOST_POINTS:
+        return points
+    best = points[SCORE].rank(method="first", ascending=False) <= MOST_POINTS / 2
+    others = points.index[~best]
+    kept = best | (points[CONFIG] != NO_CONFIG) | points.index.isin(others[:: -(-2 * len(others) // MOST_POINTS)])
+    return points[kept].reset_index(drop=True)
+
+
+def thinned_note(trials: int) -> str:
+    """What a plot says of trials that it leaves out; empty for none."""
+    return f" Of {trials:,} trials, the best and a part of the others." if trials > MOST_POINTS else ""
 
 
 def trial_label(trial: FrozenTrial) -> str:

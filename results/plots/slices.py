@@ -4,7 +4,7 @@ import plotly.graph_objects as go
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from results.plots.plot import Plot
-from results.plots.points import points_table, scatter_plot
+from results.plots.points import points_table, scatter_plot, thinned, thinned_note
 from results.plots.style import style_layout
 from results.snapshot import RunSnapshot
 from results.tables.trials import parameter_column
@@ -18,7 +18,8 @@ SHORT_RANGE = 20
 
 def slice_plots(snapshot: RunSnapshot) -> list[Plot]:
     """A plot for each hyperparameter that a trial with a score has."""
-    points, plots = points_table(snapshot), []
+    every = points_table(snapshot)
+    points, plots = thinned(every), []
     for name, distribution in snapshot.distributions.items():
         column = parameter_column(name)
         rows = points[points[column].notna()]
@@ -29,7 +30,7 @@ def slice_plots(snapshot: RunSnapshot) -> list[Plot]:
         figure = scatter_plot(rows, column, snapshot.metric_title)
         _scale_axis(figure, distribution)
         figure.update_xaxes(title=name)
-        note = f"Every trial's score by its {name}."
+        note = f"Every trial's score by its {name}.{thinned_note(len(every))}"
         plots.append(Plot(f"slice-{name}", name, note, style_layout(figure, SLICE_HEIGHT)))
     return plots
 

@@ -8,7 +8,7 @@ from results.report.markdown import markdown_report
 from results.snapshot import RunSnapshot
 from results.tables.trials import comparison, trial_table
 from san_core.errors import InputError
-from san_core.files import write_atomically
+from san_core.files import shown, write_atomically
 
 
 def write_report(snapshot: RunSnapshot) -> None:
@@ -40,4 +40,6 @@ def _replace(path: Path, write_to: Callable[[Path], object]) -> None:
     try:
         write_atomically(path, write_to)
     except OSError as error:
-        raise InputError(f"cannot write {path}: {error}; accepted: a folder that can be written") from error
+        raise InputError(
+            f"cannot write {shown(path.absolute())}: {error}; accepted: a folder that can be written"
+        ) from error

@@ -10,10 +10,12 @@ from optuna.trial import FrozenTrial
 
 from results.report.facts import show_range
 from results.snapshot import COMPLETE, PRUNED, RunSnapshot, best_score, in_order_of_end, state_of
+from results.tables.columns import RANK
 from results.tables.costs import seconds_saved, training_seconds
 from results.tables.formatting import show_duration, show_value
 from results.tables.fresh_seeds import chance_difference
-from results.tables.importance import MIN_TRIALS
+from results.tables.importance import MIN_TRIALS, among_best
+from results.tables.trials import trial_table
 from san_core.config import TrainingConfig
 
 EDGE = 0.05
@@ -33,7 +35,7 @@ def findings(snapshot: RunSnapshot, shares: Mapping[str, float]) -> list[str]:
         snapshot: snapshot of the search.
         shares: importance of each hyperparameter.
     """
-    sentences = (_what_mattered(shares), _edges(snapshot), _more_trials(snapshot), _saved(snapshot))
+    sentences = (_what_mattered(snapshot, shares), _edges(snapshot), _more_trials(snapshot), _saved(snapshot))
     return [sentence for sentence in sentences if sentence]
 
 
@@ -59,7 +61,13 @@ def _limits(name: str) -> tuple[float, float]:
     return rules.get("at_least", rules.get("above", -math.inf)), rules.get("at_most", rules.get("below", math.inf))
 
 
-def _what_mattered(shares: Mapping[str, float]) -> str:
+def _what_mattered(snapshot: RunSnapshot, shares: Mapping[str, float]) -> str:
+    scored = int(trial_table(snapshot)[RANK].count())
+    if not shares and scored >= MIN_TRIALS and (best := among_best(snapshot)) > scored / 2:
+        return (
+            f"Which hyperparameter mattered most cannot be told: equal scores put {best} of the {scored} scored trials "
+            "among the best."
+        )
     if not shares:
         return (
             "Which hyperparameter mattered most is not known: "
@@ -101,7 +109,7 @@ def _learning_from(snapshot: RunSnapshot) -> str:
         if not left_out and word.partition("=")[0] not in _NOT_AGAIN:
             kept.append(word)
         left_out = word in _NOT_AGAIN
-    return f"{shlex.join(kept)} --space FILE.py --prior {shlex.quote(str(snapshot.folder.path))}"
+    return f"{shlex.join(kept)} --space FILE.py --prior {shlex.quote(snapshot.folder.shown)}"
 
 
 def _edges(snapshot: RunSnapshot) -> str:

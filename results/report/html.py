@@ -1,5 +1,7 @@
 """The report as one HTML file that needs no other file and no internet access."""
 
+import base64
+import gzip
 import json
 import shlex
 from collections.abc import Sequence
@@ -40,8 +42,13 @@ from results.tables.formatting import show_bytes, show_comparison, show_duration
 from results.tables.fresh_seeds import seed_table
 from results.tables.importance import importance
 from results.tables.trials import comparison, config_names, trial_table
+from san_core.files import shown
 
 TEMPLATES = Path(__file__).with_name("templates")
+
+
+PAGE = 200
+"""Rows of the table of trials that are shown at a time: a browser takes seconds to lay out thousands."""
 
 
 def html_report(snapshot: RunSnapshot) -> str:
@@ -49,7 +56,7 @@ def html_report(snapshot: RunSnapshot) -> str:
     shares, trials = importance(snapshot), trial_table(snapshot)
     plots, slices = search_plots(snapshot, shares), slice_plots(snapshot)
     timeline, seeds = timeline_plot(snapshot), fresh_seeds_plot(snapshot)
-    sizes = disk_sizes(snapshot.folder)
+    sizes, rows = disk_sizes(snapshot.folder), trial_rows(snapshot, trials)
     return render_template(
         "run.html",
         title=report_title(snapshot),
@@ -61,8 +68,8 @@ def html_report(snapshot: RunSnapshot) -> str:
         searched=searched(snapshot),
         counts=count_lines(snapshot),
         next_commands=[
-            f"python -m tuning.retrain {shlex.quote(str(snapshot.folder.path))}",
-            f"python -m san_core.demo {shlex.quote(str(snapshot.folder.retrained / 'best'))}",
+            f"python -m tuning.retrain {shlex.quote(snapshot.folder.shown)}",
+            f"python -m san_core.demo {shlex.quote(shown(snapshot.folder.retrained / 'best'))}",
         ],
         compared=show_comparison(comparison(snapshot), snapshot.metric_title),
         score_note=SCORE_NOTE.format(metric=snapshot.metric_title),
@@ -74,7 +81,10 @@ def html_report(snapshot: RunSnapshot) -> str:
         seed_table=show_seeds(seed_table(snapshot), snapshot.metric_title),
         attention_examples=load_attention_examples(snapshot.folder),
         columns=[(HEADINGS | {SCORE: snapshot.metric_title}).get(name, name) for name in trials.columns],
-        trials=trial_rows(snapshot, trials),
+        trials=rows[:PAGE],
+        trial_count=len(rows),
+        page=PAGE,
+        rows=packed(json.dumps(rows, default=float)) if len(rows) > PAGE else "",
         costs=cost_rows(snapshot),
         device_hours=device_hours(snapshot),
         sizes=[(name, show_bytes(size)) for name, size in sizes.items()],
@@ -101,21 +111,25 @@ def render_template(template: str, **context: Any) -> str:  # noqa: ANN401 - val
     inlined = {
         "style": Markup(f":root {{ {variables} }}\n{style}"),
         "script": Markup(script),
-        "plotly": Markup(get_plotlyjs()),
+        "plotly": packed(get_plotlyjs()),
     }  # noqa: S704
     return environment.get_template(template).render(**inlined, **context)
 
 
-def figure_data(plots: Sequence[Plot]) -> Markup:
-    """The figures' data and layouts, by the key of their plot, as JSON that can stand in a script element."""
-    data = {plot.key: json.loads(plot.figure.to_json()) for plot in plots}
-    return Markup(json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"))  # noqa: S704
+def figure_data(plots: Sequence[Plot]) -> str:
+    """The figures' data and layouts, by the key of their plot: JSON, packed."""
+    return packed(json.dumps({plot.key: json.loads(plot.figure.to_json()) for plot in plots}, separators=(",", ":")))
+
+
+def packed(text: str) -> str:
+    """A text as the page's script unpacks it: compressed by gzip, in base64."""
+    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
 
 
 def trial_rows(snapshot: RunSnapshot, trials: pd.DataFrame) -> list[dict[str, Any]]:
     """Each trial's cells (text and the value it is sorted by), state, config and the command that reproduces it."""
     shown, names = show_trials(trials), config_names(snapshot)
-    folder = shlex.quote(str(snapshot.folder.path))
+    folder = shlex.quote(snapshot.folder.shown)
     rows = []
     for (_, raw), texts in zip(trials.iterrows(), shown.itertuples(index=False), strict=True):
         number = raw[TRIAL]

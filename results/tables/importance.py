@@ -1,12 +1,13 @@
 """Which hyperparameter mattered most: PED-ANOVA over the ranks of the trials."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import math
 
 import optuna
+import pandas as pd
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import create_trial
 
+from results.journal import warnings_only
 from results.snapshot import RunSnapshot
 from results.tables.columns import RANK, TRIAL
 from results.tables.trials import trial_table
@@ -27,14 +28,14 @@ def importance(snapshot: RunSnapshot) -> dict[str, float]:
     """Share of each hyperparameter in what distinguishes the best trials from the rest; sum 1.
 
     PED-ANOVA only uses which trials are the best. So pruned trials can take part, with their rank below all complete
-    ones. Empty if there are too few trials or nothing varies; otherwise by share, the largest first, then by name.
+    ones. Empty if there are too few trials, nothing varies, or equal scores put more than half of them among the best;
+    otherwise by share, the largest first, then by name.
     """
-    table = trial_table(snapshot)
-    ranks = table.set_index(TRIAL)[RANK].dropna()
-    if len(ranks) < MIN_TRIALS:
+    ranks = _ranks(snapshot)
+    if len(ranks) < MIN_TRIALS or among_best(snapshot) > len(ranks) / 2:
         return {}
     ranked = [trial for trial in snapshot.search if trial.number in ranks.index]
-    with _no_log_output():
+    with warnings_only():
         study = optuna.create_study(direction="minimize")
         study.add_trials(
             create_trial(params=t.params, distributions=t.distributions, value=float(ranks[t.number])) for t in ranked
@@ -46,12 +47,15 @@ def importance(snapshot: RunSnapshot) -> dict[str, float]:
     return dict(sorted(shares.items(), key=lambda share: (-share[1], share[0])))  # equal shares in no random order
 
 
-@contextmanager
-def _no_log_output() -> Iterator[None]:
-    """Silences Optuna's message about the temporary study."""
-    level = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        yield
-    finally:
-        optuna.logging.set_verbosity(level)
+def among_best(snapshot: RunSnapshot) -> int:
+    """How many trials count as the best: a share of all, and those that have the same rank as the last of them."""
+    ranks = sorted(_ranks(snapshot))
+    if not ranks:
+        return 0
+    last = ranks[math.ceil(top_share(len(ranks)) * len(ranks)) - 1]
+    return sum(rank <= last for rank in ranks)
+
+
+def _ranks(snapshot: RunSnapshot) -> pd.Series:
+    """The rank of each trial that has one, by number."""
+    return trial_table(snapshot).set_index(TRIAL)[RANK].dropna()

@@ -49,15 +49,23 @@ def trial_table(snapshot: RunSnapshot) -> pd.DataFrame:
     """Every trial of the search, one row each, the best first.
 
     Complete trials come first, by the rule in `results.ranking`; then pruned ones, by the epochs they reached and
-    their score; then, without a rank, the trials that failed, diverged or have not ended.
+    their score; then, without a rank, the trials that failed, diverged or have not ended. Trials that only their
+    numbers tell apart share a rank.
 
     Returns:
         rank, trial, one column for each parameter, score, difference, best_epoch, epochs, seconds, seed, state,
         reason. A parameter that is called like another column is found under "<name> (parameter)".
     """
+    if "trials" not in snapshot.tables:
+        snapshot.tables["trials"] = _trial_table(snapshot)
+    table: pd.DataFrame = snapshot.tables["trials"]
+    return table.copy()
+
+
+def _trial_table(snapshot: RunSnapshot) -> pd.DataFrame:
     ranked, unranked = _by_rank(snapshot.search)
     trials = [*ranked, *unranked]
-    ranks = [*range(1, len(ranked) + 1), *[None] * len(unranked)]
+    ranks = [*_shared_ranks(ranked), *[None] * len(unranked)]
     scores = pd.Series([best_score(trial) for trial in trials], dtype="float64")
     columns = {
         RANK: _whole_numbers(ranks),
@@ -141,6 +149,22 @@ def comparison(snapshot: RunSnapshot) -> pd.DataFrame:
     return table
 
 
+def _shared_ranks(ranked: Sequence[FrozenTrial]) -> list[int]:
+    """The ranks of trials that are in order: those that only their numbers tell apart share the first one's."""
+    ranks: list[int] = []
+    for place, trial in enumerate(ranked):
+        equal = place > 0 and _merit(trial) == _merit(ranked[place - 1])
+        ranks.append(ranks[-1] if equal else place + 1)
+    return ranks
+
+
+def _merit(trial: FrozenTrial) -> tuple[str, float, float]:
+    """What a trial is ranked by, besides its number."""
+    if state_of(trial) == COMPLETE:
+        return COMPLETE, trial.value or 0.0, 0
+    return state_of(trial), epochs(trial), best_score(trial)
+
+
 def _by_rank(trials: Sequence[FrozenTrial]) -> tuple[list[FrozenTrial], list[FrozenTrial]]:
     """The trials that have a rank, the best first, and those that have none, by number."""
     complete = rank_trials(trials)
@@ -177,7 +201,7 @@ def _values(present: Sequence[bool], values: Sequence[Any]) -> pd.Series:
         values: None for a trial that lacks it.
     """
     kinds = {type(value) for value, known in zip(values, present, strict=True) if known}
-    if kinds == {int}:
+    if kinds == {int} and all(abs(value or 0) < 2**63 for value in values):
         return _whole_numbers(values)
     if kinds == {bool}:
         return pd.Series(values, dtype="boolean")

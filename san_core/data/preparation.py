@@ -34,11 +34,12 @@ from san_core.data.readers import read_dataset
 from san_core.data.splitting import report_shared_images, split, split_off_test
 from san_core.data.word_vectors import read_word_vectors
 from san_core.errors import InputError
-from san_core.files import name_folder, sha256
+from san_core.files import from_home, name_folder, sha256
 from san_core.hardware import best_device, fastest_precision
 from san_core.models.architectures import Architecture
 from san_core.models.encoders import Encoder, find_encoder
 from san_core.models.weights_files import name_weights
+from san_core.random_states import keep_random_states
 
 DEFAULT_ENCODER = "efficientnet-lite0"
 
@@ -87,6 +88,7 @@ class Options:
     keep_answers: bool = False
 
 
+@keep_random_states()
 def prepare(name: str, out: Path, options: Options = Options(), location: Location | None = None) -> PreparedData:
     """Prepares the data set called `name` in the folder `out`, or opens it if it is prepared there already.
 
@@ -99,6 +101,7 @@ def prepare(name: str, out: Path, options: Options = Options(), location: Locati
     """
     otherwise = f"{PROBLEMS} of the prepared folder lists all problems"
     problems = Problems(strict=options.strict, otherwise=otherwise, allowed_loss=options.allow_loss)
+    out = Path(from_home(str(out)))
     if out.name in {"", ".."}:
         raise InputError(f"prepared data cannot go to {out}; accepted: a new folder, such as data/{name}")
     dataset = _read(name, location, out, problems)

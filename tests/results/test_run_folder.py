@@ -149,3 +149,7 @@ def test_a_damaged_entry_of_the_journal_is_named(entry: str, told: str, tmp_path
     with pytest.raises(InputError) as refused:
         RunFolder(run.path).study()
     assert str(refused.value) == f"cannot read {run.journal}: line {line} is damaged: {told}"
+
+
+def test_a_wave_is_the_home_folder() -> None:
+    assert RunFolder.locate("~/runs/mine") == Path.home() / "runs" / "mine"

@@ -3,6 +3,7 @@ import math
 import re
 from dataclasses import FrozenInstanceError
 
+import numpy as np
 import pytest
 
 from san_core.config import TrainingConfig
@@ -161,3 +162,25 @@ def test_from_dict_keeps_defaults_of_fields_not_given() -> None:
 def test_configuration_cannot_change() -> None:
     with pytest.raises(FrozenInstanceError, match=re.escape("cannot assign to field 'hops'")):
         TrainingConfig().hops = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "limit"),
+    [
+        ("embedding_size", 10**12, "100,000"),
+        ("hidden_size", 10**20, "100,000"),
+        ("attention_size", 100_001, "100,000"),
+        ("hops", 100_000, "100"),
+        ("batch_size", 10**12, "1,000,000"),
+        ("seed", 2**64, "9,223,372,036,854,775,807"),
+    ],
+)
+def test_sizes_that_no_machine_has_room_for_are_refused(name: str, value: int, limit: str) -> None:
+    with pytest.raises(InputError, match=rf"^{name} must be a whole number >= \d and <= {limit}, but got {value}$"):
+        TrainingConfig.from_dict({name: value})
+
+
+def test_numbers_of_numpy_are_taken_for_those_of_python() -> None:
+    config = TrainingConfig.from_dict({"hops": np.int64(1), "dropout": np.float32(0.5), "seed": np.uint32(7)})
+    assert config == TrainingConfig(hops=1, dropout=0.5, seed=7)
+    assert type(config.hops) is int

@@ -1,6 +1,9 @@
+import json
 import re
+import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
@@ -149,11 +152,9 @@ def test_a_configuration_that_fits_has_no_misfits(configuration: dict[str, objec
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("share", 0.25),
         ("share", -0.1),
         ("share", float("nan")),
         ("share", None),
-        ("size", 6),
         ("size", 8.0),
         ("size", "8"),
         ("kind", "LSTM"),
@@ -208,3 +209,31 @@ def test_what_is_wrong_with_a_file_is_told(content: str | None, message: str, tm
         path.write_text(content)
     with pytest.raises(SearchSpaceError, match=message):
         load(str(path))
+
+
+def test_numbers_of_numpy_and_rounding_errors_are_taken_for_what_they_mean() -> None:
+    with warnings.catch_warnings(record=True):  # Optuna's own, of choices of NumPy
+        warnings.simplefilter("always")
+        decay = CategoricalDistribution([np.float64(0.0), np.float32(0.5)])
+    space = SearchSpace(
+        parameters={"dropout": FloatDistribution(0, 0.3), "hops": IntDistribution(1, 3), "weight_decay": decay},
+        baseline={"dropout": 0.1 + 0.2, "hops": np.int64(2), "weight_decay": np.float64(0.5)},
+    )
+    assert space.baseline == {"dropout": 0.3, "hops": 2, "weight_decay": 0.5}
+    assert [type(value) for value in space.baseline.values()] == [float, int, float]
+    json.dumps([space.describe(), space.baseline])
+    steps = SearchSpace({"dropout": FloatDistribution(0, 0.5, step=0.1)}, {"dropout": 0.1 + 0.2})
+    assert steps.baseline["dropout"] == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(
+    ("value", "rule"),
+    [
+        (0.25, "share=0.25 is not 0.0 plus a whole number of steps of 0.1"),
+        (0.05 + 0.2, "share=0.25 is not 0.0 plus a whole number of steps of 0.1"),
+        (0.55, "share=0.55 is more than 0.5, where the steps of 0.1 from 0.0 end"),
+        (0.7, f"share=0.7 outside {RANGES['share']}"),
+    ],
+)
+def test_the_rule_that_is_broken_is_told(value: float, rule: str) -> None:
+    assert misfits(RANGES, {"share": value}) == [rule]

@@ -1,6 +1,7 @@
 """Starts Ray on this machine, for this machine: on the loopback address, on all cores, with room for its sockets."""
 
 import contextlib
+import faulthandler
 import os
 import signal
 import threading
@@ -15,6 +16,7 @@ from san_core.command_line import print_message
 from san_core.errors import InputError
 from san_core.machine_limits import AFFINITY_VARIABLES, free_processes, usable_cores
 from tuning.execution.ray_folder import folder_notice, ray_folder
+from tuning.execution.watchdog import stop_refusing
 from tuning.monitoring.dashboard import Dashboard, make_token
 
 START_ATTEMPTS = 3
@@ -93,6 +95,7 @@ def local_ray(cpus: int, dashboard: Dashboard | None) -> Iterator[str]:
             yield f"http://{context.dashboard_url}" if dashboard else ""
         finally:
             ray.shutdown()
+            stop_refusing()
 
 
 def _init(**arguments: Any) -> Any:  # noqa: ANN401 - arguments and result of ray.init
@@ -114,8 +117,8 @@ def _init(**arguments: Any) -> Any:  # noqa: ANN401 - arguments and result of ra
 
 @contextlib.contextmanager
 def keep_sigterm_handler() -> Iterator[None]:
-    """Puts the handler of SIGTERM back that there was: `ray.init` sets one of its own."""
-    before = signal.getsignal(signal.SIGTERM)
+    """Puts the handlers of SIGTERM and of crashes back that there were: `ray.init` sets its own."""
+    before, traces = signal.getsignal(signal.SIGTERM), faulthandler.is_enabled()
     try:
         yield
     except SystemExit:  # Ray's own handler raises it
@@ -125,6 +128,8 @@ def keep_sigterm_handler() -> Iterator[None]:
     finally:
         if before is not None and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, before)
+        if not traces:
+            faulthandler.disable()
 
 
 def _in_one_line(error: Exception) -> str:

@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import ray
 import torch
 
+from san_core.environment_variables import environment_variables
 from san_core.errors import InputError
 from san_core.machine_limits import free_memory, usable_cpus
 from tuning.execution import cluster_watch
@@ -20,9 +20,13 @@ from tuning.execution.placement import Machine
 from tuning.execution.shipped_code import code_environment
 from tuning.monitoring.dashboard import Dashboard
 
-# Ray reads these when it starts: it sends no usage data, and a worker without a GPU sees no GPU.
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
+RAY_VARIABLES = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # it sends no usage data
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a worker without a GPU sees no GPU
+    "RAY_AUTH_MODE": None,
+    "PYTHONBREAKPOINT": None,
+}
+"""Environment variables that Ray reads when it starts, and those that it sets itself: they hold while it runs."""
 
 
 class RayNotStartedError(InputError):
@@ -45,7 +49,7 @@ def machines(address: str | None, *, wait_for_gpu: bool = False) -> list[Machine
         return alive_machines()
     if address is None:
         return [Machine(usable_cpus(), torch.cuda.device_count(), free_memory())]
-    with _joined(address):
+    with environment_variables(RAY_VARIABLES), _joined(address):
         if wait_for_gpu:
             cluster_watch.wait_for_gpu()
         return alive_machines()
@@ -81,7 +85,7 @@ def ray_session(
         session = _found()
     else:
         session = _joined(address) if address else local_ray(cpus or usable_cpus(), dashboard)
-    with _log_output_to(log), contextlib.ExitStack() as stack:
+    with environment_variables(RAY_VARIABLES), _log_output_to(log), contextlib.ExitStack() as stack:
         try:
             url = stack.enter_context(session)
         except InputError as error:

@@ -1,9 +1,10 @@
 """Runs a study's trials with Ray Tune, on a Ray that was started before."""
 
 import contextlib
-import io
 import os
 import shutil
+import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +18,7 @@ from ray.tune.search import Searcher
 from results.run_folder import RunFolder
 from san_core.command_line import print_message
 from san_core.data.prepared import PreparedData
+from san_core.environment_variables import environment_variables
 from san_core.errors import InputError
 from tuning.execution.checkpoint_files import CheckpointFiles
 from tuning.execution.checkpoints import OldCheckpoints, checkpoint_folder
@@ -31,17 +33,27 @@ from tuning.execution.shared_files import check_files
 from tuning.execution.trial_setup import Limits, TrialSetup
 from tuning.execution.tune_adapters import StudySearcher, TuneLink
 from tuning.execution.tune_errors import explain_errors
-from tuning.execution.watchdog import exit_if_ray_dies
+from tuning.execution.watchdog import end_if_ray_dies, is_dead
 from tuning.execution.worker import SANWorker
 from tuning.study.cohorts import Cohorts
 from tuning.study.study import Study
-from tuning.study.tune_interface import CHECKPOINT_FOLDER, DRIVER_FILES, JOB, RUN_AND_STUDY, TRIAL_SETUP, only_trial
+from tuning.study.tune_interface import (
+    CHECKPOINT_FOLDER,
+    DRIVER_FILES,
+    JOB,
+    RUN_AND_STUDY,
+    TRIAL_SETUP,
+    NotInSnapshots,
+    only_trial,
+)
 
-# Tune reads these when it starts: it writes no logs of its own per trial, does not catch Ctrl-C, and writes no
-# snapshots, because nothing would read them.
-os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
-os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", str(10**9))
+TUNE_VARIABLES = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # no logs of its own per trial
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # it does not catch Ctrl-C
+    "TUNE_GLOBAL_CHECKPOINT_S": str(10**9),  # no snapshots, because nothing would read them
+    "RAY_AIR_NEW_OUTPUT": "0",  # its older output, which prints nothing with verbose=0; the newer prints to stdout
+}
+"""Environment variables that Tune reads when it starts: they hold while it runs."""
 
 MOST_PENDING = 10_000
 """Most trials that Tune starts at a time where the searcher alone bounds how many there are."""
@@ -89,21 +101,21 @@ def run_trials(
     fewer = FewerAtOnce(setup)
     while True:
         try:
-            with exit_if_ray_dies(advice, callbacks.on_ray_death):
+            with end_if_ray_dies(advice, callbacks.on_ray_death):
                 _run_tune(study, fewer.setup, limits, run, worker, callbacks.tune_callbacks)
             return
         except LowMemoryError as error:
             print_message(fewer.reduce(error, study.epochs_recorded, advice))
         except OSError as error:
             raise InputError(
-                f"{run.path} cannot be written: {os.strerror(error.errno or 0)}; what had finished is safe; "
-                f"when it can be written again, run again with --resume {run.path} to go on"
+                f"{run.shown} cannot be written: {os.strerror(error.errno or 0)}; what had finished is safe; "
+                f"when it can be written again, run again with --resume {run.shown} to go on"
             ) from error
 
 
 def how_to_go_on(run: RunFolder) -> str:
     """The end of an error line: how the search goes on."""
-    return f"what was recorded is safe; run again with --resume {run.path} to go on"
+    return f"what was recorded is safe; run again with --resume {run.shown} to go on"
 
 
 def _run_tune(
@@ -134,18 +146,19 @@ def _run_tune(
     if has_other_nodes():
         link.nodes = Nodes(setup.placement, setup.most_at_once)
     # By default Tune starts one worker after the other. The searcher bounds how many there are at once.
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(MOST_PENDING if link.nodes else setup.placement.max_concurrent)
+    variables = TUNE_VARIABLES | {
+        "TUNE_MAX_PENDING_TRIALS_PG": str(MOST_PENDING if link.nodes else setup.placement.max_concurrent)
+    }
     tuner = _make_tuner(worker or connection.worker, name, connection, run.ray, callbacks)
     try:
-        # Even with verbose=0, Tune prints to stdout where its own results are. Ours are elsewhere.
         with (
-            contextlib.redirect_stdout(io.StringIO()),
+            environment_variables(variables),
             explain_errors(run.log, how_to_go_on(run)),
             _other_nodes(link, setup, None if run.settings.get("storage") else folder),
         ):
             tuner.fit()
     except KeyboardInterrupt:
-        if ray_stays() and link.controller is not None:
+        if ray_stays() and link.controller is not None and not is_dead():
             link.controller.cleanup()  # type: ignore[no-untyped-call]
         raise
     finally:
@@ -171,6 +184,19 @@ def _other_nodes(link: Link, setup: TrialSetup, checkpoints: str | None) -> Iter
     with driver_files(data.folder, data.fingerprint, checkpoints) as files, link.nodes.watched(files):
         link.shared_config[DRIVER_FILES] = files
         yield
+
+
+class _OwnSignals(NotInSnapshots, tune.Callback):
+    """Puts the handler of SIGUSR1 back that there was: Tune sets one of its own when it starts, and leaves it."""
+
+    def __init__(self) -> None:
+        self._before = signal.getsignal(signal.SIGUSR1) if hasattr(signal, "SIGUSR1") else None
+
+    def setup(self, *args: object, **info: object) -> None:
+        """Tune has started."""
+        del args, info
+        if self._before is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGUSR1, self._before)
 
 
 def _raise_early_end(error: Exception | None, run: RunFolder) -> None:
@@ -252,7 +278,7 @@ def _make_tuner(
             failure_config=tune.FailureConfig(max_failures=connection.max_failures),
             storage_path=str(folder.resolve()),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-            callbacks=list(callbacks),
+            callbacks=[_OwnSignals(), *callbacks],
             verbose=0,
         ),
     )

@@ -13,11 +13,15 @@ from ray.tune.experiment import Trial
 
 from results.run_folder import SEARCH_LOG
 from san_core.errors import InputError
+from san_core.files import shown
 from tuning.execution.low_memory import LowMemoryError, low_memory
 from tuning.execution.node_data import NodeUnusableError
 
 _UNUSABLE = re.compile(rf"{NodeUnusableError.__name__}: (.*)")
 """What a traceback of `NodeUnusableError` ends with."""
+
+SHORTEST_REASON, LONGEST_REASON = 30, 200
+"""Characters of a reason: a first line that is shorter is followed by the next one, a longer one is cut off."""
 
 
 def load_error(trial: Trial) -> BaseException | None:
@@ -52,11 +56,24 @@ def describe_error(error: BaseException | None) -> str:
         return f"failed; {SEARCH_LOG} has the details"
     if low := find_low_memory(error):
         return f"the machine's memory ran low: {low}"
+    cause = getattr(error, "cause", None)  # what was raised, where Ray tells of it
+    if isinstance(cause, Exception):
+        return _in_one_line(f"{type(cause).__name__}: {cause}")
     lines = str(error).strip().splitlines() or [type(error).__name__]
     if "worker process has died" in lines[-1]:
         return "the worker process died"
-    named = [line for line in lines if re.match(r"[\w.]*(Error|Exception)\b: ", line)]  # CUDA's errors go on for lines
-    return (named or lines)[-1][:200]
+    named = [number for number, line in enumerate(lines) if re.match(r"[\w.]*(Error|Exception)\b: ", line)]
+    return _in_one_line("\n".join(lines[named[-1] if named else 0 :]))
+
+
+def _in_one_line(text: str) -> str:
+    """The first line of an error that says something, up to 200 characters; CUDA's errors go on for lines."""
+    found = ""
+    for line in text.splitlines():
+        found = f"{found} {line.strip()}".strip()
+        if len(found) >= SHORTEST_REASON:
+            break
+    return found if len(found) <= LONGEST_REASON else f"{found[: LONGEST_REASON - 3]}..."
 
 
 def worker_has_died(error: BaseException | None) -> bool:
@@ -113,5 +130,5 @@ def explain_errors(log: Path, advice: str) -> Iterator[None]:
             raise low from error
         logging.getLogger("ray").exception("this error ended it")
         raise InputError(
-            f"Ray ended with an error: {describe_error(error)}; {log} has the details; {advice}"
+            f"Ray ended with an error: {describe_error(error)}; {shown(log)} has the details; {advice}"
         ) from error

@@ -115,9 +115,10 @@ def _live_screen(study: Study, title: str, metric: str, console: Console) -> Ite
     """Shows a screen of its own, which is redrawn as a whole, so that resizing the window does no harm.
 
     A thread reads the study twice a second: reading a large study after every change would slow the search.
-    Messages to stderr are kept meanwhile. When the screen is gone they are printed, below the final progress.
+    Messages to stderr are kept meanwhile, and what is printed to stdout if that is the terminal too. When the screen is
+    gone they are printed, below the final progress.
     """
-    started, messages = time.monotonic(), io.StringIO()
+    started, messages, printed = time.monotonic(), io.StringIO(), io.StringIO()
     latest, changed, has_cohorts = progress_of(study, 0.0), started, False
 
     def note_change() -> None:
@@ -144,12 +145,15 @@ def _live_screen(study: Study, title: str, metric: str, console: Console) -> Ite
         redirect_stderr=False,
     )
     try:
-        with live, contextlib.redirect_stderr(messages):
+        stdout = contextlib.redirect_stdout(printed) if sys.stdout.isatty() else contextlib.nullcontext()
+        with live, contextlib.redirect_stderr(messages), stdout:
             live.refresh()
             yield
     finally:
         console.print(_heading(update(), title, time.monotonic() - started))
         console.print(messages.getvalue(), end="", markup=False, highlight=False, soft_wrap=True)
+        sys.stdout.write(printed.getvalue())
+        sys.stdout.flush()
 
 
 @contextmanager

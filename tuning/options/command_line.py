@@ -4,13 +4,18 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any, NoReturn
 
+from results.run_folder import RunFolder
 from san_core.command_line import CommandLine
+from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
+from search_spaces import SearchSpace
 from tuning.options.option import Declared, Group
-from tuning.options.search_options import SearchOptions, declared_options
+from tuning.options.search_options import FROM_PYTHON, SearchOptions, declared_options
 
 DESCRIPTION = "Searches the hyperparameters of a Stacked Attention Network: Optuna chooses, Ray Tune places and runs."
 
@@ -36,7 +41,9 @@ def options_from_keywords(keywords: Mapping[str, object]) -> SearchOptions:
 
     Args:
         keywords: values by the option's name in `SearchOptions`. True or False sets a switch, None leaves an option at
-            its default; an option that may be repeated takes a list, or a mapping where it is SETTING=VALUE.
+            its default; an option that may be repeated takes a list, or a mapping where it is SETTING=VALUE. A path
+            may be a `Path`, a run a `RunFolder`, data `PreparedData`, a space a `SearchSpace`, and `try_first` a list
+            of configurations.
 
     Raises:
         InputError: if values are not accepted, or a name is no option; the message names all of them.
@@ -46,7 +53,28 @@ def options_from_keywords(keywords: Mapping[str, object]) -> SearchOptions:
         names = ", ".join(repr(name) for name in sorted(unknown))
         raise InputError(f"unknown option {names}; accepted: {', '.join(sorted(accepted))}")
     given = {name: value for name, value in keywords.items() if value is not None}
-    return _parse([text for name, value in given.items() for text in _typed(accepted[name], value)], _RaisingParser)
+    objects = {name: found for name, value in given.items() if (found := _object(name, value)) is not None}
+    texts = {**given, **dict.fromkeys(objects, FROM_PYTHON)}
+    options = _parse([text for name, value in texts.items() for text in _typed(accepted[name], value)], _RaisingParser)
+    return replace(options, objects=objects)
+
+
+def _object(name: str, value: object) -> object:
+    """The object that stands in the place of a name; None if the value is none."""
+    if name == "space" and isinstance(value, SearchSpace):
+        return value
+    if name == "try_first" and isinstance(value, Mapping):
+        return [value]
+    return value if name == "try_first" and isinstance(value, list | tuple) else None
+
+
+def _text(value: object) -> object:
+    """The path of an object that has one: one of a run or data set is never taken for its name."""
+    if isinstance(value, RunFolder):
+        value = value.path
+    elif isinstance(value, PreparedData):
+        value = value.folder
+    return value.absolute() if isinstance(value, Path) and len(value.parts) == 1 else value
 
 
 def _typed(declared: Declared, value: object) -> list[str]:
@@ -56,7 +84,7 @@ def _typed(declared: Declared, value: object) -> list[str]:
         return [switch] if value or declared.default else []
     if isinstance(value, Mapping):
         value = [f"{name}={chosen}" for name, chosen in value.items()]
-    return [f"{declared.flag}={one}" for one in (value if isinstance(value, list | tuple) else [value])]
+    return [f"{declared.flag}={_text(one)}" for one in (value if isinstance(value, list | tuple) else [value])]
 
 
 def _parse(arguments: Sequence[str], parser_type: type[CommandLine]) -> SearchOptions:

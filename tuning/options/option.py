@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from san_core.command_line import number
+from san_core.command_line import number, path_text
 from tuning.execution.trial_setup import WIDTHS
 
 OPTION = "option"
@@ -17,8 +17,15 @@ OPTION = "option"
 AUTO = "auto"
 """Value of `--gpus-per-trial` and `--cohort`: measure what suits the machine."""
 
+MOST = 10**6
+"""The largest of the numbers that have no limit of their own: nothing is searched so many times."""
+
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 """Seconds of each unit of time."""
+
+
+LONGEST = 3650 * 86400
+"""Longest duration, in seconds."""
 
 
 class Group(Enum):
@@ -154,6 +161,11 @@ def text(unit: str, metavar: str = "") -> Value:
     return Value(unit, str, metavar)
 
 
+def place(unit: str, metavar: str = "") -> Value:
+    """Takes a path, a name or a URI; `~` is the home folder."""
+    return Value(unit, path_text, metavar)
+
+
 def choice(choices: Iterable[str]) -> Value:
     """Takes one of a few words."""
     words = tuple(choices)
@@ -170,12 +182,13 @@ def choice(choices: Iterable[str]) -> Value:
 def whole(unit: str, at_least: int, *, below: float = math.inf, metavar: str = "") -> Value:
     """Takes a whole number in a range."""
     limit = f" and < {below:.0f}" if math.isfinite(below) else ""
-    return Value(f"{unit}, >= {at_least}{limit}", number(int, at_least=at_least, below=below), metavar)
+    parse = number(int, at_least=at_least, below=below, most=math.inf if limit else MOST)
+    return Value(f"{unit}, >= {at_least}{limit}", parse, metavar)
 
 
 def amount(unit: str, kind: type[int] | type[float], at_least: int, metavar: str = "") -> Value:
-    """Takes an `Amount`: a number >= `at_least`, or that many more with a + before it."""
-    parse = number(kind, at_least=at_least)
+    """Takes an `Amount`: a number from `at_least` to `MOST`, or that many more with a + before it."""
+    parse = number(kind, at_least=at_least, most=MOST)
     return Value(
         f"{unit}, >= {at_least}",
         lambda given: Amount(given, parse(given.removeprefix("+")), given.startswith("+")),
@@ -190,7 +203,10 @@ def duration() -> Value:
         found = re.fullmatch(r"\+?(\d+(?:\.\d+)?)(s|m|min|h|d)", given.strip())
         if found is None or not float(found[1]):
             raise argparse.ArgumentTypeError(f"must be a time such as 90s, 30m or 2h, but got {given!r}")
-        return Amount(given, float(found[1]) * _UNITS[found[2]], given.startswith("+"))
+        seconds = float(found[1]) * _UNITS[found[2]]
+        if seconds > LONGEST:
+            raise argparse.ArgumentTypeError(f"must be at most {LONGEST // _UNITS['d']}d, but got {given!r}")
+        return Amount(given, seconds, given.startswith("+"))
 
     return Value("time with s, m, h or d", parse)
 

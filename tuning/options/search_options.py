@@ -5,7 +5,7 @@ in docs/searching.md are made from these declarations.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from san_core.data.readers import READERS
@@ -28,6 +28,7 @@ from tuning.options.option import (
     duration,
     gpu_share,
     option,
+    place,
     text,
     whole,
 )
@@ -39,6 +40,12 @@ EMBEDDED = "easy-vqa"
 
 TRIALS = 24
 """Trials of a search that nothing else bounds."""
+
+MOST_SEEDS = 1001
+"""What the number of fresh seeds is below."""
+
+FROM_PYTHON = "an object given in Python"
+"""Value of an option in the place of which Python code gave an object, which has no name."""
 
 _SEARCHED, _LENGTH, _PLACE = Group
 _MOVED, _REPLACED, _THIS_TIME = OnResume.MOVED, OnResume.REPLACED, OnResume.THIS_TIME
@@ -56,13 +63,15 @@ class SearchOptions:
     Attributes:
         arguments: the command line that says the same.
         given: names of the options that were given and not left at their defaults.
+        objects: what was given from Python in the place of a name, by option: a `SearchSpace` for `space`, a list of
+            configurations for `try_first`. The option itself says `FROM_PYTHON` then.
     """
 
     data: str = option(
         EMBEDDED,
         _SEARCHED,
         f"prepared data set ({', '.join(READERS)}) or folder written by san_core.prepare",
-        value=text("name or folder"),
+        value=place("name or folder"),
         on_resume=_MOVED,
         recorded=_AS_USED,
     )
@@ -70,7 +79,7 @@ class SearchOptions:
         "san",
         _SEARCHED,
         "search space: a name in search_spaces/, or the path of a Python file",
-        value=text("name or file"),
+        value=place("name or file"),
         recorded=_AS_USED,
     )
     metric: str | None = option(
@@ -109,7 +118,7 @@ class SearchOptions:
         None,
         _SEARCHED,
         "JSON list of configurations to try first",
-        value=text("file", "FILE"),
+        value=place("file", "FILE"),
         flag="--try",
         recorded=_AS_USED,
     )
@@ -117,7 +126,7 @@ class SearchOptions:
         (),
         _SEARCHED,
         "earlier run on the same data; the sampler learns from its trials that lie in this space; may be repeated",
-        value=text("run", "RUN"),
+        value=place("run", "RUN"),
         recorded=_AS_USED,
     )
     trials: Amount | None = option(
@@ -145,7 +154,7 @@ class SearchOptions:
         2,
         _LENGTH,
         "fresh seeds under which the best and the baseline are run again at the end, beyond any bound",
-        value=whole("seeds", 0, metavar="SEEDS"),
+        value=whole("seeds", 0, below=MOST_SEEDS, metavar="SEEDS"),
         on_resume=_REPLACED,
         recorded=_AS_GIVEN,
     )
@@ -153,7 +162,7 @@ class SearchOptions:
         None,
         _PLACE,
         "name of the run under runs/, or a path",
-        value=text("name or folder"),
+        value=place("name or folder"),
         default_text="data set and time",
         excludes=True,
         on_resume=_THIS_TIME,
@@ -162,7 +171,7 @@ class SearchOptions:
         None,
         _PLACE,
         "go on with a search that was interrupted, or extend one that ended",
-        value=text("run", "RUN"),
+        value=place("run", "RUN"),
         excludes=True,
         on_resume=_THIS_TIME,
     )
@@ -211,7 +220,7 @@ class SearchOptions:
         None,
         _PLACE,
         "where checkpoints go: a path or URI that all nodes reach",
-        value=text("folder or URI", "FOLDER"),
+        value=place("folder or URI", "FOLDER"),
         default_text="in the run folder",
         recorded=_AS_GIVEN,
     )
@@ -269,6 +278,7 @@ class SearchOptions:
     json: bool = option(False, _PLACE, "print the result as JSON", on_resume=_THIS_TIME)
     arguments: tuple[str, ...] = ()
     given: frozenset[str] = frozenset()
+    objects: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def given_values(self) -> Mapping[str, Any]:

@@ -81,13 +81,13 @@ def open_searched_data(run: RunFolder, place: str | None = None) -> PreparedData
     folder, searched = str(run.setting("data")), run.setting("data_fingerprint")
     if place is None and not is_folder(Path(folder)):
         raise InputError(
-            f"the data that {run.path} was searched on are no longer in {folder}; accepted: their new folder, with "
+            f"the data that {run.shown} was searched on are no longer in {folder}; accepted: their new folder, with "
             "--data FOLDER"
         )
     data = _open(place or folder)
     if data.fingerprint != searched:
         raise InputError(
-            f"{data.folder} has fingerprint {data.fingerprint}, but {run.path} ran on {searched}; "
+            f"{data.folder} has fingerprint {data.fingerprint}, but {run.shown} ran on {searched}; "
             "give it the same data, prepared as they were, or start a new search"
         )
     return data

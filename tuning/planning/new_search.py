@@ -35,7 +35,7 @@ from tuning.options.search_options import SearchOptions
 from tuning.planning.cohort import check_cohort, chosen_cohort
 from tuning.planning.data import find_data, open_data
 from tuning.planning.plan import SearchPlan, check_gpu_hours, make_plan
-from tuning.study.first_trials import read_configurations, read_priors
+from tuning.study.first_trials import check_configurations, read_configurations, read_priors
 from tuning.study.samplers import check_sampler
 from tuning.study.seeds import ORDER_SEEDS, derive_seed
 from tuning.study.space_check import load_space
@@ -155,7 +155,7 @@ def _searched(options: SearchOptions) -> tuple[Mapping[str, Any], SearchSpace, S
     with problems:
         chosen = chosen_settings(options.preset, options.set, options.epochs)
     with problems:
-        space = load_space(options.space)
+        space = load_space(options.objects.get("space", options.space))
     problems.raise_all()
     space = space.only(space.parameters.keys() - chosen.keys())
     if not space.parameters:
@@ -164,8 +164,13 @@ def _searched(options: SearchOptions) -> tuple[Mapping[str, Any], SearchSpace, S
     with problems:
         check_sampler(options.sampler, space.parameters)
     if options.try_first:
+        given = options.objects.get("try_first")
         with problems:
-            configurations = read_configurations(Path(options.try_first), space)
+            configurations = (
+                read_configurations(Path(options.try_first), space)
+                if given is None
+                else check_configurations(given, space, "try_first")
+            )
     problems.raise_all()
     return chosen, space, configurations
 

@@ -3,6 +3,7 @@
 from results.run_folder import RunFolder
 from san_core.config import TrainingConfig
 from san_core.errors import InputError
+from san_core.files import shown
 from tuning.options.search_options import BOUNDS
 from tuning.study.pruners import PRUNERS
 from tuning.study.samplers import SAMPLERS
@@ -25,11 +26,12 @@ def check_settings(run: RunFolder) -> None:
     for name, accepted in (("sampler", SAMPLERS), ("pruner", PRUNERS)):
         if run.setting(name) not in accepted:
             raise InputError(
-                f"{run.settings_file} is damaged: {name!r} is {run.setting(name)!r}, accepted: {', '.join(accepted)}"
+                f"{shown(run.settings_file)} is damaged: {name!r} is {run.setting(name)!r}, accepted: "
+                f"{', '.join(accepted)}"
             )
     if not run.setting("space_definition") or "epochs" not in run.setting("fixed"):
-        raise InputError(f"{run.settings_file} is damaged: it has no space or no number of epochs")
+        raise InputError(f"{shown(run.settings_file)} is damaged: it has no space or no number of epochs")
     try:
         TrainingConfig.from_dict({**run.setting("fixed"), **run.setting("baseline")})
     except InputError as error:
-        raise InputError(f"{run.settings_file} is damaged: {error}") from error
+        raise InputError(f"{shown(run.settings_file)} is damaged: {error}") from error

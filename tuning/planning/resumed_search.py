@@ -12,7 +12,7 @@ from results.run_folder import RunFolder
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
-from san_core.files import is_file
+from san_core.files import is_file, shown
 from search_spaces import SearchSpace
 from tuning.execution.gpu_share import largest_configuration
 from tuning.execution.local_ray import check_local_ray
@@ -25,7 +25,7 @@ from tuning.options.bounds import resumed_bounds
 from tuning.options.option import AUTO
 from tuning.options.problems import Problems
 from tuning.options.recorded import changed_options, replaced_options
-from tuning.options.search_options import SearchOptions
+from tuning.options.search_options import FROM_PYTHON, SearchOptions
 from tuning.planning.cohort import check_cohort, chosen_cohort
 from tuning.planning.data import open_searched_data
 from tuning.planning.plan import SearchPlan, check_gpu_hours, make_plan
@@ -55,7 +55,7 @@ def resumed_plan(options: SearchOptions) -> SearchPlan:
     with problems:
         _refuse_changes(options, run)
     with problems:
-        space = _unchanged_space(run)
+        space = _unchanged_space(run, options.objects.get("space"))
     with problems:
         settings |= {**replaced_options(options), **resumed_bounds(run, options)}
     with problems:
@@ -80,24 +80,24 @@ def _refuse_changes(options: SearchOptions, run: RunFolder) -> None:
     """
     run.setting("options")
     if changes := [
-        f"{flag} cannot change when a search is resumed: {run.path} was started with {before!r}, but got {now!r}"
+        f"{flag} cannot change when a search is resumed: {run.shown} was started with {before!r}, but got {now!r}"
         + (f"; to learn from it in another space: {_with_prior(run)}" if flag == "--space" else "")
         for flag, before, now in changed_options(options, run.settings)
     ]:
         raise InputError("; ".join(changes))
 
 
-def _unchanged_space(run: RunFolder) -> SearchSpace:
-    """The space that a run searches; as the run folder has it, if it was a file that is no longer there.
+def _unchanged_space(run: RunFolder, given: SearchSpace | None) -> SearchSpace:
+    """The space that a run searches; as the run folder has it, if it was an object or a file that is no longer there.
 
     Raises:
         InputError: if a parameter is missing or has another range than when the search was started.
     """
     definition: Mapping[str, str] = run.setting("space_definition")
     name = str(run.setting("space"))
-    if name.endswith(".py") and not is_file(Path(name)):
+    if given is None and (name == FROM_PYTHON or (name.endswith(".py") and not is_file(Path(name)))):
         return SearchSpace({key: _distribution(run, text) for key, text in definition.items()}, run.setting("baseline"))
-    space = load_space(name).only(definition)
+    space = load_space(given or name).only(definition)
     if changes := [
         f"{key} is {show_range(key, space.parameters[key]) if key in space.parameters else 'missing'}, "
         f"but was {show_range(key, _distribution(run, before))}"
@@ -105,7 +105,7 @@ def _unchanged_space(run: RunFolder) -> SearchSpace:
         if space.describe().get(key) != before
     ]:
         raise InputError(
-            f"search space {name!r} has changed since {run.path} was started: {'; '.join(changes)}; "
+            f"search space {name!r} has changed since {run.shown} was started: {'; '.join(changes)}; "
             f"to learn from it in the new space: {_with_prior(run)}"
         )
     return space
@@ -115,12 +115,12 @@ def _distribution(run: RunFolder, text: str) -> BaseDistribution:
     try:
         return json_to_distribution(text)
     except (ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{run.settings_file} is damaged: 'space_definition' holds {text!r}") from error
+        raise InputError(f"{shown(run.settings_file)} is damaged: 'space_definition' holds {text!r}") from error
 
 
 def _with_prior(run: RunFolder) -> str:
     """The command that starts a new search which learns from a run."""
-    return f"python -m tuning.search --prior {shlex.quote(str(run.path))} --space SPACE"
+    return f"python -m tuning.search --prior {shlex.quote(run.shown)} --space SPACE"
 
 
 def _resumed_cohort(

@@ -28,9 +28,10 @@ def check_versions(run: RunFolder) -> None:
     if _OPTUNA in changed and len({text.partition(".")[0] for text in changed[_OPTUNA]}) == 2:
         was, now = changed[_OPTUNA]
         raise InputError(
-            f"{run.path} was started with optuna {was}, but {now} is installed, and another major version may read its "
-            f"journal differently; accepted: optuna {was.partition('.')[0]}.x, or a new search with --prior {run.path}"
+            f"{run.shown} was started with optuna {was}, but {now} is installed, and another major version may read "
+            f"its journal differently; accepted: optuna {was.partition('.')[0]}.x, or a new search with "
+            f"--prior {run.shown}"
         )
     if changed:
         differences = ", ".join(f"{name} {was} (now {now})" for name, (was, now) in changed.items())
-        print_message(f"{run.path} was started with {differences}: the scores of further trials may differ slightly")
+        print_message(f"{run.shown} was started with {differences}: the scores of further trials may differ slightly")

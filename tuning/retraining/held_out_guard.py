@@ -9,7 +9,7 @@ from typing import Any
 
 from results.run_folder import RunFolder
 from san_core.errors import InputError
-from san_core.files import read_json, write_json
+from san_core.files import read_json, shown, write_json
 
 _MODELS, _NETWORKS = "models", "networks"
 
@@ -42,7 +42,7 @@ def refuse_second_test(run: RunFolder, models: Sequence[str]) -> None:
     if models:
         listed = ", ".join(model if Path(model).exists() else f"{model}, interrupted or gone" for model in models)
         raise InputError(
-            f"{run.path} has used its test split before ({listed}): who chooses among models by test scores "
+            f"{run.shown} has used its test split before ({listed}): who chooses among models by test scores "
             "can no longer trust them; --on validation compares, --again tests all the same"
         )
 
@@ -66,7 +66,9 @@ def record_test(run: RunFolder, model: Path, *, networks: str, before: Sequence[
     try:
         write_json(run.test_split_uses, changed)
     except OSError as error:
-        raise InputError(f"cannot write {run.test_split_uses}, so no score is shown: {error.strerror}") from error
+        raise InputError(
+            f"cannot write {shown(run.test_split_uses)}, so no score is shown: {error.strerror}"
+        ) from error
 
 
 def _read(run: RunFolder) -> dict[str, Any]:
@@ -75,5 +77,5 @@ def _read(run: RunFolder) -> dict[str, Any]:
         return {_MODELS: [], _NETWORKS: {}}
     record = {_NETWORKS: {}, **read_json(run.test_split_uses)}
     if not isinstance(record.get(_MODELS), list) or not isinstance(record[_NETWORKS], dict):
-        raise InputError(f"{run.test_split_uses} is damaged: it lacks {_MODELS!r}")
+        raise InputError(f"{shown(run.test_split_uses)} is damaged: it lacks {_MODELS!r}")
     return record

@@ -66,17 +66,17 @@ def chosen_trial(record: RunSnapshot, wanted: int | None) -> FrozenTrial:
     Raises:
         InputError: if there is no such trial, or it finished no epoch.
     """
-    path = record.folder.path
+    run = record.folder.shown
     if wanted is None:
         if record.best is None:
-            raise InputError(f"no trial of {path} is complete, so there is no best one; choose one with --trial")
+            raise InputError(f"no trial of {run} is complete, so there is no best one; choose one with --trial")
         return record.best
     trials = len(record.search) + record.left_out
     if not 0 <= wanted < trials:
-        raise InputError(f"trial {wanted} does not exist in {path}; accepted: 0 to {trials - 1}")
+        raise InputError(f"trial {wanted} does not exist in {run}; accepted: 0 to {trials - 1}")
     trial = next((trial for trial in record.search if trial.number == wanted), None)
     if trial is None or not trial.intermediate_values:
-        raise InputError(f"trial {wanted} of {path} finished no epoch, so there is no length to retrain it for")
+        raise InputError(f"trial {wanted} of {run} finished no epoch, so there is no length to retrain it for")
     return trial
 
 

@@ -1,6 +1,6 @@
 """Configurations of a search space: how many it has, and which of them were tried."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from math import prod
 from typing import Any
 
@@ -34,9 +34,17 @@ class TriedConfigurations:
     Args:
         distributions: distributions of the space's parameters.
         trials: trials whose configurations are recorded from the start.
+        without_effect: function from parameters to those of them that the others make meaningless: two configurations
+            that differ only in these are the same.
     """
 
-    def __init__(self, distributions: Iterable[BaseDistribution], trials: Iterable[FrozenTrial]) -> None:
+    def __init__(
+        self,
+        distributions: Iterable[BaseDistribution],
+        trials: Iterable[FrozenTrial],
+        without_effect: Callable[[Mapping[str, Any]], Collection[str]] = lambda _: (),
+    ) -> None:
+        self._without_effect = without_effect
         self._count = count_configurations(distributions)
         self._first_trials: dict[tuple[tuple[str, Any], ...], int] = {}
         for trial in trials:
@@ -48,7 +56,10 @@ class TriedConfigurations:
         Returns:
             Number of the first recorded trial that has this configuration: the trial's own if it is new.
         """
-        configuration = tuple(sorted((name, round_float(value)) for name, value in trial.params.items()))
+        left_out = self._without_effect(trial.params)
+        configuration = tuple(
+            sorted((name, round_float(value)) for name, value in trial.params.items() if name not in left_out)
+        )
         return self._first_trials.setdefault(configuration, trial.number)
 
     def all_tried_reason(self) -> str:

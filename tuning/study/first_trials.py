@@ -12,7 +12,7 @@ from results.report.facts import show_range
 from results.run_folder import IS_BASELINE, PRIOR, RunFolder, is_own
 from san_core.errors import InputError
 from san_core.files import read_bytes
-from search_spaces import SearchSpace, misfits
+from search_spaces import SearchSpace, fitted, misfits
 
 
 def read_configurations(path: Path, space: SearchSpace) -> list[dict[str, Any]]:
@@ -25,8 +25,22 @@ def read_configurations(path: Path, space: SearchSpace) -> list[dict[str, Any]]:
         entries = json.loads(read_bytes(path))
     except ValueError as error:
         raise InputError(f"{path} is not JSON: {error}; accepted: a list of objects, one per configuration") from error
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise InputError(f"{path} must hold a JSON list of objects, one per configuration, parameter: value")
+    return check_configurations(entries, space, str(path))
+
+
+def check_configurations(entries: object, space: SearchSpace, source: str) -> list[dict[str, Any]]:
+    """Configurations to try first, checked.
+
+    Args:
+        entries: a list of mappings from parameters to values.
+        space: search space.
+        source: where they come from, for messages.
+
+    Raises:
+        InputError: if they are none, or do not fit the space; the message names all that does not.
+    """
+    if not isinstance(entries, list | tuple) or not all(isinstance(entry, Mapping) for entry in entries):
+        raise InputError(f"{source} must hold a list of objects, one per configuration, parameter: value")
     problems = []
     for number, entry in enumerate(entries, start=1):
         problems += [
@@ -36,8 +50,8 @@ def read_configurations(path: Path, space: SearchSpace) -> list[dict[str, Any]]:
         ]
         problems += [f"configuration {number}: {misfit}" for misfit in misfits(space.parameters, entry)]
     if problems:
-        raise InputError(f"{path} does not fit the search space: {'; '.join(problems)}")
-    return entries
+        raise InputError(f"{source} does not fit the search space: {'; '.join(problems)}")
+    return [fitted(space.parameters, entry) for entry in entries]
 
 
 def read_priors(
@@ -63,7 +77,7 @@ def read_priors(
         for name in ("data_fingerprint", "metric"):
             if run.setting(name) != settings[name]:
                 raise InputError(
-                    f"--prior {run.path} cannot be learned from: its {name.replace('_', ' ')} is {run.setting(name)}, "
+                    f"--prior {run.shown} cannot be learned from: its {name.replace('_', ' ')} is {run.setting(name)}, "
                     f"this search's {settings[name]}"
                 )
         there, here = run.settings.get("fixed", {}), settings.get("fixed", {})
@@ -72,10 +86,10 @@ def read_priors(
         taken = [trial for trial in scored if not outside[trial.number]]
         if scored and not taken:
             raise InputError(
-                f"--prior {run.path} cannot be learned from: none of its {len(scored)} scored trials lies in this "
+                f"--prior {run.shown} cannot be learned from: none of its {len(scored)} scored trials lies in this "
                 f"search's space; trial {scored[0].number}: {outside[scored[0].number]}"
             )
-        tell(f"--prior {run.path}: {len(taken)} of its {len(scored)} scored trials lie in this search's space")
+        tell(f"--prior {run.shown}: {len(taken)} of its {len(scored)} scored trials lie in this search's space")
         copied += [_copy(trial, {**there, **trial.params}, space, str(run.path)) for trial in taken]
     return copied
 
@@ -113,7 +127,7 @@ def _copy(trial: FrozenTrial, configuration: Mapping[str, Any], space: SearchSpa
     return create_trial(
         state=trial.state,
         value=trial.value,
-        params={parameter: configuration[parameter] for parameter in space.parameters},
+        params=fitted(space.parameters, {name: configuration[name] for name in space.parameters}),
         distributions=dict(space.parameters),
         user_attrs={**trial.user_attrs, PRIOR: name},
         system_attrs=trial.system_attrs,

@@ -8,6 +8,7 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from results.jobs import describe_trials
+from results.journal import warnings_only
 from results.run_folder import (
     CONFIRMATION,
     CONFIRMS,
@@ -19,6 +20,7 @@ from results.run_folder import (
     RunFolder,
 )
 from san_core.command_line import print_message
+from san_core.config import without_effect
 from search_spaces import SearchSpace
 from tuning.study.failures import trials_to_repeat
 from tuning.study.first_trials import waiting_trial
@@ -65,7 +67,8 @@ def open_search(
     def seed_of(trial: FrozenTrial | optuna.Trial) -> int:
         return int(trial.user_attrs.get(SEED, derive_seed(seed, SEARCH_SEEDS, trial.number)))
 
-    source = TrialSource(space.parameters, seed_of, sampler_of)
+    fixed = run.setting("fixed")
+    source = TrialSource(space.parameters, seed_of, sampler_of, lambda params: without_effect({**fixed, **params}))
     return Study(study, source, rules=rules, epochs=epochs, clock=run.clock)
 
 
@@ -109,8 +112,7 @@ def open_confirmation(run: RunFolder, space: SearchSpace, trials: Sequence[int],
 
 
 def _open(run: RunFolder, name: str, pruner: optuna.pruners.BasePruner) -> optuna.Study:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with run.explain_damage():
+    with warnings_only(), run.explain_damage():
         return optuna.create_study(
             study_name=name, storage=run.storage(), direction="maximize", pruner=pruner, load_if_exists=True
         )

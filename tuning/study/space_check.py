@@ -14,19 +14,20 @@ NOT_SEARCHED = ("epochs", "seed", "order_seed")
 """Training settings that no space may hold: the search itself sets them."""
 
 
-def load_space(name: str) -> SearchSpace:
-    """The search space with a name, or in the Python file with that path.
+def load_space(name: str | SearchSpace) -> SearchSpace:
+    """The search space with a name, or in the Python file with that path, or one that is there already.
 
     Raises:
         InputError: if a parameter is no training setting, or training refuses an end of its range; the message names
             all of them.
     """
     try:
-        space = load(name)
+        space = load(name) if isinstance(name, str) else name
     except SearchSpaceError as error:
         raise InputError(str(error)) from error
     if problems := list(_problems(space.parameters)):
-        raise InputError(f"search space {name!r} cannot be trained: {'; '.join(problems)}")
+        named = repr(name) if isinstance(name, str) else "given in Python"
+        raise InputError(f"search space {named} cannot be trained: {'; '.join(problems)}")
     return space
 
 

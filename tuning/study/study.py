@@ -100,7 +100,7 @@ class Study:
         self._interrupted = deque(
             InterruptedTrial(trial, by_earlier_end=True) for trial in trials if trial.state == TrialState.RUNNING
         )
-        self._tried = TriedConfigurations(source.parameters.values(), self._ended)
+        self._tried = TriedConfigurations(source.parameters.values(), self._ended, source.without_effect)
         self._duplicates = {trial.number for trial in trials if DUPLICATE_OF in trial.user_attrs}
         self._failures = FailuresInARow()
         self._stop_reason = ""

@@ -1,7 +1,8 @@
 """Where a study's trials come from: their parameters and their seeds."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
@@ -19,7 +20,9 @@ class TrialSource:
         sampler_of: function from a trial's number, and whether it is to be drawn at random, to its sampler. What the
             sampler draws must depend only on that number and on the trials before, so that a resumed search draws the
             same.
-        unique: whether a configuration that was tried before is rejected.
+        without_effect: function from a trial's parameters to those that the others make meaningless.
+        unique: whether a configuration that was tried before is rejected; one that differs only in parameters without
+            effect counts as the same.
         own_order: whether the order of a trial's batches and its dropout follow from its own seed; if not they follow
             from the study's, so that all trials are compared on the same batches.
     """
@@ -27,6 +30,7 @@ class TrialSource:
     parameters: Mapping[str, BaseDistribution]
     seed_of: Callable[[FrozenTrial | optuna.Trial], int]
     sampler_of: Callable[[int, bool], BaseSampler]
+    without_effect: Callable[[Mapping[str, Any]], Collection[str]] = lambda _: ()
     unique: bool = True
     own_order: bool = False
 

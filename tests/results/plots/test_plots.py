@@ -10,7 +10,7 @@ from results.plots.fresh_seeds import fresh_seeds_plot
 from results.plots.learning_curves import add_gaps, learning_curves_plot, learning_curves_table
 from results.plots.optimization_history import optimization_history_table
 from results.plots.parallel_coordinates import parallel_axes
-from results.plots.points import points_table
+from results.plots.points import MOST_POINTS, points_table, thinned
 from results.plots.progress import progress_table
 from results.plots.search_plots import search_plots
 from results.plots.slices import slice_plots
@@ -206,3 +206,15 @@ def test_trials_of_others_do_not_count(make_snapshot: MakeSnapshot) -> None:
     assert snapshot.left_out == 2
     assert trial_table(snapshot)["trial"].tolist() == [2, 4, 0, 1, 3]
     assert pd.Series(points_table(snapshot)["score"]).max() == 0.7
+
+
+def test_of_many_trials_a_plot_shows_the_best_and_a_part_of_the_others(make_snapshot: MakeSnapshot) -> None:
+    scores = [((37 * number) % 2500) / 2500 for number in range(2500)]
+    points = points_table(make_snapshot([complete(score) for score in scores]))
+    shown = thinned(points)
+    assert MOST_POINTS / 2 < len(shown) <= MOST_POINTS + 2
+    best = sorted(range(2500), key=lambda number: -scores[number])[: MOST_POINTS // 2]
+    assert set(best) <= set(shown["trial"])
+    assert 0 in set(shown["trial"])  # the baseline
+    assert shown["trial"].is_monotonic_increasing
+    assert thinned(shown.head(MOST_POINTS)).equals(shown.head(MOST_POINTS))

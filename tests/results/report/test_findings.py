@@ -22,13 +22,26 @@ def test_the_hyperparameter_that_decides_the_score_is_the_most_important(make_sn
 
 
 def test_stopped_trials_count_for_importance(make_run: MakeRun) -> None:
-    trials = [pruned(0.3, params=BASELINE | {"dropout": 0.05 * number}) for number in range(9)]
+    trials = [pruned(0.3 - number / 100, params=BASELINE | {"dropout": 0.05 * number}) for number in range(9)]
 
     run = make_run(trials)
     assert importance(load_snapshot(run)) == {}  # nine are too few
     run.study().add_trial(complete(0.9, params=BASELINE | {"dropout": 0.7}))
 
     assert importance(load_snapshot(run))["dropout"] > 0.5  # the others have one value
+
+
+@pytest.mark.parametrize("worse", [0, 3])
+def test_equal_scores_cannot_tell_what_mattered(make_snapshot: MakeSnapshot, worse: int) -> None:
+    draw = random.Random(0)
+    trials = [complete(0.9, params=BASELINE | {"dropout": draw.uniform(0, 0.75)}) for _ in range(20 - worse)]
+    trials += [complete(0.5, params=BASELINE | {"dropout": draw.uniform(0, 0.75)}) for _ in range(worse)]
+    snapshot = make_snapshot(trials)
+    assert importance(snapshot) == {}
+    assert findings(snapshot, {})[0] == (
+        f"Which hyperparameter mattered most cannot be told: equal scores put {20 - worse} of the 20 scored trials "
+        "among the best."
+    )
 
 
 def test_importance_tells_what_the_best_share_and_not_what_the_worst_do(make_snapshot: MakeSnapshot) -> None:

@@ -224,3 +224,54 @@ def test_a_thousand_trials_are_quickly_made_and_opened(browser: webdriver.Chrome
     opened = next(metric["value"] for metric in metrics if metric["name"] == "TaskDuration")
 
     assert (made < 20, 0 < opened < 6) == (True, True), f"made in {made:.1f} s, opened in {opened:.1f} s"
+
+
+def test_a_long_table_is_sorted_as_a_whole_and_shown_in_parts(browser: webdriver.Chrome, make_run: MakeRun) -> None:
+    run = make_run(many_trials(450))
+    write_report(load_snapshot(run))
+    show(browser, run.report_page, DESK)
+    script = "return [...document.querySelectorAll('.sortable tbody tr')].map(r => +r.cells[1].dataset.v)"
+    wait_until(lambda: browser.execute_script("return document.querySelectorAll('.sortable tbody tr').length") == 200)
+    heading = browser.find_element(By.XPATH, "//th/button[text()='trial']")
+    browser.execute_script("arguments[0].click()", heading)
+    wait_until(lambda: browser.execute_script(script) == list(range(200)))
+    later = browser.find_element(By.CSS_SELECTOR, ".pager button[data-turn='1']")
+    for shown in (range(200, 400), range(400, 450)):
+        browser.execute_script("arguments[0].click()", later)
+        assert browser.execute_script(script) == list(shown)
+    assert "401 to 450 of 450" in browser.find_element(By.CSS_SELECTOR, ".pager").text
+    assert not later.is_enabled()
+    assert errors(browser) == []
+
+
+@pytest.mark.parametrize("paper", [703, 725], ids=["A4", "Letter"])
+def test_on_paper_nothing_is_cut_off(browser: webdriver.Chrome, run: RunFolder, paper: int) -> None:
+    """Widths of the papers without their margins, in pixels."""
+    write_report(load_snapshot(run))
+    show(browser, run.report_page, DESK)
+    size = {"width": paper, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    try:
+        browser.execute_script("dispatchEvent(new Event('beforeprint'))")
+        script = """return [...document.querySelectorAll('.main-svg, table, .card, code, img')]
+            .filter(e => e.getBoundingClientRect().right > innerWidth + 1).map(e => e.outerHTML.slice(0, 80))"""
+        assert browser.execute_script(script) == []
+        overflow = "return [...document.querySelectorAll('.scroll')].map(e => getComputedStyle(e).overflow)"
+        assert set(browser.execute_script(overflow)) == {"visible"}
+        kept = "return getComputedStyle(document.querySelector('.gallery .card')).breakInside"
+        assert browser.execute_script(kept) == "avoid"
+        browser.execute_script("dispatchEvent(new Event('afterprint'))")
+    finally:
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
+def test_a_report_of_thousands_of_trials_is_small_and_opens_at_once(
+    browser: webdriver.Chrome, make_run: MakeRun
+) -> None:
+    run = make_run(many_trials(5000))
+    write_report(load_snapshot(run))
+    assert run.report_page.stat().st_size < 5e6
+    show(browser, run.report_page, DESK)
+    assert errors(browser) == []
+    assert len(browser.find_elements(By.CSS_SELECTOR, ".sortable tbody tr")) == 200  # thousands take seconds

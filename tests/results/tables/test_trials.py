@@ -67,10 +67,18 @@ def test_trial_table_has_its_columns_in_order_and_their_values(make_snapshot: Ma
     assert table["embedding_size"].dtype == "Int64"
 
 
-def test_trial_table_ranks_equal_scores_by_number_whatever_their_epochs(make_snapshot: MakeSnapshot) -> None:
+def test_trial_table_orders_equal_scores_by_number_whatever_their_epochs(make_snapshot: MakeSnapshot) -> None:
     table = trial_table(make_snapshot([complete(0.2, 0.8, 0.1), complete(0.8), complete(0.9), complete(0.1, 0.8)]))
 
     assert table["trial"].tolist() == [2, 0, 1, 3]
+    assert table["rank"].tolist() == [1, 2, 2, 2]
+
+
+def test_equal_pruned_trials_share_a_rank_below_the_complete_ones(make_snapshot: MakeSnapshot) -> None:
+    table = trial_table(make_snapshot([pruned(0.9), complete(0.9), pruned(0.8), pruned(0.9), pruned(0.7, 0.9)]))
+
+    assert table["trial"].tolist() == [1, 4, 0, 3, 2]
+    assert table["rank"].tolist() == [1, 2, 3, 3, 5]
 
 
 def test_trial_table_copes_with_missing_attributes(make_snapshot: MakeSnapshot) -> None:

@@ -31,5 +31,27 @@ def test_other_errors_are_not_out_of_memory() -> None:
 
 def test_an_error_is_described_by_the_line_that_names_it() -> None:
     assert describe_error(RuntimeError(CUDA_ERROR)) == "torch.AcceleratorError: CUDA error: out of memory"
-    assert describe_error(RuntimeError("first line\nlast line")) == "last line"
+    assert describe_error(RuntimeError("first line\nlast line")) == "first line last line"
     assert describe_error(None) == "failed; search.log has the details"
+
+
+class _RaisedInAWorkerError(RuntimeError):
+    """As Ray tells of it: the traceback as text, and what was raised as `cause`."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(f'ray::SANWorker.train()\n  File "x.py", line 1\n{type(cause).__name__}: {cause}')
+        self.cause = cause
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ("the size is wrong", "ValueError: the size is wrong"),
+        ("expected\n  x\n  ^", "ValueError: expected x ^"),
+        ("cannot allocate so much memory here\n)", "ValueError: cannot allocate so much memory here"),
+        ("a" * 300, f"ValueError: {'a' * 185}..."),
+        ("", "ValueError:"),
+    ],
+)
+def test_a_reason_is_the_message_of_the_exception(message: str, reason: str) -> None:
+    assert describe_error(_RaisedInAWorkerError(ValueError(message))) == reason

@@ -1,16 +1,17 @@
-"""What ends a program whose Ray is dead, or says nothing any more."""
+"""What ends a search whose Ray is dead, or says nothing any more."""
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
-from types import SimpleNamespace
+from types import FrameType, SimpleNamespace
 
 import pytest
 import ray
 
 from tuning.execution import watchdog
-from tuning.execution.watchdog import exit_if_ray_dies
+from tuning.execution.watchdog import RayDiedError, end_if_ray_dies
 
 
 class _Context:
@@ -22,24 +23,24 @@ class FakeRay:
     """What Ray answers.
 
     Attributes:
-        nodes: what it says of its nodes.
+        is_alive: whether it says that this node is.
         silent: whether it does not answer.
         fails: whether it raises an error instead.
         exits: codes that the program was ended with.
     """
 
     def __init__(self) -> None:
-        self.nodes = [{"NodeID": "this", "Alive": True}]
-        self.silent, self.fails = False, False
+        self.is_alive, self.silent, self.fails = True, False, False
         self.exits: list[int] = []
         self.over = threading.Event()
 
-    def answer(self) -> list[dict[str, object]]:
+    def answer(self, node_id: str) -> bool:
+        assert node_id == "this"
         if self.silent:
             self.over.wait()
         if self.fails:
             raise RuntimeError("GCS is unavailable")
-        return self.nodes
+        return self.is_alive
 
     def exit(self, code: int) -> None:
         self.exits.append(code)
@@ -58,7 +59,8 @@ def fake_ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeRay]:
     monkeypatch.setattr(watchdog, "SECONDS_BETWEEN", 0.02)
     monkeypatch.setattr(watchdog, "CHECKS_WITHOUT_ANSWER", 10)
     monkeypatch.setattr(watchdog, "SECONDS_TO_END", 0.1)
-    monkeypatch.setattr(ray, "nodes", fake.answer)
+    monkeypatch.setattr(watchdog, "_is_alive", fake.answer)
+    monkeypatch.setattr(watchdog, "is_command", lambda: True)
     monkeypatch.setattr(ray, "get_runtime_context", _Context)
     monkeypatch.setattr(os, "_exit", fake.exit)
     yield fake
@@ -70,7 +72,7 @@ def test_a_ray_that_does_not_answer_ends_the_program_in_time(
     fake_ray: FakeRay, how: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     reasons: list[str] = []
-    with exit_if_ray_dies("go on with --resume", reasons.append):
+    with end_if_ray_dies("go on with --resume", reasons.append):
         time.sleep(1)
         assert fake_ray.exits == []  # it answers
         setattr(fake_ray, how, True)
@@ -80,7 +82,7 @@ def test_a_ray_that_does_not_answer_ends_the_program_in_time(
 
 
 def test_a_ray_that_answers_late_is_waited_for(fake_ray: FakeRay) -> None:
-    with exit_if_ray_dies(""):
+    with end_if_ray_dies(""):
         fake_ray.fails = True
         time.sleep(0.06)
         fake_ray.fails = False
@@ -89,8 +91,8 @@ def test_a_ray_that_answers_late_is_waited_for(fake_ray: FakeRay) -> None:
 
 
 def test_a_node_that_left_the_cluster_ends_the_program(fake_ray: FakeRay, capfd: pytest.CaptureFixture[str]) -> None:
-    with exit_if_ray_dies("go on"):
-        fake_ray.nodes = [{"NodeID": "this", "Alive": False}, {"NodeID": "other", "Alive": True}]
+    with end_if_ray_dies("go on"):
+        fake_ray.is_alive = False
         assert fake_ray.has_ended()
     assert "error: this machine is no longer part of the Ray cluster; go on\n" in capfd.readouterr().err
 
@@ -103,6 +105,70 @@ def test_only_a_process_that_a_search_needs_ends_the_program(
 ) -> None:
     node = SimpleNamespace(dead_processes=lambda: [(died, None)])
     monkeypatch.setattr(ray._private.worker, "_global_node", node)
-    with exit_if_ray_dies("go on"):
+    with end_if_ray_dies("go on"):
         time.sleep(0.5)
     assert fake_ray.exits == exits
+
+
+@pytest.fixture
+def in_a_program(fake_ray: FakeRay, monkeypatch: pytest.MonkeyPatch) -> FakeRay:
+    """A Ray that has died under a function that a program called."""
+    monkeypatch.setattr(watchdog, "is_command", lambda: False)
+    fake_ray.is_alive = False
+    return fake_ray
+
+
+def _search(seen: list[str]) -> None:
+    """A program that Ray's death interrupts, while it waits and does not look."""
+    try:
+        with end_if_ray_dies("search(resume=...) goes on", seen.append):
+            try:
+                for _ in range(6000):
+                    time.sleep(0.01)
+            except Exception:  # noqa: BLE001 - as Tune does before it goes on
+                seen.append("swallowed")
+            seen.append("went on")
+    except RayDiedError as error:
+        seen.append(str(error))
+    finally:
+        seen.append("finally")
+
+
+REASON = "this machine is no longer part of the Ray cluster"
+CAUGHT = [REASON, f"{REASON}; search(resume=...) goes on", "finally"]
+
+
+def test_a_program_gets_an_exception_and_its_handler_of_ctrl_c_back(in_a_program: FakeRay) -> None:
+    before, seen = signal.getsignal(signal.SIGINT), list[str]()
+    _search(seen)
+    assert seen == CAUGHT
+    assert in_a_program.exits == []
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_another_thread_of_a_program_gets_the_exception(in_a_program: FakeRay) -> None:
+    seen: list[str] = []
+    thread = threading.Thread(target=_search, args=[seen])
+    thread.start()
+    thread.join(60)
+    assert seen == CAUGHT
+    assert in_a_program.exits == []
+
+
+def test_ctrl_c_does_what_it_did_while_ray_lives(fake_ray: FakeRay, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watchdog, "is_command", lambda: False)
+    heard: list[int] = []
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        del frame
+        heard.append(number)
+
+    before = signal.signal(signal.SIGINT, hear)
+    try:
+        with end_if_ray_dies(""):
+            signal.raise_signal(signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is hear
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert heard == [signal.SIGINT]
+    assert fake_ray.exits == []

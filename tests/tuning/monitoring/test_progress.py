@@ -1,4 +1,5 @@
 import io
+import sys
 import time
 from collections.abc import Callable
 
@@ -262,3 +263,19 @@ def test_a_job_of_fresh_seeds_names_the_trials_that_it_repeats(cohorts: Study) -
     for number, repeated in enumerate((7, 7, 0)):
         cohorts.live[number].trial.set_user_attr(CONFIRMS, repeated)
     assert progress_of(cohorts, 1.0).running == [("cohort 0: repeats of trials 0, 7", 0, None)]
+
+
+class _TerminalOutput(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("stdout", [_TerminalOutput(), io.StringIO()], ids=["terminal", "file"])
+def test_what_a_program_prints_meanwhile_is_not_lost(
+    study: Study, stdout: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout", stdout)
+    with show_progress(study, "searching", Console(file=io.StringIO(), force_terminal=True, width=80)):
+        sys.stdout.write("of another thread\n")
+        assert stdout.getvalue() == ("" if stdout.isatty() else "of another thread\n")  # it would tear the screen
+    assert stdout.getvalue() == "of another thread\n"

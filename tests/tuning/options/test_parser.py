@@ -127,6 +127,24 @@ def test_the_notification_url_may_come_from_the_environment(
     assert "secret" not in told
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--trials", str(10**20)], "--trials: must be at most 1,000,000, but got '100000000000000000000'"),
+        (["--trials", f"+{10**12}"], "--trials: must be at most 1,000,000, but got '1000000000000'"),
+        (["--epochs", str(10**12)], "--epochs: must be at most 1,000,000, but got '1000000000000'"),
+        (["--confirm", "100000"], "--confirm: must be a whole number >= 0 and < 1001, but got '100000'"),
+        (["--budget", "9" * 400 + "d"], "--budget: must be at most 3650d, but got '9999"),
+    ],
+)
+def test_numbers_that_nobody_wants_are_refused(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        parse_options(arguments)
+    assert message in capsys.readouterr().err
+
+
 # From Python
 
 
@@ -185,3 +203,15 @@ def test_a_wrong_call_raises_one_line_and_writes_nothing(
     assert "\n" not in str(refused.value)
     assert list(tmp_path.iterdir()) == []
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("name", ["data", "space", "try_first", "run", "storage"])
+def test_a_wave_is_the_home_folder_in_every_option_that_takes_a_path(name: str) -> None:
+    home = str(Path.home())
+    assert getattr(options_from_keywords({name: "~/a/b"}), name) == f"{home}/a/b"
+    assert options_from_keywords({"prior": ["~/a", "b"]}).prior == (f"{home}/a", "b")
+
+
+def test_an_unknown_home_folder_is_refused() -> None:
+    with pytest.raises(InputError, match="the home folder that '~nobody-here/x' begins with is not known"):
+        options_from_keywords({"run": "~nobody-here/x"})

@@ -139,7 +139,7 @@ def test_a_new_search_searches_the_whole_space_and_fixes_all_else(plan: PLAN, ti
     assert settings["space_definition"] == space.describe()
     assert settings["data_fingerprint"] == tiny_data.fingerprint
     assert (settings["metric"], settings["seed"], settings["confirm"]) == ("accuracy", 0, 2)
-    assert planned.run.path == Path("runs/run")
+    assert planned.run.path == Path("runs/run").absolute()
 
 
 def test_what_is_fixed_is_out_of_the_space_and_of_the_baseline(plan: PLAN) -> None:
@@ -250,7 +250,7 @@ def test_a_space_from_a_file_is_found_again_from_another_folder(
     monkeypatch.chdir(tmp_path / "elsewhere")
     (tmp_path / "elsewhere" / "runs").symlink_to(tmp_path / "runs")
     assert set(plan(resume=True).space.parameters) == {"dropout"}
-    assert run.path == Path("runs/run")
+    assert run.path == tmp_path / "runs" / "run"
 
 
 # Searches that are resumed
@@ -475,7 +475,8 @@ def test_a_space_that_was_changed_meanwhile_is_refused(space: str, message: str,
     file.write_text(f"{head}SPACE = load('san').only(['dropout', 'momentum'])\n")
     run = plan("--space", "mine.py").run
     file.write_text(f"{head}{space}\n")
-    with pytest.raises(InputError, match=f"^search space '{file}' has changed since {run.path} was started: {message}"):
+    expected = f"^search space '{file}' has changed since {run.shown} was started: {message}"
+    with pytest.raises(InputError, match=expected):
         plan(resume=True)
 
 

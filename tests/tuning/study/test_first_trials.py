@@ -67,7 +67,7 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [{"hops": 1}, 3, "word", None, [1], [{"hops": 1}, [2]]], ids=str)
 def test_what_is_not_a_list_of_objects_is_refused(content: object, tmp_path: Path) -> None:
     path = _write(tmp_path, json.dumps(content))
-    with pytest.raises(InputError, match="must hold a JSON list of objects, one per configuration, parameter: value"):
+    with pytest.raises(InputError, match="must hold a list of objects, one per configuration, parameter: value"):
         read_configurations(path, SPACE)
 
 

@@ -15,6 +15,7 @@ from results.run_folder import (
     WORKER,
     RunFolder,
 )
+from san_core.config import without_effect
 from search_spaces import SearchSpace
 from tests.tuning.studies import EPOCHS, ask, searching
 from tuning.study.live_trial import Epoch
@@ -305,3 +306,20 @@ def test_patience_ends_a_search_that_finds_nothing_better(make_run: Callable[...
         assert not study.exhausted
     run_trial(study, 0.6)
     assert study.stop_reason == "no better result in 3 trials"
+
+
+def test_what_has_no_effect_counts_as_a_duplicate(make_run: Callable[..., RunFolder]) -> None:
+    ranges = {"schedule": CategoricalDistribution(["constant", "step"]), "step_epochs": IntDistribution(1, 4)}
+    space = SearchSpace(ranges, {"schedule": "constant", "step_epochs": 2})
+    study = searching(make_run(fixed={"epochs": 1}, sampler="random"), trials=30, space=space)
+    trained = []
+    while live := study.ask():
+        trained.append((live.trial.params["schedule"], live.trial.params["step_epochs"]))
+        study.report(live.trial.number, Epoch(1, 0.5, 1.0))
+        study.finish(live.trial.number)
+    assert sorted(trained) == [("constant", 2), *(("step", epochs) for epochs in range(1, 5))]
+
+
+def test_how_gradients_are_clipped_has_an_effect_where_they_are() -> None:
+    assert without_effect({"schedule": "step", "clip_norm": 0.1, "clip_by": "tensor"}) == set()
+    assert without_effect({"clip_by": "tensor"}) == {"step_epochs", "step_factor", "clip_by"}

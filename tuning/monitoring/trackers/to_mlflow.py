@@ -1,12 +1,6 @@
 """MLflow: a run per trial, in a database in the run folder or on the server that MLFLOW_TRACKING_URI names."""
 
-import logging
 import os
-
-# MLflow reads these when it is imported: it sends no usage data, and gives up on a dead server in seconds, not minutes.
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 
 from mlflow.tracking import MlflowClient
 from ray.air.integrations.mlflow import MLflowLoggerCallback
@@ -49,8 +43,6 @@ class MLflowLogger(MLflowLoggerCallback):
 
 def open_logger(study: TrackedStudy) -> MLflowLogger:
     """The logger of a study's trials."""
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
     study.folder.mkdir(parents=True, exist_ok=True)
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{study.folder.resolve() / 'mlflow.db'}"
     logger = MLflowLogger(uri, experiment_name=study.run)

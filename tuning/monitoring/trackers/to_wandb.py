@@ -2,9 +2,6 @@
 
 import os
 
-os.environ.setdefault("WANDB_MODE", "offline")
-os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
-
 import ray
 from ray.air.integrations.wandb import WandbLoggerCallback
 from ray.tune.experiment import Trial

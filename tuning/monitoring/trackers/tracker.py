@@ -8,8 +8,9 @@ second run in the tracker.
 """
 
 import contextlib
+import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from importlib import import_module
 from operator import methodcaller
@@ -22,7 +23,9 @@ from ray.tune.logger import LoggerCallback
 
 from results.run_folder import REASON, RunFolder
 from results.snapshot import FAILED, state_of
+from san_core.environment_variables import environment_variables
 from tuning.monitoring.background_thread import BackgroundThread
+from tuning.monitoring.trackers import LOGGERS, VARIABLES
 from tuning.monitoring.trackers.tracked_trial import TrackedStudy
 from tuning.study.live_trial import Epoch
 from tuning.study.study import Study
@@ -42,11 +45,25 @@ def tracked(study: Study, run: RunFolder) -> Iterator[list[Callback]]:
     if name is None:
         yield []
         return
-    tracker = Tracker(study, run, name)
+    with environment_variables(VARIABLES.get(name, {})), _warnings_only(LOGGERS.get(name, ())):
+        tracker = Tracker(study, run, name)
+        try:
+            yield [tracker]
+        finally:
+            tracker.close()
+
+
+@contextlib.contextmanager
+def _warnings_only(names: Iterable[str]) -> Iterator[None]:
+    """Has loggers write nothing below a warning for as long as the context lasts."""
+    before = {name: logging.getLogger(name).level for name in names}
+    for name in before:
+        logging.getLogger(name).setLevel(logging.WARNING)
     try:
-        yield [tracker]
+        yield
     finally:
-        tracker.close()
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)
 
 
 class Tracker(NotInSnapshots, Callback):
