@@ -13,7 +13,7 @@ import torch
 from torch.export import ExportedProgram
 
 import san_core
-from san_core.command_line import CommandLine, number, print_message, run_command
+from san_core.command_line import CommandLine, number, path, print_message, run_command
 from san_core.data.vocabulary import PADDING, UNKNOWN
 from san_core.errors import InputError
 from san_core.files import write_atomically
@@ -136,8 +136,8 @@ def _parse() -> argparse.Namespace:
         "model does. The file also has the words, the answers and the size of pictures.",
     )
     add = parser.add_argument
-    add("model", type=Path, metavar="MODEL", help="model folder written by tuning.retrain")
-    add("out", type=Path, metavar="OUT", help=f"file to write; its name ends in {SUFFIX}")
+    add("model", type=path, metavar="MODEL", help="model folder written by tuning.retrain")
+    add("out", type=path, metavar="OUT", help=f"file to write; its name ends in {SUFFIX}")
     add("--words", type=number(int, at_least=1), metavar="N", default=WORDS, help="most words of a question")
     return parser.parse_args()
 

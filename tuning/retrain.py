@@ -13,7 +13,16 @@ from results.report.files import write_report
 from results.run_folder import RETRAINING, SEARCH, RunFolder
 from results.snapshot import load_snapshot
 from results.summary import as_json, print_seeds
-from san_core.command_line import CommandLine, number, path, print_message, printing_to_stderr, program, run_command
+from san_core.command_line import (
+    CommandLine,
+    number,
+    path,
+    path_text,
+    print_message,
+    printing_to_stderr,
+    program,
+    run_command,
+)
 from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
 from san_core.evaluation import usable_metrics
@@ -139,6 +148,7 @@ def _parse() -> argparse.Namespace:
     )
     add(
         "--data",
+        type=path_text,
         metavar="DATA",
         help="the prepared data of the search, if they were moved: a folder, or a name under data/",
     )
