@@ -32,6 +32,7 @@ def _import_libraries() -> None:
         "matplotlib.pyplot",
         "scipy.special",
         "mlflow.tracking",
+        "plotly.tools",
     ):
         with contextlib.suppress(ModuleNotFoundError):
             importlib.import_module(name)
