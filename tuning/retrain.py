@@ -76,7 +76,9 @@ def retrain(
         raise InputError(f"seeds must be >= 1 and < {MOST_SEEDS}, but got {seeds}")
     with run.lock_for(RETRAINING):
         if folder.exists():
-            raise InputError(f"model folder {folder} exists already; delete it or choose another with --out")
+            raise InputError(
+                f"model folder {shown(folder.absolute())} exists already; delete it or choose another with --out"
+            )
         if split == "test" and not again:
             refuse_second_test(run)
         before = models_tested(run)
@@ -146,9 +148,11 @@ def main() -> int:
 def _print(done: Retrained, data: PreparedData) -> None:
     print(f"{done.split} scores on {data.name}, {data.manifest['counts'][done.split]:,} questions:\n")
     print_scores(done.scores)
-    print(f"\nmodel folder, trained under the first seed: {done.folder}; its README.md tells the rest")
+    print(
+        f"\nmodel folder, trained under the first seed: {shown(done.folder.absolute())}; its README.md tells the rest"
+    )
     print("to try the model on pictures, on a page in your browser:")
-    print(f"  {program('python')} -m san_core.demo {shlex.quote(str(done.folder))}")
+    print(f"  {program('python')} -m san_core.demo {shlex.quote(shown(done.folder.absolute()))}")
 
 
 def _check(options: argparse.Namespace, run: RunFolder) -> int:
