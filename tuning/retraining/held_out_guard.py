@@ -33,7 +33,8 @@ def refuse_second_test(run: RunFolder) -> None:
         InputError: if the test split was used before; it names the models.
     """
     if models := models_tested(run):
-        listed = ", ".join(model if Path(model).exists() else f"{model}, interrupted or gone" for model in models)
+        folders = [Path(model).absolute() for model in models]
+        listed = ", ".join(f"{shown(each)}{'' if each.exists() else ', interrupted or gone'}" for each in folders)
         raise InputError(
             f"{run.shown} has used its test split before ({listed}): who chooses among models by test scores "
             "can no longer trust them; --on validation compares, --again tests all the same"
