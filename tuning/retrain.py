@@ -72,8 +72,10 @@ def retrain(
     source, data = chosen_trial(run, trial), open_searched_data(run)
     name = "best" if trial is None else f"trial-{source.number}"
     folder, split = Path(out or run.retrained / name), held_out(data)
-    if not 1 <= seeds < MOST_SEEDS:
-        raise InputError(f"seeds must be >= 1 and < {MOST_SEEDS}, but got {seeds}")
+    if seeds < 1:
+        raise InputError(f"seeds must be >= 1, but got {seeds}")
+    if seeds >= MOST_SEEDS:
+        raise InputError(f"seeds must be < {MOST_SEEDS}, but got {seeds}")
     with run.lock_for(RETRAINING):
         if folder.exists():
             raise InputError(

@@ -33,7 +33,7 @@ def refuse_second_test(run: RunFolder) -> None:
         InputError: if the test split was used before; it names the models.
     """
     if models := models_tested(run):
-        folders = [Path(model).absolute() for model in models]
+        folders = [Path(model) for model in models]
         listed = ", ".join(f"{shown(each)}{'' if each.exists() else ', interrupted or gone'}" for each in folders)
         raise InputError(
             f"{run.shown} has used its test split before ({listed}): who chooses among models by test scores "
