@@ -5,11 +5,11 @@ import pkgutil
 import runpy
 import sys
 import traceback
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from optuna.distributions import BaseDistribution, distribution_to_json
 
@@ -28,13 +28,23 @@ class SearchSpace:
     Attributes:
         parameters: range of each hyperparameter, by its name in the training configuration.
         baseline: values of the parameters in the first trial of every search.
+        only_if: for a parameter that only some values of others give a meaning: these values, by the other parameter's
+            name, which comes before it. `{"step_epochs": {"schedule": ["step"]}}` leaves `step_epochs` out of a trial
+            whose `schedule` is not `step`; it then has the baseline's value.
 
     Raises:
-        SearchSpaceError: if the baseline has not exactly these parameters, or a value outside its range.
+        SearchSpaceError: if the baseline has not exactly these parameters, or a value outside its range, or if a
+            condition names a parameter that does not come before, or a value that it does not have.
     """
 
     parameters: Mapping[str, BaseDistribution]
     baseline: Mapping[str, float | int | str]
+    only_if: Mapping[str, Mapping[str, Sequence[float | int | str]]] = field(default_factory=dict)
+
+    def has_meaning(self, name: str, drawn: Mapping[str, Any]) -> bool:
+        """Whether a parameter has a meaning beside the values that the parameters before it were given."""
+        conditions = self.only_if.get(name, {})
+        return all(other in drawn and drawn[other] in values for other, values in conditions.items())
 
     def only(self, names: Collection[str]) -> Self:
         """Returns the space of the named parameters only."""
@@ -42,6 +52,11 @@ class SearchSpace:
             self,
             parameters={name: value for name, value in self.parameters.items() if name in names},
             baseline={name: value for name, value in self.baseline.items() if name in names},
+            only_if={
+                name: kept
+                for name, conditions in self.only_if.items()
+                if name in names and (kept := {key: value for key, value in conditions.items() if key in names})
+            },
         )
 
     def describe(self) -> dict[str, str]:
@@ -60,9 +75,26 @@ class SearchSpace:
         outside = misfits(self.parameters, self.baseline)
         if outside:
             problems.append(f"baseline must lie inside the space, but has {'; '.join(outside)}")
+        problems += self._wrong_conditions()
         if problems:
             raise SearchSpaceError("; ".join(problems))
         object.__setattr__(self, "baseline", fitted(self.parameters, self.baseline))
+
+    def _wrong_conditions(self) -> list[str]:
+        order, found = list(self.parameters), []
+        for name, conditions in self.only_if.items():
+            before = order[: order.index(name)] if name in order else []
+            for other, values in conditions.items():
+                if other not in before:
+                    found.append(
+                        f"only_if of {name} names {other}, accepted: a parameter before it: {', '.join(before)}"
+                    )
+                else:
+                    outside = [
+                        text for value in values for text in misfits({other: self.parameters[other]}, {other: value})
+                    ]
+                    found += [f"only_if of {name} has {text}" for text in outside]
+        return found
 
 
 def names() -> list[str]:

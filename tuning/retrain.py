@@ -89,8 +89,7 @@ def retrain(  # noqa: PLR0913
             data are not there or have changed, a training fails, or the test split was used before.
     """
     refuse_fork()
-    if not 1 <= seeds < MOST_SEEDS:
-        raise InputError(f"seeds must be >= 1 and < {MOST_SEEDS}, but got {seeds}")
+    _check_seeds(seeds)
     running = run.search_is_running
     if running and not so_far:
         raise InputError(
@@ -103,7 +102,9 @@ def retrain(  # noqa: PLR0913
     folder, split = Path(out or run.retrained / name), held_out(prepared)
     with run.lock_for(RETRAINING):
         if folder.exists():
-            raise InputError(f"model folder {folder} exists already; delete it or choose another with --out")
+            raise InputError(
+                f"model folder {shown(folder.absolute())} exists already; delete it or choose another with --out"
+            )
         jobs = plan_jobs(record, name, source, seeds)
         kept = KeptNetworks(run, jobs, prepared)
         before = models_tested(run, besides=kept.key if kept.complete else None)  # the test of the same goes on
@@ -121,6 +122,12 @@ def retrain(  # noqa: PLR0913
             card = Card(record, prepared, jobs, trial is not None, before, running=running)
             table = complete_folder(partial, outcomes, card)
     return Retrained(folder, split, table)
+
+
+def _check_seeds(seeds: int) -> None:
+    if not 1 <= seeds < MOST_SEEDS:
+        limit = ">= 1" if seeds < 1 else f"< {MOST_SEEDS}"
+        raise InputError(f"seeds must be {limit}, but got {seeds}")
 
 
 def _parse() -> argparse.Namespace:
@@ -197,9 +204,11 @@ def main() -> int:
 def _print(done: Retrained, data: PreparedData) -> None:
     print(f"{done.split} scores on {data.name}, {data.manifest['counts'][done.split]:,} questions:\n")
     print_scores(done.scores)
-    print(f"\nmodel folder, trained under the first seed: {done.folder}; its README.md tells the rest")
+    print(
+        f"\nmodel folder, trained under the first seed: {shown(done.folder.absolute())}; its README.md tells the rest"
+    )
     print("to try the model on pictures, on a page in your browser:")
-    print(f"  {program('python')} -m san_core.demo {shlex.quote(str(done.folder))}")
+    print(f"  {program('python')} -m san_core.demo {shlex.quote(shown(done.folder.absolute()))}")
 
 
 def _check(options: argparse.Namespace, run: RunFolder) -> int:

@@ -70,6 +70,6 @@ def test_the_page_for_python_users_goes_from_data_to_answers(tmp_path: Path, tin
     assert {path.name for path in run.iterdir()} >= {"journal.log", "report.html", "best.json", "tested.json"}
     assert (run / "retrained" / "best" / "README.md").is_file()
     assert (tmp_path / "looked.png").is_file()
-    assert re.search(r"^runs/mine/retrained/best test$", printed, re.MULTILINE)
+    assert re.search(r"/runs/mine/retrained/best test$", printed, re.MULTILINE)
     assert len(re.findall(r"^ *\d+\.\d%  \w+$", printed, re.MULTILINE)) == 5 + 5
     assert "question_encoder" in printed

@@ -237,3 +237,33 @@ def test_numbers_of_numpy_and_rounding_errors_are_taken_for_what_they_mean() -> 
 )
 def test_the_rule_that_is_broken_is_told(value: float, rule: str) -> None:
     assert misfits(RANGES, {"share": value}) == [rule]
+
+
+@pytest.mark.parametrize(
+    ("only_if", "message"),
+    [
+        (
+            {"kind": {"size": [4]}, "size": {"kind": ["cnn"]}},
+            "only_if of size names kind, accepted: a parameter before it: share",
+        ),
+        ({"kind": {"size": [5]}}, "only_if of kind has size=5 is not 4 plus a whole number of steps of 4"),
+        ({"other": {"size": [4]}}, "only_if of other names size, accepted: a parameter before it: "),
+    ],
+)
+def test_a_condition_names_a_parameter_before_and_its_values(
+    only_if: dict[str, dict[str, list[int]]], message: str
+) -> None:
+    with pytest.raises(SearchSpaceError, match=re.escape(message)):
+        SearchSpace(RANGES, {"share": 0.1, "size": 4, "kind": "cnn"}, only_if)
+
+
+def test_a_parameter_has_a_meaning_where_its_condition_holds() -> None:
+    space = SearchSpace(RANGES, {"share": 0.1, "size": 4, "kind": "cnn"}, {"kind": {"size": [4, 8]}})
+    assert space.has_meaning("kind", {"size": 8})
+    assert not space.has_meaning("kind", {"size": 12})
+    assert not space.has_meaning("kind", {})
+    assert space.has_meaning("share", {})
+    assert space.only(["kind", "share"]).only_if == {}
+    assert space.only(["kind", "size"]) == SearchSpace(
+        {name: RANGES[name] for name in ("size", "kind")}, {"size": 4, "kind": "cnn"}, space.only_if
+    )

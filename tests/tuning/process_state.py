@@ -24,7 +24,16 @@ SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGCHLD")
 
 def _import_libraries() -> None:
     """What they do themselves when they are imported is theirs."""
-    for name in ("ray.tune", "torch", "torchvision", "optuna.importance", "pandas", "pyarrow", "plotly.express"):
+    for name in (
+        "ray.tune",
+        "ray.autoscaler.sdk",
+        "torch",
+        "torchvision",
+        "optuna.importance",
+        "pandas",
+        "pyarrow",
+        "plotly.express",
+    ):
         importlib.import_module(name)
     for name in (
         "ray.air.integrations.wandb",
@@ -32,6 +41,7 @@ def _import_libraries() -> None:
         "matplotlib.pyplot",
         "scipy.special",
         "mlflow.tracking",
+        "plotly.tools",
     ):
         with contextlib.suppress(ModuleNotFoundError):
             importlib.import_module(name)

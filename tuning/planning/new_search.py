@@ -224,6 +224,7 @@ def _settings(
         "options": unchangeable_options(options),
         "most_at_once": options.concurrent,
         "space_definition": inputs.space.describe(),
+        "space_conditions": {name: dict(conditions) for name, conditions in inputs.space.only_if.items()},
         "data_fingerprint": data.fingerprint,
         "metric": metric.name,
         "data_name": data.name,
@@ -231,7 +232,11 @@ def _settings(
         "metric_title": metric.title,
         "validation_questions": data.manifest["counts"]["validation"],
         "baseline": dict(inputs.space.baseline),
-        "fixed": {name: value for name, value in fixed.items() if name not in {*inputs.space.parameters, "seed"}},
+        "fixed": {
+            name: value
+            for name, value in fixed.items()
+            if name != "seed" and (name not in inputs.space.parameters or name in inputs.space.only_if)
+        },
     }
 
 

@@ -1,5 +1,6 @@
 """The plan of a resumed search, from its run folder and the options that are given now."""
 
+import json
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -96,7 +97,8 @@ def _unchanged_space(run: RunFolder, given: SearchSpace | None) -> SearchSpace:
     definition: Mapping[str, str] = run.setting("space_definition")
     name = str(run.setting("space"))
     if given is None and (name == FROM_PYTHON or (name.endswith(".py") and not is_file(Path(name)))):
-        return SearchSpace({key: _distribution(run, text) for key, text in definition.items()}, run.setting("baseline"))
+        ranges = {key: _distribution(run, text) for key, text in definition.items()}
+        return SearchSpace(ranges, run.setting("baseline"), run.settings.get("space_conditions", {}))
     space = load_space(given or name).only(definition)
     if changes := [
         f"{key} is {show_range(key, space.parameters[key]) if key in space.parameters else 'missing'}, "
@@ -108,6 +110,10 @@ def _unchanged_space(run: RunFolder, given: SearchSpace | None) -> SearchSpace:
             f"search space {name!r} has changed since {run.shown} was started: {'; '.join(changes)}; "
             f"to learn from it in the new space: {_with_prior(run)}"
         )
+    if json.dumps(space.only_if, sort_keys=True) != json.dumps(
+        run.settings.get("space_conditions", {}), sort_keys=True
+    ):
+        raise InputError(f"search space {name!r} has other conditions (only_if) than when {run.shown} was started")
     return space
 
 

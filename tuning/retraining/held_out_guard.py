@@ -40,7 +40,8 @@ def refuse_second_test(run: RunFolder, models: Sequence[str]) -> None:
         InputError: if there are any; it names them.
     """
     if models:
-        listed = ", ".join(model if Path(model).exists() else f"{model}, interrupted or gone" for model in models)
+        folders = [Path(model) for model in models]
+        listed = ", ".join(f"{shown(each)}{'' if each.exists() else ', interrupted or gone'}" for each in folders)
         raise InputError(
             f"{run.shown} has used its test split before ({listed}): who chooses among models by test scores "
             "can no longer trust them; --on validation compares, --again tests all the same"

@@ -12,6 +12,7 @@ from results.run_folder import RunFolder
 from san_core.command_line import print_message
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
+from san_core.random_states import keep_random_states
 from san_core.shared_training import SharedTraining
 from san_core.training import EpochResult, train_fn
 from tuning.execution.trial_setup import largest_like, upper_ends
@@ -59,6 +60,7 @@ class ScoreCheck:
         return f"{start}: NOT reached ({difference}, more than chance on {self.questions:,} questions)"
 
 
+@keep_random_states()
 def check_score(run: RunFolder, trial: FrozenTrial, data: PreparedData) -> ScoreCheck:
     """Trains a trial again under its own seed, for as many epochs as it was trained.
 

@@ -124,11 +124,12 @@ def _outside(
 
 def _copy(trial: FrozenTrial, configuration: Mapping[str, Any], space: SearchSpace, name: str) -> FrozenTrial:
     """A copy of an earlier search's trial, with the parameters of a space; `name` of its run is noted in it."""
+    kept = [parameter for parameter in space.parameters if space.has_meaning(parameter, configuration)]
     return create_trial(
         state=trial.state,
         value=trial.value,
-        params=fitted(space.parameters, {name: configuration[name] for name in space.parameters}),
-        distributions=dict(space.parameters),
+        params=fitted(space.parameters, {name: configuration[name] for name in kept}),
+        distributions={name: space.parameters[name] for name in kept},
         user_attrs={**trial.user_attrs, PRIOR: name},
         system_attrs=trial.system_attrs,
         intermediate_values=trial.intermediate_values,

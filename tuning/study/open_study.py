@@ -62,13 +62,16 @@ def open_search(
     def sampler_of(number: int, at_random: bool) -> BaseSampler:
         name = sampler_name(sampler, space.parameters, pruning=pruning, number=number, cohort=cohort)
         name = "random" if at_random else name
-        return make_sampler(name, seed, number, space.parameters, cohort=cohort)
+        conditional = bool(space.only_if)
+        return make_sampler(name, seed, number, space.parameters, cohort=cohort, conditional=conditional)
 
     def seed_of(trial: FrozenTrial | optuna.Trial) -> int:
         return int(trial.user_attrs.get(SEED, derive_seed(seed, SEARCH_SEEDS, trial.number)))
 
     fixed = run.setting("fixed")
-    source = TrialSource(space.parameters, seed_of, sampler_of, lambda params: without_effect({**fixed, **params}))
+    source = TrialSource(
+        space.parameters, seed_of, sampler_of, space.has_meaning, lambda params: without_effect({**fixed, **params})
+    )
     return Study(study, source, rules=rules, epochs=epochs, clock=run.clock)
 
 
@@ -104,6 +107,7 @@ def open_confirmation(run: RunFolder, space: SearchSpace, trials: Sequence[int],
         sampler_of=lambda _, __: RandomSampler(
             seed=0
         ),  # it has nothing to sample: every trial waits with its parameters
+        has_meaning=space.has_meaning,
         unique=False,
         own_order=True,
     )

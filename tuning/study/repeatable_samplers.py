@@ -48,10 +48,16 @@ class TPESampler(optuna.samplers.TPESampler):
 
     It draws all parameters of a trial jointly. Trials that run count as bad ones, so that trials that are asked for in
     a row, before any of them has ended, differ (constant liar). Both are Optuna's defaults from version 5 on.
+
+    Args:
+        seed: of the trial.
+        conditional: whether some trials lack some parameters. Those that trials share are then drawn jointly.
     """
 
-    def __init__(self, seed: int) -> None:
-        super().__init__(seed=seed, multivariate=True, constant_liar=True)
+    def __init__(self, seed: int, *, conditional: bool = False) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            super().__init__(seed=seed, multivariate=True, constant_liar=True, group=conditional)
         self._first_trials = RandomSampler(seed)
 
     def sample_independent(

@@ -47,7 +47,13 @@ def sampler_name(
 
 
 def make_sampler(
-    name: str, seed: int, number: int, parameters: Mapping[str, BaseDistribution], *, cohort: int = 1
+    name: str,
+    seed: int,
+    number: int,
+    parameters: Mapping[str, BaseDistribution],
+    *,
+    cohort: int = 1,
+    conditional: bool = False,
 ) -> BaseSampler:
     """A new sampler for one trial.
 
@@ -60,8 +66,9 @@ def make_sampler(
         parameters: the search space.
         cohort: trials that are asked for in a row. A generation of CMA-ES has at least as many, since it learns from
             no more of them.
+        conditional: whether some trials lack some of the parameters.
     """
-    return _SAMPLERS[name](_Draw(seed, number, parameters, cohort))
+    return _SAMPLERS[name](_Draw(seed, number, parameters, cohort, conditional))
 
 
 class _Draw(NamedTuple):
@@ -71,6 +78,7 @@ class _Draw(NamedTuple):
     number: int
     parameters: Mapping[str, BaseDistribution]
     cohort: int
+    conditional: bool
 
     @property
     def seed(self) -> int:
@@ -92,7 +100,7 @@ def _cmaes(draw: _Draw) -> BaseSampler:
 
 
 _SAMPLERS: dict[str, Callable[[_Draw], BaseSampler]] = {
-    "tpe": lambda draw: TPESampler(draw.seed),
+    "tpe": lambda draw: TPESampler(draw.seed, conditional=draw.conditional),
     "gp": lambda draw: GPSampler(draw.seed),
     "cmaes": _cmaes,
     "qmc": lambda draw: QMCSampler(draw.study_seed, draw.parameters),

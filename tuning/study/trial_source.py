@@ -20,6 +20,8 @@ class TrialSource:
         sampler_of: function from a trial's number, and whether it is to be drawn at random, to its sampler. What the
             sampler draws must depend only on that number and on the trials before, so that a resumed search draws the
             same.
+        has_meaning: function that says whether a trial has a parameter, from its name and the values of the parameters
+            before it.
         without_effect: function from a trial's parameters to those that the others make meaningless.
         unique: whether a configuration that was tried before is rejected; one that differs only in parameters without
             effect counts as the same.
@@ -30,6 +32,7 @@ class TrialSource:
     parameters: Mapping[str, BaseDistribution]
     seed_of: Callable[[FrozenTrial | optuna.Trial], int]
     sampler_of: Callable[[int, bool], BaseSampler]
+    has_meaning: Callable[[str, Mapping[str, Any]], bool] = lambda *_: True
     without_effect: Callable[[Mapping[str, Any]], Collection[str]] = lambda _: ()
     unique: bool = True
     own_order: bool = False
@@ -43,12 +46,16 @@ class TrialSource:
             at_random: whether to draw the parameters at random, because the sampler repeated a configuration.
         """
         study.sampler = self.sampler_of(number, at_random)
-        return study.ask(dict(self.parameters))
+        return self._draw(study.ask())
 
     def restored_trial(self, study: optuna.Study, interrupted: FrozenTrial, *, at_random: bool) -> optuna.Trial:
         """The interrupted trial, ready to report again. Parameters that it had not been given yet are sampled now."""
         study.sampler = self.sampler_of(interrupted.number, at_random)
-        trial = optuna.Trial(study, interrupted._trial_id)
+        return self._draw(optuna.Trial(study, interrupted._trial_id))
+
+    def _draw(self, trial: optuna.Trial) -> optuna.Trial:
+        """A trial with its parameters, each of which has a meaning beside those before it."""
         for name, distribution in self.parameters.items():
-            trial._suggest(name, distribution)  # as `optuna.Study.ask` does
+            if self.has_meaning(name, trial.params):
+                trial._suggest(name, distribution)  # as `optuna.Study.ask` does for all of them
         return trial

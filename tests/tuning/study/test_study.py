@@ -323,3 +323,18 @@ def test_what_has_no_effect_counts_as_a_duplicate(make_run: Callable[..., RunFol
 def test_how_gradients_are_clipped_has_an_effect_where_they_are() -> None:
     assert without_effect({"schedule": "step", "clip_norm": 0.1, "clip_by": "tensor"}) == set()
     assert without_effect({"clip_by": "tensor"}) == {"step_epochs", "step_factor", "clip_by"}
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe", "qmc", "gp"])
+def test_a_trial_has_only_the_parameters_that_have_a_meaning(make_run: Callable[..., RunFolder], sampler: str) -> None:
+    ranges = {"schedule": CategoricalDistribution(["constant", "step"]), "step_epochs": IntDistribution(1, 400)}
+    space = SearchSpace(ranges, {"schedule": "constant", "step_epochs": 2}, {"step_epochs": {"schedule": ["step"]}})
+    study = searching(make_run(fixed={"epochs": 1}, sampler=sampler), trials=16, space=space)
+    trained = []
+    while live := study.ask():
+        trained.append(dict(live.trial.params))
+        study.report(live.trial.number, Epoch(1, 0.5 + live.trial.number / 100, 1.0))
+        study.finish(live.trial.number)
+    assert trained[0] == {"schedule": "constant"}
+    assert len(trained) == 16
+    assert all(set(params) == {"schedule", "step_epochs"} for params in trained[1:])
