@@ -1,6 +1,7 @@
 # make search      searches with the defaults        make check   style, types, layers
 # make test        runs the tests (5 minutes)        make bench   benchmarks (half an hour)
 # make test-long   runs those that take longer       make clean   removes what make installed
+# make test-rare   runs those that take longest and tell least
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -8,7 +9,7 @@ BIN := .venv/bin
 WORKERS := -n logical --maxprocesses 8 --dist loadscope --no-loadscope-reorder
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: search test test-long check bench clean
+.PHONY: search test test-long test-rare check bench clean
 
 search: .venv/installed
 	$(BIN)/python -m tuning.search
@@ -17,7 +18,10 @@ test: .venv/installed
 	$(BIN)/python -m pytest $(WORKERS) -m "not long"
 
 test-long: .venv/installed
-	$(BIN)/python -m pytest $(WORKERS) -m long
+	$(BIN)/python -m pytest $(WORKERS) -m "long and not rare"
+
+test-rare: .venv/installed
+	$(BIN)/python -m pytest $(WORKERS) -m rare
 
 check: .venv/installed
 	$(BIN)/ruff check .

@@ -8,6 +8,7 @@ from san_core.data.prepared import PreparedData
 
 
 @pytest.mark.long
+@pytest.mark.rare
 @pytest.mark.filterwarnings("ignore")  # a damaged file makes libraries warn
 def test_random_inputs_end_in_a_result_or_in_one_line(tiny_data: PreparedData) -> None:
     found = give_inputs(tiny_data.folder, 28, seed=1)

@@ -83,6 +83,7 @@ def test_the_rate_of_a_search_leaves_out_its_first_report() -> None:
 
 
 @pytest.mark.long
+@pytest.mark.rare
 @pytest.mark.skipif(importlib.util.find_spec("psutil") is None, reason="psutil is not installed")
 @pytest.mark.parametrize("name", list(parts.SEARCH_LIMITS))
 def test_every_search_runs_on_a_cpu(tiny_data: PreparedData, name: str) -> None:

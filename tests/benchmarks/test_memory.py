@@ -34,6 +34,7 @@ def test_share_of_a_mapped_file_is_that_of_the_pages_read(tmp_path: Path) -> Non
 
 
 @pytest.mark.long
+@pytest.mark.rare
 def test_trials_at_once_hold_memory(tiny_data: PreparedData) -> None:
     found = memory.measured(tiny_data.folder, trials=1, epochs=60)
     assert 50 * MIB < found.private < 2000 * MIB

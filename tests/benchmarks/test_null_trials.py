@@ -57,6 +57,7 @@ def test_the_result_is_printed_for_a_program(
 
 
 @pytest.mark.long
+@pytest.mark.rare
 def test_plain_optuna_reads_every_null_trial(tmp_path: Path) -> None:
     measured = run_here(tmp_path, 12, "random")
     storage = JournalStorage(JournalFileBackend(str(tmp_path / "run" / "journal.log")))

@@ -41,6 +41,7 @@ def test_folder_without_images_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.rare
 def test_sizes_are_rows(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     preparation.main(
         ["--images", str(folder), "--sizes", "64", "--count", "1", "--rounds", "1", "--threads", "1", "--json"]

@@ -58,6 +58,7 @@ def test_plain_network_has_the_sizes_of_ours(tiny_data: PreparedData) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.rare
 @pytest.mark.parametrize("system", searches.SYSTEMS)
 def test_search_notes_all_its_trials(system: str, task: Task, tmp_path: Path) -> None:
     if importlib.util.find_spec(searches.SYSTEMS[system]) is None:

@@ -99,6 +99,7 @@ def test_ratio_is_the_median_of_the_rounds() -> None:
 
 
 @pytest.mark.long
+@pytest.mark.rare
 def test_json_tells_both_steps_rates(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(step, "SHAPES", [SMALL])
     monkeypatch.setattr(step, "MATRIX", 64)
@@ -110,6 +111,7 @@ def test_json_tells_both_steps_rates(monkeypatch: pytest.MonkeyPatch, capsys: py
 
 
 @pytest.mark.long
+@pytest.mark.rare
 def test_task_that_fails_ends_the_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(step, "SHAPES", [replace(SMALL, answers=0)])
     with pytest.raises(RuntimeError, match="a process that was timed has ended"):

@@ -115,6 +115,7 @@ def test_a_search_over_two_nodes_outlives_one_of_them(place: Sandbox, nodes: Nod
     assert not RunFolder(place.folder / "runs" / "spread").checkpoints.exists()
 
 
+@pytest.mark.rare
 def test_a_search_waits_for_a_node_with_a_gpu_measures_there_and_uses_one_that_joins_later(
     place: Sandbox, nodes: Nodes
 ) -> None:

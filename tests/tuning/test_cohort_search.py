@@ -73,6 +73,7 @@ def test_the_best_configuration_and_the_baseline_are_retrained_together(run: Run
     assert set(done.scores["seeds"]) == {2}
 
 
+@pytest.mark.rare
 def test_a_trial_that_breaks_its_cohort_on_ray_fails_alone(
     options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

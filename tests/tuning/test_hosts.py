@@ -152,6 +152,7 @@ def test_a_job_whose_run_folder_would_go_with_it_is_refused_and_one_with_another
     assert RunFolder(tmp_path / "outside").report_page.is_file()
 
 
+@pytest.mark.rare
 def test_the_script_for_slurm_runs_a_search_over_its_nodes(
     hosts: Network, ray_folder: str, tmp_path: Path, tiny_data: PreparedData
 ) -> None:

@@ -216,16 +216,18 @@ def test_killed_at_any_time_the_same_command_goes_on(run: RunFolder, environment
     assert models_tested(run) == []
     _kill_after(" tested: ", _start(run.path.parent, environment, *command))
     assert not (run.retrained / "best").exists()
-    assert models_tested(run) == ["run/retrained/best"]
+    assert models_tested(run) == [str(run.retrained / "best")]
     for other in ({}, {"trial": 0, "seeds": 2}):
-        with pytest.raises(InputError, match=r"used its test split before \(run/retrained/best, interrupted or gone\)"):
+        with pytest.raises(
+            InputError, match=r"used its test split before \(.*run/retrained/best, interrupted or gone\)"
+        ):
             retrain(run, **other)
     process = _start(run.path.parent, environment, *command)
     _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
     assert "4 of 4 networks are kept from an interrupted retraining" in err
     assert " trained: " not in err
-    assert models_tested(run) == ["run/retrained/best"]
+    assert models_tested(run) == [str(run.retrained / "best")]
     assert not run.retraining.exists()
     text = (run.retrained / "best" / "README.md").read_text()
     assert "It had been used before" not in text

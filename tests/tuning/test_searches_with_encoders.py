@@ -36,7 +36,9 @@ def _one_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in SIZES else pytest.mark.rare) for name in BACKBONES]
+)
 def test_a_network_is_prepared_searched_retrained_and_asked(
     name: str,
     tiny_dataset: RawDataset,

@@ -154,6 +154,7 @@ def _one_of_each_family() -> list[str]:
     return list({re.split(r"[_\d]", name)[0]: name for name in reversed(names)}.values())
 
 
+@pytest.mark.rare
 @pytest.mark.long
 @pytest.mark.parametrize("name", _one_of_each_family())
 def test_every_family_of_torchvision_has_regions(name: str) -> None:
