@@ -128,6 +128,7 @@ def test_hosts_share_nothing_and_one_dies_one_has_a_full_disk_and_one_joins_late
         assert copies == [tiny_data.fingerprint]
 
 
+@pytest.mark.rare
 def test_a_job_whose_run_folder_would_go_with_it_is_refused_and_one_with_another_runs(
     hosts: Network, ray_folder: str, tmp_path: Path, tiny_data: PreparedData
 ) -> None:

@@ -35,6 +35,7 @@ def test_imports_change_nothing(tmp_path: Path) -> None:
     assert changed == {}
 
 
+@pytest.mark.rare
 @pytest.mark.long
 def test_a_program_finds_everything_as_it_was(tiny_data: PreparedData, tmp_path: Path) -> None:
     lines, told = _run(tmp_path, "tests.tuning.program", str(tiny_data.folder))
