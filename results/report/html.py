@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
@@ -43,6 +42,7 @@ from results.tables.fresh_seeds import seed_table
 from results.tables.importance import importance
 from results.tables.trials import comparison, config_names, trial_table
 from san_core.files import shown
+from san_core.templates import templates
 
 TEMPLATES = Path(__file__).with_name("templates")
 
@@ -99,13 +99,7 @@ def html_report(snapshot: RunSnapshot) -> str:
 
 def render_template(template: str, **context: Any) -> str:  # noqa: ANN401 - values are of many types
     """Renders a template of this package; everything but the page's own style and script is escaped."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates(TEMPLATES)
     style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     variables = " ".join(f"--{name}: {color};" for name, color in CSS_VARIABLES.items())
     inlined = {

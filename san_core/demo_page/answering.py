@@ -4,23 +4,17 @@ import base64
 import io
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
 from san_core.data.images.reading import as_picture
 from san_core.prediction.attention_map import heat_layer
 from san_core.prediction.trained_model import Reply, TrainedModel
+from san_core.templates import templates
 
 _EDGE, _HEAT_EDGE, _TINY = 480, 240, 128
 """Longest edge in pixels of a picture on the page, of a heat map, which is smooth, and of a picture kept as it is."""
 
-TEMPLATES = Environment(
-    loader=FileSystemLoader(Path(__file__).parent),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+TEMPLATES = templates(Path(__file__).parent)
 
 
 def shown(model: TrainedModel, picture: Path | Image.Image) -> bytes:

@@ -1,5 +1,6 @@
 """Run folders without a search, and a search that runs."""
 
+import contextlib
 import shutil
 import signal
 import tempfile
@@ -13,6 +14,7 @@ from results.run_folder import RunFolder
 from san_core.data.prepared import PreparedData
 from tests.tuning.commands import LiveSearch, Project, announced_dashboard
 from tests.tuning.studies import EPOCHS
+from tuning.execution.ray_session import ray_session
 
 
 @pytest.fixture
@@ -49,3 +51,12 @@ def live_search(
             process.send_signal(signal.SIGINT)
             process.communicate(timeout=900)
             shutil.rmtree(ray, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def one_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A Ray that the searches and retrainings of a module use instead of one of their own."""
+    with pytest.MonkeyPatch.context() as patch, ray_session(tmp_path_factory.mktemp("ray") / "ray.log", cpus=2):
+        for module in ("tuning.search", "tuning.retraining.training"):
+            patch.setattr(f"{module}.ray_session", lambda *_, **__: contextlib.nullcontext(""))
+        yield

@@ -1,7 +1,6 @@
 """Data in the layouts of published data sets, from the files to a tested model; one Ray serves all searches."""
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -12,25 +11,14 @@ from results.run_folder import RunFolder
 from san_core import prepare as prepare_command
 from tests.docs.stand_ins import paint
 from tests.san_core.table_layouts import LAYOUTS
+from tests.tuning.small_searches import small_search
 from tuning import retrain as retrain_command
 from tuning import search as search_command
-from tuning.execution.ray_session import ray_session
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("one_ray")]
 
 PICTURES = ["--encoder", "small-cnn", "--image-size", "16"]
-SMALL = ["--trials", "2", "--epochs", "1", "--confirm", "0", "--no-dashboard", "--concurrent", "1"]
-for setting in ("hidden_size=16", "attention_size=16", "embedding_size=16", "batch_size=8"):
-    SMALL += ["--set", setting]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """To start Ray takes longer than such a search."""
-    with pytest.MonkeyPatch.context() as patch, ray_session(tmp_path_factory.mktemp("ray") / "ray.log", cpus=2):
-        for module in ("tuning.search", "tuning.retraining.training"):
-            patch.setattr(f"{module}.ray_session", lambda *_, **__: contextlib.nullcontext(""))
-        yield
+SMALL = small_search(batch_size=8)
 
 
 @pytest.mark.parametrize("name", LAYOUTS)

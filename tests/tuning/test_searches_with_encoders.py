@@ -1,10 +1,9 @@
 """Networks of torchvision and timm, from pictures to a model that answers; one Ray serves all searches."""
 
-import contextlib
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -15,25 +14,14 @@ from san_core import predict as predict_command
 from san_core import prepare as prepare_command
 from san_core.data.raw_dataset import RawDataset
 from tests.san_core.models.random_weights import BACKBONES, library_caches
+from tests.tuning.small_searches import small_search
 from tuning import retrain as retrain_command
 from tuning import search as search_command
-from tuning.execution.ray_session import ray_session
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("one_ray")]
 
 SIZES = {"torchvision:vit_b_16": 64, "timm:vit_small_patch14_dinov2": 56}
-SMALL = ["--trials", "2", "--epochs", "1", "--confirm", "0", "--no-dashboard", "--concurrent", "1"]
-for setting in ("hidden_size=16", "attention_size=16", "embedding_size=16", "batch_size=32"):
-    SMALL += ["--set", setting]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """To start Ray takes longer than such a search."""
-    with pytest.MonkeyPatch.context() as patch, ray_session(tmp_path_factory.mktemp("ray") / "ray.log", cpus=2):
-        for module in ("tuning.search", "tuning.retraining.training"):
-            patch.setattr(f"{module}.ray_session", lambda *_, **__: contextlib.nullcontext(""))
-        yield
+SMALL = small_search(batch_size=32)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ray._raylet import Config  # type: ignore[attr-defined]
 
+from san_core.environment_variables import environment_variables
 from san_core.errors import InputError
 
 _MODE = "RAY_AUTH_MODE"
@@ -33,12 +34,11 @@ def token_if_asked(address: str) -> Iterator[None]:
             f"the Ray cluster at {address!r} asks for a token, and this machine has none; accepted: its token (on its "
             "head node: ray get-auth-token) in ~/.ray/auth_token, or in a file that RAY_AUTH_TOKEN_PATH names"
         )
-    os.environ[_MODE] = "token"
-    Config.initialize("")  # Ray reads the variable once
     try:
-        yield
+        with environment_variables({_MODE: "token"}):
+            Config.initialize("")  # Ray reads the variable once
+            yield
     finally:
-        os.environ.pop(_MODE, None)
         Config.initialize("")
 
 

@@ -76,6 +76,16 @@ class FileServer:
         return self._news
 
 
+def get_result(references: Any) -> Any:  # noqa: ANN401 - as `ray.get`
+    """Waits as `ray.get` does; what a task raised is raised here as it was."""
+    try:
+        return ray.get(references)
+    except RayTaskError as error:
+        if isinstance(error.cause, Exception):
+            raise error.cause from error
+        raise
+
+
 @dataclass(frozen=True)
 class DriverFiles:
     """Where workers find the driver's files; it can be pickled.
@@ -99,12 +109,7 @@ class DriverFiles:
 
     def ask(self, method: str, *arguments: Any) -> Any:  # noqa: ANN401 - what the method takes and returns
         """Calls a method of `FileServer` and waits for its answer; what it raises is raised here."""
-        try:
-            return ray.get(self.start(method, *arguments))
-        except RayTaskError as error:
-            if isinstance(error.cause, Exception):
-                raise error.cause from error
-            raise
+        return get_result(self.start(method, *arguments))
 
     def start(self, method: str, *arguments: Any) -> "ray.ObjectRef[Any]":  # noqa: ANN401
         """Calls a method of `FileServer`, and returns a reference to the answer."""

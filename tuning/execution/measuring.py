@@ -16,7 +16,7 @@ from san_core.command_line import print_message
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
-from tuning.execution.driver_files import DriverFiles, driver_files
+from tuning.execution.driver_files import DriverFiles, driver_files, get_result
 from tuning.execution.node_data import data_on_this_node
 from tuning.execution.ray_session import joined
 
@@ -68,10 +68,8 @@ def measure(
 
 def _results(tasks: Sequence[Any]) -> Any:  # noqa: ANN401 - results of the measurement
     try:
-        return ray.get(list(tasks))
-    except RayTaskError as error:
-        if isinstance(error.cause, Exception):
-            raise error.cause from error
+        return get_result(list(tasks))
+    except RayTaskError:
         raise
     except RayError as error:
         raise InputError(f"the node that measures for `auto` has died ({error}); accepted: a number") from error

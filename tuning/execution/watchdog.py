@@ -9,8 +9,8 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
+from typing import Any
 
-import grpc  # type: ignore[import-untyped]
 import ray
 from ray.core.generated.gcs_pb2 import GcsNodeInfo  # type: ignore[attr-defined]
 
@@ -130,6 +130,8 @@ def _refuse_calls() -> None:
     node = ray._private.worker._global_node
     if node is None or "gcs_server" not in [process_type for process_type, _ in node.dead_processes()]:
         return
+    import grpc  # type: ignore[import-untyped]  # it takes a while, and is needed only then
+
     server = grpc.server(ThreadPoolExecutor(max_workers=2, thread_name_prefix="ray-watchdog-gcs"))
     with contextlib.suppress(RuntimeError):  # the port is taken
         server.add_insecure_port(node.gcs_address)
@@ -137,7 +139,7 @@ def _refuse_calls() -> None:
         _servers.append(server)
 
 
-_servers: list[grpc.Server] = []
+_servers: list[Any] = []
 """What answers in the place of a dead GCS, until Ray has been shut down."""
 
 

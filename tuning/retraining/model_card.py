@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from optuna.trial import FrozenTrial
 
 from results.report.facts import environment_lines, searched
@@ -19,6 +18,7 @@ from results.snapshot import RunSnapshot, best_epoch, best_score
 from results.tables.formatting import show_percent, show_value
 from san_core.data.prepared import PreparedData
 from san_core.data.readers.dataset_cards import dataset_card
+from san_core.templates import templates
 from tuning.execution.environment import describe_environment
 from tuning.retraining.kept_networks import Job
 from tuning.retraining.score_tables import DEVIATION_NOTE, WORDS, by_type, overall, show_points
@@ -81,14 +81,7 @@ def write_card(folder: Path, card: Card, scores: pd.DataFrame) -> None:
         card: content besides the scores.
         scores: means and spreads of the scores, see `tuning.retraining.score_tables.spread`.
     """
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # Markdown, where `inline` keeps any text as it is
-    )
+    environment = templates(Path(__file__).parent, html=False)  # Markdown, where `inline` keeps any text as it is
     environment.filters["inline"] = inline
     text = environment.get_template("model_card.md.jinja").render(
         card=card,
