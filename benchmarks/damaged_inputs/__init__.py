@@ -1,0 +1,1 @@
+"""Gives the commands random and damaged inputs, and counts what goes wrong."""
