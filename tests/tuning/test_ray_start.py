@@ -1,6 +1,10 @@
 """A search whose Ray cannot start ends in one line, and leaves nothing that would keep the next one from its name."""
 
+import os
 import shutil
+import signal
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -91,3 +95,21 @@ def test_too_few_processes_are_told_before_anything_is_written(start: Command, m
     assert line.startswith(f"error: too few processes may be started: {limit}, which leaves 150, ")
     assert "raise the limit" in line
     assert not Path("runs").exists()
+
+
+@pytest.mark.long
+def test_a_gcs_that_dies_while_ray_starts_is_told_in_one_line(start: Command) -> None:
+    def kill() -> None:
+        while (node := ray._private.worker._global_node) is None:
+            time.sleep(0.001)
+        os.kill(node.all_processes["gcs_server"][0].process.pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill, daemon=True)
+    killer.start()
+    began = time.monotonic()
+    last = start().stderr.splitlines()[-1]
+    killer.join()
+    assert last.startswith("error: Ray did not start: its gcs_server process died; ")
+    assert time.monotonic() - began < 55  # Ray's library would end the program after a minute
+    assert not list(Path("runs").iterdir())
+    assert not ray.is_initialized()

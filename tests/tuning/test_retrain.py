@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from optuna.trial import TrialState
 
@@ -69,16 +70,20 @@ def _start(folder: Path, environment: Environment, *arguments: str) -> subproces
     )
 
 
-def _kill_after(word: str, process: subprocess.Popen[str]) -> None:
-    """Kills a retraining when it says so, without a chance to tidy up."""
+def _kill_after(word: str, process: subprocess.Popen[str], victim: str | None = None) -> str:
+    """Kills a retraining when it says so, without a chance to tidy up, or a process that it has started.
+
+    Returns:
+        What it has said on stderr since.
+    """
     assert process.stderr is not None
     seen = []
     for line in process.stderr:
         seen.append(line)
         if word in line:
-            process.kill()
-            process.communicate(timeout=PATIENCE)
-            return
+            children = psutil.Process(process.pid).children(recursive=True)
+            next((child for child in children if child.name() == victim), process).kill()
+            return process.communicate(timeout=PATIENCE)[1]
     pytest.fail(f"{word!r} was never said:\n{''.join(seen)}")
 
 
@@ -231,6 +236,23 @@ def test_killed_at_any_time_the_same_command_goes_on(run: RunFolder, environment
     assert not run.retraining.exists()
     text = (run.retrained / "best" / "README.md").read_text()
     assert "It had been used before" not in text
+
+
+@pytest.mark.long
+def test_it_ends_in_one_line_when_ray_dies_and_the_same_command_goes_on(
+    run: RunFolder, environment: Environment
+) -> None:
+    command = "./run", "--seeds", "2"
+    process = _start(run.path.parent, environment, *command)
+    said = _kill_after("1 of 4 trained: ", process, "gcs_server")
+    assert "error: Ray's gcs_server process on this machine died; no model folder was written\n" in said
+    assert "Traceback" not in said
+    assert " of 4 networks are kept in " in said
+    assert process.returncode == 2
+    assert list(run.path.rglob("*.partial")) == []
+    process = _start(run.path.parent, environment, *command)
+    _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, err
 
 
 KILLED_WHILE_TRAINING = """

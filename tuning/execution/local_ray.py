@@ -16,7 +16,7 @@ from san_core.command_line import print_message
 from san_core.errors import InputError
 from san_core.machine_limits import AFFINITY_VARIABLES, free_processes, usable_cores
 from tuning.execution.ray_folder import folder_notice, ray_folder
-from tuning.execution.watchdog import stop_refusing
+from tuning.execution.watchdog import end_start_if_gcs_dies, stop_refusing
 from tuning.monitoring.dashboard import Dashboard, make_token
 
 START_ATTEMPTS = 3
@@ -88,6 +88,7 @@ def local_ray(cpus: int, dashboard: Dashboard | None) -> Iterator[str]:
             )
         except Exception as error:  # Ray raises errors of many kinds, bare Exception among them
             ray.shutdown()
+            stop_refusing()
             raise InputError(
                 f"Ray did not start: {_in_one_line(error)}; {folder}/session_latest/logs has the details"
             ) from error
@@ -106,7 +107,7 @@ def _init(**arguments: Any) -> Any:  # noqa: ANN401 - arguments and result of ra
     """
     for _ in range(START_ATTEMPTS):
         try:
-            with keep_sigterm_handler():
+            with keep_sigterm_handler(), end_start_if_gcs_dies():
                 return ray.init(**arguments)
         except Exception as error:
             if type(error) is not Exception or "timed out during startup" not in str(error):  # Ray raises it bare

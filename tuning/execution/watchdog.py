@@ -41,7 +41,9 @@ class RayDiedError(InputError):
 
 
 @contextlib.contextmanager
-def end_if_ray_dies(advice: str, on_death: Callable[[str], object] | None = None) -> Iterator[None]:
+def end_if_ray_dies(
+    advice: str, on_death: Callable[[str], object] | None = None, *, tidies_up: bool = False
+) -> Iterator[None]:
     """Ends what runs in the context if Ray dies while it lasts.
 
     The thread that runs it may wait inside Ray for an answer that never comes. A command ends at once, with exit code
@@ -53,9 +55,11 @@ def end_if_ray_dies(advice: str, on_death: Callable[[str], object] | None = None
     Args:
         advice: text for the user, after the reason.
         on_death: function called with the reason before that.
+        tidies_up: whether a command must not end at once, but raise the error like a function, since what it has begun
+            to write has to be removed.
 
     Raises:
-        RayDiedError: if Ray died, and no command is run.
+        RayDiedError: if Ray died, and no command ended because of it.
     """
     stop, node, interrupted = threading.Event(), _ThisNode(), _Interrupted(threading.current_thread())
 
@@ -64,7 +68,7 @@ def end_if_ray_dies(advice: str, on_death: Callable[[str], object] | None = None
             return
         if on_death:
             on_death(dead)
-        if is_command():
+        if is_command() and not tidies_up:
             _exit(f"error: {dead}; {advice}")
         else:
             _deaths.append(dead)
@@ -85,6 +89,35 @@ def end_if_ray_dies(advice: str, on_death: Callable[[str], object] | None = None
         _deaths.clear()
         for thread in threads:
             thread.join(SECONDS_TO_END)
+
+
+@contextlib.contextmanager
+def end_start_if_gcs_dies() -> Iterator[None]:
+    """Ends a start of Ray in the context if GCS dies meanwhile. Ray would wait for a minute, and end the program.
+
+    Raises:
+        RayDiedError: if GCS died.
+    """
+    stop, died = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        while not stop.wait(SECONDS_BETWEEN):
+            if _gcs_died():
+                died.set()
+                _refuse_calls()
+                return
+
+    thread = threading.Thread(target=watch, name="ray-watchdog-start", daemon=True)
+    thread.start()
+    try:
+        yield
+    except Exception as error:
+        if died.is_set():
+            raise RayDiedError("its gcs_server process died") from error
+        raise
+    finally:
+        stop.set()
+        thread.join()
 
 
 @contextlib.contextmanager
@@ -128,8 +161,9 @@ def _refuse_calls() -> None:
     then end the program. An answer, any answer, ends the call.
     """
     node = ray._private.worker._global_node
-    if node is None or "gcs_server" not in [process_type for process_type, _ in node.dead_processes()]:
+    if node is None or not _gcs_died():
         return
+    global _excepthook  # noqa: PLW0603
     import grpc  # type: ignore[import-untyped]  # it takes a while, and is needed only then
 
     server = grpc.server(ThreadPoolExecutor(max_workers=2, thread_name_prefix="ray-watchdog-gcs"))
@@ -137,16 +171,28 @@ def _refuse_calls() -> None:
         server.add_insecure_port(node.gcs_address)
         server.start()
         _servers.append(server)
+        if threading.excepthook is not _show_unless_of_ray:
+            _excepthook, threading.excepthook = threading.excepthook, _show_unless_of_ray
 
 
 _servers: list[Any] = []
 """What answers in the place of a dead GCS, until Ray has been shut down."""
+
+_excepthook = threading.excepthook
+
+
+def _show_unless_of_ray(error: threading.ExceptHookArgs) -> None:
+    """Shows the error that ended a thread, unless it is Ray's: its threads end with a traceback when GCS is dead."""
+    if error.thread is None or not error.thread.name.startswith("ray_"):
+        _excepthook(error)
 
 
 def stop_refusing() -> None:
     """Ends the answers in the place of a dead GCS, since Ray has been shut down."""
     while _servers:
         _servers.pop().stop(grace=None)
+    if threading.excepthook is _show_unless_of_ray:
+        threading.excepthook = _excepthook
 
 
 class _RayDied(BaseException):
@@ -223,13 +269,20 @@ def _is_alive(node_id: str) -> bool:
     return any(found.hex() == node_id and node.state == GcsNodeInfo.ALIVE for found, node in nodes.items())
 
 
-def _what_died(this_node: _ThisNode) -> str:
-    """Which part of Ray is dead, in words; empty if none is.
+def _gcs_died() -> bool:
+    """Whether GCS is dead, if this program has started it."""
+    return "gcs_server" in _dead_processes()
 
-    Ray has no public way to ask for the processes that `ray.init` started.
-    """
+
+def _dead_processes() -> list[str]:
+    """Ray's processes that this program has started, and that are dead. Ray has no public way to ask for them."""
     node = ray._private.worker._global_node
-    dead: list[str] = [process_type for process_type, _ in node.dead_processes()] if node is not None else []
+    return [process_type for process_type, _ in node.dead_processes()] if node is not None else []
+
+
+def _what_died(this_node: _ThisNode) -> str:
+    """Which part of Ray is dead, in words; empty if none is."""
+    dead = _dead_processes()
     if needed := [process_type for process_type in _NEEDED if process_type in dead]:
         return f"Ray's {needed[0]} process on this machine died"
     if not this_node.is_alive:
