@@ -47,10 +47,9 @@ class Placement:
         Args:
             cohort: most trials of a cohort; 1 where each trial is on its own.
         """
-        cores = f"{self.cpus} core{'s' if self.cpus > 1 else ''}"
-        each = f"{self.gpus:g} GPU and {cores}" if self.gpus else cores
         what = f"{'trial' if cohort == 1 else 'cohort'}{'s' if self.max_concurrent > 1 else ''}"
         members = "" if cohort == 1 else f" of up to {cohort} trials"
+        each = describe_share(self.cpus, self.gpus)
         return f"{self.max_concurrent} {what}{members} at once, {each} each{self._reason()}"
 
     def _reason(self) -> str:
@@ -58,6 +57,12 @@ class Placement:
             return ""
         free, needed = self.free_memory / 2**30, TRIAL_MEMORY / 2**30
         return f": {free:.1f} GiB of memory are free, {needed:g} GiB for each (--concurrent N overrides this)"
+
+
+def describe_share(cpus: int, gpus: float) -> str:
+    """Cores and GPUs in words."""
+    cores = f"{cpus} core{'s' if cpus > 1 else ''}"
+    return f"{gpus:g} GPU and {cores}" if gpus else cores
 
 
 class _Capacity(NamedTuple):

@@ -10,6 +10,7 @@ from optuna.distributions import BaseDistribution, json_to_distribution
 
 from results.report.facts import show_range
 from results.run_folder import RunFolder
+from san_core.command_line import print_message
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
@@ -17,7 +18,7 @@ from san_core.files import is_file, shown
 from search_spaces import SearchSpace
 from tuning.execution.gpu_share import largest_configuration
 from tuning.execution.local_ray import check_local_ray
-from tuning.execution.placement import Placement, place_trials
+from tuning.execution.placement import Placement, describe_share, place_trials
 from tuning.execution.ray_job import check_outlives_job
 from tuning.execution.ray_session import machines
 from tuning.monitoring.dashboard import dashboard_of
@@ -68,6 +69,7 @@ def resumed_plan(options: SearchOptions) -> SearchPlan:
             placement = _resumed_placement(options, run)
             check_gpu_hours(settings["gpu_hours"], placement)
     problems.raise_all()
+    settings |= {"cpus_per_trial": placement.cpus, "gpus_per_trial": placement.gpus}
     settings["most_at_once"] = options.concurrent or settings.get("most_at_once", settings["concurrent"])
     settings["cohort"] = _resumed_cohort(options, settings, space, data, placement)
     return make_plan(run, settings, space, placement, dashboard)
@@ -153,14 +155,25 @@ def _resumed_cohort(
 
 
 def _resumed_placement(options: SearchOptions, run: RunFolder) -> Placement:
-    """The cores and GPUs of each trial, as before; `--concurrent` may be given again."""
+    """The cores and GPUs of each trial, as before; `--concurrent` may be given again.
+
+    A run that was moved to a machine which has less than a trial had gets what suits that machine; a line says so.
+    """
+    available = machines(options.address, wait_for_gpu=run.setting("gpus_per_trial") > 0)
+    cpus, gpus = run.setting("cpus_per_trial"), run.setting("gpus_per_trial")
+    fits = any(cpus <= machine.cpus and gpus <= machine.gpus for machine in available)
     placement = place_trials(
-        machines(options.address, wait_for_gpu=run.setting("gpus_per_trial") > 0),
-        cpus_per_trial=run.setting("cpus_per_trial"),
-        gpus_per_trial=run.setting("gpus_per_trial"),
-        concurrent=options.concurrent or run.setting("concurrent"),
+        available,
+        cpus_per_trial=cpus if fits else None,
+        gpus_per_trial=gpus if fits else None,
+        concurrent=options.concurrent or (run.setting("concurrent") if fits else None),
         heed_memory=options.concurrent is None,
     )
+    if not fits:
+        print_message(
+            f"each trial had {describe_share(cpus, gpus)}, but no machine here has as much; it gets "
+            f"{describe_share(placement.cpus, placement.gpus)} now, and scores may differ by rounding"
+        )
     if options.address is None:
         check_local_ray(placement.max_concurrent, dashboard=not options.no_dashboard)
     return placement

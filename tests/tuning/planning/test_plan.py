@@ -440,6 +440,25 @@ def test_other_data_are_refused(plan: PLAN, tiny_data: PreparedData) -> None:
     )
 
 
+@pytest.mark.parametrize("placed", [{"gpus_per_trial": 1.0, "cpus_per_trial": 1}, {"cpus_per_trial": 9999}])
+def test_a_run_that_was_moved_to_a_smaller_machine_gets_what_that_has(
+    placed: dict[str, float], plan: PLAN, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here = plan("--cohort", "4")
+    settings = here.run.settings
+    _change_settings(here.run, **placed)
+    resumed = plan(resume=True)
+    assert resumed.placement == here.placement
+    assert resumed.run.settings == settings
+    assert resumed.cohort == 4
+    assert (
+        "but no machine here has as much; it gets 1 core now, and scores may differ by rounding\n"
+        in capsys.readouterr().err
+    )
+    plan(resume=True)
+    assert capsys.readouterr().err == ""
+
+
 def test_data_that_were_moved_are_trained_on_where_they_are_now(
     plan: PLAN, tiny_data: PreparedData, tmp_path: Path
 ) -> None:
