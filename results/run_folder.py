@@ -89,6 +89,9 @@ PRIOR = "prior"
 JOB = "job-"
 """Beginning of a study attribute that holds a job, see `results.jobs`; its number follows."""
 
+BY_QUESTION = "by_question-"
+"""Beginning of a trial attribute: the scores on single validation questions after an epoch, whose number follows."""
+
 DUPLICATE_OF = "duplicate_of"
 """Trial attribute of one not trained because an earlier trial has the same parameters: that trial's number."""
 

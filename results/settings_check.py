@@ -47,7 +47,7 @@ _KINDS: Mapping[str, _Kind] = {
     **dict.fromkeys(("storage", "track"), _or_none(_TEXT)),
     **dict.fromkeys(("options", "baseline", "fixed"), _OBJECT),
     **dict.fromkeys(("seed", "confirm", "max_failures", "keep", "cpus_per_trial"), _WHOLE),
-    **dict.fromkeys(("concurrent", "cohort"), _COUNT),
+    **dict.fromkeys(("concurrent", "cohort", "first_rung"), _COUNT),
     "validation_questions": _or_none(_COUNT),
     **dict.fromkeys(("trials", "patience"), _or_none(_WHOLE)),
     **dict.fromkeys(("budget", "gpu_hours"), _or_none(_NUMBER)),

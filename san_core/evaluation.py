@@ -67,18 +67,18 @@ class Objective:
     metric: Metric
     split: str | None
 
-    def score(self, answers: Sequence[str]) -> float:
-        """The mean score of answers to the questions of the split, in [0, 1].
+    def score(self, answers: Sequence[str]) -> NDArray[np.float64]:
+        """The scores of answers to the questions of the split, each in [0, 1] [Q].
 
         Raises:
             ValueError: if no split is scored.
         """
         if self.split is None:
             raise ValueError("no split is scored")
-        return float(self.metric.score(answers, self.data.questions_of(self.split)).mean())
+        return np.asarray(self.metric.score(answers, self.data.questions_of(self.split)), dtype=np.float64)
 
-    def score_members(self, answers: NDArray[np.int32]) -> list[float]:
-        """The mean score of each member's answers, given by their numbers [W, Q].
+    def score_members(self, answers: NDArray[np.int32]) -> list[NDArray[np.float64]]:
+        """The scores of each member's answers [Q], given by their numbers [W, Q].
 
         The score of an answer to a question is worked out once and kept, since members often agree.
 
@@ -93,7 +93,7 @@ class Objective:
         asked = self.data.questions_of(self.split or "")
         for question, answer in pairs.T:
             table[question, answer] = self.metric.score_one(self.data.answers[answer], asked[question])
-        return [float(mean) for mean in table[questions, answers].mean(axis=1)]
+        return list(table[questions, answers])
 
     @cached_property
     def _table(self) -> NDArray[np.float64]:

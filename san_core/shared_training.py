@@ -5,19 +5,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from san_core.cohort.network import check_member
 from san_core.cohort.task import Rows, Task
 from san_core.cohort.training import CohortTraining
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
-from san_core.divergence import why_diverged
 from san_core.errors import InputError
 from san_core.evaluation import Objective, objective_metric
 from san_core.hardware import best_device, keep_freed_memory
 from san_core.optimizer import optimizer_order
-from san_core.training import EpochResult, build_model
+from san_core.training import EpochResult, build_model, epoch_result
 
 
 @dataclass
@@ -154,12 +155,11 @@ class SharedTraining:
         results = []
         for member, loss, score in zip(members, losses, scores, strict=False):
             member.epoch, member.seconds = epoch, member.seconds + seconds
-            diverged = why_diverged(epoch, loss, score, self._objective, self._task.train.answers)
-            results.append(EpochResult(epoch, loss, score, seconds, diverged))
+            results.append(epoch_result(epoch, loss, score, seconds, self._objective, self._task.train))
         return results
 
-    def _scores(self, cohort: CohortTraining, members: int) -> list[float | None]:
-        """The mean score of each member on the scored split; None if no split is scored."""
+    def _scores(self, cohort: CohortTraining, members: int) -> list[NDArray[np.float64] | None]:
+        """The scores of each member on the scored split [Q]; None if no split is scored."""
         if self._objective.split is None:
             return [None] * members
         return list(self._objective.score_members(cohort.predict()[:members]))

@@ -26,6 +26,7 @@ from san_core.evaluation import Objective, objective_metric, predict_split
 from san_core.hardware import autocast, best_device, keep_freed_memory
 from san_core.models.san import SAN, build_san
 from san_core.optimizer import RMSprop, build_optimizer, clip_gradients, set_learning_rate
+from san_core.question_scores import QuestionScores
 from san_core.random_states import keep_random_states
 
 
@@ -39,6 +40,7 @@ class EpochResult:
         score: mean score on the scored split after the epoch, in [0, 1]; None if no split is scored.
         seconds: duration of training and scoring.
         diverged: reason why training has diverged; empty if it has not.
+        by_question: scores of the answers to single questions, see `san_core.question_scores`; empty if there are none.
     """
 
     epoch: int
@@ -46,6 +48,7 @@ class EpochResult:
     score: float | None
     seconds: float
     diverged: str = ""
+    by_question: str = ""
 
     def per_second(self, examples: int) -> float:
         """Examples per second, including the scoring, given the number of examples in an epoch."""
@@ -148,11 +151,10 @@ class Training:
         started = time.perf_counter()
         self.epoch += 1
         loss = self._train_epoch()
-        score = self._score()
+        scores = self._score()
         seconds = time.perf_counter() - started
         self.seconds += seconds
-        diverged = why_diverged(self.epoch, loss, score, self._objective, self._train.answers)
-        return EpochResult(self.epoch, loss, score, seconds, diverged)
+        return epoch_result(self.epoch, loss, scores, seconds, self._objective, self._train)
 
     def peak_memory(self, steps: int = 3) -> int:
         """Measures the peak GPU memory in bytes of a few steps and a batch of scoring.
@@ -189,8 +191,8 @@ class Training:
         cohort.load(0, self.config, rows)
         return rows
 
-    def _score(self) -> float | None:
-        """The mean score on the scored split; None if no split is scored."""
+    def _score(self) -> NDArray[np.float64] | None:
+        """The scores on the scored split [Q]; None if no split is scored."""
         if self._objective.split is None:
             return None
         if self._cohort is None:
@@ -225,6 +227,25 @@ class Training:
             loss = train_step(self.model, self.optimizer, batch, targets.to(self.device), config)
             total += loss * len(rows)
         return float(total) / len(self._train)
+
+
+def epoch_result(
+    epoch: int, loss: float, scores: NDArray[np.float64] | None, seconds: float, objective: Objective, train: Split
+) -> EpochResult:
+    """The result of an epoch.
+
+    Args:
+        epoch: number of the epoch, >= 1.
+        loss: mean cross entropy over the epoch, in nats.
+        scores: of the answers to the scored split's questions [Q]; None if no split is scored.
+        seconds: duration of training and scoring.
+        objective: what the network is scored by.
+        train: what it is trained on.
+    """
+    mean = None if scores is None else float(scores.mean())
+    diverged = why_diverged(epoch, loss, mean, objective, train.answers)
+    by_question = "" if scores is None else QuestionScores.of(scores).to_text()
+    return EpochResult(epoch, loss, mean, seconds, diverged, by_question)
 
 
 def uses_device_step(config: TrainingConfig, data: PreparedData, device: torch.device) -> bool:

@@ -110,7 +110,16 @@ def as_epoch(result: EpochResult, seconds: float, worker: str, examples_per_seco
         examples_per_second: see `Epoch`.
     """
     score = result.score or 0.0
-    return Epoch(result.epoch, score, seconds, result.diverged, worker, result.loss, examples_per_second)
+    return Epoch(
+        number=result.epoch,
+        score=score,
+        seconds=seconds,
+        diverged=result.diverged,
+        worker=worker,
+        loss=result.loss,
+        examples_per_second=examples_per_second,
+        by_question=result.by_question,
+    )
 
 
 def files_of(config: Mapping[str, Any]) -> tuple[PreparedData, Checkpoints]:

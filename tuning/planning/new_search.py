@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from tuning.planning.cohort import check_cohort, chosen_cohort
 from tuning.planning.data import find_data, open_data
 from tuning.planning.plan import SearchPlan, check_gpu_hours, make_plan
 from tuning.study.first_trials import check_configurations, read_configurations, read_priors
+from tuning.study.pruners import first_rung
 from tuning.study.samplers import check_sampler
 from tuning.study.seeds import ORDER_SEEDS, derive_seed
 from tuning.study.space_check import load_space
@@ -231,6 +233,7 @@ def _settings(
         "images": data.described_images,
         "metric_title": metric.title,
         "validation_questions": data.manifest["counts"]["validation"],
+        "first_rung": first_rung(ceil(data.manifest["counts"]["train"] / baseline.batch_size), baseline.epochs),
         "baseline": dict(inputs.space.baseline),
         "fixed": {
             name: value

@@ -57,6 +57,8 @@ class Epoch:
         loss: mean training loss of the epoch, in nats; None if it was not measured.
         examples_per_second: training questions over the epoch's time, scoring included; None if it was not measured.
         note: what the user is to be told of the trial; empty if nothing.
+        by_question: scores on single questions of the validation split, see `san_core.question_scores`; empty if they
+            were not kept.
     """
 
     number: int
@@ -67,6 +69,7 @@ class Epoch:
     loss: float | None = None
     examples_per_second: float | None = None
     note: str = ""
+    by_question: str = ""
 
 
 class InterruptedTrial(NamedTuple):

@@ -49,7 +49,7 @@ def open_search(
             only if the journal does not have them yet.
     """
     seed, epochs, sampler = run.setting("seed"), run.setting("fixed")["epochs"], run.setting("sampler")
-    study = _open(run, SEARCH, PRUNERS[run.setting("pruner")](epochs))
+    study = _open(run, SEARCH, PRUNERS[run.setting("pruner")](epochs, run.settings.get("first_rung", 1)))
     if not study.user_attrs.get(FIRST_TRIALS_ADDED):
         for trial in (first_trials() if first_trials else [])[len(study.get_trials(deepcopy=False)) :]:
             study.add_trial(trial)

@@ -16,6 +16,7 @@ from results.clock import Clock
 from results.jobs import Job
 from results.ranking import best_trial
 from results.run_folder import (
+    BY_QUESTION,
     DIVERGED,
     DUPLICATE_OF,
     ENDED,
@@ -171,12 +172,21 @@ class Study:
             self._failures.clear()
             self.epochs_recorded += 1
             score = live.scores[epoch.number] = 0.0 if epoch.diverged else epoch.score
-            live.trial.report(score, epoch.number)
-            pruner = self.optuna_study.pruner
-            if isinstance(pruner, SuccessiveHalving) and not epoch.diverged:
-                pruner.add_score(number, epoch.number, score)
+            self._tell_pruner(live.trial, epoch, score)
         if epoch.number == live.epochs or epoch.diverged:
             live.diverged = epoch.diverged
+
+    def _tell_pruner(self, trial: optuna.Trial, epoch: Epoch, score: float) -> None:
+        """Records the score of a new epoch, and what else the pruner will need of it."""
+        pruner, by_question = self.optuna_study.pruner, ""
+        if isinstance(pruner, SuccessiveHalving):
+            if pruner.compares_questions and pruner.is_rung(epoch.number, trial.number):
+                by_question = epoch.by_question
+            if by_question:  # before the score: a trial that has this was recorded whole
+                trial.set_user_attr(f"{BY_QUESTION}{epoch.number}", by_question)
+            if not epoch.diverged:
+                pruner.add_score(trial.number, epoch.number, score, by_question)
+        trial.report(score, epoch.number)
 
     def note_seconds(self, number: int, seconds: float) -> None:
         """Notes how long a trial has trained so far, before its epoch is recorded."""

@@ -5,10 +5,11 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from results.run_folder import DIVERGED, RunFolder
+from results.run_folder import BY_QUESTION, DIVERGED, RunFolder
+from san_core.question_scores import QuestionScores
 from tests.tuning.studies import EPOCHS, ask, searching
 from tuning.study.live_trial import Epoch
-from tuning.study.pruners import SuccessiveHalving, bracket_of
+from tuning.study.pruners import SuccessiveHalving, bracket_of, first_rung, next_decision
 
 
 def _study(pruner: optuna.pruners.BasePruner) -> optuna.Study:
@@ -96,3 +97,52 @@ def test_trials_of_a_hyperband_bracket_are_not_pruned_before_its_first_rung(make
     ended_after = {trial.number: len(trial.intermediate_values) for trial in study.optuna_study.trials}
     for number, epochs in list(ended_after.items())[20:]:
         assert epochs == 2 ** bracket_of(number, 3)  # ever worse: stopped as soon as the bracket judges
+
+
+def _answers(right: int, questions: int = 100) -> str:
+    """Of these questions the first are answered right."""
+    return QuestionScores.of((np.arange(questions) < right).astype(float)).to_text()
+
+
+def _tolerant_decisions(answers: list[int], pruner: SuccessiveHalving, epoch: int = 1) -> list[bool]:
+    """Whether each trial with so many right answers of 100 is stopped, told as a study tells it."""
+    study, decisions = _study(pruner), []
+    for right in answers:
+        trial = study.ask()
+        trial.set_user_attr(f"{BY_QUESTION}{epoch}", _answers(right))
+        trial.report(right / 100, epoch)
+        decisions.append(trial.should_prune())
+    return decisions
+
+
+def test_a_trial_that_is_behind_by_chance_goes_on() -> None:
+    # 51 and 50 right answers differ in one question: a difference of 0.01 with a standard error of 0.00995.
+    assert _tolerant_decisions([51, 50], SuccessiveHalving(tolerance=1.0)) == [False, True]
+    assert _tolerant_decisions([51, 50], SuccessiveHalving(tolerance=1.1)) == [False, False]
+    assert _tolerant_decisions([51, 50], SuccessiveHalving(tolerance=0.0)) == [False, True]
+    assert _tolerant_decisions([51, 40, 50], SuccessiveHalving(tolerance=1.1)) == [False, True, False]
+
+
+def test_without_scores_on_single_questions_the_worse_half_stops() -> None:
+    study = _study(SuccessiveHalving(tolerance=100.0))
+    decisions = []
+    for score in (0.51, 0.5):
+        trial = study.ask()
+        trial.report(score, 1)
+        decisions.append(trial.should_prune())
+    assert decisions == [False, True]
+
+
+def test_no_trial_is_stopped_before_the_first_rung() -> None:
+    rungs = [epoch for epoch in range(1, 14) if SuccessiveHalving(first=3).is_rung(epoch, 0)]
+    assert rungs == [3, 6, 12]
+    assert [next_decision(SuccessiveHalving(first=3), epoch, 10) for epoch in (0, 3, 5, 6)] == [3, 6, 6, 10]
+    assert _tolerant_decisions([51, 10], SuccessiveHalving(first=3), epoch=2) == [False, False]
+    assert _tolerant_decisions([51, 10], SuccessiveHalving(first=3), epoch=3) == [False, True]
+    with pytest.raises(ValueError, match="first must be >= 1, but got 0"):
+        SuccessiveHalving(first=0)
+
+
+@pytest.mark.parametrize(("steps", "epochs", "rung"), [(380, 12, 1), (100, 12, 1), (31, 10, 4), (15, 10, 7), (5, 4, 4)])
+def test_the_first_rung_comes_after_enough_steps(steps: int, epochs: int, rung: int) -> None:
+    assert first_rung(steps, epochs) == rung
