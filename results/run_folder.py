@@ -92,6 +92,9 @@ JOB = "job-"
 BY_QUESTION = "by_question-"
 """Beginning of a trial attribute: the scores on single validation questions after an epoch, whose number follows."""
 
+FOLD_EPOCHS = "fold_epochs"
+"""Trial attribute: epochs on each fold, of a trial that is trained on several; its epochs are counted on over them."""
+
 DUPLICATE_OF = "duplicate_of"
 """Trial attribute of one not trained because an earlier trial has the same parameters: that trial's number."""
 

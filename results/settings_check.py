@@ -31,6 +31,10 @@ def _or_none(kind: "_Kind") -> "_Kind":
     return (lambda value: value is None or accepts(value)), f"{words} or null"
 
 
+def _is_counts(value: Any) -> bool:  # noqa: ANN401 - JSON
+    return isinstance(value, list) and all(is_whole(each) and each > 0 for each in value)
+
+
 _Kind = tuple[Callable[[Any], bool], str]
 
 _TEXT: _Kind = (lambda value: isinstance(value, str)), "a text"
@@ -47,8 +51,9 @@ _KINDS: Mapping[str, _Kind] = {
     **dict.fromkeys(("storage", "track"), _or_none(_TEXT)),
     **dict.fromkeys(("options", "baseline", "fixed"), _OBJECT),
     **dict.fromkeys(("seed", "confirm", "max_failures", "keep", "cpus_per_trial"), _WHOLE),
-    **dict.fromkeys(("concurrent", "cohort", "first_rung"), _COUNT),
+    **dict.fromkeys(("concurrent", "cohort", "first_rung", "folds"), _COUNT),
     "validation_questions": _or_none(_COUNT),
+    "fold_questions": (_is_counts, "a list of whole numbers >= 1"),
     **dict.fromkeys(("trials", "patience"), _or_none(_WHOLE)),
     **dict.fromkeys(("budget", "gpu_hours"), _or_none(_NUMBER)),
     "gpus_per_trial": _NUMBER,

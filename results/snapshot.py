@@ -16,6 +16,7 @@ from results.jobs import Job, read_jobs
 from results.run_folder import (
     CONFIRMATION,
     ENDED,
+    FOLD_EPOCHS,
     REASON,
     RESUMED,
     SEARCH,
@@ -162,8 +163,43 @@ def state_of(trial: FrozenTrial) -> str:
 
 
 def epoch_scores(trial: FrozenTrial) -> dict[int, float]:
-    """The validation score, in [0, 1], after each epoch that has one; the first epoch is 1."""
-    return {epoch: score for epoch, score in sorted(trial.intermediate_values.items()) if not math.isnan(score)}
+    """The validation score, in [0, 1], after each epoch that has one; the first epoch is 1.
+
+    Of a trial that is trained on several folds it is the mean over those that have all their epochs, or the first
+    one's: see `curve_over_folds`.
+    """
+    scores = {epoch: score for epoch, score in sorted(trial.intermediate_values.items()) if not math.isnan(score)}
+    return curve_over_folds(scores, trial.user_attrs.get(FOLD_EPOCHS))
+
+
+def curve_over_folds(scores: Mapping[int, float], fold_epochs: int | None) -> dict[int, float]:
+    """The scores by epoch of the last fold that has all its epochs, or of the first one if none has.
+
+    They are means over the folds so far, see `san_core.folds`.
+
+    Args:
+        scores: by epoch; epochs are counted on from fold to fold.
+        fold_epochs: epochs on each fold; None for a trial that has no folds.
+    """
+    if fold_epochs is None:
+        return dict(scores)
+    before = max(0, max(scores, default=0) // fold_epochs - 1) * fold_epochs
+    return {epoch - before: score for epoch, score in scores.items() if 0 < epoch - before <= fold_epochs}
+
+
+def fold_scores(trial: FrozenTrial, questions: Sequence[int]) -> list[float]:
+    """The score of a complete trial on each fold, in [0, 1], after the epoch with the best mean; empty without folds.
+
+    Args:
+        trial: the trial, whose epochs' scores are means over the folds so far.
+        questions: number of validation questions of each fold.
+    """
+    length = trial.user_attrs.get(FOLD_EPOCHS)
+    if length is None or epochs(trial) < length * len(questions):
+        return []
+    means = [trial.intermediate_values[fold * length + best_epoch(trial)] for fold in range(len(questions))]
+    totals = [mean * sum(questions[: fold + 1]) for fold, mean in enumerate(means)]
+    return [(total - before) / own for total, before, own in zip(totals, [0.0, *totals], questions, strict=False)]
 
 
 def best_score(trial: FrozenTrial) -> float:

@@ -2,6 +2,7 @@
 
 import base64
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -29,8 +30,12 @@ class QuestionScores:
     @classmethod
     def of(cls, scores: NDArray[np.floating]) -> Self:
         """Keeps some of the scores of all questions [Q], each in [0, 1]."""
-        kept = np.linspace(0, len(scores) - 1, min(len(scores), MOST_QUESTIONS)).astype(int)
-        return cls(len(scores), np.round(scores[kept] * _STEPS) / _STEPS)
+        return cls(len(scores), np.round(_some(scores) * _STEPS) / _STEPS)
+
+    @classmethod
+    def join(cls, parts: Sequence["QuestionScores"]) -> Self:
+        """The scores of several sets of questions as those of one."""
+        return cls(sum(part.questions for part in parts), _some(np.concatenate([part.scores for part in parts])))
 
     def to_text(self) -> str:
         """The scores as a text for `from_text`: about 700 characters for 2,048 questions."""
@@ -50,9 +55,7 @@ class QuestionScores:
         except zlib.error as error:
             raise ValueError(f"scores of questions are damaged: {error}") from error
         if len(scores) != min(int(questions), MOST_QUESTIONS):
-            raise ValueError(
-                f"of {questions} questions at most {MOST_QUESTIONS} have scores, but got {len(scores)}"
-            )
+            raise ValueError(f"of {questions} questions at most {MOST_QUESTIONS} have scores, but got {len(scores)}")
         return cls(int(questions), scores / _STEPS)
 
     def standard_error(self, other: "QuestionScores") -> float:
@@ -67,3 +70,9 @@ class QuestionScores:
         if self.questions != other.questions:
             raise ValueError(f"scores must be of the same questions, but got {self.questions} and {other.questions}")
         return float((self.scores - other.scores).std() / np.sqrt(self.questions))
+
+
+def _some(scores: NDArray[np.floating]) -> NDArray[np.float64]:
+    """At most `MOST_QUESTIONS` of the scores, evenly spaced."""
+    kept = np.linspace(0, len(scores) - 1, min(len(scores), MOST_QUESTIONS)).astype(int)
+    return np.asarray(scores[kept], dtype=np.float64)

@@ -22,6 +22,7 @@ from san_core.data.questions import Question
 from san_core.errors import InputError
 from san_core.evaluation import predict_split
 from san_core.files import name_folder, shown, write_json
+from san_core.folds import FoldedTraining, new_training
 from san_core.hardware import autocast
 from san_core.models.san import most_probable
 from san_core.prediction.attention_focus import Focus, Shown, find_shown
@@ -96,6 +97,7 @@ def _make_examples(snapshot: RunSnapshot, count: int) -> tuple[Sequence[Example]
     """The examples, and a note that says which trial's they are."""
     data = PreparedData.open(Path(snapshot.folder.setting("data")))
     number, training = _load_best(snapshot, data)
+    data = training.data  # with folds, the last one: its validation questions are new to the network
     candidates, right = _try_candidates(training, data, seed := int(snapshot.settings.get("seed", 0)))
     examples = predict_with_attention(training, data, candidates[choose_examples(right, count, seed)])
     missing = sum(example.picture is None for example in examples)
@@ -109,13 +111,14 @@ def _make_examples(snapshot: RunSnapshot, count: int) -> tuple[Sequence[Example]
     return examples, note + (f" {missing} of {len(examples)} pictures are not at hand." if missing else "")
 
 
-def _load_best(snapshot: RunSnapshot, data: PreparedData) -> tuple[int, Training]:
+def _load_best(snapshot: RunSnapshot, data: PreparedData) -> tuple[int, Training | FoldedTraining]:
     """The number of the best trial, and its training as it was when it ended."""
     trial, run = snapshot.best, snapshot.folder
     if trial is None:
         raise InputError("no trial is complete")
     config = TrainingConfig.from_dict(training_settings(snapshot.settings, trial))
-    training = Training(config, data, metric=snapshot.settings.get("metric"))
+    folds = snapshot.settings.get("folds", 1)
+    training = new_training(config, data, folds, metric=snapshot.settings.get("metric"))
     try:
         loaded = Checkpoints(checkpoint_folder(run, SEARCH)).load(trial.number, training)
     except (DamagedCheckpointError, OSError, RuntimeError, LookupError, ValueError, TypeError, EOFError) as error:
@@ -125,7 +128,9 @@ def _load_best(snapshot: RunSnapshot, data: PreparedData) -> tuple[int, Training
     return trial.number, training
 
 
-def _try_candidates(training: Training, data: PreparedData, seed: int) -> tuple[NDArray[np.integer], NDArray[np.bool_]]:
+def _try_candidates(
+    training: Training | FoldedTraining, data: PreparedData, seed: int
+) -> tuple[NDArray[np.integer], NDArray[np.bool_]]:
     """Rows of the validation split that are candidates for examples, and whether the network answers each right."""
     split, questions = data.split("validation"), data.questions_of("validation")
     order = np.random.default_rng([seed, 1]).permutation(len(split))
@@ -151,7 +156,7 @@ def choose_examples(right: NDArray[np.bool_], count: int, seed: int) -> list[int
     return [int(position) for position in (*good[: count - wrong], *bad[:wrong])]
 
 
-def measure_focus(training: Training, data: PreparedData, rows: NDArray[np.integer]) -> Focus | None:
+def measure_focus(training: Training | FoldedTraining, data: PreparedData, rows: NDArray[np.integer]) -> Focus | None:
     """The attention on what pictures show; None if a picture has no plain background, or is not at hand.
 
     Arguments as for `predict_with_attention`.
@@ -170,7 +175,9 @@ def measure_focus(training: Training, data: PreparedData, rows: NDArray[np.integ
     return Focus.of((shown[int(split.images[row])], of_hops) for row, of_hops in zip(rows, maps, strict=True))
 
 
-def predict_with_attention(training: Training, data: PreparedData, rows: NDArray[np.integer]) -> list[Example]:
+def predict_with_attention(
+    training: Training | FoldedTraining, data: PreparedData, rows: NDArray[np.integer]
+) -> list[Example]:
     """The network's answers to some questions of the validation split, with the attention of each hop.
 
     Args:
@@ -194,7 +201,7 @@ def predict_with_attention(training: Training, data: PreparedData, rows: NDArray
 
 @torch.inference_mode()
 def _attend(
-    training: Training, data: PreparedData, rows: NDArray[np.integer]
+    training: Training | FoldedTraining, data: PreparedData, rows: NDArray[np.integer]
 ) -> tuple[torch.Tensor, NDArray[np.float32]]:
     """The logits of each answer [B, A], and the attention [B, hops, rows, columns]."""
     batch = data.batch(data.split("validation"), rows).to(training.device)

@@ -2,6 +2,7 @@
 
 import math
 import shlex
+import statistics
 from collections.abc import Mapping
 from dataclasses import fields
 
@@ -9,10 +10,10 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 from optuna.trial import FrozenTrial
 
 from results.report.facts import show_range
-from results.snapshot import COMPLETE, PRUNED, RunSnapshot, best_score, in_order_of_end, state_of
+from results.snapshot import COMPLETE, PRUNED, RunSnapshot, best_score, fold_scores, in_order_of_end, state_of
 from results.tables.columns import RANK
 from results.tables.costs import seconds_saved, training_seconds
-from results.tables.formatting import show_duration, show_value
+from results.tables.formatting import show_duration, show_percent, show_value
 from results.tables.fresh_seeds import chance_difference
 from results.tables.importance import MIN_TRIALS, among_best
 from results.tables.trials import trial_table
@@ -29,13 +30,19 @@ MIN_ENDED = 10
 
 
 def findings(snapshot: RunSnapshot, shares: Mapping[str, float]) -> list[str]:
-    """Sentences: what mattered most, whether a range was too narrow, whether more trials may help, what pruning saved.
+    """Sentences: spread over folds, what mattered most, ranges that are too narrow, more trials, what pruning saved.
 
     Args:
         snapshot: snapshot of the search.
         shares: importance of each hyperparameter.
     """
-    sentences = (_what_mattered(snapshot, shares), _edges(snapshot), _more_trials(snapshot), _saved(snapshot))
+    sentences = (
+        _over_folds(snapshot),
+        _what_mattered(snapshot, shares),
+        _edges(snapshot),
+        _more_trials(snapshot),
+        _saved(snapshot),
+    )
     return [sentence for sentence in sentences if sentence]
 
 
@@ -59,6 +66,17 @@ def _limits(name: str) -> tuple[float, float]:
     """The lowest and the highest value of a setting that training accepts."""
     rules: Mapping[str, float] = next((field.metadata for field in fields(TrainingConfig) if field.name == name), {})
     return rules.get("at_least", rules.get("above", -math.inf)), rules.get("at_most", rules.get("below", math.inf))
+
+
+def _over_folds(snapshot: RunSnapshot) -> str:
+    questions = snapshot.settings.get("fold_questions", [])
+    scores = fold_scores(snapshot.best, questions) if snapshot.best else []
+    if len(scores) < 2:
+        return ""
+    return (
+        f"Scores are means over {len(scores)} folds. The best trial's lie between {show_percent(min(scores))} and "
+        f"{show_percent(max(scores))} (standard deviation {100 * statistics.stdev(scores):.2f} points)."
+    )
 
 
 def _what_mattered(snapshot: RunSnapshot, shares: Mapping[str, float]) -> str:

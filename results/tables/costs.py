@@ -64,7 +64,8 @@ def training_seconds(trials: Iterable[FrozenTrial]) -> float:
 def seconds_saved(snapshot: RunSnapshot) -> float:
     """Training time that the pruned trials would still have needed to run all epochs, each at its own speed."""
     pruned = [trial for trial in snapshot.search if state_of(trial) == PRUNED and epochs(trial)]
-    full = snapshot.settings.get("fixed", {}).get("epochs", max(map(epochs, snapshot.search), default=0))
+    longest = max(map(epochs, snapshot.search), default=0)
+    full = snapshot.settings.get("fixed", {}).get("epochs", longest) * snapshot.settings.get("folds", 1)
     remaining = [(training_seconds([trial]) / epochs(trial), max(0, full - epochs(trial))) for trial in pruned]
     return sum(per_epoch * float(rest) for per_epoch, rest in remaining)
 

@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial
 from results.ranking import rank_trials
 from results.run_folder import RunFolder
 from san_core.errors import InputError
+from san_core.folds import FoldedTraining
 from san_core.hardware import is_out_of_memory
 from san_core.training import EpochResult, Training
 from tuning.execution.checkpoint_files import CheckpointFiles
@@ -56,7 +57,7 @@ class Checkpoints:
     def __init__(self, place: str | ReadsAndWrites) -> None:
         self._files: ReadsAndWrites = CheckpointFiles(place) if isinstance(place, str) else place
 
-    def save(self, number: int, training: Training, result: EpochResult) -> None:
+    def save(self, number: int, training: Training | FoldedTraining, result: EpochResult) -> None:
         """Saves a trial's checkpoint; the file appears only when it is complete, and on the disk if that is local."""
         self.save_state(number, training.state_dict(), result)
 
@@ -66,7 +67,7 @@ class Checkpoints:
         torch.save({"training": training, "result": asdict(result)}, state)
         self._files.write(number, state.getbuffer())
 
-    def load(self, number: int, training: Training) -> EpochResult | None:
+    def load(self, number: int, training: Training | FoldedTraining) -> EpochResult | None:
         """Restores training from the trial's checkpoint; returns its last epoch's result, None without a checkpoint.
 
         Raises:

@@ -26,6 +26,7 @@ class TrialSetup:
         show_in_dashboard: whether running trials appear in Ray's dashboard and in its metrics.
         cohort: most trials of a cohort, which one worker trains together; 1 trains each on its own.
         most_at_once: most trials, or cohorts, that may run at once when nodes join the cluster; None for all that fit.
+        folds: number of folds that a trial is trained on, one after the other; 1 for the data's own division.
         largest: upper ends of the searched settings that decide the size of a cohort's step, see `upper_ends`.
     """
 
@@ -36,6 +37,7 @@ class TrialSetup:
     show_in_dashboard: bool
     cohort: int = 1
     most_at_once: int | None = None
+    folds: int = 1
     largest: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -12,6 +12,7 @@ from ray import tune
 
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
+from san_core.folds import FoldedTraining, new_training
 from san_core.training import EpochResult, Training
 from tuning.execution.checkpoints import Checkpoints, CheckpointTimer, DamagedCheckpointError
 from tuning.execution.driver_files import DriverFiles, RelayedCheckpoints
@@ -46,7 +47,7 @@ class SANWorker(tune.Trainable):
         self._location = describe_location()
         self._data, self._checkpoints = files_of(config)
         self._trial_monitor = TrialMonitor(*config[RUN_AND_STUDY]) if setup.show_in_dashboard else None
-        self._training: Training | None = None
+        self._training: Training | FoldedTraining | None = None
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -58,13 +59,14 @@ class SANWorker(tune.Trainable):
             self._trial_monitor.start_trial(number, settings)
         config = TrainingConfig.from_dict({**setup.fixed, **settings})
         self._number, self._checkpoint_timer, self._note = number, CheckpointTimer(), ""
-        self._training = Training(config, self._data, metric=setup.metric)
+        self._training = new_training(config, self._data, setup.folds, metric=setup.metric)
         # The epoch of the checkpoint is reported again, since the study may not have received the first report.
         try:
             self._unreported = self._checkpoints.load(number, self._training)
         except DamagedCheckpointError as error:
             self._training, self._unreported = None, None  # it may be restored in part
-            self._training, self._note = Training(config, self._data, metric=setup.metric), starts_anew(error)
+            self._training = new_training(config, self._data, setup.folds, metric=setup.metric)
+            self._note = starts_anew(error)
         return True
 
     def step(self) -> dict[str, Any]:

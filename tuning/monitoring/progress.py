@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import math
 import sys
 import time
 from collections import Counter
@@ -17,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from results.run_folder import CONFIRMS, REASON
-from results.snapshot import COMPLETE, DIVERGED, FAILED, PRUNED, state_of
+from results.snapshot import COMPLETE, DIVERGED, FAILED, PRUNED, best_score, curve_over_folds, state_of
 from tuning.monitoring.job_progress import JobEnds, Row, job_rows, show_score
 from tuning.study.study import Study
 
@@ -80,7 +81,7 @@ def _trial_rows(study: Study) -> list[Row]:
 
 def baseline_score(study: Study) -> float | None:
     """The baseline's best score so far, in [0, 1]; None before its first epoch."""
-    return max(_baseline_scores(study).values(), default=None)
+    return max(curve_over_folds(_baseline_scores(study), study.fold_epochs).values(), default=None)
 
 
 def _baseline_scores(study: Study) -> Mapping[int, float]:
@@ -240,7 +241,7 @@ def _name(trial: FrozenTrial | Trial, width: int = 3) -> str:
 
 
 def _best_score(trial: FrozenTrial) -> float | None:
-    return max(trial.intermediate_values.values(), default=None)
+    return None if math.isnan(score := best_score(trial)) else score
 
 
 def _clock(seconds: float) -> str:

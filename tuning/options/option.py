@@ -17,6 +17,9 @@ OPTION = "option"
 AUTO = "auto"
 """Value of `--gpus-per-trial` and `--cohort`: measure what suits the machine."""
 
+MOST_FOLDS = 20
+"""Most folds: each trial that is not stopped is trained so many times."""
+
 MOST = 10**6
 """The largest of the numbers that have no limit of their own: nothing is searched so many times."""
 
@@ -216,6 +219,19 @@ def gpu_share() -> Value:
     return Value(
         f"GPUs, 0 to 1, or `{AUTO}`", lambda given: given if given == AUTO else number(float, at_least=0)(given)
     )
+
+
+def folds() -> Value:
+    """Takes a number of folds, or `auto`."""
+
+    def parse(given: str) -> int | str:
+        if given != AUTO and not (given.isdecimal() and 1 <= int(given) <= MOST_FOLDS):
+            raise argparse.ArgumentTypeError(
+                f"must be a whole number from 1 to {MOST_FOLDS}, or auto, but got {given!r}"
+            )
+        return given if given == AUTO else int(given)
+
+    return Value(f"whole number of folds, 1 to {MOST_FOLDS}; or `{AUTO}`", parse)
 
 
 def cohort_width() -> Value:

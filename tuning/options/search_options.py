@@ -26,6 +26,7 @@ from tuning.options.option import (
     choice,
     cohort_width,
     duration,
+    folds,
     gpu_share,
     option,
     place,
@@ -95,6 +96,15 @@ class SearchOptions:
     )
     epochs: int | None = option(
         None, _SEARCHED, "epochs of a full trial", value=whole("epochs", 1), default_text="what suits the data set"
+    )
+    folds: int | str = option(
+        1,
+        _SEARCHED,
+        "parts that training and validation questions are divided into by image; the best trials are trained and "
+        "validated on all, one after the other; auto takes 5 where one validation split is too small to compare by",
+        value=folds(),
+        default_text="1: the data's own validation split",
+        recorded=_AS_USED,
     )
     set: tuple[str, ...] = option(
         (),

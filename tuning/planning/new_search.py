@@ -35,9 +35,10 @@ from tuning.options.recorded import recorded_options, unchangeable_options
 from tuning.options.search_options import SearchOptions
 from tuning.planning.cohort import check_cohort, chosen_cohort
 from tuning.planning.data import find_data, open_data
+from tuning.planning.folds import chosen_folds, fold_questions
 from tuning.planning.plan import SearchPlan, check_gpu_hours, make_plan
 from tuning.study.first_trials import check_configurations, read_configurations, read_priors
-from tuning.study.pruners import first_rung
+from tuning.study.lengths import first_rung
 from tuning.study.samplers import check_sampler
 from tuning.study.seeds import ORDER_SEEDS, derive_seed
 from tuning.study.space_check import load_space
@@ -59,10 +60,13 @@ def new_plan(options: SearchOptions) -> SearchPlan:
     """
     inputs = _look_up(options)
     data = open_data(options.data)
-    baseline, metric = _try_on_data(inputs, data, options)
-    placement, cohort = _divide(inputs, baseline, data, options)
-    used = _used(options, inputs, data, metric, placement) | {"cohort": cohort}
+    folds = chosen_folds(options.folds, data)
+    baseline, metric = _try_on_data(inputs, data, options, folds)
+    placement, cohort = _divide(inputs, baseline, data, options, folds)
+    used = _used(options, inputs, data, metric, placement) | {"cohort": cohort, "folds": folds}
     settings = _settings(options, inputs, data, baseline, metric) | recorded_options(options, used)
+    questions = fold_questions(data, folds, settings["fixed"]["order_seed"])
+    settings |= {"fold_questions": questions, "validation_questions": sum(questions)}
     run = RunFolder.create(inputs.run_path, settings, describe_environment())
     return make_plan(run, run.settings, inputs.space, placement, inputs.dashboard)
 
@@ -177,7 +181,9 @@ def _searched(options: SearchOptions) -> tuple[Mapping[str, Any], SearchSpace, S
     return chosen, space, configurations
 
 
-def _try_on_data(inputs: _Inputs, data: PreparedData, options: SearchOptions) -> tuple[TrainingConfig, Metric]:
+def _try_on_data(
+    inputs: _Inputs, data: PreparedData, options: SearchOptions, folds: int
+) -> tuple[TrainingConfig, Metric]:
     """The baseline's training settings, and the metric that scores trials, both tried on the data.
 
     Raises:
@@ -189,7 +195,7 @@ def _try_on_data(inputs: _Inputs, data: PreparedData, options: SearchOptions) ->
         searched = inputs.space.parameters.get("embedding_init")
         for init in searched.choices if isinstance(searched, CategoricalDistribution) else [baseline.embedding_init]:
             build_model(replace(baseline, embedding_init=str(init)), data)
-        check_cohort(options.cohort, baseline, data)
+        check_cohort(options.cohort, baseline, data, folds)
     with problems:
         metric = objective_metric(data, options.metric)
         same = {"data_fingerprint": data.fingerprint, "metric": metric.name, "fixed": baseline.to_dict()}
@@ -232,7 +238,6 @@ def _settings(
         "data_name": data.name,
         "images": data.described_images,
         "metric_title": metric.title,
-        "validation_questions": data.manifest["counts"]["validation"],
         "first_rung": first_rung(ceil(data.manifest["counts"]["train"] / baseline.batch_size), baseline.epochs),
         "baseline": dict(inputs.space.baseline),
         "fixed": {
@@ -258,15 +263,16 @@ def _place(options: SearchOptions, available: Sequence[Machine]) -> Placement:
 
 
 def _divide(
-    inputs: _Inputs, baseline: TrainingConfig, data: PreparedData, options: SearchOptions
+    inputs: _Inputs, baseline: TrainingConfig, data: PreparedData, options: SearchOptions, folds: int
 ) -> tuple[Placement, int]:
     """What each trial or cohort gets of the machines, and the width of cohorts.
 
     `--gpus-per-trial auto` gives a trial the share of a GPU that the largest one needs, and a cohort a whole GPU.
     """
     largest = largest_configuration(baseline, inputs.space.parameters)
-    cohort = chosen_cohort(options.cohort, largest, data, inputs.placement, inputs.bounds["trials"], options.address)
+    trials, address = inputs.bounds["trials"], options.address
+    cohort = 1 if folds > 1 else chosen_cohort(options.cohort, largest, data, inputs.placement, trials, address)
     if options.gpus_per_trial != AUTO or not inputs.placement.gpus or cohort > 1:
         return inputs.placement, cohort
-    share = measure_gpu_share(largest, data, options.address)
+    share = measure_gpu_share(largest, data, address)
     return _place(replace(options, gpus_per_trial=share), inputs.machines), cohort

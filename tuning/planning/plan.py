@@ -83,6 +83,7 @@ def make_plan(
             show_in_dashboard=dashboard is not None,
             cohort=settings["cohort"],
             most_at_once=settings.get("most_at_once", settings["concurrent"]),
+            folds=settings.get("folds", 1),
             largest=upper_ends(space.parameters),
         ),
         limits=Limits(settings["max_failures"], settings["keep"]),

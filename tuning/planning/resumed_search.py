@@ -149,7 +149,9 @@ def _resumed_cohort(
             "trials do not share the order of batches; accepted here: auto or 1"
         )
     baseline = TrainingConfig.from_dict({**settings["fixed"], **space.baseline})
-    check_cohort(options.cohort, baseline, data)
+    check_cohort(options.cohort, baseline, data, folds := settings.get("folds", 1))
+    if folds > 1:
+        return 1
     largest = largest_configuration(baseline, space.parameters)
     return chosen_cohort(options.cohort, largest, data, placement, settings["trials"], options.address)
 

@@ -8,13 +8,15 @@ import torch
 from optuna.trial import FrozenTrial
 
 from results.jobs import read_jobs
-from results.run_folder import RunFolder
+from results.run_folder import FOLD_EPOCHS, RunFolder
+from results.snapshot import curve_over_folds
 from san_core.command_line import print_message
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
+from san_core.folds import new_training
 from san_core.random_states import keep_random_states
 from san_core.shared_training import SharedTraining
-from san_core.training import EpochResult, train_fn
+from san_core.training import EpochResult
 from tuning.execution.trial_setup import largest_like, upper_ends
 from tuning.training_settings import training_settings
 
@@ -28,27 +30,29 @@ class ScoreCheck:
         recorded: score in [0, 1] of each epoch in the search, by epoch.
         found: score of each epoch of the training run again, by epoch.
         questions: number of validation questions that were scored.
+        fold_epochs: epochs on each fold; None without folds.
     """
 
     trial: int
     recorded: Mapping[int, float]
     found: Mapping[int, float]
     questions: int
+    fold_epochs: int | None = None
 
     @property
     def reached(self) -> bool:
         """Whether the best score is as high as the recorded one, or lower by no more than chance."""
-        return max(self.found.values()) >= max(self.recorded.values()) or self.within_chance
+        return self._best(self.found) >= self._best(self.recorded) or self.within_chance
 
     @property
     def within_chance(self) -> bool:
         """Whether the best scores differ by at most two standard errors of a score over this number of questions."""
-        best = max(self.recorded.values())
-        return abs(max(self.found.values()) - best) <= 2 * math.sqrt(best * (1 - best) / self.questions)
+        best = self._best(self.recorded)
+        return abs(self._best(self.found) - best) <= 2 * math.sqrt(best * (1 - best) / self.questions)
 
     def describe(self) -> str:
         """The comparison in one sentence."""
-        recorded, found = max(self.recorded.values()), max(self.found.values())
+        recorded, found = self._best(self.recorded), self._best(self.found)
         start = f"trial {self.trial}: recorded {recorded:.2%}, run again {found:.2%}"
         if self.found == self.recorded:
             return f"{start}: the same in every epoch, to the last bit"
@@ -58,6 +62,9 @@ class ScoreCheck:
         if self.reached:
             return f"{start}: reached ({difference}, within chance on {self.questions:,} questions)"
         return f"{start}: NOT reached ({difference}, more than chance on {self.questions:,} questions)"
+
+    def _best(self, scores: Mapping[int, float]) -> float:
+        return max(curve_over_folds(scores, self.fold_epochs).values())
 
 
 @keep_random_states()
@@ -91,10 +98,15 @@ def check_score(run: RunFolder, trial: FrozenTrial, data: PreparedData) -> Score
             shared = SharedTraining(largest, max(widths.values()), data, metric=run.setting("metric"))
             _train_at_widths(shared, config, widths, report)
         else:
-            train_fn(config, data, report, metric=run.setting("metric"))
+            training = new_training(config, data, run.settings.get("folds", 1), metric=run.setting("metric"))
+            while not training.finished:
+                result = training.run_epoch()
+                if not report(result) or result.diverged:
+                    break
     finally:
         torch.set_num_threads(threads)
-    return ScoreCheck(trial.number, recorded, found, data.manifest["counts"]["validation"])
+    questions = run.settings.get("validation_questions") or data.manifest["counts"]["validation"]
+    return ScoreCheck(trial.number, recorded, found, questions, trial.user_attrs.get(FOLD_EPOCHS))
 
 
 def _widths(run: RunFolder, trial: FrozenTrial) -> dict[int, int]:

@@ -24,6 +24,7 @@ from san_core.config import without_effect
 from search_spaces import SearchSpace
 from tuning.study.failures import trials_to_repeat
 from tuning.study.first_trials import waiting_trial
+from tuning.study.lengths import Lengths
 from tuning.study.pruners import PRUNERS
 from tuning.study.samplers import make_sampler, sampler_name
 from tuning.study.seeds import CONFIRMATION_SEEDS, SEARCH_SEEDS, derive_seed
@@ -48,8 +49,8 @@ def open_search(
         first_trials: function that returns the first trials of a new journal, see `tuning.study.first_trials`; called
             only if the journal does not have them yet.
     """
-    seed, epochs, sampler = run.setting("seed"), run.setting("fixed")["epochs"], run.setting("sampler")
-    study = _open(run, SEARCH, PRUNERS[run.setting("pruner")](epochs, run.settings.get("first_rung", 1)))
+    seed, sampler, lengths = run.setting("seed"), run.setting("sampler"), _lengths(run)
+    study = _open(run, SEARCH, PRUNERS[run.setting("pruner")](lengths))
     if not study.user_attrs.get(FIRST_TRIALS_ADDED):
         for trial in (first_trials() if first_trials else [])[len(study.get_trials(deepcopy=False)) :]:
             study.add_trial(trial)
@@ -72,7 +73,7 @@ def open_search(
     source = TrialSource(
         space.parameters, seed_of, sampler_of, space.has_meaning, lambda params: without_effect({**fixed, **params})
     )
-    return Study(study, source, rules=rules, epochs=epochs, clock=run.clock)
+    return Study(study, source, rules=rules, lengths=lengths, clock=run.clock)
 
 
 def open_confirmation(run: RunFolder, space: SearchSpace, trials: Sequence[int], seeds: int) -> Study:
@@ -112,7 +113,12 @@ def open_confirmation(run: RunFolder, space: SearchSpace, trials: Sequence[int],
         own_order=True,
     )
     rules = StopRules(trials=len(study.get_trials(deepcopy=False)))
-    return Study(study, source, rules=rules, epochs=run.setting("fixed")["epochs"], clock=run.clock)
+    return Study(study, source, rules=rules, lengths=_lengths(run), clock=run.clock)
+
+
+def _lengths(run: RunFolder) -> Lengths:
+    """How long the trials of a run are; those of earlier versions have no folds."""
+    return Lengths(run.setting("fixed")["epochs"], run.settings.get("folds", 1), run.settings.get("first_rung", 1))
 
 
 def _open(run: RunFolder, name: str, pruner: optuna.pruners.BasePruner) -> optuna.Study:

@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial
 
 from results.run_folder import BY_QUESTION, DIVERGED, is_own
 from san_core.question_scores import QuestionScores
+from tuning.study.lengths import Lengths
 
 _REDUCTION_FACTOR = 2
 """A rung is an epoch after which trials are compared. At each rung the best 1/2 of the trials goes on."""
@@ -50,18 +51,23 @@ class SuccessiveHalving(optuna.pruners.BasePruner):
     Args:
         brackets: number of brackets, >= 1.
         first: the first rung, an epoch >= 1; the next are twice, four times, ... as far.
+        fold_epochs: epochs on each fold, >= 1, of trials that are trained on one fold after the other: the rungs are
+            those of the first fold, and the last epoch of each fold; None for trials without folds.
         tolerance: standard errors, >= 0; None for none.
 
     Raises:
         ValueError: if `brackets` or `first` is less than 1.
     """
 
-    def __init__(self, *, brackets: int = 1, first: int = 1, tolerance: float | None = None) -> None:
+    def __init__(
+        self, *, brackets: int = 1, first: int = 1, fold_epochs: int | None = None, tolerance: float | None = None
+    ) -> None:
         if brackets < 1:
             raise ValueError(f"brackets must be >= 1, but got {brackets}")
         if first < 1:
             raise ValueError(f"first must be >= 1, but got {first}")
         self._brackets, self._first, self._tolerance = brackets, first, tolerance
+        self._fold_epochs = fold_epochs
         self._rungs: _Rungs = {}
         self._by_question: dict[tuple[int, int], str] = {}  # by a trial's number and the epoch's
         self._has_read = False  # the journal, which the first decision does
@@ -93,6 +99,8 @@ class SuccessiveHalving(optuna.pruners.BasePruner):
 
     def is_rung(self, epoch: int, number: int) -> bool:
         """Whether the trial with this number is compared with others after an epoch."""
+        if self._fold_epochs is not None and epoch >= self._fold_epochs:
+            return epoch % self._fold_epochs == 0
         return _is_rung(epoch, self._first * _REDUCTION_FACTOR ** bracket_of(number, self._brackets))
 
     def next_rung(self, epoch: int) -> int:
@@ -100,6 +108,8 @@ class SuccessiveHalving(optuna.pruners.BasePruner):
         rung = self._first
         while rung <= epoch:
             rung *= _REDUCTION_FACTOR
+        if self._fold_epochs is not None and rung > self._fold_epochs:
+            return (epoch // self._fold_epochs + 1) * self._fold_epochs
         return rung
 
     def add_score(self, number: int, epoch: int, score: float, by_question: str = "") -> None:
@@ -186,25 +196,11 @@ def next_decision(pruner: optuna.pruners.BasePruner, epoch: int, epochs: int) ->
 TOLERANCE = 1.0
 """Standard errors by which a trial may be behind the better half under the pruner `tolerant`."""
 
-STEPS_TO_FIRST_RUNG = 100
-"""Training steps after which a score says something: the pruner `tolerant` compares trials no earlier."""
-
-
-def first_rung(steps: int, epochs: int) -> int:
-    """The first epoch after which the pruner `tolerant` compares trials.
-
-    Args:
-        steps: training steps of an epoch, >= 1.
-        epochs: of a trial, >= 1.
-    """
-    return min(ceil(STEPS_TO_FIRST_RUNG / steps), epochs)
-
-
-PRUNERS: dict[str, Callable[[int, int], optuna.pruners.BasePruner]] = {
-    "halving": lambda *_: SuccessiveHalving(),
-    "tolerant": lambda _, first: SuccessiveHalving(first=first, tolerance=TOLERANCE),
-    "hyperband": lambda epochs, _: SuccessiveHalving(brackets=epochs.bit_length()),
-    "median": lambda *_: optuna.pruners.MedianPruner(n_startup_trials=5),
-    "none": lambda *_: optuna.pruners.NopPruner(),
+PRUNERS: dict[str, Callable[[Lengths], optuna.pruners.BasePruner]] = {
+    "halving": lambda of: SuccessiveHalving(fold_epochs=of.fold_epochs),
+    "tolerant": lambda of: SuccessiveHalving(first=of.first_rung, fold_epochs=of.fold_epochs, tolerance=TOLERANCE),
+    "hyperband": lambda of: SuccessiveHalving(brackets=of.epochs.bit_length(), fold_epochs=of.fold_epochs),
+    "median": lambda _: optuna.pruners.MedianPruner(n_startup_trials=5),
+    "none": lambda _: optuna.pruners.NopPruner(),
 }
-"""Functions that make a pruner, by its name in `--pruner`, from a trial's number of epochs and `first_rung`."""
+"""Functions that make a pruner for trials of some length, by its name in `--pruner`."""

@@ -20,6 +20,7 @@ from results.run_folder import (
     DIVERGED,
     DUPLICATE_OF,
     ENDED,
+    FOLD_EPOCHS,
     IS_BASELINE,
     REASON,
     REPEATS,
@@ -31,9 +32,10 @@ from results.run_folder import (
     is_own,
     repeats,
 )
-from results.snapshot import in_order_of_end
+from results.snapshot import curve_over_folds, in_order_of_end
 from tuning.study.configurations import TriedConfigurations
 from tuning.study.failures import FailuresInARow
+from tuning.study.lengths import Lengths
 from tuning.study.live_trial import Epoch, InterruptedTrial, LiveTrial
 from tuning.study.pruners import SuccessiveHalving
 from tuning.study.stop_rules import SinceBest, StopRules, TimeSpent
@@ -57,13 +59,14 @@ class Study:
         study: Optuna's study.
         source: makes new trials.
         rules: the rules that end the study.
-        epochs: number of epochs of a trial that is not stopped early.
+        lengths: how long a trial is that is not stopped early.
         clock: the clock of the run.
 
     Attributes:
         optuna_study: Optuna's study.
         rules: the rules that end the study.
-        epochs: number of epochs of a trial that is not stopped early.
+        epochs: number of epochs of a trial that is not stopped early, on all folds together.
+        fold_epochs: number of epochs on each fold; None without folds.
         clock: the clock of the run, which never goes back.
         live: trials that were started and have not ended, by number.
         best: the best trial so far, by the rule of `results.ranking`; None if no trial can be the best.
@@ -75,11 +78,12 @@ class Study:
     """
 
     def __init__(
-        self, study: optuna.Study, source: TrialSource, *, rules: StopRules, epochs: int, clock: Clock
+        self, study: optuna.Study, source: TrialSource, *, rules: StopRules, lengths: Lengths, clock: Clock
     ) -> None:
         self.optuna_study = study
         self.rules = rules
-        self.epochs = epochs
+        self.epochs = lengths.all_epochs
+        self.fold_epochs = lengths.fold_epochs
         self.clock = clock
         self.live: dict[int, LiveTrial] = {}
         self.jobs: dict[int, Job] = {}
@@ -270,6 +274,8 @@ class Study:
 
     def _start(self, trial: optuna.Trial, scores: Mapping[int, float]) -> LiveTrial:
         live = LiveTrial(trial, self._source.seed_of(trial), dict(scores), own_order=self._source.own_order)
+        if self.fold_epochs is not None and FOLD_EPOCHS not in trial.user_attrs:
+            trial.set_user_attr(FOLD_EPOCHS, self.fold_epochs)
         if SEED not in trial.user_attrs:
             trial.set_user_attr(SEED, live.seed)
         self.live[trial.number] = live
@@ -302,7 +308,8 @@ class Study:
         sampler learns from one of the two to keep away from its configuration. It does not count as pruned, because TPE
         takes a pruned trial for the better the longer it ran.
         """
-        state, value = TrialState.COMPLETE, max(live.scores.values(), default=None)
+        curve = curve_over_folds(live.scores, self.fold_epochs)
+        state, value = TrialState.COMPLETE, max(curve.values(), default=None)
         if failed or not live.scores:
             state, value = TrialState.FAIL, None
         elif live.diverged:

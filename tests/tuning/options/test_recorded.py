@@ -9,14 +9,14 @@ from tuning.options.search_options import BOUNDS, SearchOptions, declared_option
 
 CANNOT_CHANGE = {
     *("space", "metric", "preset", "epochs", "set", "sampler", "pruner", "seed", "baseline_first", "try_first"),
-    *("prior", "gpus_per_trial", "cpus_per_trial", "storage"),
+    *("prior", "gpus_per_trial", "cpus_per_trial", "storage", "folds"),
 }
 UNDER_THEIR_NAMES = {
     *("data", "space", "metric", "try_first", "prior", "concurrent", "cpus_per_trial", "gpus_per_trial"),
     *("sampler", "pruner", "baseline_first", "confirm", "seed", "storage", "max_failures", "keep", "track"),
-    *("trials", "budget", "gpu_hours", "patience", "cohort"),
+    *("trials", "budget", "gpu_hours", "patience", "cohort", "folds"),
 }
-"""As run folders have them that were written before options were declared; `cohort` is newer."""
+"""As run folders have them that were written before options were declared; `cohort` and `folds` are newer."""
 
 
 def test_the_bounds_are_those_that_end_a_search() -> None:

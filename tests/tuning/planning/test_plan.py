@@ -18,6 +18,7 @@ from search_spaces import load
 from tuning.options.bounds import resumed_bounds
 from tuning.options.command_line import parse_options
 from tuning.options.search_options import TRIALS
+from tuning.planning.folds import chosen_folds
 from tuning.planning.new_search import new_plan
 from tuning.planning.plan import SearchPlan
 from tuning.planning.resumed_search import resumed_plan
@@ -222,6 +223,52 @@ def test_a_cohort_without_its_step_is_refused_and_auto_trains_one_trial_at_a_tim
     with pytest.raises(InputError, match="--cohort 2 cannot be trained"):
         plan("--cohort", "2", resume=True)
     assert plan("--cohort", "auto", resume=True).cohort == 1
+
+
+def test_folds_are_recorded_with_the_number_of_questions_of_each(plan: PLAN, tiny_data: PreparedData) -> None:
+    counts = tiny_data.manifest["counts"]
+    planned = plan("--folds", "3")
+    settings = planned.run.settings
+    assert (planned.setup.folds, settings["folds"], planned.cohort) == (3, 3, 1)
+    assert len(settings["fold_questions"]) == 3
+    assert sum(settings["fold_questions"]) == settings["validation_questions"] == counts["train"] + counts["validation"]
+    assert plan(resume=True).setup.folds == 3
+    with pytest.raises(InputError, match="--folds cannot change when a search is resumed"):
+        plan("--folds", "4", resume=True)
+    with pytest.raises(InputError, match="--cohort 4 cannot be trained: with folds each trial is trained on its own"):
+        plan("--cohort", "4", resume=True)
+
+
+def test_without_folds_the_datas_own_validation_questions_are_scored(plan: PLAN, tiny_data: PreparedData) -> None:
+    settings = plan().run.settings
+    questions = tiny_data.manifest["counts"]["validation"]
+    assert (settings["folds"], settings["fold_questions"], settings["validation_questions"]) == (
+        *(1, [questions], questions),
+    )
+
+
+@pytest.mark.parametrize(("questions", "folds"), [(2499, 5), (2500, 1)])
+def test_automatic_folds_are_for_validation_splits_that_tell_little(
+    questions: int, folds: int, tiny_data: PreparedData, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = PreparedData.open(tiny_data.folder)
+    data.manifest = {**data.manifest, "counts": {**data.manifest["counts"], "validation": questions}}
+    assert chosen_folds("auto", data) == folds
+    assert f"{questions:,} validation questions tell scores to 1.0 points" in capsys.readouterr().err
+    assert chosen_folds(2, data) == 2
+
+
+@pytest.mark.parametrize("given", ["0", "21", "many", "-1", "1.5", ""])
+def test_folds_that_cannot_be_are_refused(given: str, plan: PLAN, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        plan("--folds", given)
+    assert f"--folds: must be a whole number from 1 to 20, or auto, but got {given!r}" in capsys.readouterr().err
+
+
+def test_folds_and_cohorts_are_not_combined(plan: PLAN) -> None:
+    with pytest.raises(InputError, match="--cohort 4 cannot be trained: with folds"):
+        plan("--folds", "2", "--cohort", "4")
+    assert not Path("runs").exists()
 
 
 def test_the_first_trials_are_the_baseline_and_what_is_to_be_tried(plan: PLAN, tmp_path: Path) -> None:

@@ -126,7 +126,7 @@ def test_the_trial_gets_its_threads_and_the_process_its_own_back(
 
     monkeypatch.setattr(type(run), "settings", property(lambda _: {**settings, "cpus_per_trial": before + 1}))
     settings = {"fixed": {}, "metric": "accuracy"}
-    monkeypatch.setattr("tuning.retraining.score_check.train_fn", interrupted)
+    monkeypatch.setattr("tuning.retraining.score_check.new_training", interrupted)
     with pytest.raises(KeyboardInterrupt):
         check_score(run, trial, tiny_data)
     assert seen == [before + 1]

@@ -8,8 +8,9 @@ from optuna.trial import TrialState
 from results.run_folder import BY_QUESTION, DIVERGED, RunFolder
 from san_core.question_scores import QuestionScores
 from tests.tuning.studies import EPOCHS, ask, searching
+from tuning.study.lengths import first_rung
 from tuning.study.live_trial import Epoch
-from tuning.study.pruners import SuccessiveHalving, bracket_of, first_rung, next_decision
+from tuning.study.pruners import SuccessiveHalving, bracket_of, next_decision
 
 
 def _study(pruner: optuna.pruners.BasePruner) -> optuna.Study:
@@ -146,3 +147,12 @@ def test_no_trial_is_stopped_before_the_first_rung() -> None:
 @pytest.mark.parametrize(("steps", "epochs", "rung"), [(380, 12, 1), (100, 12, 1), (31, 10, 4), (15, 10, 7), (5, 4, 4)])
 def test_the_first_rung_comes_after_enough_steps(steps: int, epochs: int, rung: int) -> None:
     assert first_rung(steps, epochs) == rung
+
+
+def test_with_folds_trials_are_compared_on_the_first_and_at_the_end_of_each() -> None:
+    pruner = SuccessiveHalving(fold_epochs=5)
+    assert [epoch for epoch in range(1, 21) if pruner.is_rung(epoch, 0)] == [1, 2, 4, 5, 10, 15, 20]
+    assert [next_decision(pruner, epoch, 20) for epoch in (0, 1, 2, 4, 5, 9, 10, 15, 19)] == [
+        *(1, 2, 4, 5),
+        *(10, 10, 15, 20, 20),
+    ]

@@ -1,0 +1,191 @@
+"""Cross-validation: divides training and validation questions into folds, and trains a configuration on each."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property, lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from san_core.config import LARGEST_SEED, TrainingConfig
+from san_core.data.prepared import PreparedData, Split
+from san_core.data.questions import Question
+from san_core.errors import InputError
+from san_core.models.san import SAN
+from san_core.question_scores import QuestionScores
+from san_core.training import EpochResult, Training
+
+_DIVIDED = ("train", "validation")
+
+
+class Fold(PreparedData):
+    """A prepared data set whose training and validation questions are divided anew; all else is the same.
+
+    The images of both splits are divided at random into parts of the same size. One part validates, the others train.
+    Images with the same features stay together, as copies of a picture do in `san_core.data.splitting`.
+
+    Args:
+        data: the data set; its own division is not used.
+        number: of the part that validates, in [0, folds).
+        folds: number of parts, >= 2.
+        seed: of the random division; the same for all folds that belong together.
+
+    Raises:
+        ValueError: if there is no such part.
+        InputError: if there are more parts than different images.
+    """
+
+    def __init__(self, data: PreparedData, number: int, folds: int, seed: int) -> None:
+        if not 0 <= number < folds or folds < 2:
+            raise ValueError(f"number must be in [0, folds) and folds >= 2, but got {number} of {folds}")
+        self._data = data
+        self._validates = _parts(data, folds, seed) == number
+        validation = int(self._validates.sum())
+        counts = {**data.manifest["counts"], "train": len(self._validates) - validation, "validation": validation}
+        super().__init__(data.folder, {**data.manifest, "counts": counts})
+
+    def split(self, name: str) -> Split:
+        """Returns a split by name."""
+        if name not in _DIVIDED:
+            return self._data.split(name)
+        return _both(self._data).where(self._is_in(name))
+
+    def questions_of(self, name: str) -> list[Question]:
+        """Returns the questions of a split with their texts and answers, in the order of `split`."""
+        if name not in _DIVIDED:
+            return self._data.questions_of(name)
+        if name not in self._questions_of:
+            every = [question for part in _DIVIDED for question in self._data.questions_of(part)]
+            self._questions_of[name] = [every[row] for row in np.flatnonzero(self._is_in(name))]
+        return self._questions_of[name]
+
+    @cached_property
+    def images(self) -> torch.Tensor:
+        """As of the data set, whose memory it shares."""
+        return self._data.images
+
+    def _is_in(self, name: str) -> NDArray[np.bool_]:
+        return np.asarray(self._validates if name == "validation" else ~self._validates)
+
+
+def _both(data: PreparedData) -> Split:
+    """The questions that are divided, training questions first."""
+    train, validation = (data.split(name) for name in _DIVIDED)
+    return train + validation
+
+
+def _parts(data: PreparedData, folds: int, seed: int) -> NDArray[np.integer]:
+    """The part that each question belongs to, by its image [Q]."""
+    contents = _contents(data)
+    different = contents.max() + 1
+    if folds > different:
+        raise InputError(f"{different} different images cannot be divided into {folds} folds")
+    return np.asarray(np.random.default_rng(seed).permutation(different)[contents] * folds // different)
+
+
+@lru_cache(maxsize=1)  # all trials of a process have the same data
+def _contents(data: PreparedData) -> NDArray[np.integer]:
+    """A number for what each question's image shows, counted in the order of the images [Q]."""
+    images, image_of_question = np.unique(_both(data).images, return_inverse=True)
+    numbers: dict[bytes, int] = {}
+    number_of_image = []
+    for image in images:
+        digest = hashlib.blake2b(data.images[int(image)].view(torch.uint8).numpy().tobytes()).digest()
+        number_of_image.append(numbers.setdefault(digest, len(numbers)))
+    return np.array(number_of_image)[image_of_question]
+
+
+class FoldedTraining:
+    """Trains a configuration on each fold in turn: it has `folds` times as many epochs as the configuration says.
+
+    After an epoch of a fold its score is the mean over all questions of the folds so far, each after as many epochs.
+    So the scores of the last fold's epochs are the mean curve over all folds, on every training and validation
+    question (k-fold cross-validation). Whoever stops it earlier has the mean over fewer folds.
+
+    The division follows from `TrainingConfig.batch_seed`: trials of a search share it, fresh seeds divide afresh.
+
+    Attributes:
+        config: sizes and hyperparameters.
+        epoch: number of finished epochs of all folds.
+        seconds: duration of the finished epochs.
+        device: device of the network.
+    """
+
+    def __init__(self, config: TrainingConfig, data: PreparedData, folds: int, *, metric: str | None = None) -> None:
+        self.config = config
+        self.epoch, self.seconds = 0, 0.0
+        self._data, self._folds, self._metric = data, folds, metric
+        self._scores: list[list[tuple[float, str]]] = []  # by fold and epoch: the mean, and those of single questions
+        self._start(0)
+        self.device = self._training.device
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs of all folds are finished."""
+        return self._number == self._folds - 1 and self._training.finished
+
+    @property
+    def examples(self) -> int:
+        """Number of questions in an epoch of the current fold."""
+        return self._training.examples
+
+    @property
+    def model(self) -> SAN:
+        """The network of the current fold."""
+        return self._training.model
+
+    @property
+    def data(self) -> PreparedData:
+        """The current fold."""
+        return self._training.data
+
+    def run_epoch(self) -> EpochResult:
+        """Trains for one epoch, of the next fold if the current one has all, and scores the network."""
+        if self._training.finished:
+            self._start(self._number + 1)
+        result = self._training.run_epoch()
+        self.epoch += 1
+        self.seconds += result.seconds
+        self._scores[-1].append((result.score or 0.0, result.by_question))
+        score, by_question = self._over_folds()
+        return replace(result, epoch=self.epoch, score=score, by_question=by_question)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state for `load_state_dict`, with which training continues from here."""
+        own = {"epoch": self.epoch, "seconds": self.seconds, "fold": self._number, "scores": self._scores}
+        return {**own, "training": self._training.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restores a state that `state_dict` returned."""
+        self._start(state["fold"])
+        self._training.load_state_dict(state["training"])
+        self.epoch, self.seconds = state["epoch"], state["seconds"]
+        self._scores = state["scores"]
+
+    def _start(self, number: int) -> None:
+        """Goes on with a fold. Its network starts from weights of its own."""
+        order_seed, seed = self.config.batch_seed, self.config.seed
+        if number:
+            seed = int(np.random.default_rng([seed, number]).integers(LARGEST_SEED))
+        config = replace(self.config, seed=seed, order_seed=order_seed)
+        self._number = number
+        self._training = Training(config, Fold(self._data, number, self._folds, order_seed), metric=self._metric)
+        self._scores.append([])
+
+    def _over_folds(self) -> tuple[float, str]:
+        """The mean score, and those of single questions, of the folds so far, each after as many epochs as this one."""
+        position = len(self._scores[-1]) - 1
+        means, texts = zip(*(scores[position] for scores in self._scores), strict=True)
+        parts = [QuestionScores.from_text(text) for text in texts]
+        mean = float(np.average(means, weights=[part.questions for part in parts]))
+        return mean, QuestionScores.join(parts).to_text()
+
+
+def new_training(
+    config: TrainingConfig, data: PreparedData, folds: int, *, metric: str | None = None
+) -> Training | FoldedTraining:
+    """A training on several folds, or for 1 on the data's own training and validation questions."""
+    return FoldedTraining(config, data, folds, metric=metric) if folds > 1 else Training(config, data, metric=metric)
