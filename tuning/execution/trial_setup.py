@@ -6,6 +6,7 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
+from results.preparations import Preparation, without_data
 from san_core.cohort.network import OPTIONAL_FIELDS, SHARED_FIELDS, SIZE_FIELDS
 from san_core.config import TrainingConfig
 from tuning.execution.placement import Placement
@@ -27,6 +28,7 @@ class TrialSetup:
         cohort: most trials of a cohort, which one worker trains together; 1 trains each on its own.
         most_at_once: most trials, or cohorts, that may run at once when nodes join the cluster; None for all that fit.
         largest: upper ends of the searched settings that decide the size of a cohort's step, see `upper_ends`.
+        preparations: the preparations of the data that trials choose among, by name; empty if `data` is the only one.
     """
 
     data: str
@@ -37,6 +39,16 @@ class TrialSetup:
     cohort: int = 1
     most_at_once: int | None = None
     largest: Mapping[str, Any] = field(default_factory=dict)
+    preparations: Mapping[str, Preparation] = field(default_factory=dict)
+
+    @property
+    def folders(self) -> list[str]:
+        """The folder of each prepared data set that trials are trained on."""
+        return [each.folder for each in self.preparations.values()] or [self.data]
+
+    def config(self, settings: Mapping[str, Any]) -> TrainingConfig:
+        """The configuration of a trial, from the settings in which trials differ."""
+        return TrainingConfig.from_dict({**self.fixed, **without_data(settings)})
 
 
 @dataclass(frozen=True)

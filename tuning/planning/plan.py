@@ -7,6 +7,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
+from results.preparations import preparations
 from results.run_folder import RunFolder
 from san_core.command_line import print_message
 from san_core.errors import InputError
@@ -84,6 +85,7 @@ def make_plan(
             cohort=settings["cohort"],
             most_at_once=settings.get("most_at_once", settings["concurrent"]),
             largest=upper_ends(space.parameters),
+            preparations=preparations(settings),
         ),
         limits=Limits(settings["max_failures"], settings["keep"]),
         rules=StopRules(**{name: settings[name] for name in BOUNDS}, gpus=placement.gpus),
