@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from results.journal_check import is_whole
+from results.preparations import PREPARATIONS, Preparation
 from san_core.errors import InputError
 from san_core.files import read_json
 
@@ -24,6 +26,11 @@ def _is_objects(value: object) -> bool:
 
 def _is_object_of_texts(value: object) -> bool:
     return isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
+
+
+def _is_preparations(value: object) -> bool:
+    keys = {field.name for field in fields(Preparation)}
+    return isinstance(value, dict) and all(_is_object_of_texts(each) and each.keys() == keys for each in value.values())
 
 
 def _or_none(kind: "_Kind") -> "_Kind":
@@ -60,6 +67,7 @@ _KINDS: Mapping[str, _Kind] = {
     "baseline_first": _SWITCH,
     "prior": (_is_texts, "a list of texts"),
     "try_first": (_is_objects, "a list of objects"),
+    PREPARATIONS: (_is_preparations, "an object of folder, fingerprint and images by name"),
     "space_definition": (_is_object_of_texts, "an object of texts"),
 }
 """What each setting must be, where it is there: a function that says whether it is, and the words for it."""

@@ -86,7 +86,7 @@ def _parts(data: PreparedData, folds: int, seed: int) -> NDArray[np.integer]:
     return np.asarray(np.random.default_rng(seed).permutation(different)[contents] * folds // different)
 
 
-@lru_cache(maxsize=1)  # all trials of a process have the same data
+@lru_cache(maxsize=8)  # the trials of a process have one of few data sets
 def _contents(data: PreparedData) -> NDArray[np.integer]:
     """A number for what each question's image shows, counted in the order of the images [Q]."""
     images, image_of_question = np.unique(_both(data).images, return_inverse=True)

@@ -2,6 +2,8 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
@@ -15,7 +17,7 @@ from san_core.data.raw_dataset import Location, VQAFiles
 from san_core.data.readers import READERS
 from san_core.errors import InputError
 from san_core.hardware import limit_threads
-from san_core.models.encoders import NAMES
+from san_core.preparation_options import Combination, add_encoding_options, combinations
 from san_core.table_options import add_table_options, given_options, table_location
 
 _OWN = ("questions", "annotations", "images")
@@ -32,32 +34,13 @@ def _parse() -> argparse.Namespace:
         help=f"data set: {', '.join(READERS)}; the last two are your own data: the official VQA layout, tables",
     )
     add("--root", type=path, metavar="FOLDER", help="folder with the data set's files (not for easy-vqa and your own)")
-    add(
-        "--encoder",
-        default="efficientnet-lite0",
-        metavar="NAME",
-        help=f"image encoder: {', '.join(NAMES)}, torchvision:NAME, timm:NAME; python -m san_core.encoders lists them",
-    )
+    add_encoding_options(parser)
     add(
         "--weights",
         type=path,
         metavar="FILE",
         help="weights for an encoder of torchvision or timm, .pth or .safetensors (default: the pretrained ones, from "
         "the library's cache or downloaded to it)",
-    )
-    add("--layer", help="the encoder's layer whose output is the regions (default: its last; easy-vqa: reduction_3)")
-    add(
-        "--grid",
-        type=number(int, at_least=1),
-        metavar="N",
-        help="pool the regions to N x N; 1 is the whole image (easy-vqa: 8)",
-    )
-    add(
-        "--image-size",
-        type=number(int, at_least=1),
-        metavar="PIXELS",
-        help="edge that images are resized to (default: that which an encoder of torchvision or timm was trained on, "
-        "else that of the data set)",
     )
     add("--fine-tune", action="store_true", help="keep pixels, so that training trains the encoder too")
     add(
@@ -87,7 +70,12 @@ def _parse() -> argparse.Namespace:
         help="share of the entries of each file that may be left out because something is wrong with them (default: "
         "0.01; one entry always may); with it damaged files are read as far as they can be",
     )
-    add("--out", type=path, metavar="FOLDER", help="folder to write (default: data/NAME)")
+    add(
+        "--out",
+        type=path,
+        metavar="FOLDER",
+        help="folder to write; with several combinations the beginning of their folders' names (default: data/NAME)",
+    )
     add_table_options(parser)
     own = parser.add_argument_group("your own files (NAME vqa; some also for NAME table)")
     own.add_argument("--questions", type=path, metavar="JSON", help="training questions")
@@ -118,16 +106,16 @@ def _parse() -> argparse.Namespace:
     return parser.parse_intermixed_args()
 
 
-def main() -> None:
-    """Prepares the data set, or opens it if it is prepared already, and prints what is in it."""
+def main() -> int:
+    """Prepares the data set, or opens it if it is prepared already, and prints what is in it.
+
+    Returns:
+        The exit code: 2 if one of several combinations cannot be prepared, after the others were.
+    """
     arguments = _parse()
     limit_threads()
     options = Options(
-        encoder=arguments.encoder,
         weights=arguments.weights,
-        layer=arguments.layer,
-        grid=arguments.grid,
-        image_size=arguments.image_size,
         fine_tune=arguments.fine_tune,
         top_answers=arguments.top_answers,
         word_vectors=arguments.word_vectors,
@@ -138,12 +126,32 @@ def main() -> None:
         keep_answers=arguments.keep_answers,
     )
     out = arguments.out or Path("data") / arguments.name
+    wanted, location = list(combinations(arguments, out)), _location(arguments, out)
     try:
-        data = prepare(arguments.name, out, options, _location(arguments, out))
+        if len(wanted) > 1:
+            prepared = _prepare_several(arguments.name, wanted, options, location)
+        else:
+            prepared = [prepare(arguments.name, out, replace(options, **wanted[0].chosen), location)]
     except KeyboardInterrupt:
         print_message("run the same command again to continue")
         raise
-    _print(data)
+    if prepared:
+        _print(prepared)
+    return 0 if len(prepared) == len(wanted) else 2
+
+
+def _prepare_several(
+    name: str, wanted: Sequence[Combination], options: Options, location: Location
+) -> list[PreparedData]:
+    """Prepares the combinations one after the other; prints a line for each, with the reason if it cannot be done."""
+    prepared = []
+    for place, each in enumerate(wanted, start=1):
+        print_message(f"{place} of {len(wanted)}: {each.folder}")
+        try:
+            prepared.append(prepare(name, each.folder, replace(options, **each.chosen), location))
+        except InputError as error:
+            print_message(f"error: {each.folder} was not prepared: {error}")
+    return prepared
 
 
 def _location(arguments: argparse.Namespace, out: Path) -> Location:
@@ -191,13 +199,19 @@ def _own_files(arguments: argparse.Namespace) -> Location:
     )
 
 
-def _print(data: PreparedData) -> None:
+def _print(prepared: Sequence[PreparedData]) -> None:
+    """Prints what is in the data; of several preparations, what their questions have in common is that of the first."""
+    data = prepared[0]
     manifest = data.manifest
     console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 120)
     console.print(
         f"{data.name}: {manifest['images']:,} images, {len(data.answers):,} answers, {len(data.words.words):,} words"
     )
-    console.print(f"regions of {data.encoder} {data.layer}: {data.grid} x {data.grid} at {data.image_size} pixels\n")
+    for each in prepared:
+        place = f", in {each.folder}" if len(prepared) > 1 else ""
+        regions = f"{each.grid} x {each.grid} at {each.image_size} pixels{place}"
+        console.print(f"regions of {each.encoder} {each.layer}: {regions}", soft_wrap=True)
+    console.print()
     rows = {f"{name} as shipped": row for name, row in manifest["as_shipped"].items()} | manifest["coverage"]
     types = list(dict.fromkeys(name for row in rows.values() for name in row["answer_types"]))
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
@@ -218,7 +232,10 @@ def _print(data: PreparedData) -> None:
         console.print(f"\nproblems ({data.folder / PROBLEMS} lists them all):", soft_wrap=True)
         for line in manifest["problems"]:
             console.print(f"  {line}", soft_wrap=True)
-    console.print(f"\nsearch on it: python -m tuning.search --data {data.folder}", soft_wrap=True)
+    folders = " ".join(f"--data {each.folder}" for each in prepared)
+    console.print(
+        f"\nsearch on {'it' if len(prepared) == 1 else 'them'}: python -m tuning.search {folders}", soft_wrap=True
+    )
 
 
 if __name__ == "__main__":

@@ -140,7 +140,7 @@ def register(monkeypatch: pytest.MonkeyPatch) -> Callable[[RawDataset], None]:
 
 
 @pytest.fixture(scope="session")
-def _prepared_tiny(
+def prepared_tiny(
     tiny_dataset: RawDataset, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[Options], PreparedData]:
     def prepare_tiny(options: Options) -> PreparedData:
@@ -152,15 +152,21 @@ def _prepared_tiny(
 
 
 @pytest.fixture(scope="session")
-def tiny_data(_prepared_tiny: Callable[[Options], PreparedData]) -> PreparedData:
+def tiny_data(prepared_tiny: Callable[[Options], PreparedData]) -> PreparedData:
     """The squares as 2 x 2 EfficientNet-Lite regions."""
-    return _prepared_tiny(Options(encoder="efficientnet-lite0", image_size=SIZE))
+    return prepared_tiny(Options(encoder="efficientnet-lite0", image_size=SIZE))
 
 
 @pytest.fixture(scope="session")
-def tiny_pixels(_prepared_tiny: Callable[[Options], PreparedData]) -> PreparedData:
+def tiny_whole(prepared_tiny: Callable[[Options], PreparedData]) -> PreparedData:
+    """The squares as one EfficientNet-Lite region each."""
+    return prepared_tiny(Options(encoder="efficientnet-lite0", image_size=SIZE, grid=1))
+
+
+@pytest.fixture(scope="session")
+def tiny_pixels(prepared_tiny: Callable[[Options], PreparedData]) -> PreparedData:
     """The squares as pixels, for fine-tuning."""
-    return _prepared_tiny(Options(encoder="efficientnet-lite0", image_size=SIZE, fine_tune=True))
+    return prepared_tiny(Options(encoder="efficientnet-lite0", image_size=SIZE, fine_tune=True))
 
 
 @pytest.fixture(scope="session")

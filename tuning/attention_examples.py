@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from optuna.trial import FrozenTrial
 from PIL import Image
 
+from results.preparations import folder_of_data
 from results.run_folder import ATTENTION_EXAMPLES_FILE, SEARCH
 from results.snapshot import RunSnapshot
 from san_core.command_line import print_message
@@ -95,8 +97,10 @@ def write_examples(snapshot: RunSnapshot, count: int = 12) -> None:
 
 def _make_examples(snapshot: RunSnapshot, count: int) -> tuple[Sequence[Example], str]:
     """The examples, and a note that says which trial's they are."""
-    data = PreparedData.open(Path(snapshot.folder.setting("data")))
-    number, training = _load_best(snapshot, data)
+    if snapshot.best is None:
+        raise InputError("no trial is complete")
+    data = PreparedData.open(folder_of_data(snapshot.settings, snapshot.best.params))
+    number, training = snapshot.best.number, _load_best(snapshot, snapshot.best, data)
     data = training.data  # with folds, the last one: its validation questions are new to the network
     candidates, right = _try_candidates(training, data, seed := int(snapshot.settings.get("seed", 0)))
     examples = predict_with_attention(training, data, candidates[choose_examples(right, count, seed)])
@@ -111,21 +115,18 @@ def _make_examples(snapshot: RunSnapshot, count: int) -> tuple[Sequence[Example]
     return examples, note + (f" {missing} of {len(examples)} pictures are not at hand." if missing else "")
 
 
-def _load_best(snapshot: RunSnapshot, data: PreparedData) -> tuple[int, Training | FoldedTraining]:
-    """The number of the best trial, and its training as it was when it ended."""
-    trial, run = snapshot.best, snapshot.folder
-    if trial is None:
-        raise InputError("no trial is complete")
+def _load_best(snapshot: RunSnapshot, trial: FrozenTrial, data: PreparedData) -> Training | FoldedTraining:
+    """The training of the best trial as it was when it ended."""
     config = TrainingConfig.from_dict(training_settings(snapshot.settings, trial))
     folds = snapshot.settings.get("folds", 1)
     training = new_training(config, data, folds, metric=snapshot.settings.get("metric"))
     try:
-        loaded = Checkpoints(checkpoint_folder(run, SEARCH)).load(trial.number, training)
+        loaded = Checkpoints(checkpoint_folder(snapshot.folder, SEARCH)).load(trial.number, training)
     except (DamagedCheckpointError, OSError, RuntimeError, LookupError, ValueError, TypeError, EOFError) as error:
         raise InputError(f"the checkpoint of trial {trial.number} is damaged or of another version") from error
     if loaded is None:
         raise InputError(f"trial {trial.number}, the best, has no checkpoint; --keep 1 or more keeps it")
-    return trial.number, training
+    return training
 
 
 def _try_candidates(

@@ -3,11 +3,13 @@
 import argparse
 import json
 import shlex
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
 
+from results.preparations import ONLY, preparation_name
 from results.ranking import rank_trials
 from results.report.files import write_report
 from results.run_folder import RETRAINING, SEARCH, RunFolder
@@ -23,7 +25,6 @@ from san_core.command_line import (
     program,
     run_command,
 )
-from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
 from san_core.evaluation import usable_metrics
 from san_core.files import shown
@@ -31,11 +32,13 @@ from san_core.random_states import keep_random_states
 from tuning.execution.forks import refuse_fork
 from tuning.execution.ray_session import ray_session
 from tuning.fresh_seeds import run_under_fresh_seeds
-from tuning.options.search_options import MOST_SEEDS, SearchOptions
+from tuning.options.command_line import options_from_keywords
+from tuning.options.search_options import MOST_SEEDS
 from tuning.planning.data import open_searched_data
+from tuning.planning.preparations import Data
 from tuning.planning.resumed_search import resumed_plan
 from tuning.retraining.held_out_guard import models_tested, record_test, refuse_second_test
-from tuning.retraining.kept_networks import KeptNetworks
+from tuning.retraining.kept_networks import Job, KeptNetworks
 from tuning.retraining.model_card import Card
 from tuning.retraining.model_folder import complete_folder, folder_when_whole
 from tuning.retraining.score_check import check_score
@@ -66,7 +69,7 @@ def retrain(  # noqa: PLR0913
     *,
     seeds: int = 3,
     out: str | Path | None = None,
-    data: str | Path | None = None,
+    data: str | Path | Sequence[str | Path] | None = None,
     again: bool = False,
     so_far: bool = False,
 ) -> Retrained:
@@ -80,7 +83,8 @@ def retrain(  # noqa: PLR0913
         trial: number of the trial; None for the best.
         seeds: number of trainings of each configuration, >= 1; the model folder holds the network of the first.
         out: model folder to write; None for one in the run folder.
-        data: folder of the prepared data, if it was moved; None where the search had them.
+        data: folder of the prepared data, if it was moved; None where the search had them. If the search had several
+            preparations: that of the trial, that of the baseline, or both.
         again: use the test split although it was used for this search before.
         so_far: retrain although the search is still running.
 
@@ -97,31 +101,47 @@ def retrain(  # noqa: PLR0913
             "model; wait for it to end, or retrain what is best so far with --so-far"
         )
     record = load_snapshot(run)  # once, since a search that runs goes on
-    source, prepared = chosen_trial(record, trial), open_searched_data(run, str(data) if data else None)
-    name = "best" if trial is None else f"trial-{source.number}"
+    source, name = chosen_trial(record, trial), "best" if trial is None else f"trial-{trial}"
+    jobs = plan_jobs(record, name, source, seeds)
+    sets = open_searched_data(run, _texts(data), {job.data for job in jobs})
+    prepared = sets[jobs[0].data]
     folder, split = Path(out or run.retrained / name), held_out(prepared)
     with run.lock_for(RETRAINING):
         if folder.exists():
             raise InputError(
                 f"model folder {shown(folder.absolute())} exists already; delete it or choose another with --out"
             )
-        jobs = plan_jobs(record, name, source, seeds)
         kept = KeptNetworks(run, jobs, prepared)
         before = models_tested(run, besides=kept.key if kept.complete else None)  # the test of the same goes on
         if split == "test" and not again:
             refuse_second_test(run, before)
-        for reason in usable_metrics(prepared)[1]:
-            print_message(reason)
+        for line in (*usable_metrics(prepared)[1], *_describe_data(jobs, sets)):
+            print_message(line)
 
         def before_scores() -> None:
             if split == "test":
                 record_test(run, folder, networks=kept.key, before=before)
 
         with kept.until_done(), folder_when_whole(folder, owner=run.name) as partial:
-            outcomes = run_jobs(jobs, prepared, run, partial, kept, before_scores)
+            outcomes = run_jobs(jobs, sets, run, partial, kept, before_scores)
             card = Card(record, prepared, jobs, trial is not None, before, running=running)
             table = complete_folder(partial, outcomes, card)
     return Retrained(folder, split, table)
+
+
+def _texts(data: str | Path | Sequence[str | Path] | None) -> list[str]:
+    """The folders of data that were moved."""
+    given = [data] if isinstance(data, str | Path) else data or ()
+    return [str(each) for each in given]
+
+
+def _describe_data(jobs: Sequence[Job], data: Data) -> list[str]:
+    """Which preparation each configuration is trained on, a line each; nothing if the search had one only."""
+    return [
+        f"{name} is trained on {chosen}: {data[chosen].described_images}"
+        for name, chosen in dict.fromkeys((job.name, job.data) for job in jobs)
+        if chosen != ONLY
+    ]
 
 
 def _check_seeds(seeds: int) -> None:
@@ -157,7 +177,9 @@ def _parse() -> argparse.Namespace:
         "--data",
         type=path_text,
         metavar="DATA",
-        help="the prepared data of the search, if they were moved: a folder, or a name under data/",
+        action="append",
+        default=[],
+        help="the prepared data of the search, if they were moved: a folder, or a name under data/; may be repeated",
     )
     add(
         "--so-far",
@@ -197,12 +219,13 @@ def main() -> int:
     if options.json:
         print(json.dumps({"model": str(done.folder), "split": done.split, "scores": as_records(done.scores)}))
     else:
-        _print(done, open_searched_data(run, options.data))
+        _print(done, run)
     return 0
 
 
-def _print(done: Retrained, data: PreparedData) -> None:
-    print(f"{done.split} scores on {data.name}, {data.manifest['counts'][done.split]:,} questions:\n")
+def _print(done: Retrained, run: RunFolder) -> None:
+    questions = done.scores.loc[done.scores["kind"] == "all", "questions"].iloc[0]
+    print(f"{done.split} scores on {run.settings.get('data_name', 'the data')}, {questions:,} questions:\n")
     print_scores(done.scores)
     print(
         f"\nmodel folder, trained under the first seed: {shown(done.folder.absolute())}; its README.md tells the rest"
@@ -214,9 +237,9 @@ def _print(done: Retrained, data: PreparedData) -> None:
 def _check(options: argparse.Namespace, run: RunFolder) -> int:
     """Trains a trial again under its own seed; exit code 0 if it reaches its recorded score, else 1."""
     with printing_to_stderr(only_if=options.json):
-        checked = check_score(
-            run, chosen_trial(load_snapshot(run), options.trial), open_searched_data(run, options.data)
-        )
+        trial = chosen_trial(load_snapshot(run), options.trial)
+        name = preparation_name(trial.params)
+        checked = check_score(run, trial, open_searched_data(run, options.data, {name})[name])
     print(json.dumps({**asdict(checked), "reached": checked.reached}) if options.json else checked.describe())
     return 0 if checked.reached else 1
 
@@ -226,10 +249,10 @@ def _repeat(options: argparse.Namespace, run: RunFolder) -> int:
     record = load_snapshot(run)
     trial, ranked = chosen_trial(record, options.trial), rank_trials(record.search)
     numbers = [best.number for best in ranked[: options.top]] if options.trial is None else [trial.number]
-    moved = {"data": options.data} if options.data else {}
+    resumed = {"resume": f"{run.shown}/", "no_dashboard": True, "data": options.data or None}
     with printing_to_stderr(only_if=options.json), run.lock_for(SEARCH):
         run.repair_journal()
-        plan = resumed_plan(SearchOptions(resume=f"{run.shown}/", no_dashboard=True, **moved))
+        plan = resumed_plan(options_from_keywords(resumed))
         with ray_session(run.retrain_log):
             run_under_fresh_seeds(plan, numbers, options.seeds)
     snapshot = load_snapshot(run)

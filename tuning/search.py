@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from results import summary
+from results.preparations import DATA_PARAMETER
 from results.report.files import write_report
 from results.run_folder import SEARCH, RunFolder
 from results.snapshot import RunSnapshot, load_snapshot
@@ -171,7 +172,8 @@ def _write_results(snapshot: RunSnapshot) -> None:
         write_report(snapshot)
         if best := snapshot.best:
             settings = training_settings(snapshot.settings, best)
-            write_json(run.best_file, {"trial": best.number, "score": best.value, "settings": settings})
+            data = {name: value for name, value in best.params.items() if name == DATA_PARAMETER}
+            write_json(run.best_file, {"trial": best.number, "score": best.value, **data, "settings": settings})
     except (InputError, OSError) as error:
         raise InputError(f"{error}; {how_to_go_on(run)}") from error
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
+from results.preparations import without_data
 from results.run_folder import SEED, SETTINGS_FILE
 from san_core.config import TrainingConfig
 from san_core.errors import InputError
@@ -27,7 +28,7 @@ def training_settings(settings: Mapping[str, Any], trial: FrozenTrial, seed: int
     if "fixed" not in settings:
         raise InputError(f"{SETTINGS_FILE} is damaged: it lacks 'fixed'")
     seeds = {"seed": trial.user_attrs[SEED]} if seed is None else {"seed": seed, "order_seed": seed}
-    return {**settings["fixed"], **trial.params, **seeds}
+    return {**settings["fixed"], **without_data(trial.params), **seeds}
 
 
 def chosen_settings(preset_name: str | None, assignments: Sequence[str], epochs: int | None) -> dict[str, Any]:

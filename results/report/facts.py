@@ -8,6 +8,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial
 
 from results.jobs import Job
+from results.preparations import preparations
 from results.snapshot import COMPLETE, DIVERGED, FAILED, PRUNED, RUNNING, WAITING, RunSnapshot, reason, state_of
 from results.tables.costs import training_seconds
 from results.tables.formatting import show_duration, show_value
@@ -43,6 +44,9 @@ SETTING_TITLES = {
 
 `fixed`, `baseline` and `command` have sections of their own; `cohort` is left out where it is 1.
 """
+
+OF_ONE_PREPARATION = ("data", "data_fingerprint", "images")
+"""The settings that each of several preparations has for itself."""
 
 COHORT_TITLES = {
     "concurrent": "cohorts at a time",
@@ -100,8 +104,14 @@ def setting_lines(snapshot: RunSnapshot) -> list[tuple[str, str]]:
     """Name and value of each setting of the search in SETTING_TITLES, and of the training settings that were fixed."""
     has_cohorts = snapshot.settings.get("cohort", 1) > 1
     titles = SETTING_TITLES | (COHORT_TITLES if has_cohorts else {})
-    shown = [key for key in titles if key in snapshot.settings and (key != "cohort" or has_cohorts)]
+    several = preparations(snapshot.settings)
+    left_out = {*(() if has_cohorts else ("cohort",)), *(OF_ONE_PREPARATION if several else ())}
+    shown = [key for key in titles if key in snapshot.settings and key not in left_out]
     lines = [(titles[key], str(snapshot.settings[key])) for key in shown]
+    lines += [
+        (f"data {name}", f"{each.images}; read from {each.folder}, fingerprint {each.fingerprint}")
+        for name, each in several.items()
+    ]
     fixed = snapshot.settings.get("fixed") or {}
     if fixed:
         lines.append(("held fixed", ", ".join(f"{name} {value}" for name, value in fixed.items())))

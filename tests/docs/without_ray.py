@@ -124,21 +124,21 @@ def _invent_scores(study: Study, *_: object, **__: object) -> None:
 
 def _train_and_test(
     jobs: Sequence[Job],
-    data: PreparedData,
+    data: Mapping[str, PreparedData],
     _: object,
     out: Path,
     kept: KeptNetworks,
     before_scores: Callable[[], object],
 ) -> list[Outcome]:
     """As `tuning.retraining.training.run_jobs`, without Ray."""
-    place, curves = str(data.folder), kept.all()
+    places, curves = {name: str(each.folder) for name, each in data.items()}, kept.all()
     for job in jobs:
         if job not in curves:
-            curves[job], weights = training._train([(job.config.to_dict(), job.epochs)], place, 1)
+            curves[job], weights = training._train([(job.config.to_dict(), job.epochs)], places[job.data], 1)
             kept.keep(job, curves[job], weights)
     outcomes = []
     for job, path in zip(jobs, [str(out), *[None] * (len(jobs) - 1)], strict=True):
-        scores = training._test(job.config.to_dict(), job.epochs, place, 1, kept.weights(job), path)
+        scores = training._test(job.config.to_dict(), job.epochs, places[job.data], 1, kept.weights(job), path)
         before_scores()
         outcomes.append(Outcome(job, curves[job], scores))
     return outcomes

@@ -454,3 +454,75 @@ def test_stopped_command_goes_on_where_it_stopped(
     contents = [{path.name: path.read_bytes() for path in part.iterdir()} for part in (out, tmp_path / "whole")]
     assert contents[0] == contents[1]
     assert "5.jpg" in (out / "problems.txt").read_text()
+
+
+def test_all_combinations_are_prepared_by_one_command(
+    tiny_dataset: RawDataset,
+    register: Callable[[RawDataset], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    register(tiny_dataset)
+    options = ["--encoder", "small-cnn,efficientnet-lite0", "--grid", "1,2", "--out", tmp_path / "squares"]
+    code, out, err = _run(monkeypatch, capsys, "tiny", *options)
+    assert code == 0
+    expected = {
+        f"squares-{encoder}-{grid}x{grid}": (encoder, grid)
+        for encoder in ("small-cnn", "efficientnet-lite0")
+        for grid in (1, 2)
+    }
+    found = {path.name: PreparedData.open(path) for path in tmp_path.iterdir() if not path.name.startswith(".")}
+    assert {name: (data.encoder, data.grid) for name, data in found.items()} == expected
+    folders = [tmp_path / name for name in expected]
+    assert [line for line in err.splitlines() if " of 4: " in line] == [
+        f"{place} of 4: {folder}" for place, folder in enumerate(folders, start=1)
+    ]
+    assert out.count("tiny: 52 images") == 1
+    assert f"regions of small-cnn features: 2 x 2 at 64 pixels, in {folders[1]}\n" in out
+    last = " ".join(f"--data {folder}" for folder in folders)
+    assert out.endswith(f"search on them: python -m tuning.search {last}\n")
+
+
+def test_one_combination_that_cannot_be_prepared_is_told_and_the_others_are(
+    tiny_dataset: RawDataset,
+    register: Callable[[RawDataset], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    register(tiny_dataset)
+    (_, _, _), there = _run(monkeypatch, capsys, "tiny", "--out", tmp_path / "out-2x2"), tmp_path / "out-2x2"
+    made = there.stat().st_ino
+    code, out, err = _run(monkeypatch, capsys, "tiny", "--grid", "1,9, 2", "--out", tmp_path / "out")
+    assert code == 2
+    (told,) = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert told.startswith(f"error: {tmp_path}/out-9x9 was not prepared: grid must be ")
+    assert out.endswith(f"--data {tmp_path}/out-1x1 --data {there}\n")
+    assert there.stat().st_ino == made
+    code, out, err = _run(monkeypatch, capsys, "tiny", "--grid", "8,9", "--out", tmp_path / "out")
+    assert (code, out, err.count("error: ")) == (2, "", 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--grid", "7,x"], "argument --grid: must be a whole number >= 1, but got 'x'"),
+        (["--grid", "7,"], "argument --grid: must be a whole number >= 1, but got ''"),
+        (
+            ["--grid", "7,14", "--out", ".."],
+            "prepared data cannot go to ..; accepted: a new folder, such as data/easy-vqa",
+        ),
+        (
+            ["--encoder", "timm:a,timm:b", "--weights", "tuned.pth"],
+            "--weights is for one encoder, but got timm:a, timm:b",
+        ),
+    ],
+)
+def test_combinations_that_make_no_sense_are_refused_at_once(
+    options: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = _run(monkeypatch, capsys, "easy-vqa", *options)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1

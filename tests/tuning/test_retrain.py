@@ -32,8 +32,9 @@ from san_core.evaluation import Score
 from san_core.training import EpochResult, build_model, train_fn
 from tests.docs.without_ray import replace_ray
 from tests.tuning.commands import PATIENCE
-from tests.tuning.finished import BASELINE, BEST, BEST_EPOCH, add_trial, finished_search
+from tests.tuning.finished import BASELINE, BEST, BEST_EPOCH, add_trial, finished_search, finished_search_of_features
 from tuning import retrain as command
+from tuning.planning.data import open_searched_data
 from tuning.retrain import Retrained, retrain
 from tuning.retraining import training
 from tuning.retraining.held_out_guard import models_tested, record_test
@@ -394,6 +395,62 @@ def test_data_that_were_moved_are_given_by_their_folder(
         retrain(run, seeds=1)
     done = retrain(run, seeds=1, data=moved)
     assert json.loads((done.folder / "model.json").read_text())["data_folder"] == str(moved)
+
+
+@pytest.fixture
+def sets(tiny_data: PreparedData, tiny_whole: PreparedData) -> Mapping[str, PreparedData]:
+    return {"2x2": tiny_data, "1x1": tiny_whole}
+
+
+@pytest.fixture
+def of_features(tmp_path: Path, sets: Mapping[str, PreparedData], tiny_config: TrainingConfig) -> RunFolder:
+    """A search among two preparations, whose best is on the second."""
+    return finished_search_of_features(tmp_path / "run", sets, "1x1", tiny_config)
+
+
+def test_each_configuration_is_trained_on_its_own_data(
+    of_features: RunFolder,
+    sets: Mapping[str, PreparedData],
+    without_ray: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    del without_ray
+    done = retrain(of_features, seeds=1)
+    told = capsys.readouterr().err.splitlines()
+    for name, chosen in (("best", "1x1"), ("baseline", "2x2")):
+        assert f"{name} is trained on {chosen}: {sets[chosen].described_images}" in told
+    model = san_core.load(done.folder)
+    assert model.ask(next(iter(sets["1x1"].image_files.values())), "is it red?").attention.shape[-2:] == (1, 1)
+    text = (done.folder / "README.md").read_text()
+    assert re.search(r"\| data +\| +1x1 +\| +2x2 +\|", text)
+    assert f"fingerprint `{sets['1x1'].fingerprint}`" in text
+    assert "1 x 1 regions of efficientnet-lite0" in text
+
+
+def test_only_data_that_are_trained_on_need_to_be_there(
+    of_features: RunFolder, sets: Mapping[str, PreparedData], without_ray: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    del without_ray
+    moved = shutil.copytree(sets["1x1"].folder, tmp_path / "moved")
+    gone = {
+        name: {**each, "folder": str(tmp_path / name)} for name, each in of_features.settings["preparations"].items()
+    }
+    of_features.change_settings({**of_features.settings, "preparations": gone})
+    with pytest.raises(InputError, match=r"no longer in .*/1x1; accepted: their new folder, with --data FOLDER$"):
+        open_searched_data(of_features, names={"1x1"})
+    with pytest.raises(InputError, match=r"no longer in .*/2x2; accepted: their new folder, with --data FOLDER$"):
+        retrain(of_features, seeds=1, data=moved)
+    done = retrain(of_features, seeds=1, data=[moved, sets["2x2"].folder])
+    assert json.loads((done.folder / "model.json").read_text())["data_folder"] == str(moved)
+
+
+def test_data_of_another_trial_are_refused(of_features: RunFolder, sets: Mapping[str, PreparedData]) -> None:
+    with pytest.raises(
+        InputError,
+        match=rf"has fingerprint {sets['1x1'].fingerprint}, but .* ran on "
+        rf"{sets['2x2'].fingerprint}; give it the same data",
+    ):
+        retrain(of_features, 0, data=sets["1x1"].folder)
 
 
 def test_every_file_has_the_mode_of_the_umask(run: RunFolder, without_ray: pytest.MonkeyPatch) -> None:

@@ -38,7 +38,7 @@ class Nodes:
         self._most_at_once = most_at_once
         self._files: DriverFiles | None = None
         self._told = -inf  # when copies were last told of
-        self._whole, self._copied = set[str](), 0.0
+        self._whole, self._copied = set[tuple[str, str]](), 0.0
         self._lock = threading.Lock()
 
     @property
@@ -94,11 +94,11 @@ class Nodes:
             if node not in self.unusable:
                 self.unusable[node] = reason
                 print_message(f"{reason}; the search goes on without this node")
-        whole = {node for node, (done, total) in news.copied.items() if done >= total}
-        for node in sorted(whole - self._whole):
-            print_message(f"the data ({_size(news.copied[node][1])}) have been copied to node {node}")
+        whole = {copy for copy, (done, total) in news.copied.items() if done >= total}
+        for copy in sorted(whole - self._whole):
+            print_message(f"the data ({_size(news.copied[copy][1])}) have been copied to node {copy[0]}")
         self._whole |= whole
-        parts = [done / total for node, (done, total) in news.copied.items() if node not in whole]
+        parts = [done / total for copy, (done, total) in news.copied.items() if copy not in whole]
         if parts and sum(parts) != self._copied and time.monotonic() - self._told > SECONDS_BETWEEN_LINES:
             self._told, self._copied = time.monotonic(), sum(parts)
             where = f"{len(parts)} node{'s' if len(parts) > 1 else ''}"

@@ -6,6 +6,7 @@ from typing import Any
 from ray import tune
 
 from results.jobs import Job
+from results.preparations import preparation_name
 from san_core.config import TrainingConfig
 from san_core.hardware import free_cached_memory
 from san_core.shared_training import Member, SharedTraining
@@ -47,6 +48,7 @@ class CohortWorker(tune.Trainable):
         self._trial_monitor = TrialMonitor(*config[RUN_AND_STUDY]) if self._setup.show_in_dashboard else None
         self._shared: SharedTraining | None = None
         self._largest: TrainingConfig | None = None
+        self._preparation = ""
         self._members: dict[int, Member] = {}
         self._results: dict[int, EpochResult] = {}
         self._unsaved: set[int] = set()
@@ -60,11 +62,9 @@ class CohortWorker(tune.Trainable):
         self._trials, self._widths = list(new_config[TRIALS]), new_config[WIDTHS]
         for number in self._members.keys() - new_config[LIVE_TRIALS]:
             self._forget(number)
-        configs = {
-            number: TrainingConfig.from_dict({**self._setup.fixed, **settings})
-            for number, settings in new_config[TRIALS].items()
-        }
-        shared = self._share(next(iter(configs.values())))
+        configs = {number: self._setup.config(settings) for number, settings in new_config[TRIALS].items()}
+        preparation, *_ = map(preparation_name, new_config[TRIALS].values())
+        shared = self._share(next(iter(configs.values())), preparation)
         self._unreported: dict[int, EpochResult] = {}
         for number, config in configs.items():
             if number not in self._members or self._members[number].epoch < self._job.first:
@@ -108,14 +108,15 @@ class CohortWorker(tune.Trainable):
             raise RuntimeError("step() was called before setup()")
         return self._shared
 
-    def _share(self, config: TrainingConfig) -> SharedTraining:
+    def _share(self, config: TrainingConfig, preparation: str) -> SharedTraining:
         """The training that trials of this kind share; it is made anew where the last job was of another kind."""
         largest = largest_like(config, self._setup.fixed, self._setup.largest)
-        if self._shared is None or largest != self._largest:
+        if self._shared is None or (largest, preparation) != (self._largest, self._preparation):
             self._park()
-            self._shared, self._largest = None, largest
+            self._shared, self._largest, self._preparation = None, largest, preparation
             free_cached_memory()
-            self._shared = SharedTraining(largest, self._setup.cohort, self._data, metric=self._setup.metric)
+            data = self._data[preparation]
+            self._shared = SharedTraining(largest, self._setup.cohort, data, metric=self._setup.metric)
         return self._shared
 
     def _park(self) -> None:

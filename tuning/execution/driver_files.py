@@ -6,7 +6,7 @@ store. Does not import torch, so that the actor takes little memory.
 
 import contextlib
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,11 +22,11 @@ class News(NamedTuple):
     """What nodes have told of themselves.
 
     Attributes:
-        copied: bytes of the data that each node has, and all bytes, by the node's address.
+        copied: bytes of the data that each node has, and all bytes, by the node's address and their fingerprint.
         unusable: why a node cannot run trials, by its id.
     """
 
-    copied: dict[str, tuple[int, int]]
+    copied: dict[tuple[str, str], tuple[int, int]]
     unusable: dict[str, str]
 
 
@@ -34,23 +34,24 @@ class FileServer:
     """The actor.
 
     Args:
-        data: folder of the prepared data.
+        data: folders of prepared data, by their fingerprints.
         checkpoints: path of the folder of checkpoints; None if it is not asked for them.
     """
 
-    def __init__(self, data: str, checkpoints: str | None) -> None:
-        self._data = Path(data)
+    def __init__(self, data: Mapping[str, Path], checkpoints: str | None) -> None:
+        self._data = data
         self._checkpoints = None if checkpoints is None else CheckpointFiles(checkpoints)
         self._news = News({}, {})
 
-    def sizes(self) -> dict[str, int]:
-        """Bytes of each file of the data, by its path in the folder."""
-        files = (path for path in sorted(self._data.rglob("*")) if path.is_file())
-        return {str(path.relative_to(self._data)): path.stat().st_size for path in files}
+    def sizes(self, fingerprint: str) -> dict[str, int]:
+        """Bytes of each file of the data with a fingerprint, by its path in the folder."""
+        folder = self._data[fingerprint]
+        files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+        return {str(path.relative_to(folder)): path.stat().st_size for path in files}
 
-    def piece(self, name: str, start: int, length: int) -> bytes:
-        """At most `length` bytes of a file of the data."""
-        with (self._data / name).open("rb") as file:
+    def piece(self, fingerprint: str, name: str, start: int, length: int) -> bytes:
+        """At most `length` bytes of a file of these data."""
+        with (self._data[fingerprint] / name).open("rb") as file:
             file.seek(start)
             return file.read(length)
 
@@ -63,9 +64,10 @@ class FileServer:
         if self._checkpoints:
             self._checkpoints.write(number, content)
 
-    def note_copied(self, node: str, copied: int, total: int) -> None:
-        """Tells how many bytes of the data a node has; calls may come in another order than they were made."""
-        self._news.copied[node] = max((copied, total), self._news.copied.get(node, (0, total)))
+    def note_copied(self, fingerprint: str, node: str, copied: int, total: int) -> None:
+        """Tells how many bytes of these data a node has; calls may come in another order than they were made."""
+        key = node, fingerprint
+        self._news.copied[key] = max((copied, total), self._news.copied.get(key, (0, total)))
 
     def note_unusable(self, node_id: str, reason: str) -> None:
         """Tells why a node cannot run trials."""
@@ -93,7 +95,7 @@ class DriverFiles:
     Attributes:
         actor_name: name of the actor.
         node_id: id of the node that the driver runs on.
-        fingerprint: of the prepared data.
+        fingerprint: of the prepared data that are asked for.
         has_checkpoints: whether checkpoints are among them, since no storage that all nodes reach was given.
     """
 
@@ -134,12 +136,11 @@ class RelayedCheckpoints:
 
 
 @contextlib.contextmanager
-def driver_files(data: Path, fingerprint: str, checkpoints: str | None = None) -> Iterator[DriverFiles]:
+def driver_files(data: Mapping[str, Path], checkpoints: str | None = None) -> Iterator[DriverFiles]:
     """Starts the actor for as long as the context lasts. If it dies, Ray starts it again.
 
     Args:
-        data: folder of the prepared data.
-        fingerprint: of the data.
+        data: folders of prepared data, by their fingerprints; the first is asked for where nothing else is said.
         checkpoints: folder of checkpoints on this machine; None if all nodes reach them.
     """
     node_id, name = ray.get_runtime_context().get_node_id(), f"san-files-{secrets.token_hex(8)}"
@@ -151,9 +152,9 @@ def driver_files(data: Path, fingerprint: str, checkpoints: str | None = None) -
         max_concurrency=4,
         scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False),
     )
-    actor: Any = server.remote(str(data), checkpoints)
+    actor: Any = server.remote(dict(data), checkpoints)
     try:
-        yield DriverFiles(name, node_id, fingerprint, checkpoints is not None)
+        yield DriverFiles(name, node_id, next(iter(data)), checkpoints is not None)
     finally:
         with contextlib.suppress(Exception):  # Ray may have died
             ray.kill(actor)

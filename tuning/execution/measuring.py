@@ -54,7 +54,7 @@ def measure(
                 return [pool.submit(measurement, config, data.folder, *arguments).result()]
         except BrokenProcessPool as error:
             raise InputError("the process that measures for `auto` has died; accepted: a number") from error
-    with joined(address), driver_files(data.folder, data.fingerprint) as files:
+    with joined(address), driver_files({data.fingerprint: data.folder}) as files:
         nodes = _one_node_of_each_kind()
         print_message(f"measuring on {', '.join(nodes.values())}, since this machine has no GPU")
         tasks = [

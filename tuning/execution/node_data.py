@@ -112,7 +112,7 @@ def _copy(partial: Path, files: DriverFiles) -> None:
         OSError: if the disk is full, or a file cannot be read or written.
         InputError: if there is too little room, or they are not the data that the search runs on.
     """
-    sizes: dict[str, int] = files.ask("sizes")
+    sizes: dict[str, int] = files.ask("sizes", files.fingerprint)
     partial.mkdir(parents=True)
     total, free, copied = sum(sizes.values()), shutil.disk_usage(partial).free, 0
     if total > free:
@@ -120,14 +120,14 @@ def _copy(partial: Path, files: DriverFiles) -> None:
             f"they have {total / 2**20:.0f} MiB, but {partial.parent} has {free / 2**20:.0f} MiB free; accepted: more "
             f"room, or another folder, which {VARIABLE} names in the environment of `ray start`"
         )
-    files.start("note_copied", _address(), 0, total)
+    files.start("note_copied", files.fingerprint, _address(), 0, total)
     for name, content in _pieces(sizes, files):
         path = partial / name
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab") as file:
             file.write(content)
         copied += len(content)
-        files.start("note_copied", _address(), copied, total)
+        files.start("note_copied", files.fingerprint, _address(), copied, total)
     if copied != total or not _same_data(partial, files.fingerprint):
         raise InputError("they have changed on the driver's node meanwhile")
 
@@ -138,7 +138,7 @@ def _pieces(sizes: Mapping[str, int], files: DriverFiles) -> Iterator[tuple[str,
     under_way: deque[tuple[str, ray.ObjectRef[Any]]] = deque()
     while True:
         for name, start in islice(wanted, AHEAD - len(under_way)):
-            under_way.append((name, files.start("piece", name, start, PIECE)))
+            under_way.append((name, files.start("piece", files.fingerprint, name, start, PIECE)))
         if not under_way:
             return
         name, reference = under_way.popleft()

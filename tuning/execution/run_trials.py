@@ -142,7 +142,7 @@ def _run_tune(
     make = _connect_trials if setup.cohort == 1 else _connect_cohorts
     connection = make(study, setup, limits, shared_config, old_checkpoints.delete)
     link = connection.link
-    link.check_files = partial(check_files, setup.data, folder)
+    link.check_files = partial(check_files, setup.folders, folder)
     if has_other_nodes():
         link.nodes = Nodes(setup.placement, setup.most_at_once)
     # By default Tune starts one worker after the other. The searcher bounds how many there are at once.
@@ -180,8 +180,9 @@ def _other_nodes(link: Link, setup: TrialSetup, checkpoints: str | None) -> Iter
     if link.nodes is None:
         yield
         return
-    data = PreparedData.open(Path(setup.data))
-    with driver_files(data.folder, data.fingerprint, checkpoints) as files, link.nodes.watched(files):
+    data = [PreparedData.open(Path(folder)) for folder in setup.folders]
+    folders = {each.fingerprint: each.folder for each in data}
+    with driver_files(folders, checkpoints) as files, link.nodes.watched(files):
         link.shared_config[DRIVER_FILES] = files
         yield
 

@@ -1,5 +1,6 @@
 """Files that every trial of a search needs."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from san_core.data.prepared import PreparedData
@@ -7,18 +8,19 @@ from san_core.errors import InputError
 from tuning.execution.checkpoint_files import CheckpointFiles
 
 
-def check_files(data: str, checkpoints: str) -> None:
+def check_files(data: Sequence[str], checkpoints: str) -> None:
     """Checks that the data can still be read, and checkpoints still be written.
 
     Args:
-        data: folder of the prepared data set.
+        data: folders of the prepared data sets.
         checkpoints: path or URI of the folder of checkpoints.
 
     Raises:
         InputError: if not, for example because a file system is no longer mounted.
     """
     try:
-        PreparedData.open(Path(data))
+        for folder in data:
+            PreparedData.open(Path(folder))
     except InputError as error:
         raise InputError(f"the data can no longer be read: {error}") from error
     try:

@@ -6,6 +6,7 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
+from results.preparations import Preparation, without_data
 from san_core.cohort.network import OPTIONAL_FIELDS, SHARED_FIELDS, SIZE_FIELDS
 from san_core.config import TrainingConfig
 from tuning.execution.placement import Placement
@@ -28,6 +29,7 @@ class TrialSetup:
         most_at_once: most trials, or cohorts, that may run at once when nodes join the cluster; None for all that fit.
         folds: number of folds that a trial is trained on, one after the other; 1 for the data's own division.
         largest: upper ends of the searched settings that decide the size of a cohort's step, see `upper_ends`.
+        preparations: the preparations of the data that trials choose among, by name; empty if `data` is the only one.
     """
 
     data: str
@@ -39,6 +41,16 @@ class TrialSetup:
     most_at_once: int | None = None
     folds: int = 1
     largest: Mapping[str, Any] = field(default_factory=dict)
+    preparations: Mapping[str, Preparation] = field(default_factory=dict)
+
+    @property
+    def folders(self) -> list[str]:
+        """The folder of each prepared data set that trials are trained on."""
+        return [each.folder for each in self.preparations.values()] or [self.data]
+
+    def config(self, settings: Mapping[str, Any]) -> TrainingConfig:
+        """The configuration of a trial, from the settings in which trials differ."""
+        return TrainingConfig.from_dict({**self.fixed, **without_data(settings)})
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import ray
 import torch
 from ray import tune
 
-from san_core.config import TrainingConfig
+from results.preparations import ONLY, preparation_name
 from san_core.data.prepared import PreparedData
 from san_core.folds import FoldedTraining, new_training
 from san_core.training import EpochResult, Training
@@ -57,15 +57,15 @@ class SANWorker(tune.Trainable):
         self.cleanup()
         if self._trial_monitor:
             self._trial_monitor.start_trial(number, settings)
-        config = TrainingConfig.from_dict({**setup.fixed, **settings})
+        config, data = setup.config(settings), self._data[preparation_name(settings)]
         self._number, self._checkpoint_timer, self._note = number, CheckpointTimer(), ""
-        self._training = new_training(config, self._data, setup.folds, metric=setup.metric)
+        self._training = new_training(config, data, setup.folds, metric=setup.metric)
         # The epoch of the checkpoint is reported again, since the study may not have received the first report.
         try:
             self._unreported = self._checkpoints.load(number, self._training)
         except DamagedCheckpointError as error:
             self._training, self._unreported = None, None  # it may be restored in part
-            self._training = new_training(config, self._data, setup.folds, metric=setup.metric)
+            self._training = new_training(config, data, setup.folds, metric=setup.metric)
             self._note = starts_anew(error)
         return True
 
@@ -124,18 +124,22 @@ def as_epoch(result: EpochResult, seconds: float, worker: str, examples_per_seco
     )
 
 
-def files_of(config: Mapping[str, Any]) -> tuple[PreparedData, Checkpoints]:
-    """The data that a worker trains on, and where its trials' checkpoints go.
+def files_of(config: Mapping[str, Any]) -> tuple[dict[str, PreparedData], Checkpoints]:
+    """The data that a worker trains on, by the preparation's name, and where its trials' checkpoints go.
 
     Raises:
         NodeUnusableError: if the data cannot be copied to this node.
     """
     folder: str = config[CHECKPOINT_FOLDER]
-    data, files = Path(config[TRIAL_SETUP].data), config.get(DRIVER_FILES)
+    setup, files = config[TRIAL_SETUP], config.get(DRIVER_FILES)
+    names = list(setup.preparations) or [ONLY]
     if not isinstance(files, DriverFiles) or files.are_here:
-        return PreparedData.open(data), Checkpoints(folder)
+        data = [PreparedData.open(Path(each)) for each in setup.folders]
+        return dict(zip(names, data, strict=True)), Checkpoints(folder)
     relayed = RelayedCheckpoints(files) if files.has_checkpoints else folder
-    return data_on_this_node(data, files), Checkpoints(relayed)
+    asked = [replace(files, fingerprint=each.fingerprint) for each in setup.preparations.values()] or [files]
+    data = [data_on_this_node(Path(each), of) for each, of in zip(setup.folders, asked, strict=True)]
+    return dict(zip(names, data, strict=True)), Checkpoints(relayed)
 
 
 def limit_process(cpus: int, gpus: float) -> None:

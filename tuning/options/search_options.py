@@ -68,11 +68,13 @@ class SearchOptions:
             configurations for `try_first`. The option itself says `FROM_PYTHON` then.
     """
 
-    data: str = option(
-        EMBEDDED,
+    data: tuple[str, ...] = option(
+        (EMBEDDED,),
         _SEARCHED,
-        f"prepared data set ({', '.join(READERS)}) or folder written by san_core.prepare",
+        f"prepared data set ({', '.join(READERS)}) or folder written by san_core.prepare; if repeated, which of these "
+        "preparations of the same questions is searched too",
         value=place("name or folder"),
+        default_text=EMBEDDED,
         on_resume=_MOVED,
         recorded=_AS_USED,
     )

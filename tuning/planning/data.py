@@ -1,9 +1,11 @@
-"""The data set of a search: the one that `--data` names, or the one that a run searched on."""
+"""The data of a search: those that `--data` names, or those that a run searched on."""
 
 import json
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from results.preparations import ONLY, Preparation, preparations
 from results.run_folder import RunFolder
 from san_core.command_line import print_message
 from san_core.data.preparation import prepare
@@ -11,8 +13,9 @@ from san_core.data.prepared import FORMAT, MANIFEST, PreparedData
 from san_core.data.readers import READERS
 from san_core.data.readers.easy_vqa import FORMER_DEFAULTS
 from san_core.errors import InputError
-from san_core.files import is_folder
+from san_core.files import is_folder, shown
 from tuning.options.search_options import EMBEDDED
+from tuning.planning.preparations import Data, check_same_questions, short_names
 
 DATA = Path("data")
 """Where prepared data sets are."""
@@ -35,17 +38,28 @@ def find_data(name: str) -> Path:
     )
 
 
-def open_data(name: str) -> PreparedData:
-    """The data set that `--data` names, for a new search; the embedded one is prepared first where it is missing.
+def name_data(given: Sequence[str]) -> dict[str, str]:
+    """What the search calls each data set that `--data` names, in order.
+
+    Raises:
+        InputError: if there is no such data set, it is not prepared, or one is given twice.
+    """
+    return dict(zip(short_names([find_data(each).resolve() for each in given]), given, strict=True))
+
+
+def open_data(given: Sequence[str]) -> Data:
+    """The data that `--data` names, for a new search; the embedded data set is prepared first where it is missing.
 
     What an earlier version prepared as the embedded one gets another name, since its searches may go on with it.
 
     Raises:
-        InputError: if there is no such data set, or it is damaged.
+        InputError: if there is no such data set, one is damaged, or several are not preparations of the same questions.
     """
-    if name == EMBEDDED:
-        _set_aside(DATA / name)
-    return _open(name)
+    if EMBEDDED in given:
+        _set_aside(DATA / EMBEDDED)
+    data = {name: _open(each) for name, each in name_data(given).items()}
+    check_same_questions(data)
+    return data
 
 
 def _set_aside(folder: Path) -> None:
@@ -68,26 +82,48 @@ def _open(name: str) -> PreparedData:
     return data
 
 
-def open_searched_data(run: RunFolder, place: str | None = None) -> PreparedData:
-    """The data set that a run searched on.
+def open_searched_data(run: RunFolder, moved: Sequence[str] = (), names: Collection[str] | None = None) -> Data:
+    """The data that a run searched on.
 
     Args:
         run: the run folder.
-        place: name or folder of the data set, if it was moved; None where the run says.
+        moved: names or folders of data that were moved; the others are where the run says.
+        names: names of the preparations that are needed; None for all.
 
     Raises:
-        InputError: if it is not there, is damaged, or is not the same data.
+        InputError: if data are not there, are damaged, or are not the same data.
     """
-    folder, searched = str(run.setting("data")), run.setting("data_fingerprint")
-    if place is None and not is_folder(Path(folder)):
+    one = Preparation(run.setting("data"), run.setting("data_fingerprint"), "")
+    recorded = preparations(run.settings) or {ONLY: one}
+    if unknown := set(names or ()) - recorded.keys():
+        raise InputError(f"{shown(run.settings_file)} is damaged: it lacks the data {', '.join(unknown)}")
+    wanted = {name: each for name, each in recorded.items() if names is None or name in names}
+    names_of = {each.fingerprint: name for name, each in wanted.items()}
+    found: dict[str, PreparedData] = {}
+    for place in moved:
+        data = _open_same(run, place, list(names_of))
+        found[names_of[data.fingerprint]] = data
+    for name in wanted.keys() - found.keys():
+        found[name] = _open_recorded(run, wanted[name])
+    return {name: found[name] for name in wanted}
+
+
+def _open_recorded(run: RunFolder, wanted: Preparation) -> PreparedData:
+    """Opens data where the run says that they are."""
+    if not is_folder(Path(wanted.folder)):
         raise InputError(
-            f"the data that {run.shown} was searched on are no longer in {folder}; accepted: their new folder, with "
-            "--data FOLDER"
+            f"the data that {run.shown} was searched on are no longer in {wanted.folder}; accepted: their new folder, "
+            "with --data FOLDER"
         )
-    data = _open(place or folder)
-    if data.fingerprint != searched:
+    return _open_same(run, wanted.folder, [wanted.fingerprint])
+
+
+def _open_same(run: RunFolder, place: str, fingerprints: Sequence[str]) -> PreparedData:
+    """Opens data, which must have one of these fingerprints."""
+    data = _open(place)
+    if data.fingerprint not in fingerprints:
         raise InputError(
-            f"{data.folder} has fingerprint {data.fingerprint}, but {run.shown} ran on {searched}; "
+            f"{data.folder} has fingerprint {data.fingerprint}, but {run.shown} ran on {', '.join(fingerprints)}; "
             "give it the same data, prepared as they were, or start a new search"
         )
     return data

@@ -10,9 +10,9 @@ from typing import Any
 
 from optuna.distributions import CategoricalDistribution
 
+from results.preparations import ONLY, without_data
 from results.run_folder import RunFolder
 from san_core.config import TrainingConfig
-from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
 from san_core.evaluation import objective_metric
 from san_core.metrics import Metric, get_metric
@@ -34,9 +34,10 @@ from tuning.options.problems import Problems
 from tuning.options.recorded import recorded_options, unchangeable_options
 from tuning.options.search_options import SearchOptions
 from tuning.planning.cohort import check_cohort, chosen_cohort
-from tuning.planning.data import find_data, open_data
+from tuning.planning.data import name_data, open_data
 from tuning.planning.folds import chosen_folds, fold_questions
 from tuning.planning.plan import SearchPlan, check_gpu_hours, make_plan
+from tuning.planning.preparations import Data, first, largest, recorded_data, with_data
 from tuning.study.first_trials import check_configurations, read_configurations, read_priors
 from tuning.study.lengths import first_rung
 from tuning.study.samplers import check_sampler
@@ -50,7 +51,7 @@ def new_plan(options: SearchOptions) -> SearchPlan:
 
     1. Look up what the options name: search space, configurations to try first, earlier runs, machines.
     2. Open the data set; the embedded one is prepared first if it is missing.
-    3. Build the network once on the data, with the baseline's settings, and look up the metric.
+    3. Build the network once on each data set, with the baseline's settings, and look up the metric.
     4. Decide how many trials are trained together, and what each gets of the machines.
     5. Make the run folder; settings.json in it holds all of this.
 
@@ -60,12 +61,12 @@ def new_plan(options: SearchOptions) -> SearchPlan:
     """
     inputs = _look_up(options)
     data = open_data(options.data)
-    folds = chosen_folds(options.folds, data)
+    folds = chosen_folds(options.folds, first(data))
     baseline, metric = _try_on_data(inputs, data, options, folds)
     placement, cohort = _divide(inputs, baseline, data, options, folds)
     used = _used(options, inputs, data, metric, placement) | {"cohort": cohort, "folds": folds}
     settings = _settings(options, inputs, data, baseline, metric) | recorded_options(options, used)
-    questions = fold_questions(data, folds, settings["fixed"]["order_seed"])
+    questions = fold_questions(first(data), folds, settings["fixed"]["order_seed"])
     settings |= {"fold_questions": questions, "validation_questions": sum(questions)}
     run = RunFolder.create(inputs.run_path, settings, describe_environment())
     return make_plan(run, run.settings, inputs.space, placement, inputs.dashboard)
@@ -78,7 +79,7 @@ class _Inputs:
     Attributes:
         run_path: run folder to make.
         chosen: training settings that `--preset`, `--set` and `--epochs` fix.
-        space: the search space without the parameters that options fix.
+        space: the search space without the parameters that options fix; with that of several `--data`.
         configurations: configurations to try first.
         priors: earlier runs to learn from.
         bounds: bounds of the search.
@@ -107,8 +108,11 @@ def _look_up(options: SearchOptions) -> _Inputs:
         InputError: if options are wrong; the message names all that is wrong.
     """
     problems = Problems()
+    names = [ONLY]
     with problems:
-        chosen, space, configurations = _searched(options)
+        names = list(name_data(options.data))
+    with problems:
+        chosen, space, configurations = _searched(options, names)
     with problems:
         check_tracker(options.track)
     with problems:
@@ -124,8 +128,6 @@ def _look_up(options: SearchOptions) -> _Inputs:
             priors.append(RunFolder.open(RunFolder.locate(name)))
     with problems:
         path = _available_path(options)
-    with problems:
-        find_data(options.data)
     if options.address is None or not problems.found:  # joining a cluster takes a while
         with problems:
             available = machines(options.address, wait_for_gpu=bool(options.gpus_per_trial))
@@ -144,14 +146,20 @@ def _available_path(options: SearchOptions) -> Path:
     Raises:
         InputError: if it exists, or would not outlive the Ray job that this program is.
     """
-    path = RunFolder.default_path(options.data) if options.run is None else RunFolder.locate(options.run)
+    path = RunFolder.default_path(options.data[0]) if options.run is None else RunFolder.locate(options.run)
     RunFolder.check_available(path)
     check_outlives_job(path)
     return path
 
 
-def _searched(options: SearchOptions) -> tuple[Mapping[str, Any], SearchSpace, Sequence[Mapping[str, Any]]]:
+def _searched(
+    options: SearchOptions, names: Sequence[str]
+) -> tuple[Mapping[str, Any], SearchSpace, Sequence[Mapping[str, Any]]]:
     """The training settings that are fixed, the space without them, and the configurations to be tried first.
+
+    Args:
+        options: of the search.
+        names: what the data of `--data` are called.
 
     Raises:
         InputError: if settings, space, sampler or configurations are wrong; the message names all that is wrong with
@@ -164,6 +172,7 @@ def _searched(options: SearchOptions) -> tuple[Mapping[str, Any], SearchSpace, S
         space = load_space(options.objects.get("space", options.space))
     problems.raise_all()
     space = space.only(space.parameters.keys() - chosen.keys())
+    space = with_data(space, names)
     if not space.parameters:
         raise InputError(f"--set and --preset fix everything that {options.space} searches: nothing is left to search")
     configurations: Sequence[Mapping[str, Any]] = []
@@ -181,9 +190,7 @@ def _searched(options: SearchOptions) -> tuple[Mapping[str, Any], SearchSpace, S
     return chosen, space, configurations
 
 
-def _try_on_data(
-    inputs: _Inputs, data: PreparedData, options: SearchOptions, folds: int
-) -> tuple[TrainingConfig, Metric]:
+def _try_on_data(inputs: _Inputs, data: Data, options: SearchOptions, folds: int) -> tuple[TrainingConfig, Metric]:
     """The baseline's training settings, and the metric that scores trials, both tried on the data.
 
     Raises:
@@ -191,25 +198,25 @@ def _try_on_data(
     """
     problems = Problems()
     with problems:
-        baseline = TrainingConfig.from_dict({**data.training_defaults, **inputs.chosen, **inputs.space.baseline})
+        settings = {**first(data).training_defaults, **inputs.chosen, **without_data(inputs.space.baseline)}
+        baseline = TrainingConfig.from_dict(settings)
         searched = inputs.space.parameters.get("embedding_init")
         for init in searched.choices if isinstance(searched, CategoricalDistribution) else [baseline.embedding_init]:
-            build_model(replace(baseline, embedding_init=str(init)), data)
-        check_cohort(options.cohort, baseline, data, folds)
+            for each in data.values():
+                build_model(replace(baseline, embedding_init=str(init)), each)
+        check_cohort(options.cohort, baseline, largest(data), folds)
     with problems:
-        metric = objective_metric(data, options.metric)
-        same = {"data_fingerprint": data.fingerprint, "metric": metric.name, "fixed": baseline.to_dict()}
-        read_priors(inputs.priors, same, inputs.space)
+        metric = objective_metric(first(data), options.metric)
+        same = {"data_fingerprint": first(data).fingerprint, "metric": metric.name, "fixed": baseline.to_dict()}
+        read_priors(inputs.priors, {**same, **recorded_data(data)}, inputs.space)
     problems.raise_all()
     return baseline, metric
 
 
-def _used(
-    options: SearchOptions, inputs: _Inputs, data: PreparedData, metric: Metric, placement: Placement
-) -> dict[str, Any]:
+def _used(options: SearchOptions, inputs: _Inputs, data: Data, metric: Metric, placement: Placement) -> dict[str, Any]:
     """What the options recorded as `Recorded.AS_USED` came to, all but `--cohort`."""
     return {
-        "data": str(data.folder),
+        "data": str(first(data).folder),
         "space": str(Path(options.space).resolve()) if options.space.endswith(".py") else options.space,
         "metric": metric.name,
         "try_first": inputs.configurations,
@@ -222,10 +229,11 @@ def _used(
 
 
 def _settings(
-    options: SearchOptions, inputs: _Inputs, data: PreparedData, baseline: TrainingConfig, metric: Metric
+    options: SearchOptions, inputs: _Inputs, data: Data, baseline: TrainingConfig, metric: Metric
 ) -> dict[str, Any]:
     """What settings.json says of a new search besides what its options came to."""
     fixed = {**baseline.to_dict(), "order_seed": derive_seed(options.seed, ORDER_SEEDS, 0)}
+    of_baseline = first(data)
     return {
         "command": f"python -m tuning.search {shlex.join(without_url(options.arguments))}".strip(),
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -233,18 +241,19 @@ def _settings(
         "most_at_once": options.concurrent,
         "space_definition": inputs.space.describe(),
         "space_conditions": {name: dict(conditions) for name, conditions in inputs.space.only_if.items()},
-        "data_fingerprint": data.fingerprint,
+        "data_fingerprint": of_baseline.fingerprint,
         "metric": metric.name,
-        "data_name": data.name,
-        "images": data.described_images,
+        "data_name": of_baseline.name,
+        "images": of_baseline.described_images,
         "metric_title": metric.title,
-        "first_rung": first_rung(ceil(data.manifest["counts"]["train"] / baseline.batch_size), baseline.epochs),
+        "first_rung": first_rung(ceil(of_baseline.manifest["counts"]["train"] / baseline.batch_size), baseline.epochs),
         "baseline": dict(inputs.space.baseline),
         "fixed": {
             name: value
             for name, value in fixed.items()
             if name != "seed" and (name not in inputs.space.parameters or name in inputs.space.only_if)
         },
+        **recorded_data(data),
     }
 
 
@@ -263,16 +272,16 @@ def _place(options: SearchOptions, available: Sequence[Machine]) -> Placement:
 
 
 def _divide(
-    inputs: _Inputs, baseline: TrainingConfig, data: PreparedData, options: SearchOptions, folds: int
+    inputs: _Inputs, baseline: TrainingConfig, data: Data, options: SearchOptions, folds: int
 ) -> tuple[Placement, int]:
     """What each trial or cohort gets of the machines, and the width of cohorts.
 
     `--gpus-per-trial auto` gives a trial the share of a GPU that the largest one needs, and a cohort a whole GPU.
     """
-    largest = largest_configuration(baseline, inputs.space.parameters)
+    config, of_largest = largest_configuration(baseline, inputs.space.parameters), largest(data)
     trials, address = inputs.bounds["trials"], options.address
-    cohort = 1 if folds > 1 else chosen_cohort(options.cohort, largest, data, inputs.placement, trials, address)
+    cohort = 1 if folds > 1 else chosen_cohort(options.cohort, config, of_largest, inputs.placement, trials, address)
     if options.gpus_per_trial != AUTO or not inputs.placement.gpus or cohort > 1:
         return inputs.placement, cohort
-    share = measure_gpu_share(largest, data, address)
+    share = measure_gpu_share(config, of_largest, address)
     return _place(replace(options, gpus_per_trial=share), inputs.machines), cohort

@@ -7,6 +7,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
+from results.preparations import preparations
 from results.run_folder import RunFolder
 from san_core.command_line import print_message
 from san_core.errors import InputError
@@ -85,6 +86,7 @@ def make_plan(
             most_at_once=settings.get("most_at_once", settings["concurrent"]),
             folds=settings.get("folds", 1),
             largest=upper_ends(space.parameters),
+            preparations=preparations(settings),
         ),
         limits=Limits(settings["max_failures"], settings["keep"]),
         rules=StopRules(**{name: settings[name] for name in BOUNDS}, gpus=placement.gpus),

@@ -1,5 +1,6 @@
 """Whether the settings that a run folder records are enough to go on with its search."""
 
+from results.preparations import without_data
 from results.run_folder import RunFolder
 from san_core.config import TrainingConfig
 from san_core.errors import InputError
@@ -32,6 +33,6 @@ def check_settings(run: RunFolder) -> None:
     if not run.setting("space_definition") or "epochs" not in run.setting("fixed"):
         raise InputError(f"{shown(run.settings_file)} is damaged: it has no space or no number of epochs")
     try:
-        TrainingConfig.from_dict({**run.setting("fixed"), **run.setting("baseline")})
+        TrainingConfig.from_dict({**run.setting("fixed"), **without_data(run.setting("baseline"))})
     except InputError as error:
         raise InputError(f"{shown(run.settings_file)} is damaged: {error}") from error

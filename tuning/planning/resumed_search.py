@@ -8,11 +8,11 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, json_to_distribution
 
+from results.preparations import DATA_PARAMETER, PREPARATIONS, without_data
 from results.report.facts import show_range
 from results.run_folder import RunFolder
 from san_core.command_line import print_message
 from san_core.config import TrainingConfig
-from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
 from san_core.files import is_file, shown
 from search_spaces import SearchSpace
@@ -31,6 +31,7 @@ from tuning.options.search_options import FROM_PYTHON, SearchOptions
 from tuning.planning.cohort import check_cohort, chosen_cohort
 from tuning.planning.data import open_searched_data
 from tuning.planning.plan import SearchPlan, check_gpu_hours, make_plan
+from tuning.planning.preparations import Data, first, largest, recorded_data, with_data
 from tuning.planning.recorded_settings import check_settings
 from tuning.planning.versions import check_versions
 from tuning.study.space_check import load_space
@@ -48,9 +49,9 @@ def resumed_plan(options: SearchOptions) -> SearchPlan:
     settings = run.settings
     problems = Problems()
     with problems:
-        data = open_searched_data(run, options.given_values.get("data"))
+        data = open_searched_data(run, options.given_values.get("data", ()))
         if "data" in options.given:
-            settings["data"] = str(data.folder)
+            settings |= {"data": str(first(data).folder), **recorded_data(data)}
     with problems:
         check_versions(run)
         check_outlives_job(run.path)
@@ -102,6 +103,8 @@ def _unchanged_space(run: RunFolder, given: SearchSpace | None) -> SearchSpace:
         ranges = {key: _distribution(run, text) for key, text in definition.items()}
         return SearchSpace(ranges, run.setting("baseline"), run.settings.get("space_conditions", {}))
     space = load_space(given or name).only(definition)
+    if DATA_PARAMETER in definition:
+        space = with_data(space, list(run.setting(PREPARATIONS)))
     if changes := [
         f"{key} is {show_range(key, space.parameters[key]) if key in space.parameters else 'missing'}, "
         f"but was {show_range(key, _distribution(run, before))}"
@@ -132,7 +135,7 @@ def _with_prior(run: RunFolder) -> str:
 
 
 def _resumed_cohort(
-    options: SearchOptions, settings: Mapping[str, Any], space: SearchSpace, data: PreparedData, placement: Placement
+    options: SearchOptions, settings: Mapping[str, Any], space: SearchSpace, data: Data, placement: Placement
 ) -> int:
     """The width of cohorts: what it was, if `--cohort` is not given anew; 1 in runs from before there were cohorts.
 
@@ -148,12 +151,12 @@ def _resumed_cohort(
             f"--cohort {options.cohort} cannot be given to a search that an earlier version started, since its "
             "trials do not share the order of batches; accepted here: auto or 1"
         )
-    baseline = TrainingConfig.from_dict({**settings["fixed"], **space.baseline})
-    check_cohort(options.cohort, baseline, data, folds := settings.get("folds", 1))
+    baseline = TrainingConfig.from_dict({**settings["fixed"], **without_data(space.baseline)})
+    check_cohort(options.cohort, baseline, largest(data), folds := settings.get("folds", 1))
     if folds > 1:
         return 1
-    largest = largest_configuration(baseline, space.parameters)
-    return chosen_cohort(options.cohort, largest, data, placement, settings["trials"], options.address)
+    config = largest_configuration(baseline, space.parameters)
+    return chosen_cohort(options.cohort, config, largest(data), placement, settings["trials"], options.address)
 
 
 def _resumed_placement(options: SearchOptions, run: RunFolder) -> Placement:

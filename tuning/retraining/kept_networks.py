@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from results.preparations import ONLY
 from results.run_folder import RunFolder
 from san_core.command_line import print_message
 from san_core.config import TrainingConfig
@@ -32,12 +33,14 @@ class Job:
         trial: number of the trial in the search.
         config: training settings. `config.epochs` is that of the search, since learning rate schedules depend on it.
         epochs: number of epochs after which the training stops.
+        data: name of the preparation that it is trained on; `ONLY` if the search had one.
     """
 
     name: str
     trial: int
     config: TrainingConfig
     epochs: int
+    data: str = ONLY
 
 
 class KeptNetworks:

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 from optuna.trial import FrozenTrial
 
+from results.preparations import DATA_PARAMETER
 from results.report.facts import environment_lines, searched
 from results.report.markdown import inline, markdown_table
 from results.report.verdict import verdict
@@ -48,7 +49,7 @@ class Card:
 
     Attributes:
         record: what the search has found, as it was read for the choice of the trial.
-        data: the data set it ran on.
+        data: the data set that the network in the folder was trained on.
         jobs: every training; the network of the first one is in the folder.
         asked_for: whether the user named the trial; False if it was taken because it is the best.
         tested_before: names of the models that the test split was used for before.
@@ -180,7 +181,7 @@ def _in_the_search(trial: FrozenTrial) -> dict[str, str]:
 
 def _about_configuration(card: Card, searched_names: Collection[str]) -> dict[str, Any]:
     """The searched settings, a row each, with a column for each configuration; and the settings that were fixed."""
-    configs = {job.name: job.config.to_dict() for job in card.jobs}
+    configs = {job.name: {**job.config.to_dict(), DATA_PARAMETER: job.data} for job in card.jobs}
     rows = [
         {"setting": name, **{label: show_value(name, config[name]) for label, config in configs.items()}}
         for name in searched_names

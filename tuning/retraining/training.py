@@ -11,6 +11,7 @@ import torch
 from optuna.trial import FrozenTrial
 from torch import Tensor
 
+from results.preparations import preparation_name
 from results.ranking import can_be_best
 from results.run_folder import RunFolder
 from results.snapshot import RunSnapshot, best_epoch
@@ -109,6 +110,7 @@ def plan_jobs(record: RunSnapshot, name: str, trial: FrozenTrial, seeds: int) ->
                 training_settings(settings, source, seed=derive_seed(seed, RETRAINING_SEEDS, repeat))
             ),
             epochs=best_epoch(source),
+            data=preparation_name(source.params),
         )
         for repeat in range(seeds)
         for label, source in chosen.items()
@@ -117,7 +119,7 @@ def plan_jobs(record: RunSnapshot, name: str, trial: FrozenTrial, seeds: int) ->
 
 def run_jobs(
     jobs: Sequence[Job],
-    data: PreparedData,
+    data: Mapping[str, PreparedData],
     run: RunFolder,
     out: Path,
     kept: KeptNetworks,
@@ -127,7 +129,7 @@ def run_jobs(
 
     Args:
         jobs: the trainings.
-        data: the data set.
+        data: the data sets that the jobs name.
         run: the search; its settings say how many cores and GPUs each training gets.
         out: folder that the first job's network and its predictions are written to.
         kept: where each network is kept as soon as it is trained.
@@ -136,7 +138,8 @@ def run_jobs(
     Raises:
         InputError: if a training or a test fails, or Ray dies.
     """
-    threads, folder, advice = run.setting("cpus_per_trial"), str(data.folder), "no model folder was written"
+    threads, folders = run.setting("cpus_per_trial"), {name: str(each.folder) for name, each in data.items()}
+    advice = "no model folder was written"
     available = machines(None)
     cores = max(machine.cpus for machine in available)
     if not ray.is_initialized():  # Ray is told how many cores there are
@@ -162,6 +165,7 @@ def run_jobs(
         trained: dict[Job, tuple[Any, Any]] = {}
         for group in _groups([job for job in jobs if job not in curves], run.settings.get("cohort", 1)):
             settings = [(job.config.to_dict(), job.epochs) for job in group]
+            folder = folders[group[0].data]
             references = train.options(num_returns=2 * len(group)).remote(settings, folder, threads)
             trained |= dict(zip(group, zip(references[::2], references[1::2], strict=True), strict=True))
 
@@ -177,7 +181,7 @@ def run_jobs(
 
         curves |= _gather({job: curve for job, (curve, _) in trained.items()}, "trained", keep, total=len(jobs))
         tested = {
-            job: test.remote(job.config.to_dict(), job.epochs, folder, threads, kept.weights(job), place)
+            job: test.remote(job.config.to_dict(), job.epochs, folders[job.data], threads, kept.weights(job), place)
             for job, place in zip(jobs, [str(out.resolve()), *[None] * (len(jobs) - 1)], strict=True)
         }
         scores = _gather(tested, "tested", score, total=len(jobs))
@@ -215,10 +219,10 @@ def _gather(
 
 
 def _groups(jobs: Sequence[Job], width: int) -> list[list[Job]]:
-    """The jobs that are trained by one step: up to `width` under the same seed, since they share the batches' order."""
+    """The jobs that are trained by one step: up to `width` on the same data and in the same order of batches."""
     kinds: dict[Hashable, list[Job]] = {}
     for job in jobs:
-        kind = tuple(getattr(job.config, name) for name in SHARED_FIELDS)
+        kind = job.data, *(getattr(job.config, name) for name in SHARED_FIELDS)
         kinds.setdefault(kind, []).append(job)
     return [group[start : start + width] for group in kinds.values() for start in range(0, len(group), width)]
 

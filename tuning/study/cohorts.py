@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from results.jobs import Job, read_jobs
+from results.preparations import DATA_PARAMETER
 from san_core.cohort.network import SHARED_FIELDS
 from san_core.shared_training import smallest_width
 from tuning.study.live_trial import Epoch, LiveTrial
@@ -315,7 +316,7 @@ class Cohorts:
 
 
 def _kind(live: LiveTrial) -> Hashable:
-    return tuple(live.settings.get(name) for name in SHARED_FIELDS)
+    return tuple(live.settings.get(name) for name in (*SHARED_FIELDS, DATA_PARAMETER))
 
 
 def _lower_width(trials: int) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from results.preparations import DATA_PARAMETER, ONLY, names_by_fingerprint, preparation_name, without_data
 from results.report.facts import show_range
 from results.run_folder import IS_BASELINE, PRIOR, RunFolder, is_own
 from san_core.errors import InputError
@@ -74,15 +75,12 @@ def read_priors(
     """
     copied: list[FrozenTrial] = []
     for run in runs:
-        for name in ("data_fingerprint", "metric"):
-            if run.setting(name) != settings[name]:
-                raise InputError(
-                    f"--prior {run.shown} cannot be learned from: its {name.replace('_', ' ')} is {run.setting(name)}, "
-                    f"this search's {settings[name]}"
-                )
-        there, here = run.settings.get("fixed", {}), settings.get("fixed", {})
+        names = _names_here(run, settings)
+        there = run.settings.get("fixed", {})
+        here = {**settings.get("fixed", {}), DATA_PARAMETER: settings["data_fingerprint"]}
         scored = scored_trials(run.study())
-        outside = {trial.number: _outside({**there, **trial.params}, trial.params, here, space) for trial in scored}
+        params = {trial.number: _params_here(trial, names) for trial in scored}
+        outside = {number: _outside({**there, **found}, found, here, space) for number, found in params.items()}
         taken = [trial for trial in scored if not outside[trial.number]]
         if scored and not taken:
             raise InputError(
@@ -90,8 +88,32 @@ def read_priors(
                 f"search's space; trial {scored[0].number}: {outside[scored[0].number]}"
             )
         tell(f"--prior {run.shown}: {len(taken)} of its {len(scored)} scored trials lie in this search's space")
-        copied += [_copy(trial, {**there, **trial.params}, space, str(run.path)) for trial in taken]
+        copied += [_copy(trial, {**there, **params[trial.number]}, space, str(run.path)) for trial in taken]
     return copied
+
+
+def _names_here(run: RunFolder, settings: Mapping[str, Any]) -> dict[str, str]:
+    """What a search calls the preparations of an earlier run's data, by their names there.
+
+    Raises:
+        InputError: if it has none of them, or its metric is another one.
+    """
+    there, here = names_by_fingerprint(run.settings), names_by_fingerprint(settings)
+    run.setting("data_fingerprint")
+    compared = {"data fingerprint": (there, here), "metric": ([run.setting("metric")], [settings["metric"]])}
+    for what, (found, accepted) in compared.items():
+        if not set(found).intersection(accepted):
+            raise InputError(
+                f"--prior {run.shown} cannot be learned from: its {what} is {', '.join(found)}, this search's "
+                f"{', '.join(accepted)}"
+            )
+    return {name: here.get(own, f"{name} (fingerprint {own})") for own, name in there.items()}
+
+
+def _params_here(trial: FrozenTrial, names: Mapping[str, str]) -> dict[str, Any]:
+    """An earlier trial's parameters, with what its data are called here."""
+    name = names.get(preparation_name(trial.params), "no data of that search")
+    return without_data(trial.params) | ({} if name == ONLY else {DATA_PARAMETER: name})
 
 
 def scored_trials(study: optuna.Study) -> list[FrozenTrial]:

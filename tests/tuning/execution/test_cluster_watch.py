@@ -16,7 +16,7 @@ class Told:
     """The driver's files, as far as nodes tell of themselves."""
 
     def __init__(self) -> None:
-        self.server = FileServer("", None)
+        self.server = FileServer({}, None)
 
     def ask(self, method: str) -> News:
         assert method == "news"
@@ -54,7 +54,7 @@ def test_each_thing_that_nodes_tell_is_printed_once(
     nodes, told = Nodes(Placement(1, 0, 1)), Told()
     told.server.note_unusable("id", "the data cannot be copied to node b: no room")
     for copied in (MIB, MIB // 2, 2 * MIB):  # the second was overtaken
-        told.server.note_copied("a", copied, 2 * MIB)
+        told.server.note_copied("abc", "a", copied, 2 * MIB)
         for _ in range(2):
             refresh(nodes, told, Machine(1, 0))
     assert capsys.readouterr().err.splitlines() == [

@@ -37,7 +37,7 @@ def files(
     """Those of a driver on another node. Pieces are small, and copies go to a folder of the test's own."""
     monkeypatch.setenv("SAN_DATA_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(node_data, "PIECE", 1000)
-    with driver_files(tiny_data.folder, tiny_data.fingerprint, str(tmp_path / "checkpoints")) as found:
+    with driver_files({tiny_data.fingerprint: tiny_data.folder}, str(tmp_path / "checkpoints")) as found:
         yield replace(found, node_id="another")
 
 

@@ -35,14 +35,14 @@ def test_embedded_data_of_an_earlier_version_are_kept_and_prepared_again(
 ) -> None:
     former = prepare("easy-vqa", FOLDER, FORMER if change is not _to_older_format else Options())
     change(FOLDER)
-    data = open_data("easy-vqa")
+    data = open_data(["easy-vqa"])[""]
     assert (data.layer, data.grid, data.manifest["format"]) == ("reduction_3", 8, FORMAT)
     (said,) = [line for line in capsys.readouterr().err.splitlines() if "earlier version" in line]
     kept = Path(f"data/easy-vqa-{former.fingerprint}")
     assert said.startswith(f"{FOLDER} was prepared by an earlier version and is prepared again; ")
     assert f" now {kept}, " in said
     assert json.loads((kept / "manifest.json").read_text())["fingerprint"] == former.fingerprint
-    assert open_data("easy-vqa").manifest == data.manifest
+    assert open_data(["easy-vqa"])[""].manifest == data.manifest
     assert "earlier version" not in capsys.readouterr().err
 
 
@@ -50,7 +50,7 @@ def test_data_that_the_user_prepared_otherwise_are_not_touched() -> None:
     prepare("easy-vqa", FOLDER, replace(FORMER, grid=2))
     prepare("easy-vqa", Path("data/mine"), FORMER)
     with pytest.raises(InputError, match="data/easy-vqa was prepared from something else: layer 'features' instead of"):
-        open_data("easy-vqa")
+        open_data(["easy-vqa"])
     assert PreparedData.open(FOLDER).grid == 2
-    assert open_data("data/mine").grid == 4
+    assert open_data(["data/mine"])[""].grid == 4
     assert sorted(path.name for path in Path("data").iterdir() if not path.name.startswith(".")) == ["easy-vqa", "mine"]

@@ -87,6 +87,18 @@ def test_jobs_go_from_rung_to_rung_and_are_filled_up(make_run: MakeRun) -> None:
     assert all(job.ended and job.started and job.started <= job.ended for job in recorded)
 
 
+def test_a_job_trains_on_one_preparation_of_the_data(make_run: MakeRun) -> None:
+    space = SearchSpace(
+        {**SMALL_SPACE.parameters, "data": CategoricalDistribution(["7x7", "14x14"])},
+        {**SMALL_SPACE.baseline, "data": "7x7"},
+    ).only(["dropout", "data"])
+    run = make_run(sampler="random")
+    attempts = run_all(Cohorts(searching(run, trials=12, space=space), width=4, workers=1))
+    chosen = [trial.params["data"] for trial in run.study().trials]
+    assert set(chosen) == {"7x7", "14x14"}
+    assert all(len({chosen[number] for number in attempt.trials}) == 1 for attempt in attempts)
+
+
 def test_a_rung_is_ranked_as_a_whole(make_run: MakeRun) -> None:
     """One after the other, the first trials of a rung would go on whatever comes after them."""
     run = make_run(sampler="random")

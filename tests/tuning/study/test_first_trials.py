@@ -229,3 +229,53 @@ def test_an_earlier_search_with_no_trial_in_the_space_is_refused(
 def test_an_earlier_search_without_a_study_is_refused(make_run: Callable[..., RunFolder]) -> None:
     with pytest.raises(InputError, match="holds no study called 'search'"):
         read_priors([make_run(**SAME)], SAME, SPACE)
+
+
+def _preparations(**fingerprints: str) -> dict[str, Any]:
+    """Settings of a search of several preparations, the first of which is the baseline's."""
+    entries = {name: {"folder": name, "fingerprint": each, "images": ""} for name, each in fingerprints.items()}
+    return {**SAME, "data_fingerprint": next(iter(fingerprints.values())), "preparations": entries}
+
+
+def _with_data(*names: str) -> SearchSpace:
+    """NARROW with the preparations of these names."""
+    if not names:
+        return NARROW
+    data = CategoricalDistribution(names)
+    return SearchSpace({**NARROW.parameters, "data": data}, {**NARROW.baseline, "data": names[0]})
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "here"),
+    [
+        ({"a": "abc", "b": "def"}, {"b": "abc", "c": "def"}, ["b", "c"]),  # other names for the same
+        ({"a": "abc", "b": "def"}, {"b": "abc", "c": "123"}, ["b"]),  # whose "b" is another one's
+        ({"a": "abc", "b": "def"}, {}, [""]),
+        ({}, {"b": "xyz", "c": "abc"}, ["c"]),
+    ],
+)
+def test_data_are_the_same_by_their_fingerprint(
+    theirs: dict[str, str], ours: dict[str, str], here: list[str], make_run: Callable[..., RunFolder]
+) -> None:
+    run = make_run(**(_preparations(**theirs) if theirs else SAME))
+    study = optuna.create_study(study_name=SEARCH, storage=run.storage())
+    space = _with_data(*theirs)
+    for name in theirs or [""]:
+        params = {**NARROW.baseline, **({"data": name} if name else {})}
+        study.add_trial(create_trial(value=0.5, params=params, distributions=dict(space.parameters)))
+    copied = read_priors([run], _preparations(**ours) if ours else SAME, _with_data(*ours))
+    assert [trial.params.get("data", "") for trial in copied] == here
+    assert all(trial.params.items() >= NARROW.baseline.items() for trial in copied)
+
+
+def test_trials_on_data_that_are_not_searched_here_lie_outside(make_run: Callable[..., RunFolder]) -> None:
+    run = make_run(**_preparations(a="123", b="abc"))
+    study = optuna.create_study(study_name=SEARCH, storage=run.storage())
+    space = _with_data("a", "b")
+    study.add_trial(create_trial(value=0.5, params=dict(space.baseline), distributions=dict(space.parameters)))
+    with pytest.raises(InputError, match=r"trial 0: data is a \(fingerprint 123\), but is fixed at abc here$"):
+        read_priors([run], SAME, NARROW)
+    with pytest.raises(InputError, match=r"trial 0: data is a \(fingerprint 123\), accepted: one of a, c$"):
+        read_priors([run], _preparations(a="abc", c="x"), _with_data("a", "c"))
+    with pytest.raises(InputError, match=r"its data fingerprint is 123, abc, this search's x, y$"):
+        read_priors([run], _preparations(a="x", c="y"), _with_data("a", "c"))
