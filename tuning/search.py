@@ -22,7 +22,7 @@ from san_core.signals import exit_code, is_interrupted
 from tuning.attention_examples import write_examples
 from tuning.execution.forks import refuse_fork
 from tuning.execution.gpu_memory import shared_gpus_notice
-from tuning.execution.ray_session import RayNotStartedError, ray_session
+from tuning.execution.ray_session import ray_session
 from tuning.execution.run_trials import Callbacks, how_to_go_on
 from tuning.fresh_seeds import run_study, run_under_fresh_seeds
 from tuning.monitoring.dashboard import asks_for_token
@@ -97,13 +97,9 @@ def _search(options: SearchOptions) -> tuple[RunSnapshot, int]:
         run.repair_journal()
         study = open_search(run, plan.space, plan.rules, first_trials=plan.first_trials)
         try:
-            _run(study, plan, notifier, options.address)
+            _run(study, plan, notifier, options)
         except KeyboardInterrupt:
             return load_snapshot(run), exit_code()
-        except RayNotStartedError:
-            if not options.resume:  # the folder of a search that never began would keep the next one from its name
-                shutil.rmtree(run.path, ignore_errors=True)
-            raise
         snapshot = load_snapshot(run)
         if snapshot.best:
             write_examples(snapshot)
@@ -113,12 +109,18 @@ def _search(options: SearchOptions) -> tuple[RunSnapshot, int]:
     return snapshot, code
 
 
-def _run(study: Study, plan: SearchPlan, notifier: Notifier, address: str | None) -> None:
+def _run(study: Study, plan: SearchPlan, notifier: Notifier, options: SearchOptions) -> None:
     """Runs the study's trials, and then the best of them under fresh seeds."""
-    run = plan.run
+    run, address = plan.run, options.address
+
+    def remove_if_new() -> None:
+        if not options.resume:  # the folder of a search that never began would keep the next one from its name
+            shutil.rmtree(run.path, ignore_errors=True)
+
     callbacks = Callbacks(notifier.callbacks(study), notifier.notify_ray_death)
     with contextlib.ExitStack() as ray_ends, _report_early_end(run, notifier):
-        url = ray_ends.enter_context(ray_session(run.log, dashboard=plan.dashboard, address=address))
+        session = ray_session(run.log, dashboard=plan.dashboard, address=address, on_failed_start=remove_if_new)
+        url = ray_ends.enter_context(session)
         if url:
             login = f" (to log in, paste what this prints: {program('ray')} get-auth-token)"
             print_message(f"Ray dashboard: {url}{login if address or asks_for_token() else ''}")

@@ -2,9 +2,8 @@
 
 import os
 import shutil
-import signal
-import threading
-import time
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -14,6 +13,7 @@ import ray
 
 from results.run_folder import RunFolder
 from san_core.data.prepared import PreparedData
+from tests.tuning.commands import PATIENCE
 from tuning import search
 from tuning.execution import local_ray
 
@@ -97,19 +97,33 @@ def test_too_few_processes_are_told_before_anything_is_written(start: Command, m
     assert not Path("runs").exists()
 
 
-@pytest.mark.long
-def test_a_gcs_that_dies_while_ray_starts_is_told_in_one_line(start: Command) -> None:
-    def kill() -> None:
-        while (node := ray._private.worker._global_node) is None:
-            time.sleep(0.001)
-        os.kill(node.all_processes["gcs_server"][0].process.pid, signal.SIGKILL)
+KILLED_WHILE_IT_STARTS = """
+import os, signal
+from ray._private import worker
+from san_core.command_line import run_command
+from tests.tuning.commands import PATIENCE
+from tuning import search
 
-    killer = threading.Thread(target=kill, daemon=True)
-    killer.start()
-    began = time.monotonic()
-    last = start().stderr.splitlines()[-1]
-    killer.join()
-    assert last.startswith("error: Ray did not start: its gcs_server process died; ")
-    assert time.monotonic() - began < 55  # Ray's library would end the program after a minute
-    assert not list(Path("runs").iterdir())
-    assert not ray.is_initialized()
+connect = worker.connect
+
+def connect_to_dead(*given, **named):
+    os.kill(worker._global_node.all_processes["gcs_server"][0].process.pid, signal.SIGKILL)
+    return connect(*given, **named)
+
+worker.connect = connect_to_dead
+run_command(search.main)
+"""
+
+
+@pytest.mark.long
+def test_a_gcs_that_dies_while_ray_starts_is_told_in_one_line(tiny_data: PreparedData, tmp_path: Path) -> None:
+    arguments = ["--data", str(tiny_data.folder), "--run", "run", "--no-dashboard"]
+    environment = {**os.environ, "HOME": str(tmp_path), "PYTHONPATH": str(Path(search.__file__).parents[1])}
+    command = [sys.executable, "-c", KILLED_WHILE_IT_STARTS, *arguments]
+    ended = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (2, ""), ended.stderr
+    assert ended.stderr.endswith("\nerror: Ray did not start: its gcs_server process died\n")
+    assert "Traceback" not in ended.stderr
+    assert not list((tmp_path / "runs").iterdir())

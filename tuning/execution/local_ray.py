@@ -5,7 +5,7 @@ import faulthandler
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import ray
@@ -16,7 +16,7 @@ from san_core.command_line import print_message
 from san_core.errors import InputError
 from san_core.machine_limits import AFFINITY_VARIABLES, free_processes, usable_cores
 from tuning.execution.ray_folder import folder_notice, ray_folder
-from tuning.execution.watchdog import end_start_if_gcs_dies, stop_refusing
+from tuning.execution.watchdog import end_start_if_ray_dies, stop_refusing
 from tuning.monitoring.dashboard import Dashboard, make_token
 
 START_ATTEMPTS = 3
@@ -55,12 +55,15 @@ def check_local_ray(workers: int, *, dashboard: bool) -> None:
 
 
 @contextlib.contextmanager
-def local_ray(cpus: int, dashboard: Dashboard | None) -> Iterator[str]:
+def local_ray(
+    cpus: int, dashboard: Dashboard | None, before_exit: Callable[[], object] = lambda: None
+) -> Iterator[str]:
     """Ray on this machine for as long as the context lasts.
 
     Args:
         cpus: number of cores that Ray may use.
         dashboard: address to serve Ray's dashboard at; None for no dashboard.
+        before_exit: function called before the program ends because Ray died while it started.
 
     Yields:
         The dashboard's address; empty if there is none.
@@ -76,6 +79,7 @@ def local_ray(cpus: int, dashboard: Dashboard | None) -> Iterator[str]:
     with _all_cores(), _on_loopback():
         try:
             context = _init(
+                before_exit,
                 address="local",
                 num_cpus=cpus,
                 num_gpus=torch.cuda.device_count(),
@@ -88,7 +92,6 @@ def local_ray(cpus: int, dashboard: Dashboard | None) -> Iterator[str]:
             )
         except Exception as error:  # Ray raises errors of many kinds, bare Exception among them
             ray.shutdown()
-            stop_refusing()
             raise InputError(
                 f"Ray did not start: {_in_one_line(error)}; {folder}/session_latest/logs has the details"
             ) from error
@@ -99,7 +102,7 @@ def local_ray(cpus: int, dashboard: Dashboard | None) -> Iterator[str]:
             stop_refusing()
 
 
-def _init(**arguments: Any) -> Any:  # noqa: ANN401 - arguments and result of ray.init
+def _init(before_exit: Callable[[], object], **arguments: Any) -> Any:  # noqa: ANN401 - arguments, result of ray.init
     """Starts Ray, again if a busy machine took longer than the 30 seconds that Ray waits for itself.
 
     Raises:
@@ -107,7 +110,7 @@ def _init(**arguments: Any) -> Any:  # noqa: ANN401 - arguments and result of ra
     """
     for _ in range(START_ATTEMPTS):
         try:
-            with keep_sigterm_handler(), end_start_if_gcs_dies():
+            with keep_sigterm_handler(), end_start_if_ray_dies(before_exit):
                 return ray.init(**arguments)
         except Exception as error:
             if type(error) is not Exception or "timed out during startup" not in str(error):  # Ray raises it bare

@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import ray
@@ -27,10 +27,6 @@ RAY_VARIABLES = {
     "PYTHONBREAKPOINT": None,
 }
 """Environment variables that Ray reads when it starts, and those that it sets itself: they hold while it runs."""
-
-
-class RayNotStartedError(InputError):
-    """Ray could not be started or joined, so nothing has run."""
 
 
 def machines(address: str | None, *, wait_for_gpu: bool = False) -> list[Machine]:
@@ -62,7 +58,12 @@ def has_other_nodes() -> bool:
 
 @contextlib.contextmanager
 def ray_session(
-    log: Path, *, dashboard: Dashboard | None = None, address: str | None = None, cpus: int | None = None
+    log: Path,
+    *,
+    dashboard: Dashboard | None = None,
+    address: str | None = None,
+    cpus: int | None = None,
+    on_failed_start: Callable[[], object] = lambda: None,
 ) -> Iterator[str]:
     """Ray for as long as the context lasts; its log output goes to a file.
 
@@ -74,22 +75,24 @@ def ray_session(
         dashboard: address to serve Ray's dashboard at; None for no dashboard. A cluster that is joined has its own.
         address: address of a running cluster to join; None starts Ray on this machine.
         cpus: number of cores that Ray may use; None for all that this process may use.
+        on_failed_start: function called when Ray could not be started or joined, so that nothing has run.
 
     Yields:
         The dashboard's address; empty if there is none.
 
     Raises:
-        RayNotStartedError: if Ray does not start, or the cluster cannot be joined.
+        InputError: if Ray does not start, or the cluster cannot be joined.
     """
     if ray.is_initialized():
         session = _found()
     else:
-        session = _joined(address) if address else local_ray(cpus or usable_cpus(), dashboard)
+        session = _joined(address) if address else local_ray(cpus or usable_cpus(), dashboard, on_failed_start)
     with environment_variables(RAY_VARIABLES), _log_output_to(log), contextlib.ExitStack() as stack:
         try:
             url = stack.enter_context(session)
-        except InputError as error:
-            raise RayNotStartedError(str(error)) from error
+        except InputError:
+            on_failed_start()
+            raise
         yield url
 
 

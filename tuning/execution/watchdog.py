@@ -92,29 +92,28 @@ def end_if_ray_dies(
 
 
 @contextlib.contextmanager
-def end_start_if_gcs_dies() -> Iterator[None]:
-    """Ends a start of Ray in the context if GCS dies meanwhile. Ray would wait for a minute, and end the program.
+def end_start_if_ray_dies(before_exit: Callable[[], object]) -> Iterator[None]:
+    """Ends the program, with one line and exit code 2, if Ray dies while it is started in the context.
 
-    Raises:
-        RayDiedError: if GCS died.
+    Ray's library waits for a minute if GCS has died, and then ends the program itself with a message of its own; no
+    exception reaches it. If the raylet has died it does so in nine seconds, in which no other thread can run.
+
+    Args:
+        before_exit: function called before that.
     """
-    stop, died = threading.Event(), threading.Event()
+    stop = threading.Event()
 
     def watch() -> None:
         while not stop.wait(SECONDS_BETWEEN):
-            if _gcs_died():
-                died.set()
-                _refuse_calls()
-                return
+            dead = [process_type for process_type in _dead_processes() if process_type in _NEEDED]
+            if dead and not stop.wait(SECONDS_BETWEEN):  # else Ray has found out, and tells
+                before_exit()
+                _exit(f"error: Ray did not start: its {dead[0]} process died")
 
     thread = threading.Thread(target=watch, name="ray-watchdog-start", daemon=True)
     thread.start()
     try:
         yield
-    except Exception as error:
-        if died.is_set():
-            raise RayDiedError("its gcs_server process died") from error
-        raise
     finally:
         stop.set()
         thread.join()
@@ -161,7 +160,7 @@ def _refuse_calls() -> None:
     then end the program. An answer, any answer, ends the call.
     """
     node = ray._private.worker._global_node
-    if node is None or not _gcs_died():
+    if node is None or "gcs_server" not in _dead_processes():
         return
     global _excepthook  # noqa: PLW0603
     import grpc  # type: ignore[import-untyped]  # it takes a while, and is needed only then
@@ -267,11 +266,6 @@ def _is_alive(node_id: str) -> bool:
     gcs = ray._private.worker.global_worker.gcs_client  # type: ignore[attr-defined]
     nodes = gcs.get_all_node_info(timeout=CHECKS_WITHOUT_ANSWER)
     return any(found.hex() == node_id and node.state == GcsNodeInfo.ALIVE for found, node in nodes.items())
-
-
-def _gcs_died() -> bool:
-    """Whether GCS is dead, if this program has started it."""
-    return "gcs_server" in _dead_processes()
 
 
 def _dead_processes() -> list[str]:
