@@ -25,6 +25,7 @@ from unittest.mock import patch
 from results import __main__ as results_command
 from results.report import html
 from results.run_folder import RunFolder
+from san_core.command_line import path as path_argument
 from san_core.command_line import run_command
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
@@ -399,7 +400,9 @@ def give_inputs(data: Path, count: int, seed: int, tell: Callable[[str], object]
 def main() -> int:
     """Gives the commands random inputs and prints what went wrong."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.damaged_inputs", description=main.__doc__)
-    parser.add_argument("--data", type=Path, default=Path("data/easy-vqa"), help="prepared data (default: %(default)s)")
+    parser.add_argument(
+        "--data", type=path_argument, default=Path("data/easy-vqa"), help="prepared data (default: %(default)s)"
+    )
     parser.add_argument("--inputs", type=int, default=10_000, help="number of inputs (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the inputs (default: %(default)s)")
     options = parser.parse_args()
