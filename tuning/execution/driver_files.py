@@ -16,6 +16,7 @@ from ray.exceptions import RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from tuning.execution.checkpoint_files import CheckpointFiles
+from tuning.execution.watchdog import is_dead
 
 
 class News(NamedTuple):
@@ -155,5 +156,6 @@ def driver_files(data: Path, fingerprint: str, checkpoints: str | None = None) -
     try:
         yield DriverFiles(name, node_id, fingerprint, checkpoints is not None)
     finally:
-        with contextlib.suppress(Exception):  # Ray may have died
-            ray.kill(actor)
+        if not is_dead():
+            with contextlib.suppress(Exception):
+                ray.kill(actor)

@@ -36,6 +36,7 @@ from tuning.execution.placement import fitting_in_memory
 from tuning.execution.ray_session import machines, ray_session
 from tuning.execution.trial_setup import STEP_SIZES
 from tuning.execution.tune_errors import describe_error, explain_errors, find_low_memory
+from tuning.execution.watchdog import end_if_ray_dies
 from tuning.retraining.kept_networks import Job, KeptNetworks, Weights
 from tuning.study.seeds import RETRAINING_SEEDS, derive_seed
 from tuning.training_settings import training_settings
@@ -150,7 +151,11 @@ def run_jobs(
     }
     train: Any = ray.remote(**share)(_train)  # Ray types only tasks that return one thing
     test = ray.remote(**share)(_test)
-    with ray_session(run.retrain_log, cpus=cores), explain_errors(run.retrain_log, "nothing was written"):
+    with (
+        ray_session(run.retrain_log, cpus=cores),
+        end_if_ray_dies("the networks that were trained are kept, and the same again goes on"),
+        explain_errors(run.retrain_log, "nothing was written"),
+    ):
         curves = kept.all()
         if curves:
             print_message(f"{len(curves)} of {len(jobs)} networks are kept from an interrupted retraining")
