@@ -5,7 +5,6 @@ spread evenly over the region's pixels.
 """
 
 import argparse
-from pathlib import Path
 
 import numpy as np
 from rich.table import Table
@@ -13,7 +12,7 @@ from rich.table import Table
 import san_core
 from benchmarks.data import EASY_VQA, open_data
 from benchmarks.output import add_output_options, output_results
-from san_core.command_line import number, run_command
+from san_core.command_line import number, path, run_command
 from san_core.data.images.reading import open_picture, to_pixels
 from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
@@ -54,8 +53,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.attention", description=main.__doc__)
     add_output_options(parser)
     add = parser.add_argument
-    add("model", type=Path, help="model folder, such as runs/NAME/retrained/best")
-    add("--data", type=Path, default=EASY_VQA, help="prepared data (default: %(default)s, made if missing)")
+    add("model", type=path, help="model folder, such as runs/NAME/retrained/best")
+    add("--data", type=path, default=EASY_VQA, help="prepared data (default: %(default)s, made if missing)")
     add(
         "--questions",
         type=number(int, at_least=1),

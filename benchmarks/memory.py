@@ -22,7 +22,7 @@ from rich.table import Table
 from benchmarks.data import EASY_VQA, open_data
 from benchmarks.output import add_output_options, output_results
 from benchmarks.rivals.here import workers
-from san_core.command_line import run_command
+from san_core.command_line import path, run_command
 from san_core.config import TrainingConfig
 from san_core.data.prepared import FEATURES, PreparedData
 from search_spaces import load
@@ -146,10 +146,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measures the private memory of concurrent trials, and how much of the prepared features they share."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description=main.__doc__)
     add = parser.add_argument
-    add("--data", type=Path, default=EASY_VQA, help="prepared data (default: %(default)s, made if missing)")
+    add("--data", type=path, default=EASY_VQA, help="prepared data (default: %(default)s, made if missing)")
     add("--trials", type=int, nargs="+", default=[1, 2, 4], help="at once (default: 1 2 4)")
     add("--epochs", type=int, default=2, help="of each trial (default: 2)")
-    add("--folder", type=Path, help=argparse.SUPPRESS)
+    add("--folder", type=path, help=argparse.SUPPRESS)
     add_output_options(parser)
     options = parser.parse_args(arguments)
     if options.folder:

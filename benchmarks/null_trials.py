@@ -28,7 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.output import add_output_options, output_results
-from san_core.command_line import run_command
+from san_core.command_line import path, run_command
 from search_spaces import load
 from tuning.monitoring.trackers import PACKAGES
 from tuning.study.live_trial import Epoch
@@ -220,7 +220,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_output_options(parser)
     parser.add_argument("--engine", choices=ENGINES, help=argparse.SUPPRESS)
     parser.add_argument("--sampler", default="random", help=argparse.SUPPRESS)
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=path, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.engine:
         found = ENGINES[options.engine](options.folder, options.trials, options.sampler, options.pruner)

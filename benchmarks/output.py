@@ -3,17 +3,18 @@
 import argparse
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from san_core.command_line import path
+
 
 def add_output_options(parser: argparse.ArgumentParser) -> None:
     """Adds `--json` and `--save`."""
     parser.add_argument("--json", action="store_true", help="print a list of objects instead of a table")
-    parser.add_argument("--save", type=Path, metavar="FILE", help="write the list of objects to a file, too")
+    parser.add_argument("--save", type=path, metavar="FILE", help="write the list of objects to a file, too")
 
 
 def output_results(options: argparse.Namespace, rows: Sequence[dict[str, Any]], tables: Sequence[Table]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from san_core.command_line import run_command
+from san_core.command_line import path, run_command
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
 from san_core.training import Training
@@ -28,7 +28,7 @@ def final_score(data: PreparedData, *, precision: str, seed: int, epochs: int) -
 def main(arguments: list[str] | None = None) -> None:
     """Trains with several seeds in each precision, and prints the validation scores."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.precisions", description=main.__doc__)
-    parser.add_argument("--data", type=Path, default=Path("data/easy-vqa"), help="prepared data (default: %(default)s)")
+    parser.add_argument("--data", type=path, default=Path("data/easy-vqa"), help="prepared data (default: %(default)s)")
     parser.add_argument("--seeds", type=int, default=5, help="in each precision, >= 2 (default: 5)")
     parser.add_argument("--epochs", type=int, default=4, help="of each training (default: 4)")
     options = parser.parse_args(arguments)

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from benchmarks.output import add_output_options, output_results
 from benchmarks.turns import Task, median_ratio, take_turns, timed_processes
-from san_core.command_line import run_command
+from san_core.command_line import path, run_command
 from san_core.data import feature_extraction
 from san_core.data.feature_extraction import Images, write_images
 from san_core.data.prepared import FEATURES
@@ -138,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measures images per second of preparing a data set, this project's and a plain loop's."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.preparation", description=main.__doc__)
     add = parser.add_argument
-    add("--images", type=Path, help="folder of images (default: easy-VQA's, of 64 pixels)")
+    add("--images", type=path, help="folder of images (default: easy-VQA's, of 64 pixels)")
     add("--sizes", type=int, nargs="+", default=[64, 128, 224, 448], help="in pixels (default: 64 128 224 448)")
     add("--count", type=int, default=24, help="images at 448 pixels; more of smaller ones (default: 24)")
     add("--threads", type=int, default=len(os.sched_getaffinity(0)), help="all: of torch (default: the cores)")

@@ -23,7 +23,7 @@ from benchmarks.curves import Search, common_score, summary
 from benchmarks.data import EASY_VQA, open_data
 from benchmarks.output import add_output_options, output_results
 from benchmarks.rivals.task import SLOTS, Task
-from san_core.command_line import print_message, run_command
+from san_core.command_line import path, print_message, run_command
 from san_core.config import TrainingConfig
 from san_core.errors import InputError
 
@@ -183,7 +183,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add(
         "--data",
-        type=Path,
+        type=path,
         nargs="+",
         default=[EASY_VQA],
         help=f"prepared data sets (default: {EASY_VQA}, made if missing)",
@@ -195,7 +195,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--epochs", type=int, help="of a full trial (default: what suits the data)")
     add("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS), help=f"besides {OURS} (default: all)")
     add("--target", type=float, help="score whose reaching is timed (default: the highest that all reach)")
-    add("--logs", type=Path, default=Path("benchmarks-out/searches"), help="what is there is not run again")
+    add("--logs", type=path, default=Path("benchmarks-out/searches"), help="what is there is not run again")
     add_output_options(parser)
     return parser.parse_args(arguments)
 

@@ -21,7 +21,7 @@ from results.journal import Journal, Storage, repair_journal
 from results.settings_check import read_settings
 from san_core.errors import InputError
 from san_core.file_lock import hold_lock
-from san_core.files import from_home, is_file, make_folder, read_json, shown, write_json
+from san_core.files import from_home, is_file, make_folder, path_from_home, read_json, shown, write_json
 
 RUNS = Path("runs")
 """Where run folders are made, unless a path is given."""
@@ -171,7 +171,7 @@ class RunFolder:
         name = from_home(name)
         if Path(name).name in {"", ".."}:
             raise InputError(f"{name!r} is not a run's name; accepted: a name under runs/, or a path with a slash")
-        return Path(name) if "/" in name else RUNS / name
+        return path_from_home(name) if "/" in name else RUNS / name
 
     @staticmethod
     def default_path(data: str) -> Path:
@@ -221,6 +221,7 @@ class RunFolder:
         Raises:
             InputError: if the folder lacks such a file.
         """
+        path = path_from_home(path)
         run = cls(path)
         for file in [run.settings_file, *([run.journal] if journal else [])]:
             if not is_file(file):

@@ -22,6 +22,6 @@ def load(folder: str | Path) -> "TrainedModel":
         InputError: if the folder is not a model folder, or is damaged.
     """
     from san_core.checkpoint import load_model  # importing torch is slow
-    from san_core.files import from_home
+    from san_core.files import path_from_home
 
-    return load_model(Path(from_home(str(folder))))
+    return load_model(path_from_home(folder))

@@ -19,6 +19,7 @@ from san_core.files import (
     is_file,
     is_folder,
     make_folder,
+    path_from_home,
     read_bytes,
     read_start,
     sha256,
@@ -51,7 +52,7 @@ def save_model(
     Raises:
         InputError: if the folder cannot be written.
     """
-    encoder = model.image_encoder or load_encoder(data)
+    folder, encoder = path_from_home(folder), model.image_encoder or load_encoder(data)
     weights = {f"image_encoder.{name}": value for name, value in encoder.state_dict().items()}
     weights |= {name: value for name, value in model.state_dict().items() if not name.startswith("image_encoder.")}
     description: dict[str, Any] = {

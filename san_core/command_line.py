@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from san_core.errors import InputError
-from san_core.files import from_home
+from san_core.files import from_home, path_from_home
 from san_core.signals import end_on_signals, exit_code
 
 _PLAIN = {"–": "-", "—": "-", "…": "...", "±": "+/-", "×": "x", "·": "-", "→": "->", "’": "'", "“": '"', "”": '"'}
@@ -118,7 +118,8 @@ def program(name: str) -> str:
 
 def path(text: str) -> Path:
     """An argument type for argparse: a path; `~` is the home folder."""
-    return Path(path_text(text))
+    path_text(text)
+    return path_from_home(text)
 
 
 def path_text(text: str) -> str:

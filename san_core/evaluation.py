@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from san_core.data.prepared import PreparedData, Split
 from san_core.data.questions import Question
 from san_core.errors import InputError
-from san_core.hardware import autocast
+from san_core.hardware import autocast, one_thread_if_forked
 from san_core.metrics import Metric, get_metric, group_scores
 from san_core.models.san import SAN, most_probable
 
@@ -103,6 +103,7 @@ class Objective:
         return np.full((len(self.data.questions_of(self.split)), len(self.data.answers)), np.nan)
 
 
+@one_thread_if_forked()
 @torch.inference_mode()
 def predict_split(model: SAN, data: PreparedData, split: Split, precision: str = "auto") -> Predictions:
     """Predicts the most probable answer to each question of the split."""

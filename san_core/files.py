@@ -46,6 +46,12 @@ def from_home(text: str) -> str:
     return found
 
 
+def path_from_home(path: str | Path) -> Path:
+    """The same as a path. `./~x`, which pathlib makes `~x` of, becomes absolute, since it may be given on."""
+    found = Path(from_home(str(path)))
+    return found.absolute() if found.parts[:1] and found.parts[0].startswith("~") else found
+
+
 def shown(path: Path) -> str:
     """What to print for a file or folder: what can be typed for it in the current folder, as short as possible."""
     here = Path.cwd()

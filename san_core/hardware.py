@@ -19,7 +19,7 @@ FORKED = (
     "this process was forked from one that uses the GPU, and cannot use it; accepted: multiprocessing's spawn, or "
     "CUDA_VISIBLE_DEVICES= for the CPU"
 )
-"""What is told to who loads or asks a model in such a process."""
+"""What is told to who trains, loads or asks a model in such a process."""
 
 
 def free_cached_memory() -> None:
@@ -93,6 +93,28 @@ def one_thread(when: bool) -> Iterator[None]:
             torch.set_num_threads(_threads_before if own == 1 else own)
 
 
+@contextmanager
+def one_thread_if_forked() -> Iterator[None]:
+    """Lets torch compute on one thread in a forked process, which would wait for ever for others. Also a decorator.
+
+    Raises:
+        InputError: if it uses a GPU that the process cannot use because it was forked from one that used it.
+    """
+    with one_thread(is_forked()), _explain_fork():
+        yield
+
+
+@contextmanager
+def _explain_fork() -> Iterator[None]:
+    """Replaces torch's error of a process that cannot use the GPU because it was forked."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "forked subprocess" not in str(error):
+            raise
+        raise InputError(FORKED) from error
+
+
 def fastest_precision(device: torch.device) -> str:
     """`bfloat16` where the hardware multiplies it faster than float32, else `float32`."""
     if device.type == "cuda":
@@ -128,15 +150,12 @@ def explain_out_of_memory(what: str) -> Iterator[None]:
             was forked from one that used it.
     """
     try:
-        yield
+        with _explain_fork():
+            yield
     except torch.OutOfMemoryError as error:
         raise InputError(
             f"the GPU has too little free memory for {what}; CUDA_VISIBLE_DEVICES= runs on the CPU"
         ) from error
-    except RuntimeError as error:
-        if "forked subprocess" not in str(error):
-            raise
-        raise InputError(FORKED) from error
 
 
 def keep_freed_memory() -> None:

@@ -23,7 +23,7 @@ from san_core.data.targets import answerable, draw_targets
 from san_core.divergence import why_diverged
 from san_core.errors import InputError
 from san_core.evaluation import Objective, objective_metric, predict_split
-from san_core.hardware import autocast, best_device, keep_freed_memory
+from san_core.hardware import autocast, best_device, keep_freed_memory, one_thread_if_forked
 from san_core.models.san import SAN, build_san
 from san_core.optimizer import RMSprop, build_optimizer, clip_gradients, set_learning_rate
 from san_core.question_scores import QuestionScores
@@ -60,6 +60,7 @@ Report = Callable[[EpochResult], bool]
 
 
 @keep_random_states()
+@one_thread_if_forked()
 def train_fn(
     config: TrainingConfig,
     data: PreparedData,

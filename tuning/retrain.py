@@ -5,7 +5,9 @@ import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from numbers import Integral
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -27,7 +29,8 @@ from san_core.command_line import (
 )
 from san_core.errors import InputError
 from san_core.evaluation import usable_metrics
-from san_core.files import shown
+from san_core.files import from_home, path_from_home, shown
+from san_core.hardware import one_thread_if_forked
 from san_core.random_states import keep_random_states
 from tuning.execution.forks import refuse_fork
 from tuning.execution.ray_session import ray_session
@@ -63,8 +66,9 @@ class Retrained:
 
 
 @keep_random_states()
+@one_thread_if_forked()
 def retrain(  # noqa: PLR0913
-    run: RunFolder,
+    run: RunFolder | str | Path,
     trial: int | None = None,
     *,
     seeds: int = 3,
@@ -79,7 +83,7 @@ def retrain(  # noqa: PLR0913
     shown. After an interruption the same call goes on: each network is kept as soon as it is trained.
 
     Args:
-        run: the search.
+        run: the search: its run folder, the path of that, or its name under runs/.
         trial: number of the trial; None for the best.
         seeds: number of trainings of each configuration, >= 1; the model folder holds the network of the first.
         out: model folder to write; None for one in the run folder.
@@ -93,7 +97,8 @@ def retrain(  # noqa: PLR0913
             data are not there or have changed, a training fails, or the test split was used before.
     """
     refuse_fork()
-    _check_seeds(seeds)
+    run = _opened(run)
+    _check_numbers(trial, seeds)
     running = run.search_is_running
     if running and not so_far:
         raise InputError(
@@ -105,7 +110,7 @@ def retrain(  # noqa: PLR0913
     jobs = plan_jobs(record, name, source, seeds)
     sets = open_searched_data(run, _texts(data), {job.data for job in jobs})
     prepared = sets[jobs[0].data]
-    folder, split = Path(out or run.retrained / name), held_out(prepared)
+    folder, split = path_from_home(out or run.retrained / name), held_out(prepared)
     with run.lock_for(RETRAINING):
         if folder.exists():
             raise InputError(
@@ -132,7 +137,7 @@ def retrain(  # noqa: PLR0913
 def _texts(data: str | Path | Sequence[str | Path] | None) -> list[str]:
     """The folders of data that were moved."""
     given = [data] if isinstance(data, str | Path) else data or ()
-    return [str(each) for each in given]
+    return [from_home(str(each)) for each in given]
 
 
 def _describe_data(jobs: Sequence[Job], data: Data) -> list[str]:
@@ -144,7 +149,18 @@ def _describe_data(jobs: Sequence[Job], data: Data) -> list[str]:
     ]
 
 
-def _check_seeds(seeds: int) -> None:
+def _opened(run: object) -> RunFolder:
+    if isinstance(run, RunFolder):
+        return run
+    if not isinstance(run, str | Path):
+        raise InputError(f"run is {run!r:.80}; accepted: a run folder, its path, or the name of a run under runs/")
+    return RunFolder.open(run if isinstance(run, Path) else RunFolder.locate(run))
+
+
+def _check_numbers(trial: object, seeds: Any) -> None:  # noqa: ANN401 - as the caller gave it
+    for name, value in (("trial", 0 if trial is None else trial), ("seeds", seeds)):
+        if not isinstance(value, Integral) or isinstance(value, bool):
+            raise InputError(f"{name} is {value!r:.80}; accepted: a whole number")
     if not 1 <= seeds < MOST_SEEDS:
         limit = ">= 1" if seeds < 1 else f"< {MOST_SEEDS}"
         raise InputError(f"seeds must be {limit}, but got {seeds}")

@@ -17,6 +17,7 @@ from san_core.command_line import print_message, printing_to_stderr, program, ru
 from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
 from san_core.files import shown, write_json
+from san_core.hardware import one_thread_if_forked
 from san_core.random_states import keep_random_states
 from san_core.signals import exit_code, is_interrupted
 from tuning.attention_examples import write_examples
@@ -38,6 +39,7 @@ from tuning.training_settings import training_settings
 
 
 @keep_random_states()
+@one_thread_if_forked()
 def search(**options: object) -> RunFolder:
     """Runs one search up to the report, as `python -m tuning.search` does; prints nothing but progress.
 

@@ -25,7 +25,7 @@ from benchmarks.chaos.events import KINDS, impossible_kinds
 from benchmarks.chaos.sandbox import undisturbed
 from benchmarks.chaos.searches import Plan, Result, Searches, make_sandbox
 from benchmarks.output import add_output_options, output_results
-from san_core.command_line import run_command
+from san_core.command_line import path, run_command
 
 TRIALS = 24
 SETTINGS = ("hidden_size=256", "attention_size=128", "batch_size=8", "epochs=3")
@@ -61,7 +61,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--parallel", type=int, default=3, help="searches at a time (default: %(default)s)")
     add(
         "--keep",
-        type=Path,
+        type=path,
         default=Path("benchmarks-out/chaos"),
         help="for searches with faults (default: %(default)s)",
     )

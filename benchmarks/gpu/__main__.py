@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,7 +20,7 @@ from benchmarks.gpu.searches import WAYS, search_rows
 from benchmarks.gpu.steps import rows_of, sized_shapes
 from benchmarks.gpu.timing import QUICK, Scale, bfloat16_rate
 from benchmarks.rivals.task import Task
-from san_core.command_line import run_command
+from san_core.command_line import path, run_command
 
 SLACK = 5.0
 """Seconds that a search's part needs besides the search, to clean up within its limit."""
@@ -62,11 +61,11 @@ def _options(given: Sequence[str]) -> argparse.Namespace:
     add("--quick", action="store_true", help="run all the code with next to no work")
     add("--parts", nargs="+", choices=LIMITS, default=list(LIMITS), help="default: all")
     add("--members", type=int, nargs="+", help="cohort widths of the steps; default: 1 4 16 64")
-    add("--data", type=Path, default=EASY_VQA, help=f"of the searches (default: {EASY_VQA})")
+    add("--data", type=path, default=EASY_VQA, help=f"of the searches (default: {EASY_VQA})")
     add("--trials", type=int, default=64, help="of a search (default: 64)")
     add("--epochs", type=int, default=10, help="of a trial (default: 10)")
     add("--limit", type=float, metavar="SECONDS", help="of each part (default: each has its own)")
-    add("--save", type=Path, metavar="FILE", help="add the results to a file, an object of JSON on each line")
+    add("--save", type=path, metavar="FILE", help="add the results to a file, an object of JSON on each line")
     add("--part", choices=LIMITS, help=argparse.SUPPRESS)
     return parser.parse_args(given)
 

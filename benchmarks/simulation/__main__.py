@@ -16,7 +16,7 @@ from benchmarks.simulation.plot import save_plot
 from benchmarks.simulation.recorded_curves import EASY_VQA, RecordedCurves, record
 from benchmarks.simulation.search import Outcome, Setting, Simulation
 from results.run_folder import RunFolder
-from san_core.command_line import run_command
+from san_core.command_line import path, run_command
 from search_spaces import load
 
 SPACE = load("san")
@@ -106,8 +106,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--samplers", nargs="+", default=["random", "tpe"], help="of these searches (default: random tpe)")
     add("--most-tpe", type=int, default=1000, help="trials of a search with TPE at most (default: 1000)")
     add("--patience", type=int, help="of these searches (default: none)")
-    add("--plot", type=Path, metavar="FILE", help="draw the figures into a file, such as growth.png")
-    add("--record", type=Path, metavar="RUN", help="only record the curves of a run's complete trials")
+    add("--plot", type=path, metavar="FILE", help="draw the figures into a file, such as growth.png")
+    add("--record", type=path, metavar="RUN", help="only record the curves of a run's complete trials")
     add_output_options(parser)
     options = parser.parse_args(arguments)
     if options.record:

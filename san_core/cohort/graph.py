@@ -85,9 +85,11 @@ def _unchanged(step: Step, generator: torch.Generator) -> Iterator[None]:
 @contextmanager
 def _no_collection() -> Iterator[None]:
     """Disables garbage collection, which can make a capture fail."""
+    before = gc.isenabled()
     gc.collect()
     gc.disable()
     try:
         yield
     finally:
-        gc.enable()
+        if before:
+            gc.enable()

@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -34,8 +34,8 @@ from san_core.data.readers import read_dataset
 from san_core.data.splitting import report_shared_images, split, split_off_test
 from san_core.data.word_vectors import read_word_vectors
 from san_core.errors import InputError
-from san_core.files import from_home, name_folder, sha256
-from san_core.hardware import best_device, fastest_precision
+from san_core.files import name_folder, path_from_home, sha256
+from san_core.hardware import best_device, fastest_precision, one_thread_if_forked
 from san_core.models.architectures import Architecture
 from san_core.models.encoders import Encoder, find_encoder
 from san_core.models.weights_files import name_weights
@@ -89,6 +89,7 @@ class Options:
 
 
 @keep_random_states()
+@one_thread_if_forked()
 def prepare(name: str, out: Path, options: Options = Options(), location: Location | None = None) -> PreparedData:
     """Prepares the data set called `name` in the folder `out`, or opens it if it is prepared there already.
 
@@ -101,7 +102,7 @@ def prepare(name: str, out: Path, options: Options = Options(), location: Locati
     """
     otherwise = f"{PROBLEMS} of the prepared folder lists all problems"
     problems = Problems(strict=options.strict, otherwise=otherwise, allowed_loss=options.allow_loss)
-    out = Path(from_home(str(out)))
+    out, options, location = path_from_home(out), _from_home(options), _from_home(location)
     if out.name in {"", ".."}:
         raise InputError(f"prepared data cannot go to {out}; accepted: a new folder, such as data/{name}")
     dataset = _read(name, location, out, problems)
@@ -126,6 +127,19 @@ def prepare(name: str, out: Path, options: Options = Options(), location: Locati
     except OSError as error:
         raise InputError(f"cannot write prepared data to {out}: {error}") from error
     return PreparedData.open(out)
+
+
+def _from_home(value: Any) -> Any:  # noqa: ANN401 - options of any kind, with paths among them
+    """The same with the home folder in the place of `~` in each path."""
+    if isinstance(value, Path):
+        return path_from_home(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{each.name: _from_home(getattr(value, each.name)) for each in fields(value)})
+    if isinstance(value, Mapping):
+        return {name: _from_home(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_from_home(each) for each in value]
+    return value
 
 
 def _read(name: str, location: Location | None, out: Path, problems: Problems) -> RawDataset:

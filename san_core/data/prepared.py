@@ -19,7 +19,7 @@ from san_core.data.questions import Question, read_questions
 from san_core.data.vocabulary import Vocabulary
 from san_core.errors import InputError
 from san_core.file_kinds import why_missing
-from san_core.files import from_home, is_file, is_folder, read_bytes
+from san_core.files import is_file, is_folder, path_from_home, read_bytes
 
 FORMAT = 4
 MANIFEST = "manifest.json"
@@ -129,7 +129,7 @@ class PreparedData:
         Raises:
             InputError: if it is not one, or was written by another version.
         """
-        folder = Path(from_home(str(folder)))
+        folder = path_from_home(folder)
         path = folder / MANIFEST
         if not is_file(path):
             reason = f"has no {MANIFEST}" if is_folder(folder) else why_missing(folder)

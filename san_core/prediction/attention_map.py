@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from san_core.errors import InputError
+from san_core.files import path_from_home
 from san_core.prediction.fonts import DEFAULT, fonts
 from san_core.prediction.trained_model import Answer, Reply
 
@@ -54,6 +55,7 @@ def draw_attention(picture: Image.Image, question: str, reply: Reply, path: Path
     Raises:
         InputError: if the suffix is another one, or the file cannot be written.
     """
+    path = path_from_home(path)
     check_format(path)
     content, suffix = io.BytesIO(), path.suffix.lower()
     # With less compression, writing a PNG takes half the time and 5 % more bytes.

@@ -1,6 +1,9 @@
 import io
 import math
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -321,3 +324,32 @@ def test_the_device_step_trains_no_image_encoder(tiny_config: TrainingConfig, ti
     Training(_change(tiny_config, device_step="auto"), tiny_pixels)
     with pytest.raises(InputError, match="device_step on trains on features of images, but the data hold pixels"):
         Training(_change(tiny_config, device_step="on"), tiny_pixels)
+
+
+FORKED = """
+import os, signal, sys
+from pathlib import Path
+import torch
+from san_core.config import TrainingConfig
+from san_core.data.prepared import PreparedData
+from san_core.evaluation import predict_split
+from san_core.training import train_fn
+
+torch.set_num_threads(4)
+(torch.ones(2000, 500) @ torch.ones(500, 500)).tanh()  # starts the threads that a forked process does not have
+child = os.fork()
+if not child:
+    signal.alarm(280)  # which ends it if it hangs
+    data = PreparedData.open(Path(sys.argv[1]))
+    network = train_fn(TrainingConfig(hidden_size=512, epochs=1), data)
+    predict_split(network, data, data.split("validation"))
+    assert torch.get_num_threads() == 4
+    os._exit(0)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_a_forked_process_trains(tiny_data: PreparedData) -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "4", "CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, "-c", FORKED, str(tiny_data.folder)]
+    subprocess.run(command, check=True, cwd=Path(__file__).parents[2], env=environment, timeout=300)

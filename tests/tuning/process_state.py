@@ -1,24 +1,33 @@
 """What a process shares among all its code; `python -m tests.tuning.process_state` prints what our imports change."""
 
 import contextlib
+import csv
 import faulthandler
+import gc
 import hashlib
 import importlib
 import json
+import locale
 import logging
+import multiprocessing
 import os
 import pkgutil
 import random
 import re
 import signal
+import socket
 import sys
 import threading
+import tomllib
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("san_core", "results", "search_spaces", "tuning")
+import psutil
+
+PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+PACKAGES = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGCHLD")
 
 
@@ -56,8 +65,11 @@ def _modules() -> Iterator[str]:
 def _import_all() -> None:
     for name in _modules():
         if not name.endswith("__main__"):
-            with contextlib.suppress(ModuleNotFoundError):  # of an extra
+            try:
                 importlib.import_module(name)
+            except ModuleNotFoundError as error:
+                if (error.name or "").split(".")[0] in PACKAGES:  # else of an extra
+                    raise
 
 
 def _loggers() -> dict[str, Any]:
@@ -82,6 +94,44 @@ def _digest(state: object) -> str:
     return hashlib.sha256(repr(state).encode()).hexdigest()
 
 
+def _torch_settings() -> list[Any]:
+    import torch
+
+    return [
+        *(str(torch.get_default_dtype()), torch.get_float32_matmul_precision(), torch.is_grad_enabled()),
+        *(
+            torch.are_deterministic_algorithms_enabled(),
+            torch.get_num_interop_threads(),
+            torch.is_inference_mode_enabled(),
+        ),
+        *(torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic, torch.backends.cuda.matmul.allow_tf32),
+    ]
+
+
+def _settings() -> dict[str, Any]:
+    """Settings of Python, of the process, and of libraries, that a call could leave changed."""
+    import matplotlib as mpl
+    import numpy as np
+    import pandas as pd
+    import plotly.io
+    from PIL import Image, ImageFile
+
+    os.umask(umask := os.umask(0o77))
+    return {
+        "csv": csv.field_size_limit(),
+        "gc": [gc.isenabled(), gc.get_threshold(), gc.get_freeze_count()],
+        "limits": [sys.getrecursionlimit(), sys.getswitchinterval(), socket.getdefaulttimeout()],
+        "process": [umask, sorted(os.sched_getaffinity(0)), os.nice(0)],
+        "locale": locale.setlocale(locale.LC_ALL),
+        "processes are started by": multiprocessing.get_start_method(allow_none=True),
+        "pillow": [Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES, sorted(Image.OPEN)],
+        "numpy": [np.geterr(), np.get_printoptions()["precision"]],
+        "pandas": [pd.get_option("display.max_rows"), pd.get_option("display.width")],
+        "plotly": plotly.io.templates.default,
+        "matplotlib": [mpl.get_backend(auto_select=False), _digest(list(dict.items(mpl.rcParams)))],
+    }
+
+
 def state() -> dict[str, Any]:
     """What a process shares among all its code."""
     import numpy as np
@@ -97,7 +147,10 @@ def state() -> dict[str, Any]:
         "numpy": _digest([*map(repr, np.random.get_state())]),  # noqa: NPY002
         "torch": _digest(torch.get_rng_state().tolist()),
         "torch threads": torch.get_num_threads(),
+        "torch settings": _torch_settings(),
         "optuna": optuna.logging.get_verbosity(),
+        "settings": _settings(),
+        "processes": sorted(child.name() for child in psutil.Process().children(recursive=True)),
         "files": _open_files(),
         "threads": sorted(thread.name for thread in threading.enumerate()),
         "folder": str(Path.cwd()),

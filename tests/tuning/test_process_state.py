@@ -39,15 +39,17 @@ def test_imports_change_nothing(tmp_path: Path) -> None:
 @pytest.mark.long
 def test_a_program_finds_everything_as_it_was(tiny_data: PreparedData, tmp_path: Path) -> None:
     lines, told = _run(tmp_path, "tests.tuning.program", str(tiny_data.folder))
-    for what in ("search", "retrain", "ask"):
+    for what in ("search", "retrain", "ask", "prepare", "train_fn"):
         assert told[f"changed by {what}"] == {}
     assert lines == [f"line {number}" for number in range(told["lines"])]  # none is lost
     assert told["lines"] > 0
     assert told["heard"] == [10, 15]  # its own handlers of SIGUSR1 and SIGTERM are called, and the search goes on
     assert len(told["trials"]) == 3
     assert told["answers"] > 0
-    (message, last) = told["ended"]
-    assert message.startswith("Ray's gcs_server process on this machine died; what was recorded is safe; ")
-    assert last == "finally"
+    died = "Ray's gcs_server process on this machine died; "
+    (of_search, after_search, of_retraining, after_retraining) = told["ended"]
+    assert of_search.startswith(f"{died}what was recorded is safe; ")
+    assert of_retraining == f"{died}the networks that were trained are kept, and the same again goes on"
+    assert after_search == after_retraining == "finally"
     assert not told["ray is left"]
     assert told["trials again"] == 1

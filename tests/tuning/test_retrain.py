@@ -560,6 +560,35 @@ def test_at_least_one_seed(run: RunFolder) -> None:
         retrain(run, seeds=0)
 
 
+@pytest.mark.parametrize(
+    ("choice", "problem"),
+    [
+        ({"seeds": 2.5}, "seeds is 2.5; accepted: a whole number"),
+        ({"seeds": None}, "seeds is None; accepted: a whole number"),
+        ({"trial": "1"}, "trial is '1'; accepted: a whole number"),
+        ({"run": 3}, "run is 3; accepted: a run folder, its path, or the name of a run under runs/"),
+        ({"run": "none"}, "runs/none is not a run folder: it has no settings.json; accepted: a folder that"),
+        ({"run": Path("none")}, "none is not a run folder: it has no settings.json; accepted: a folder that tuning."),
+    ],
+)
+def test_what_it_cannot_take_is_named(
+    run: RunFolder, choice: dict[str, Any], problem: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=f"^{re.escape(problem)}"):
+        retrain(**{"run": run, **choice})
+
+
+def test_a_run_may_be_its_path_and_folders_may_be_at_home(
+    run: RunFolder, without_ray: pytest.MonkeyPatch, tiny_data: PreparedData, tmp_path: Path
+) -> None:
+    without_ray.setenv("HOME", str(tmp_path / "home"))
+    shutil.copytree(tiny_data.folder, tmp_path / "home" / "data")
+    done = retrain(str(run.path), seeds=1, out="~/model", data="~/data")
+    assert done.folder == tmp_path / "home" / "model"
+    assert (done.folder / "model.json").is_file()
+
+
 def test_the_baseline_alone_is_one_configuration(run: RunFolder) -> None:
     record = load_snapshot(run)
     jobs = command.plan_jobs(record, "trial-0", command.chosen_trial(record, 0), 2)

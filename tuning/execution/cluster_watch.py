@@ -13,6 +13,7 @@ from ray.exceptions import RayError
 from san_core.command_line import print_message
 from tuning.execution.driver_files import DriverFiles, News
 from tuning.execution.placement import Machine, Placement, fitting_trials
+from tuning.execution.watchdog import is_dead
 
 SECONDS_BETWEEN = 2
 """Seconds between two looks at the cluster."""
@@ -83,8 +84,8 @@ class Nodes:
             yield
         finally:
             stop.set()
-            if asks:
-                with contextlib.suppress(Exception):  # Ray may have died
+            if asks and not is_dead():
+                with contextlib.suppress(Exception):
                     request_resources(bundles=[])
             thread.join(SECONDS_BETWEEN)
 

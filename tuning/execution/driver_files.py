@@ -16,6 +16,7 @@ from ray.exceptions import RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from tuning.execution.checkpoint_files import CheckpointFiles
+from tuning.execution.watchdog import is_dead
 
 
 class News(NamedTuple):
@@ -156,5 +157,6 @@ def driver_files(data: Mapping[str, Path], checkpoints: str | None = None) -> It
     try:
         yield DriverFiles(name, node_id, next(iter(data)), checkpoints is not None)
     finally:
-        with contextlib.suppress(Exception):  # Ray may have died
-            ray.kill(actor)
+        if not is_dead():
+            with contextlib.suppress(Exception):
+                ray.kill(actor)

@@ -16,7 +16,7 @@ from san_core.command_line import print_message
 from san_core.errors import InputError
 from san_core.machine_limits import AFFINITY_VARIABLES, free_processes, usable_cores
 from tuning.execution.ray_folder import folder_notice, ray_folder
-from tuning.execution.watchdog import end_start_if_ray_dies, stop_refusing
+from tuning.execution.watchdog import end_start_if_ray_dies, stop_answering
 from tuning.monitoring.dashboard import Dashboard, make_token
 
 START_ATTEMPTS = 3
@@ -99,7 +99,7 @@ def local_ray(
             yield f"http://{context.dashboard_url}" if dashboard else ""
         finally:
             ray.shutdown()
-            stop_refusing()
+            stop_answering()
 
 
 def _init(before_exit: Callable[[], object], **arguments: Any) -> Any:  # noqa: ANN401 - arguments, result of ray.init

@@ -18,6 +18,7 @@ from tuning.execution.cluster_watch import alive_machines
 from tuning.execution.local_ray import keep_sigterm_handler, local_ray
 from tuning.execution.placement import Machine
 from tuning.execution.shipped_code import code_environment
+from tuning.execution.watchdog import check_alive
 from tuning.monitoring.dashboard import Dashboard
 
 RAY_VARIABLES = {
@@ -39,9 +40,10 @@ def machines(address: str | None, *, wait_for_gpu: bool = False) -> list[Machine
         wait_for_gpu: whether to wait until a node of the cluster has a GPU.
 
     Raises:
-        InputError: if no cluster can be joined there.
+        InputError: if no cluster can be joined there, or the program's Ray is dead.
     """
     if ray.is_initialized():
+        check_alive()
         return alive_machines()
     if address is None:
         return [Machine(usable_cpus(), torch.cuda.device_count(), free_memory())]

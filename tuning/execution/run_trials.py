@@ -50,6 +50,7 @@ from tuning.study.tune_interface import (
 TUNE_VARIABLES = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # no logs of its own per trial
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # it does not catch Ctrl-C
+    "TUNE_STATE_REFRESH_PERIOD": str(10**9),  # it does not ask Ray for its resources, which the placement knows
     "TUNE_GLOBAL_CHECKPOINT_S": str(10**9),  # no snapshots, because nothing would read them
     "RAY_AIR_NEW_OUTPUT": "0",  # its older output, which prints nothing with verbose=0; the newer prints to stdout
 }

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
@@ -20,8 +21,10 @@ from san_core.errors import InputError
 SECONDS_BETWEEN = 1
 """Seconds between two checks."""
 
-CHECKS_WITHOUT_ANSWER = 60
-"""Checks in a row without an answer of Ray's after which it is taken for dead. A stopped program makes no checks."""
+CHECKS_WITHOUT_ANSWER = 45
+"""Checks in a row without an answer of Ray's after which it is taken for dead. A stopped program makes no checks.
+
+Ray's library ends the program after 60 s without its GCS."""
 
 SECONDS_TO_END = 2
 """Seconds that the context waits at its end for a check that is under way: Ray may not answer it any more."""
@@ -72,7 +75,7 @@ def end_if_ray_dies(
             _exit(f"error: {dead}; {advice}")
         else:
             _deaths.append(dead)
-            _refuse_calls()
+            _answer_calls()
             interrupted.interrupt_until(stop)
 
     threads = [
@@ -153,11 +156,11 @@ def _exit(message: str) -> None:
     os._exit(2)
 
 
-def _refuse_calls() -> None:
-    """Answers in the place of this machine's GCS, if it has died, that it knows no call.
+def _answer_calls() -> None:
+    """Answers in the place of this machine's GCS, if it has died: an empty message, which says that there is nothing.
 
     Ray's library calls GCS in places where neither a signal nor an exception reaches it. It would try for a minute and
-    then end the program. An answer, any answer, ends the call.
+    then end the program. An answer ends the call; one that says that the call has failed would end the program at once.
     """
     node = ray._private.worker._global_node
     if node is None or "gcs_server" not in _dead_processes():
@@ -165,7 +168,19 @@ def _refuse_calls() -> None:
     global _excepthook  # noqa: PLW0603
     import grpc  # type: ignore[import-untyped]  # it takes a while, and is needed only then
 
-    server = grpc.server(ThreadPoolExecutor(max_workers=2, thread_name_prefix="ray-watchdog-gcs"))
+    def answer(request: bytes, context: object) -> bytes:
+        del request, context
+        return b""
+
+    def wait_and_answer(request: bytes, context: object) -> bytes:
+        time.sleep(SECONDS_BETWEEN)  # who asks for news asks again at once
+        return answer(request, context)
+
+    class Answers(grpc.GenericRpcHandler):  # type: ignore[misc]
+        def service(self, call: Any) -> Any:  # noqa: ANN401 - as gRPC has it
+            return grpc.unary_unary_rpc_method_handler(wait_and_answer if call.method.endswith("Poll") else answer)
+
+    server = grpc.server(ThreadPoolExecutor(max_workers=8, thread_name_prefix="ray-watchdog-gcs"), handlers=[Answers()])
     with contextlib.suppress(RuntimeError):  # the port is taken
         server.add_insecure_port(node.gcs_address)
         server.start()
@@ -186,7 +201,7 @@ def _show_unless_of_ray(error: threading.ExceptHookArgs) -> None:
         _excepthook(error)
 
 
-def stop_refusing() -> None:
+def stop_answering() -> None:
     """Ends the answers in the place of a dead GCS, since Ray has been shut down."""
     while _servers:
         _servers.pop().stop(grace=None)
@@ -269,16 +284,31 @@ def _is_alive(node_id: str) -> bool:
 
 
 def _dead_processes() -> list[str]:
-    """Ray's processes that this program has started, and that are dead. Ray has no public way to ask for them."""
+    """Processes of Ray that this program has started and that are dead. Ray has no public way to ask for them."""
     node = ray._private.worker._global_node
     return [process_type for process_type, _ in node.dead_processes()] if node is not None else []
 
 
+def check_alive() -> None:
+    """Checks that the Ray that the program has started before is not dead: whoever asks it something waits for ever.
+
+    Raises:
+        RayDiedError: if it is.
+    """
+    if dead := _dead_process():
+        raise RayDiedError(f"{dead}; accepted: a Ray that runs, or none, after ray.shutdown()")
+
+
+def _dead_process() -> str:
+    """Which of the processes that a search cannot do without is dead, in words; empty if none is."""
+    needed = [process_type for process_type in _dead_processes() if process_type in _NEEDED]
+    return f"Ray's {needed[0]} process on this machine died" if needed else ""
+
+
 def _what_died(this_node: _ThisNode) -> str:
     """Which part of Ray is dead, in words; empty if none is."""
-    dead = _dead_processes()
-    if needed := [process_type for process_type in _NEEDED if process_type in dead]:
-        return f"Ray's {needed[0]} process on this machine died"
+    if dead := _dead_process():
+        return dead
     if not this_node.is_alive:
         return "this machine is no longer part of the Ray cluster"
     this_node.checks_without_answer += 1

@@ -17,7 +17,7 @@ from san_core.data.images.formats import decoding, open_image
 from san_core.data.images.grey_values import Range, is_deep, own_range, read_values, stated_range, to_eight_bits
 from san_core.errors import InputError
 from san_core.file_kinds import kind_of_content
-from san_core.files import read_bytes
+from san_core.files import path_from_home, read_bytes
 
 NEARLY_BLACK, NEARLY_WHITE = "picture is nearly black", "picture is nearly white"
 
@@ -92,7 +92,7 @@ def as_picture(image: AnyImage, at_least: int | None = None, grey_range: Range |
         InputError: if it is none of these, and see `open_picture`.
     """
     if isinstance(image, str | os.PathLike):
-        return open_picture(Path(image), at_least, grey_range)
+        return open_picture(path_from_home(Path(image)), at_least, grey_range)
     if isinstance(image, Image.Image):
         with _reading(f"image {getattr(image, 'filename', '') or 'given'}"):
             return _upright(image, b"", None, grey_range)

@@ -1,9 +1,10 @@
 """Reads rows from text with a delimiter between the cells: CSV, TSV and the like."""
 
+import contextlib
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,17 @@ _FORMS = (*(Form(delimiter) for delimiter in ",;\t|"), Form("\t", quoted=False))
 _ESCAPED = tuple(Form(delimiter, escape="\\") for delimiter in ",;\t|")
 
 
+@contextlib.contextmanager
+def _large_cells() -> Iterator[None]:
+    """Lets Python's `csv` read cells of any length, and then what it did before."""
+    before = csv.field_size_limit(_LARGEST_CELL)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
+@_large_cells()
 def read_delimited(path: Path, text: str, problems: Problems) -> FileRows:
     """Reads the rows below the first line, which names the columns; the place of each is the line that it starts at.
 
@@ -33,7 +45,6 @@ def read_delimited(path: Path, text: str, problems: Problems) -> FileRows:
     Raises:
         InputError: if there is no row below the first line, or only one column.
     """
-    csv.field_size_limit(_LARGEST_CELL)
     lines = list(io.StringIO(text, newline=""))
     skipped = 1 if (separator := _SEPARATOR_LINE.fullmatch(lines[0])) else 0
     forms = [*_FORMS, *(_ESCAPED if '\\"' in text else ())]

@@ -1,3 +1,4 @@
+import csv
 import gzip
 import json
 from collections.abc import Mapping, Sequence
@@ -176,6 +177,16 @@ def test_labels_of_hugging_face_have_their_names(tmp_path: Path) -> None:
 def test_gzip_is_read(content: str, tmp_path: Path) -> None:
     found = _read(tmp_path / "t.gz", gzip.compress(content.encode())).rows
     assert [row["answer"] for row in found] == ["cup", "sign; red"]
+
+
+def test_a_cell_of_any_length_is_read_and_the_programs_limit_stays(tmp_path: Path) -> None:
+    before = csv.field_size_limit(1000)
+    try:
+        rows = _read(tmp_path / "t.csv", f"question,answer\na,{'b' * 200_000}\n")
+        assert len(rows.rows[0]["answer"]) == 200_000
+        assert csv.field_size_limit() == 1000
+    finally:
+        csv.field_size_limit(before)
 
 
 def test_words_for_nothing_stay_in_csv_and_empty_cells_are_none(tmp_path: Path) -> None:
