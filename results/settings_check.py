@@ -44,7 +44,7 @@ _KINDS: Mapping[str, _Kind] = {
     **dict.fromkeys(("command", "started", "data", "data_name", "data_fingerprint", "metric", "metric_title"), _TEXT),
     "images": _TEXT,
     **dict.fromkeys(("space", "sampler", "pruner"), _TEXT),
-    **dict.fromkeys(("storage", "track"), _or_none(_TEXT)),
+    **dict.fromkeys(("storage", "track", "data_uri"), _or_none(_TEXT)),
     **dict.fromkeys(("options", "baseline", "fixed"), _OBJECT),
     **dict.fromkeys(("seed", "confirm", "max_failures", "keep", "cpus_per_trial"), _WHOLE),
     **dict.fromkeys(("concurrent", "cohort"), _COUNT),

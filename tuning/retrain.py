@@ -5,6 +5,7 @@ import json
 import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -80,7 +81,7 @@ def retrain(  # noqa: PLR0913
         trial: number of the trial; None for the best.
         seeds: number of trainings of each configuration, >= 1; the model folder holds the network of the first.
         out: model folder to write; None for one in the run folder.
-        data: folder of the prepared data, if it was moved; None where the search had them.
+        data: folder or URI of the prepared data, if they were moved; None where the search had them.
         again: use the test split although it was used for this search before.
         so_far: retrain although the search is still running.
 
@@ -157,7 +158,7 @@ def _parse() -> argparse.Namespace:
         "--data",
         type=path_text,
         metavar="DATA",
-        help="the prepared data of the search, if they were moved: a folder, or a name under data/",
+        help="the prepared data of the search, if they were moved: a folder, a URI, or a name under data/",
     )
     add(
         "--so-far",
@@ -226,7 +227,7 @@ def _repeat(options: argparse.Namespace, run: RunFolder) -> int:
     record = load_snapshot(run)
     trial, ranked = chosen_trial(record, options.trial), rank_trials(record.search)
     numbers = [best.number for best in ranked[: options.top]] if options.trial is None else [trial.number]
-    moved = {"data": options.data} if options.data else {}
+    moved: dict[str, Any] = {"data": options.data, "given": frozenset({"data"})} if options.data else {}
     with printing_to_stderr(only_if=options.json), run.lock_for(SEARCH):
         run.repair_journal()
         plan = resumed_plan(SearchOptions(resume=f"{run.shown}/", no_dashboard=True, **moved))

@@ -95,12 +95,14 @@ class DriverFiles:
         node_id: id of the node that the driver runs on.
         fingerprint: of the prepared data.
         has_checkpoints: whether checkpoints are among them, since no storage that all nodes reach was given.
+        data_uri: the URI that the data were given as; None if they were no URI.
     """
 
     actor_name: str
     node_id: str
     fingerprint: str
     has_checkpoints: bool
+    data_uri: str | None = None
 
     @property
     def are_here(self) -> bool:
@@ -134,13 +136,16 @@ class RelayedCheckpoints:
 
 
 @contextlib.contextmanager
-def driver_files(data: Path, fingerprint: str, checkpoints: str | None = None) -> Iterator[DriverFiles]:
+def driver_files(
+    data: Path, fingerprint: str, checkpoints: str | None = None, data_uri: str | None = None
+) -> Iterator[DriverFiles]:
     """Starts the actor for as long as the context lasts. If it dies, Ray starts it again.
 
     Args:
         data: folder of the prepared data.
         fingerprint: of the data.
         checkpoints: folder of checkpoints on this machine; None if all nodes reach them.
+        data_uri: the URI that the data were given as; None if they were no URI.
     """
     node_id, name = ray.get_runtime_context().get_node_id(), f"san-files-{secrets.token_hex(8)}"
     server = ray.remote(FileServer).options(
@@ -153,7 +158,7 @@ def driver_files(data: Path, fingerprint: str, checkpoints: str | None = None) -
     )
     actor: Any = server.remote(str(data), checkpoints)
     try:
-        yield DriverFiles(name, node_id, fingerprint, checkpoints is not None)
+        yield DriverFiles(name, node_id, fingerprint, checkpoints is not None, data_uri)
     finally:
         with contextlib.suppress(Exception):  # Ray may have died
             ray.kill(actor)

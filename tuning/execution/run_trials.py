@@ -181,7 +181,10 @@ def _other_nodes(link: Link, setup: TrialSetup, checkpoints: str | None) -> Iter
         yield
         return
     data = PreparedData.open(Path(setup.data))
-    with driver_files(data.folder, data.fingerprint, checkpoints) as files, link.nodes.watched(files):
+    with (
+        driver_files(data.folder, data.fingerprint, checkpoints, setup.data_uri) as files,
+        link.nodes.watched(files),
+    ):
         link.shared_config[DRIVER_FILES] = files
         yield
 

@@ -27,6 +27,7 @@ class TrialSetup:
         cohort: most trials of a cohort, which one worker trains together; 1 trains each on its own.
         most_at_once: most trials, or cohorts, that may run at once when nodes join the cluster; None for all that fit.
         largest: upper ends of the searched settings that decide the size of a cohort's step, see `upper_ends`.
+        data_uri: the URI that the data set was given as, and copied from; None if it was no URI.
     """
 
     data: str
@@ -37,6 +38,7 @@ class TrialSetup:
     cohort: int = 1
     most_at_once: int | None = None
     largest: Mapping[str, Any] = field(default_factory=dict)
+    data_uri: str | None = None
 
 
 @dataclass(frozen=True)

@@ -70,8 +70,8 @@ class SearchOptions:
     data: str = option(
         EMBEDDED,
         _SEARCHED,
-        f"prepared data set ({', '.join(READERS)}) or folder written by san_core.prepare",
-        value=place("name or folder"),
+        f"prepared data set ({', '.join(READERS)}), or folder written by san_core.prepare, or its URI (s3://...)",
+        value=place("name, folder or URI"),
         on_resume=_MOVED,
         recorded=_AS_USED,
     )

@@ -33,7 +33,7 @@ from tuning.options.problems import Problems
 from tuning.options.recorded import recorded_options, unchangeable_options
 from tuning.options.search_options import SearchOptions
 from tuning.planning.cohort import check_cohort, chosen_cohort
-from tuning.planning.data import find_data, open_data
+from tuning.planning.data import check_data, data_uri, open_data, short_name
 from tuning.planning.plan import SearchPlan, check_gpu_hours, make_plan
 from tuning.study.first_trials import check_configurations, read_configurations, read_priors
 from tuning.study.samplers import check_sampler
@@ -119,7 +119,7 @@ def _look_up(options: SearchOptions) -> _Inputs:
     with problems:
         path = _available_path(options)
     with problems:
-        find_data(options.data)
+        check_data(options.data)
     if options.address is None or not problems.found:  # joining a cluster takes a while
         with problems:
             available = machines(options.address, wait_for_gpu=bool(options.gpus_per_trial))
@@ -138,7 +138,7 @@ def _available_path(options: SearchOptions) -> Path:
     Raises:
         InputError: if it exists, or would not outlive the Ray job that this program is.
     """
-    path = RunFolder.default_path(options.data) if options.run is None else RunFolder.locate(options.run)
+    path = RunFolder.default_path(short_name(options.data)) if options.run is None else RunFolder.locate(options.run)
     RunFolder.check_available(path)
     check_outlives_job(path)
     return path
@@ -225,6 +225,7 @@ def _settings(
         "most_at_once": options.concurrent,
         "space_definition": inputs.space.describe(),
         "space_conditions": {name: dict(conditions) for name, conditions in inputs.space.only_if.items()},
+        "data_uri": data_uri(options.data),
         "data_fingerprint": data.fingerprint,
         "metric": metric.name,
         "data_name": data.name,

@@ -84,6 +84,7 @@ def make_plan(
             cohort=settings["cohort"],
             most_at_once=settings.get("most_at_once", settings["concurrent"]),
             largest=upper_ends(space.parameters),
+            data_uri=settings.get("data_uri"),
         ),
         limits=Limits(settings["max_failures"], settings["keep"]),
         rules=StopRules(**{name: settings[name] for name in BOUNDS}, gpus=placement.gpus),

@@ -28,7 +28,7 @@ from tuning.options.problems import Problems
 from tuning.options.recorded import changed_options, replaced_options
 from tuning.options.search_options import FROM_PYTHON, SearchOptions
 from tuning.planning.cohort import check_cohort, chosen_cohort
-from tuning.planning.data import open_searched_data
+from tuning.planning.data import data_uri, open_searched_data
 from tuning.planning.plan import SearchPlan, check_gpu_hours, make_plan
 from tuning.planning.recorded_settings import check_settings
 from tuning.planning.versions import check_versions
@@ -48,8 +48,9 @@ def resumed_plan(options: SearchOptions) -> SearchPlan:
     problems = Problems()
     with problems:
         data = open_searched_data(run, options.given_values.get("data"))
+        settings["data"] = str(data.folder)
         if "data" in options.given:
-            settings["data"] = str(data.folder)
+            settings["data_uri"] = data_uri(options.data)
     with problems:
         check_versions(run)
         check_outlives_job(run.path)
