@@ -75,7 +75,8 @@ def _read(system: fs.FileSystem, path: str, offset: int) -> bytes:
 
 def _end_with_parent() -> None:
     """Ends this process when the one that started it has died: then its end of the pipe is closed."""
-    sys.stdin.buffer.read()
+    while os.read(0, 1):  # sys.stdin would be locked meanwhile, and Python could not end
+        pass
     os._exit(1)
 
 
