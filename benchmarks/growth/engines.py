@@ -16,6 +16,7 @@ from rich.console import Console
 
 from benchmarks.growth import simulated_cluster as cluster
 from benchmarks.null_trials import REPORTS
+from san_core.config import TrainingConfig
 from search_spaces import load
 from tuning.study.live_trial import Epoch
 from tuning.study.tune_interface import EPOCHS, only_trial
@@ -105,7 +106,8 @@ def run_here(folder: Path, data: Path, trials: int, nodes: int, sampler: str) ->
     settings = {"seed": 0, "sampler": sampler, "pruner": "halving", "fixed": {"epochs": REPORTS}}
     run = RunFolder.create(folder / "run", settings | {"metric": "accuracy", "started": "now"}, {})
     study = open_search(run, load("san"), StopRules(trials=trials))
-    setup = TrialSetup(str(data), "accuracy", fixed={}, placement=Placement(1, 0.0, nodes), show_in_dashboard=False)
+    fixed = TrainingConfig().to_dict()
+    setup = TrialSetup(str(data), "accuracy", fixed=fixed, placement=Placement(1, 0.0, nodes), show_in_dashboard=False)
     with (
         ray_session(run.log, cpus=1),
         cluster.simulated_cluster(nodes),

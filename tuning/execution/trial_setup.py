@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
@@ -39,6 +39,10 @@ class TrialSetup:
     most_at_once: int | None = None
     largest: Mapping[str, Any] = field(default_factory=dict)
     data_uri: str | None = None
+
+    def __deepcopy__(self, _: object) -> Self:
+        """Itself, since nothing changes it: Tune copies the configuration of each trial, and keeps the copies."""
+        return self
 
 
 @dataclass(frozen=True)
