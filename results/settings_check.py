@@ -68,6 +68,7 @@ _KINDS: Mapping[str, _Kind] = {
     "prior": (_is_texts, "a list of texts"),
     "try_first": (_is_objects, "a list of objects"),
     PREPARATIONS: (_is_preparations, "an object of folder, fingerprint and images by name"),
+    "data_uris": (_is_object_of_texts, "an object of texts"),
     "space_definition": (_is_object_of_texts, "an object of texts"),
 }
 """What each setting must be, where it is there: a function that says whether it is, and the words for it."""

@@ -2,18 +2,18 @@
 
 import errno
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import BaseFileLock, FileLock, SoftFileLock
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 _NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL}
 """Errors of a file system that has no locks, as some network and FUSE file systems."""
 
 
 @contextmanager
-def hold_lock(path: Path, *, wait: bool = False) -> Iterator[None]:
+def hold_lock(path: Path, *, wait: bool = False, on_wait: Callable[[], object] = lambda: None) -> Iterator[None]:
     """Holds a lock while the block runs.
 
     On a file system without locks the lock is a second file that names the process; it is free once that is gone.
@@ -21,12 +21,19 @@ def hold_lock(path: Path, *, wait: bool = False) -> Iterator[None]:
     Args:
         path: file of the lock; it is made if it is missing, and stays.
         wait: wait until no other process holds the lock.
+        on_wait: function that is called before it waits.
 
     Raises:
         filelock.Timeout: if another process holds the lock, and `wait` is not set.
         OSError: if the file cannot be written.
     """
-    lock = _acquire(path, -1 if wait else 0)
+    try:
+        lock = _acquire(path, 0)
+    except Timeout:
+        if not wait:
+            raise
+        on_wait()
+        lock = _acquire(path, -1)
     try:
         yield
     finally:

@@ -87,8 +87,8 @@ def retrain(  # noqa: PLR0913
         trial: number of the trial; None for the best.
         seeds: number of trainings of each configuration, >= 1; the model folder holds the network of the first.
         out: model folder to write; None for one in the run folder.
-        data: folder of the prepared data, if it was moved; None where the search had them. If the search had several
-            preparations: that of the trial, that of the baseline, or both.
+        data: folder or URI of the prepared data, if they were moved; None where the search had them. If the search had
+            several preparations: that of the trial, that of the baseline, or both.
         again: use the test split although it was used for this search before.
         so_far: retrain although the search is still running.
 
@@ -195,7 +195,7 @@ def _parse() -> argparse.Namespace:
         metavar="DATA",
         action="append",
         default=[],
-        help="the prepared data of the search, if they were moved: a folder, or a name under data/; may be repeated",
+        help="prepared data of the search, if they were moved: a folder, a URI, or a name under data/; may be repeated",
     )
     add(
         "--so-far",

@@ -1,7 +1,7 @@
 """The hidden folder in which data are prepared until they are complete; one process at a time has its lock."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,11 +15,11 @@ from san_core.files import make_folder
 
 
 @contextmanager
-def lock(out: Path) -> Iterator[None]:
-    """Waits until no other process prepares `out`, and keeps others waiting."""
+def lock(out: Path, on_wait: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """Waits until no other process prepares `out`, and keeps others waiting; calls `on_wait` before it waits."""
     make_folder(out.parent, exist_ok=True)
     lock = out.with_name(f".{out.name}.lock")
-    with hold_lock(lock, wait=True):
+    with hold_lock(lock, wait=True, on_wait=on_wait):
         try:
             yield
         finally:

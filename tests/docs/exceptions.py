@@ -5,6 +5,8 @@ NOT_RUN = {
     "cd san-tuner": "the sandbox is where it leads",
     "make search": "it installs, from the network; the tutorial's search runs here in its place",
     "make test": "it is what runs this",
+    ".venv/bin/python -m tuning.search --data s3://bucket/mine": "it needs a bucket; "
+    "`tests/tuning/planning/test_plan.py` searches on data at file://",
     ".venv/bin/ray start --head": "it outlives whoever starts it; `tests/tuning/test_cluster.py` searches on a cluster",
     ".venv/bin/ray job submit --working-dir . -- python -m tuning.search --address auto --data /data/easy-vqa "
     "--run /data/runs/job": "it needs a cluster; `tests/tuning/test_hosts.py` submits jobs",

@@ -34,6 +34,7 @@ from tests.docs.without_ray import replace_ray
 from tests.tuning.commands import PATIENCE
 from tests.tuning.finished import BASELINE, BEST, BEST_EPOCH, add_trial, finished_search, finished_search_of_features
 from tuning import retrain as command
+from tuning.options.search_options import SearchOptions
 from tuning.planning.data import open_searched_data
 from tuning.retrain import Retrained, retrain
 from tuning.retraining import training
@@ -451,6 +452,33 @@ def test_data_of_another_trial_are_refused(of_features: RunFolder, sets: Mapping
         rf"{sets['2x2'].fingerprint}; give it the same data",
     ):
         retrain(of_features, 0, data=sets["1x1"].folder)
+
+
+def test_data_at_a_uri_are_copied_again_if_the_copy_of_the_search_is_gone(
+    run: RunFolder,
+    without_ray: pytest.MonkeyPatch,
+    tiny_data: PreparedData,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    del without_ray
+    monkeypatch.setenv("SAN_DATA_CACHE", str(tmp_path / "cache"))
+    uris = {tiny_data.fingerprint: tiny_data.folder.as_uri()}
+    run.change_settings({**run.settings, "data": str(tmp_path / "gone"), "data_uris": uris})
+    done = retrain(run, seeds=1)
+    copy = tmp_path / "cache" / tiny_data.fingerprint
+    assert json.loads((done.folder / "model.json").read_text())["data_folder"] == str(copy)
+
+
+def test_the_search_is_repeated_on_the_data_that_were_moved(
+    run: RunFolder, run_here: Callable[..., "subprocess.CompletedProcess[str]"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def plan(options: SearchOptions) -> None:
+        raise InputError(f"given: {dict(options.given_values)}")
+
+    monkeypatch.setattr(command, "resumed_plan", plan)
+    done = run_here(command.main, run.path, "--on", "validation", "--data", "moved/there")
+    assert "'data': ('moved/there',)" in done.stderr
 
 
 def test_every_file_has_the_mode_of_the_umask(run: RunFolder, without_ray: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ store. Does not import torch, so that the actor takes little memory.
 import contextlib
 import secrets
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -98,12 +98,14 @@ class DriverFiles:
         node_id: id of the node that the driver runs on.
         fingerprint: of the prepared data that are asked for.
         has_checkpoints: whether checkpoints are among them, since no storage that all nodes reach was given.
+        data_uris: the URIs that data were given as, by fingerprint.
     """
 
     actor_name: str
     node_id: str
     fingerprint: str
     has_checkpoints: bool
+    data_uris: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def are_here(self) -> bool:
@@ -137,12 +139,15 @@ class RelayedCheckpoints:
 
 
 @contextlib.contextmanager
-def driver_files(data: Mapping[str, Path], checkpoints: str | None = None) -> Iterator[DriverFiles]:
+def driver_files(
+    data: Mapping[str, Path], checkpoints: str | None = None, data_uris: Mapping[str, str] | None = None
+) -> Iterator[DriverFiles]:
     """Starts the actor for as long as the context lasts. If it dies, Ray starts it again.
 
     Args:
         data: folders of prepared data, by their fingerprints; the first is asked for where nothing else is said.
         checkpoints: folder of checkpoints on this machine; None if all nodes reach them.
+        data_uris: the URIs that data were given as, by fingerprint; None for none.
     """
     node_id, name = ray.get_runtime_context().get_node_id(), f"san-files-{secrets.token_hex(8)}"
     server = ray.remote(FileServer).options(
@@ -155,7 +160,7 @@ def driver_files(data: Mapping[str, Path], checkpoints: str | None = None) -> It
     )
     actor: Any = server.remote(dict(data), checkpoints)
     try:
-        yield DriverFiles(name, node_id, next(iter(data)), checkpoints is not None)
+        yield DriverFiles(name, node_id, next(iter(data)), checkpoints is not None, dict(data_uris or {}))
     finally:
         if not is_dead():
             with contextlib.suppress(Exception):

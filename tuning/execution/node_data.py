@@ -1,21 +1,20 @@
 """The prepared data on a node of a cluster: those at the same path as on the driver's node, or a copy made once."""
 
-import os
-import shutil
-import tempfile
+import contextlib
 from collections import deque
 from collections.abc import Iterator, Mapping
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import ray
 
-from san_core.data.partial_folder import lock
 from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
-from san_core.files import make_folder, name_folder
+from tuning.execution.data_cache import cached_data, check_room, whole_data
 from tuning.execution.driver_files import DriverFiles
+from tuning.execution.remote_data import data_at
 
 PIECE = 16 * 2**20
 """Bytes of data that are sent at once."""
@@ -23,18 +22,15 @@ PIECE = 16 * 2**20
 AHEAD = 2
 """Pieces of data that are under way to a node at once, so that its memory and the driver's stay small."""
 
-VARIABLE = "SAN_DATA_CACHE"
-"""Environment variable of a node with the folder for copies of data."""
-
 
 class NodeUnusableError(Exception):
     """This node cannot run trials; the message says why, in one line."""
 
 
 def data_on_this_node(folder: Path, files: DriverFiles) -> PreparedData:
-    """The prepared data, copied from the driver's node if this one has not the same at the same path, nor a copy.
+    """The prepared data, copied if this node has not the same at the same path, nor a copy.
 
-    Of several workers on a node one copies, and the others wait for it. A copy has its name only when it is complete.
+    They come from the URI that they were given as, if the node can read that, and else from the driver's node.
 
     Args:
         folder: where the data are on the driver's node.
@@ -43,10 +39,10 @@ def data_on_this_node(folder: Path, files: DriverFiles) -> PreparedData:
     Raises:
         NodeUnusableError: if there is no room for a copy, or it cannot be written. The driver has been told.
     """
-    if found := _same_data(folder, files.fingerprint):
+    if found := whole_data(folder, files.fingerprint):
         return found
     try:
-        return _cached_data(cache_folder() / files.fingerprint, files)
+        return _copied_data(folder, files)
     except (OSError, InputError) as error:
         address = _address()
         why = error.strerror or error if isinstance(error, OSError) else error
@@ -55,80 +51,39 @@ def data_on_this_node(folder: Path, files: DriverFiles) -> PreparedData:
         raise NodeUnusableError(reason) from error
 
 
-def cache_folder() -> Path:
-    """The folder of this node for copies of data.
-
-    It is the one that `SAN_DATA_CACHE` names, else one in the user's folder for caches, else one in the folder for
-    temporary files.
-
-    Raises:
-        OSError: if none can be written.
-    """
-    if chosen := os.environ.get(VARIABLE):
-        return _made(Path(chosen).expanduser())
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    try:
-        return _made(caches / "san-tuner" / "data")
-    except OSError:
-        return _made(Path(tempfile.gettempdir()) / f"san-tuner-{os.getuid()}")
-
-
-def _made(folder: Path) -> Path:
-    make_folder(folder, exist_ok=True)
-    if folder.stat().st_uid != os.getuid() or not os.access(folder, os.W_OK | os.X_OK):
-        raise PermissionError(f"{folder} cannot be written")
-    return folder
-
-
-def _same_data(folder: Path, fingerprint: str) -> PreparedData | None:
-    """The data in a folder, if they are the same and complete."""
-    try:
-        found = PreparedData.open(folder)
-    except InputError:
-        return None
-    return found if found.fingerprint == fingerprint else None
-
-
-def _cached_data(copy: Path, files: DriverFiles) -> PreparedData:
-    with lock(copy):
-        if found := _same_data(copy, files.fingerprint):
-            return found
-        shutil.rmtree(copy, ignore_errors=True)
-        partial = copy.with_name(f".{copy.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)  # of one that died
-        try:
-            _copy(partial, files)
-            name_folder(partial, copy)
-        except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise
-    return PreparedData.open(copy)
-
-
-def _copy(partial: Path, files: DriverFiles) -> None:
-    """Copies all files of the data into a new folder.
+def _copied_data(folder: Path, files: DriverFiles) -> PreparedData:
+    """This node's copy.
 
     Raises:
         OSError: if the disk is full, or a file cannot be read or written.
         InputError: if there is too little room, or they are not the data that the search runs on.
     """
+    tell = partial(files.start, "note_copied", files.fingerprint, _address())
+    if uri := files.data_uris.get(files.fingerprint):
+        with contextlib.suppress(InputError):  # this node may have no credentials
+            return data_at(uri, files.fingerprint, tell)
+    return cached_data(files.fingerprint, f"{folder} on the driver's node", lambda copy: _copy(copy, files))
+
+
+def _copy(copy: Path, files: DriverFiles) -> None:
+    """Copies all files of the data from the driver's node into a folder.
+
+    Raises:
+        OSError: if the disk is full, or a file cannot be read or written.
+        InputError: if there is too little room, or a file has changed.
+    """
     sizes: dict[str, int] = files.ask("sizes", files.fingerprint)
-    partial.mkdir(parents=True)
-    total, free, copied = sum(sizes.values()), shutil.disk_usage(partial).free, 0
-    if total > free:
-        raise InputError(
-            f"they have {total / 2**20:.0f} MiB, but {partial.parent} has {free / 2**20:.0f} MiB free; accepted: more "
-            f"room, or another folder, which {VARIABLE} names in the environment of `ray start`"
-        )
+    total, copied = sum(sizes.values()), 0
+    check_room(copy, total)
     files.start("note_copied", files.fingerprint, _address(), 0, total)
     for name, content in _pieces(sizes, files):
-        path = partial / name
+        path = copy / name
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab") as file:
             file.write(content)
         copied += len(content)
         files.start("note_copied", files.fingerprint, _address(), copied, total)
-    if copied != total or not _same_data(partial, files.fingerprint):
+    if copied != total:
         raise InputError("they have changed on the driver's node meanwhile")
 
 

@@ -183,7 +183,7 @@ def _other_nodes(link: Link, setup: TrialSetup, checkpoints: str | None) -> Iter
         return
     data = [PreparedData.open(Path(folder)) for folder in setup.folders]
     folders = {each.fingerprint: each.folder for each in data}
-    with driver_files(folders, checkpoints) as files, link.nodes.watched(files):
+    with driver_files(folders, checkpoints, setup.data_uris) as files, link.nodes.watched(files):
         link.shared_config[DRIVER_FILES] = files
         yield
 

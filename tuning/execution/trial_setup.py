@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
@@ -30,6 +30,7 @@ class TrialSetup:
         folds: number of folds that a trial is trained on, one after the other; 1 for the data's own division.
         largest: upper ends of the searched settings that decide the size of a cohort's step, see `upper_ends`.
         preparations: the preparations of the data that trials choose among, by name; empty if `data` is the only one.
+        data_uris: the URIs that data sets were given as and copied from, by fingerprint.
     """
 
     data: str
@@ -42,6 +43,11 @@ class TrialSetup:
     folds: int = 1
     largest: Mapping[str, Any] = field(default_factory=dict)
     preparations: Mapping[str, Preparation] = field(default_factory=dict)
+    data_uris: Mapping[str, str] = field(default_factory=dict)
+
+    def __deepcopy__(self, _: object) -> Self:
+        """Itself, since nothing changes it: Tune copies the configuration of each trial, and keeps the copies."""
+        return self
 
     @property
     def folders(self) -> list[str]:

@@ -71,9 +71,9 @@ class SearchOptions:
     data: tuple[str, ...] = option(
         (EMBEDDED,),
         _SEARCHED,
-        f"prepared data set ({', '.join(READERS)}) or folder written by san_core.prepare; if repeated, which of these "
-        "preparations of the same questions is searched too",
-        value=place("name or folder"),
+        f"prepared data set ({', '.join(READERS)}), folder written by san_core.prepare, or its URI (s3://...); if "
+        "repeated, which of these preparations of the same questions is searched too",
+        value=place("name, folder or URI"),
         default_text=EMBEDDED,
         on_resume=_MOVED,
         recorded=_AS_USED,

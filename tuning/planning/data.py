@@ -1,7 +1,10 @@
-"""The data of a search: those that `--data` names, or those that a run searched on."""
+"""The data of a search: those that `--data` names, or those that a run searched on.
+
+Data at URIs are copied to this machine.
+"""
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,6 +17,8 @@ from san_core.data.readers import READERS
 from san_core.data.readers.easy_vqa import FORMER_DEFAULTS
 from san_core.errors import InputError
 from san_core.files import is_folder, shown
+from tuning.execution.data_cache import whole_data
+from tuning.execution.remote_data import check_uri, data_at, is_uri, last_name
 from tuning.options.search_options import EMBEDDED
 from tuning.planning.preparations import Data, check_same_questions, short_names
 
@@ -21,7 +26,40 @@ DATA = Path("data")
 """Where prepared data sets are."""
 
 
-def find_data(name: str) -> Path:
+def data_uris(given: Sequence[str], data: Data) -> dict[str, str]:
+    """The URIs among what `--data` names, by the fingerprint of the data that were opened for them, in order."""
+    return {each.fingerprint: place for place, each in zip(given, data.values(), strict=True) if is_uri(place)}
+
+
+def moved_uris(uris: Mapping[str, str], moved: Sequence[str]) -> dict[str, str]:
+    """The URIs of a search's data, by fingerprint, after some data were moved.
+
+    Args:
+        uris: the former ones.
+        moved: names, folders or URIs of data that were moved.
+    """
+    places = {**uris, **{_open(place).fingerprint: place for place in moved}}
+    return {fingerprint: place for fingerprint, place in places.items() if is_uri(place)}
+
+
+def short_name(name: str) -> str:
+    """What a run on the data set that `--data` names is called after: a name, or a folder."""
+    return last_name(name) if is_uri(name) else name
+
+
+def _place(name: str) -> Path:
+    """Where the data set that `--data` names is, as far as that is known without reading it: for a URI its path.
+
+    Raises:
+        InputError: if there is no such data set, it is not prepared, or it is no URI that can be used.
+    """
+    if not is_uri(name):
+        return _find_folder(name).resolve()
+    check_uri(name)
+    return Path(name.partition("://")[2])
+
+
+def _find_folder(name: str) -> Path:
     """The folder of the data set that `--data` names. That of the embedded one may not be there yet.
 
     Raises:
@@ -33,8 +71,8 @@ def find_data(name: str) -> Path:
     if name in READERS:
         raise InputError(f"data set {name} is not prepared; first: python -m san_core.prepare {name} --root FOLDER")
     raise InputError(
-        f"unknown data set {name!r}; accepted: {EMBEDDED}, a folder written by san_core.prepare, or the name of a "
-        f"data set prepared in {DATA}/: {', '.join(READERS)}"
+        f"unknown data set {name!r}; accepted: {EMBEDDED}, a folder written by san_core.prepare or its URI, or the "
+        f"name of a data set prepared in {DATA}/: {', '.join(READERS)}"
     )
 
 
@@ -44,16 +82,18 @@ def name_data(given: Sequence[str]) -> dict[str, str]:
     Raises:
         InputError: if there is no such data set, it is not prepared, or one is given twice.
     """
-    return dict(zip(short_names([find_data(each).resolve() for each in given]), given, strict=True))
+    return dict(zip(short_names([_place(each) for each in given]), given, strict=True))
 
 
 def open_data(given: Sequence[str]) -> Data:
     """The data that `--data` names, for a new search; the embedded data set is prepared first where it is missing.
 
     What an earlier version prepared as the embedded one gets another name, since its searches may go on with it.
+    Data at a URI are copied to this machine, unless it has a copy.
 
     Raises:
-        InputError: if there is no such data set, one is damaged, or several are not preparations of the same questions.
+        InputError: if there is no such data set, one is damaged or cannot be copied, or several are not preparations of
+            the same questions.
     """
     if EMBEDDED in given:
         _set_aside(DATA / EMBEDDED)
@@ -75,8 +115,10 @@ def _set_aside(folder: Path) -> None:
             )
 
 
-def _open(name: str) -> PreparedData:
-    folder = find_data(name)
+def _open(name: str, fingerprint: str | None = None) -> PreparedData:
+    if is_uri(name):
+        return data_at(name, fingerprint)
+    folder = _find_folder(name)
     data = prepare(name, folder) if name == EMBEDDED else PreparedData.open(folder)
     data.check()
     return data
@@ -87,7 +129,8 @@ def open_searched_data(run: RunFolder, moved: Sequence[str] = (), names: Collect
 
     Args:
         run: the run folder.
-        moved: names or folders of data that were moved; the others are where the run says.
+        moved: names, folders or URIs of data that were moved; the others are where the run says. Data that were copied
+            from a URI are copied again if the copy is gone.
         names: names of the preparations that are needed; None for all.
 
     Raises:
@@ -110,6 +153,9 @@ def open_searched_data(run: RunFolder, moved: Sequence[str] = (), names: Collect
 
 def _open_recorded(run: RunFolder, wanted: Preparation) -> PreparedData:
     """Opens data where the run says that they are."""
+    uri = run.settings.get("data_uris", {}).get(wanted.fingerprint)
+    if uri and not whole_data(Path(wanted.folder), wanted.fingerprint):
+        return data_at(uri, wanted.fingerprint)
     if not is_folder(Path(wanted.folder)):
         raise InputError(
             f"the data that {run.shown} was searched on are no longer in {wanted.folder}; accepted: their new folder, "
@@ -120,7 +166,7 @@ def _open_recorded(run: RunFolder, wanted: Preparation) -> PreparedData:
 
 def _open_same(run: RunFolder, place: str, fingerprints: Sequence[str]) -> PreparedData:
     """Opens data, which must have one of these fingerprints."""
-    data = _open(place)
+    data = _open(place, fingerprints[0] if len(fingerprints) == 1 else None)
     if data.fingerprint not in fingerprints:
         raise InputError(
             f"{data.folder} has fingerprint {data.fingerprint}, but {run.shown} ran on {', '.join(fingerprints)}; "

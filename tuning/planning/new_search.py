@@ -34,7 +34,7 @@ from tuning.options.problems import Problems
 from tuning.options.recorded import recorded_options, unchangeable_options
 from tuning.options.search_options import SearchOptions
 from tuning.planning.cohort import check_cohort, chosen_cohort
-from tuning.planning.data import name_data, open_data
+from tuning.planning.data import data_uris, name_data, open_data, short_name
 from tuning.planning.folds import chosen_folds, fold_questions
 from tuning.planning.plan import SearchPlan, check_gpu_hours, make_plan
 from tuning.planning.preparations import Data, first, largest, recorded_data, with_data
@@ -146,7 +146,8 @@ def _available_path(options: SearchOptions) -> Path:
     Raises:
         InputError: if it exists, or would not outlive the Ray job that this program is.
     """
-    path = RunFolder.default_path(options.data[0]) if options.run is None else RunFolder.locate(options.run)
+    name = short_name(options.data[0])
+    path = RunFolder.default_path(name) if options.run is None else RunFolder.locate(options.run)
     RunFolder.check_available(path)
     check_outlives_job(path)
     return path
@@ -241,6 +242,7 @@ def _settings(
         "most_at_once": options.concurrent,
         "space_definition": inputs.space.describe(),
         "space_conditions": {name: dict(conditions) for name, conditions in inputs.space.only_if.items()},
+        "data_uris": data_uris(options.data, data),
         "data_fingerprint": of_baseline.fingerprint,
         "metric": metric.name,
         "data_name": of_baseline.name,

@@ -87,6 +87,7 @@ def make_plan(
             folds=settings.get("folds", 1),
             largest=upper_ends(space.parameters),
             preparations=preparations(settings),
+            data_uris=settings.get("data_uris", {}),
         ),
         limits=Limits(settings["max_failures"], settings["keep"]),
         rules=StopRules(**{name: settings[name] for name in BOUNDS}, gpus=placement.gpus),

@@ -29,7 +29,7 @@ from tuning.options.problems import Problems
 from tuning.options.recorded import changed_options, replaced_options
 from tuning.options.search_options import FROM_PYTHON, SearchOptions
 from tuning.planning.cohort import check_cohort, chosen_cohort
-from tuning.planning.data import open_searched_data
+from tuning.planning.data import moved_uris, open_searched_data
 from tuning.planning.plan import SearchPlan, check_gpu_hours, make_plan
 from tuning.planning.preparations import Data, first, largest, recorded_data, with_data
 from tuning.planning.recorded_settings import check_settings
@@ -49,9 +49,9 @@ def resumed_plan(options: SearchOptions) -> SearchPlan:
     settings = run.settings
     problems = Problems()
     with problems:
-        data = open_searched_data(run, options.given_values.get("data", ()))
-        if "data" in options.given:
-            settings |= {"data": str(first(data).folder), **recorded_data(data)}
+        data = open_searched_data(run, moved := options.given_values.get("data", ()))
+        settings |= {"data": str(first(data).folder), **recorded_data(data)}
+        settings["data_uris"] = moved_uris(settings.get("data_uris", {}), moved)
     with problems:
         check_versions(run)
         check_outlives_job(run.path)

@@ -4,12 +4,13 @@ Optuna's samplers draw one parameter after the other from one random state. So a
 parameters would get others when it is resumed. Here each parameter has a seed of its own.
 """
 
+import heapq
 import json
 import math
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import optuna
@@ -43,11 +44,55 @@ class RandomSampler(optuna.samplers.RandomSampler):
         return sampler.sample_independent(study, trial, param_name, param_distribution)
 
 
+MOST_TRIALS = 1000
+"""Most ended trials that `TPESampler` looks at, so that a draw takes the same time in a long search."""
+
+BEST_TRIALS = 25
+"""The best trials that are always among them: Optuna's sampler takes at most so many for good ones."""
+
+
+class _FewerTrials:
+    """A study as the sampler sees it that is to look at fewer trials: those that run, the best, and the latest.
+
+    Optuna weights trials the less the older they are, so those that are left out had the least influence.
+
+    Args:
+        study: the study.
+        trials: all its trials, by number.
+    """
+
+    def __init__(self, study: optuna.Study, trials: Sequence[FrozenTrial]) -> None:
+        self._study = study
+        ended = [trial for trial in trials if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]
+        scored = (trial for trial in ended if trial.state == TrialState.COMPLETE and trial.value is not None)
+        best = heapq.nlargest(BEST_TRIALS, scored, key=lambda trial: (cast("float", trial.value), -trial.number))
+        kept = {trial.number: trial for trial in (*best, *ended[-(MOST_TRIALS - BEST_TRIALS) :])}
+        kept |= {trial.number: trial for trial in trials if trial.state == TrialState.RUNNING}
+        self._kept = [kept[number] for number in sorted(kept)]
+
+    def _get_trials(
+        self, deepcopy: bool, states: Container[TrialState] | None = None, use_cache: bool = False
+    ) -> list[FrozenTrial]:
+        """As Optuna's samplers ask a study."""
+        del deepcopy, use_cache
+        return [trial for trial in self._kept if states is None or trial.state in states]
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the study has
+        return getattr(self._study, name)
+
+
+def _fewer_trials(study: optuna.Study) -> optuna.Study:
+    """The study, or if it has many trials, one with the most important of them."""
+    trials = study.get_trials(deepcopy=False)
+    return study if len(trials) <= MOST_TRIALS else cast("optuna.Study", _FewerTrials(study, trials))
+
+
 class TPESampler(optuna.samplers.TPESampler):
     """Optuna's sampler, whose first trials are drawn by `RandomSampler`.
 
-    It draws all parameters of a trial jointly. Trials that run count as bad ones, so that trials that are asked for in
-    a row, before any of them has ended, differ (constant liar). Both are Optuna's defaults from version 5 on.
+    It learns from the best trials and the latest ones, `MOST_TRIALS` in all, and from those that run. It draws all
+    parameters of a trial jointly. Trials that run count as bad ones, so that trials that are asked for in a row, before
+    any of them has ended, differ (constant liar). Both are Optuna's defaults from version 5 on.
 
     Args:
         seed: of the trial.
@@ -59,6 +104,18 @@ class TPESampler(optuna.samplers.TPESampler):
             warnings.simplefilter("ignore", ExperimentalWarning)
             super().__init__(seed=seed, multivariate=True, constant_liar=True, group=conditional)
         self._first_trials = RandomSampler(seed)
+        self._seen: optuna.Study | None = None
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """The parameters that are drawn jointly."""
+        self._seen = _fewer_trials(study)
+        return super().infer_relative_search_space(self._seen, trial)
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Draws them. Optuna calls it after `infer_relative_search_space`."""
+        return super().sample_relative(self._seen or study, trial, search_space)
 
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution

@@ -15,8 +15,9 @@ from san_core.data.prepared import PreparedData
 from san_core.training import EpochResult, Training
 from tuning.execution import node_data
 from tuning.execution.checkpoints import Checkpoints
+from tuning.execution.data_cache import cache_folder
 from tuning.execution.driver_files import DriverFiles, News, RelayedCheckpoints, driver_files
-from tuning.execution.node_data import NodeUnusableError, cache_folder, data_on_this_node
+from tuning.execution.node_data import NodeUnusableError, data_on_this_node
 from tuning.execution.ray_session import ray_session
 
 pytestmark = pytest.mark.long
@@ -94,6 +95,22 @@ def test_what_a_worker_that_died_has_left_is_copied_anew(files: DriverFiles) -> 
         (folder / "features.npy").write_bytes(b"half")
     data_on_this_node(ELSEWHERE, files).check()
     assert not partial.exists()
+
+
+def test_a_node_that_can_read_the_uri_of_the_data_does_not_ask_the_driver_for_them(
+    files: DriverFiles, tiny_data: PreparedData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node_data, "_copy", None)
+    copy = data_on_this_node(ELSEWHERE, replace(files, data_uris={files.fingerprint: tiny_data.folder.as_uri()})).folder
+    assert copy == cache_folder() / tiny_data.fingerprint
+    news: News = files.ask("news")
+    ((copied, total),) = news.copied.values()
+    assert copied == total > 0
+
+
+@pytest.mark.parametrize("uri", ["gopher://there/x", "file:///nothing/there"])
+def test_a_node_that_cannot_read_the_uri_takes_the_data_from_the_driver(files: DriverFiles, uri: str) -> None:
+    data_on_this_node(ELSEWHERE, replace(files, data_uris={files.fingerprint: uri})).check()
 
 
 def test_a_node_without_room_is_told_of_and_keeps_nothing(files: DriverFiles, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -616,3 +616,39 @@ def test_a_parameter_that_the_space_got_meanwhile_is_left_out(plan: PLAN, tmp_pa
         file.write_text(f"from search_spaces import load\nSPACE = load('san').only({names})\n")
         planned = plan("--space", "mine.py") if len(names) == 1 else plan(resume=True)
     assert set(planned.space.parameters) == {"dropout"}
+
+
+# Data at a URI
+
+
+def test_a_search_on_data_at_a_uri_goes_on_when_its_copy_is_gone_and_where_they_were_moved(
+    plan: PLAN, tiny_data: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAN_DATA_CACHE", str(tmp_path / "cache"))
+    uri, copy = tiny_data.folder.as_uri(), tmp_path / "cache" / tiny_data.fingerprint
+    new = new_plan(parse_options(["--data", uri, "--run", "run"]))
+    assert (new.setup.data, new.setup.data_uris) == (str(copy), {tiny_data.fingerprint: uri})
+    assert new.run.settings["data_name"] == "tiny"
+    shutil.rmtree(copy)
+    assert plan(resume=True).setup.data == str(copy)
+    assert PreparedData.open(copy).fingerprint == tiny_data.fingerprint
+
+    moved = shutil.copytree(tiny_data.folder, tmp_path / "moved")
+    there = plan("--data", str(moved), resume=True)
+    assert (there.setup.data, there.setup.data_uris) == (str(moved), {})
+    shutil.rmtree(copy)
+    again = plan("--data", moved.as_uri(), resume=True)
+    assert (again.setup.data, again.setup.data_uris) == (str(copy), {tiny_data.fingerprint: moved.as_uri()})
+
+    shutil.rmtree(copy)
+    shutil.rmtree(moved)
+    with pytest.raises(InputError, match=r"^the data at file://.*/moved cannot be used: Cannot list directory"):
+        plan(resume=True)
+
+
+def test_a_run_on_data_at_a_uri_is_called_after_their_folder(
+    tiny_data: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SAN_DATA_CACHE", str(tmp_path / "cache"))
+    assert new_plan(parse_options(["--data", tiny_data.folder.as_uri()])).run.name.startswith("tiny-")

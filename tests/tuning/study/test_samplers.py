@@ -11,6 +11,7 @@ from results.run_folder import RunFolder
 from san_core.errors import InputError
 from search_spaces import SearchSpace, load
 from tests.tuning.studies import EPOCHS, ask, searching
+from tuning.study import repeatable_samplers
 from tuning.study.live_trial import Epoch, LiveTrial
 from tuning.study.repeatable_samplers import QMCSampler, value_at
 from tuning.study.samplers import SAMPLERS, check_sampler, make_sampler, sampler_name
@@ -336,3 +337,44 @@ def test_a_place_in_a_parameters_range_is_a_value(distribution: BaseDistribution
         assert found == value
         assert type(found) is type(value) or isinstance(found, float)
         assert distribution._contains(distribution.to_internal_repr(found))
+
+
+def _study_of(scores: Sequence[float], learning_rates: Sequence[float]) -> optuna.Study:
+    study = optuna.create_study(direction="maximize")
+    space = {"learning_rate": FloatDistribution(1e-4, 1e-2, log=True)}
+    for score, rate in zip(scores, learning_rates, strict=True):
+        study.add_trial(
+            optuna.trial.create_trial(value=score, params={"learning_rate": rate}, distributions=dict(space))
+        )
+    study.sampler = make_sampler("tpe", 0, len(scores), space)
+    study.ask(space)
+    return study
+
+
+@pytest.mark.parametrize(("changed", "is_seen"), [(3, False), (7, True)])
+def test_tpe_looks_at_the_best_and_the_latest_of_many_trials(
+    changed: int, is_seen: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tuning.study.repeatable_samplers.MOST_TRIALS", 20)
+    monkeypatch.setattr("tuning.study.repeatable_samplers.BEST_TRIALS", 2)
+    scores = [0.9 if number in (7, 30) else number / 100 for number in range(40)]
+    rates = [10 ** -(2 + 2 * number / 40) for number in range(40)]
+    others = [1e-4 if number == changed else rate for number, rate in enumerate(rates)]
+    before, after = (_study_of(scores, each).trials[-1].params for each in (rates, others))
+    assert (before != after) is is_seen
+
+
+def test_tpe_looks_at_all_trials_that_run_the_best_and_the_latest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(repeatable_samplers, "MOST_TRIALS", 10)
+    monkeypatch.setattr(repeatable_samplers, "BEST_TRIALS", 2)
+    space = {"learning_rate": FloatDistribution(1e-4, 1e-2, log=True)}
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(seed=0))
+    for _ in range(3):
+        study.ask(space)
+    for number in range(3, 30):
+        score = 0.9 if number in (5, 6, 7) else 0.5
+        study.add_trial(
+            optuna.trial.create_trial(value=score, params={"learning_rate": 1e-3}, distributions=dict(space))
+        )
+    seen = repeatable_samplers._fewer_trials(study)._get_trials(deepcopy=False)
+    assert [trial.number for trial in seen] == [0, 1, 2, 5, 6, *range(22, 30)]

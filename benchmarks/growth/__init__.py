@@ -1,0 +1,1 @@
+"""How the cost of a trial grows with the number of trials, on a simulated cluster."""
