@@ -60,7 +60,7 @@ def refused(capsys: pytest.CaptureFixture[str]) -> str:
         (["--trials", "+3"], "--trials +3 adds to a search that is resumed; accepted here: without +"),
         (["--patience", "0"], "argument --patience: must be a whole number >= 1, but got '0'"),
         (["--data", "gopher://x/y"], "the data at gopher://x/y cannot be used: Unrecognized filesystem type in URI: "),
-        (["--data", "s3://me:secret@x/y", "--epochs", "0"], "--data s3://... has a password, which would be recorded"),
+        (["--data", "s3://me:secret@x/y"], "--data s3://... has a password, which would be recorded"),
         (["--storage", "here"], "--storage must be an absolute path or a URI that all nodes reach, but got 'here'"),
         (["--storage", "gopher://x/y"], "checkpoints cannot go to 'gopher://x/y': "),
         (["--address", "127.0.0.1:1"], "no Ray cluster can be joined at '127.0.0.1:1': [Errno 111] Connection refused"),
