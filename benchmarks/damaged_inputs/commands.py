@@ -6,6 +6,7 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 from results import __main__ as results_command
@@ -62,8 +63,14 @@ def small_search(data: Path) -> RunFolder:
     return RunFolder(plan.run.path.resolve())
 
 
-def _run(command: str, arguments: list[str]) -> tuple[int, str]:
-    """Runs a command in this process, without Ray; returns its exit code and what it said on stderr."""
+def _run(command: str, arguments: list[str], *, draws: bool = True) -> tuple[int, str]:
+    """Runs a command in this process, without Ray; returns its exit code and what it said on stderr.
+
+    Args:
+        command: name of the command.
+        arguments: its arguments.
+        draws: whether reports have plots and attention maps, which take most of the time.
+    """
     mains: Mapping[str, Callable[[], int | None]] = {
         "new": search.main,
         "resume": search.main,
@@ -71,29 +78,36 @@ def _run(command: str, arguments: list[str]) -> tuple[int, str]:
         "retrain": retrain.main,
     }
     said = io.StringIO()
-    no_report = patch.object(
-        search, "_write_results", lambda _: None
-    )  # that of a search without trials is always the same
-    with (
-        patch.object(sys, "argv", [command, *arguments]),
-        patch.object(search, "_run", lambda *_: None),
-        no_report if command == "new" else contextlib.nullcontext(),
-        patch.object(retrain, "run_jobs", lambda *_, **__: sys.exit(0)),
-        patch.object(html, "get_plotlyjs", lambda: ""),
-        contextlib.redirect_stderr(said),
-        contextlib.redirect_stdout(io.StringIO()),
-    ):
+    with contextlib.ExitStack() as stack:
+        for context in (contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO())):
+            stack.enter_context(context)
+        replaced: list[tuple[Any, str, object]] = [
+            (sys, "argv", [command, *arguments]),
+            (search, "_run", lambda *_: None),
+            (retrain, "run_jobs", lambda *_, **__: sys.exit(0)),
+            (html, "get_plotlyjs", lambda: ""),
+        ]
+        if command == "new":  # the report of a search without trials is always the same
+            replaced.append((search, "_write_results", lambda _: None))
+        if not draws:
+            replaced += [(html, "search_plots", lambda *_: []), (html, "slice_plots", lambda *_: [])]
+            replaced.append((search, "write_examples", lambda *_: None))
+        for target, name, value in replaced:
+            stack.enter_context(patch.object(target, name, value))
         try:
             run_command(mains[command])
         except SystemExit as end:
             return int(end.code or 0), said.getvalue()
 
 
-def fault_and_code(command: str, arguments: list[str], files: Path) -> tuple[str, int]:
-    """What is wrong with how a command ended, in words, empty for nothing; and the exit code."""
+def fault_and_code(command: str, arguments: list[str], files: Path, *, draws: bool = True) -> tuple[str, int]:
+    """What is wrong with how a command ended, in words, empty for nothing; and the exit code.
+
+    Nothing half-written may be left in the folder `files`; the other arguments are those of `_run`.
+    """
     before = _tree(files)
     try:
-        code, said = _run(command, arguments)
+        code, said = _run(command, arguments, draws=draws)
     except BaseException as error:  # noqa: BLE001 - whatever it is, it is a fault
         frames = traceback.extract_tb(error.__traceback__)
         ours = [

@@ -10,6 +10,9 @@ from typing import NamedTuple
 from benchmarks.damaged_inputs.commands import fault_and_code, small_search
 from benchmarks.damaged_inputs.inputs import KINDS, Inputs
 
+DRAWN = 5
+"""Of so many inputs of each kind one has the report drawn whole; the others have it without plots."""
+
 
 class Outcome(NamedTuple):
     """How a command ended.
@@ -41,7 +44,8 @@ def give_inputs(data: Path, numbers: Sequence[int], seed: int) -> list[Outcome]:
         for each in numbers:
             kind = KINDS[each % len(KINDS)]
             command, arguments, description = inputs.make(kind, random.Random(f"{seed} {each}"))
-            fault, code = fault_and_code(command, arguments, folder)
+            draws = each // len(KINDS) % DRAWN == 0
+            fault, code = fault_and_code(command, arguments, folder, draws=draws)
             outcomes.append(Outcome(kind, code, fault, f"input {each}, {kind}, {command}: {description}"))
             if fault:
                 print(f"{fault}: {outcomes[-1].input[:400]}", flush=True)
