@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
+from san_core.files import can_be_written
+
 _Check = Callable[[Any], bool]
 
 
@@ -21,7 +23,7 @@ def _is_score(value: object) -> bool:
 
 
 def _is_text(value: object) -> bool:
-    return isinstance(value, str)
+    return isinstance(value, str) and can_be_written(value)
 
 
 def _is_time(value: object) -> bool:
@@ -43,8 +45,8 @@ def _are_attributes(value: object) -> bool:
     return isinstance(value, dict) and all(_is_attribute(name, entry) for name, entry in value.items())
 
 
-def _is_any(_: object) -> bool:
-    return True
+def _is_any(value: object) -> bool:
+    return not isinstance(value, str) or can_be_written(value)
 
 
 def _is_job(value: object) -> bool:

@@ -153,7 +153,17 @@ def read_json(path: Path) -> dict[str, Any]:
         raise InputError(f"cannot read {path}: {error}") from error
     if not isinstance(content, dict):
         raise InputError(f"cannot read {path}: it holds {type(content).__name__}, accepted: a JSON object")
+    if not can_be_written(json.dumps(content, ensure_ascii=False)):
+        raise InputError(f"cannot read {path}: it holds half of a surrogate pair (such as \\ud800), which is no text")
     return content
+
+
+def can_be_written(text: str) -> bool:
+    """Whether a text can be written to a file: JSON may hold halves of surrogate pairs, which UTF-8 cannot."""
+    try:
+        return text.isascii() or bool(text.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

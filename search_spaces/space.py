@@ -66,7 +66,7 @@ class SearchSpace:
     def __post_init__(self) -> None:
         ranges = {name: plain_distribution(distribution) for name, distribution in self.parameters.items()}
         object.__setattr__(self, "parameters", ranges)
-        problems = []
+        problems = self._not_in_json()
         if set(self.parameters) != set(self.baseline):
             problems.append(
                 f"baseline must name the space's parameters {', '.join(self.parameters)}, "
@@ -79,6 +79,16 @@ class SearchSpace:
         if problems:
             raise SearchSpaceError("; ".join(problems))
         object.__setattr__(self, "baseline", fitted(self.parameters, self.baseline))
+
+    def _not_in_json(self) -> list[str]:
+        """Ranges that a run folder cannot hold: Optuna takes objects of any kind for choices and for `log`."""
+        found = []
+        for name, distribution in self.parameters.items():
+            try:
+                distribution_to_json(distribution)
+            except (TypeError, ValueError):
+                found.append(f"{name} is {distribution}, accepted: numbers, texts, True, False and None in a range")
+        return found
 
     def _wrong_conditions(self) -> list[str]:
         order, found = list(self.parameters), []

@@ -95,6 +95,15 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
         _ = run.settings
 
 
+def test_half_a_surrogate_pair_which_no_file_can_hold_is_damage(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "run", {}, {})
+    for file in (run.settings_file, run.environment_file):
+        file.write_text('{"command": ["\\ud800"]}')
+    with pytest.raises(InputError, match=r"cannot read .*settings\.json: it holds half of a surrogate pair \(such as "):
+        _ = run.settings
+    assert run.environment == {}
+
+
 def test_a_journal_without_the_study_is_named(tmp_path: Path) -> None:
     run = RunFolder.create(tmp_path / "run", {}, {})
     with pytest.raises(InputError, match="holds no study called 'search'"):
@@ -138,6 +147,10 @@ def test_a_setting_of_another_kind_is_named(settings: dict[str, object], told: s
             "its intermediate_value is '[]'",
         ),
         ('{"op_code":6,"worker_id":"w","trial_id":0,"values":null}', "its state is 'None'"),
+        (
+            '{"op_code":8,"worker_id":"w","trial_id":0,"user_attr":{"a":"\\ud800"}}',
+            "its user_attr is \"{'a': '\\\\ud800'}\"",
+        ),
     ],
 )
 def test_a_damaged_entry_of_the_journal_is_named(entry: str, told: str, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 import json
 import re
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -267,3 +268,13 @@ def test_a_parameter_has_a_meaning_where_its_condition_holds() -> None:
     assert space.only(["kind", "size"]) == SearchSpace(
         {name: RANGES[name] for name in ("size", "kind")}, {"size": 4, "kind": "cnn"}, space.only_if
     )
+
+
+@pytest.mark.filterwarnings("ignore")  # Optuna warns of choices of other kinds
+@pytest.mark.parametrize(
+    "make", [lambda: FloatDistribution(1e-5, 1e-2, log={0}), lambda: CategoricalDistribution([object(), 1])]
+)
+def test_a_range_that_a_run_folder_cannot_hold_is_refused(make: Callable[[], BaseDistribution]) -> None:
+    accepted = "accepted: numbers, texts, True, False and None in a range"
+    with pytest.raises(SearchSpaceError, match=rf"^size is .*, {accepted}"):
+        SearchSpace(parameters={"size": make()}, baseline={"size": 1})
