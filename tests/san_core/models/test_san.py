@@ -131,6 +131,25 @@ def test_network_with_an_image_encoder_takes_pixels() -> None:
     torch.testing.assert_close(with_encoder(pixels, rows, tokens, rows), expected)
 
 
+@pytest.mark.parametrize("with_encoder", [False, True])
+def test_feature_dropout_zeroes_and_scales_channels_of_all_images_in_training_only(with_encoder: bool) -> None:
+    layers = torch.nn.Conv2d(3, 8, 32, stride=32)
+    encoder = ImageEncoder(layers, mean=(0.5,) * 3, std=(0.25,) * 3) if with_encoder else None
+    config = TrainingConfig(embedding_size=4, hidden_size=6, attention_size=3, dropout=0, feature_dropout=0.75)
+    network = build_san(config, channels=8, vocabulary_size=9, answers=5, image_encoder=encoder)
+    images = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8) if with_encoder else torch.randn(2, 4, 8)
+    rows, tokens = torch.tensor([1, 0]), torch.tensor([[2], [3]])
+    random_bytes = torch.tensor([0, 255, 191, 192, 100, 200, 7, 8], dtype=torch.uint8)
+    found = network.train()(images, rows, tokens, rows, random_bytes)
+
+    plain = _network(dropout=0)
+    plain.load_state_dict({k: v for k, v in network.state_dict().items() if not k.startswith("image_encoder.")})
+    features = images if encoder is None else encoder(images)
+    dropped = features * torch.tensor([0.0, 4, 0, 4, 0, 4, 0, 0])
+    torch.testing.assert_close(found, plain(dropped, rows, tokens, rows))
+    torch.testing.assert_close(network.eval()(images, rows, tokens, rows), plain(features, rows, tokens, rows))
+
+
 def test_dropout_on_the_last_query_acts_in_training_only() -> None:
     network = _network(dropout=0.9, hidden_size=64)
     inputs = torch.randn(1, 4, 8), torch.zeros(1, dtype=torch.int64), torch.tensor([[2, 7]]), torch.zeros(1).long()
