@@ -30,6 +30,7 @@ class PlainSAN(nn.Module):
         config = shape.config
         self.embedding = nn.Embedding(shape.vocabulary_size, config.embedding_size, padding_idx=0)
         self.lstm = nn.LSTM(config.embedding_size, config.hidden_size, batch_first=True)
+        self.feature_dropout = nn.Dropout(config.feature_dropout)
         self.project = nn.Linear(shape.channels, config.hidden_size)
         self.hops = nn.ModuleList(
             _Hop(config.hidden_size, config.attention_size, config.dropout) for _ in range(config.hops)
@@ -42,7 +43,8 @@ class PlainSAN(nn.Module):
         lengths = (tokens != 0).sum(dim=1).cpu()
         words = pack_padded_sequence(self.embedding(tokens), lengths, batch_first=True, enforce_sorted=False)
         query = self.lstm(words)[1][0][0]
-        regions = torch.tanh(self.project(features))
+        channels = self.feature_dropout(torch.ones_like(self.project.weight[0]))  # one mask for the batch
+        regions = torch.tanh(nn.functional.linear(features, self.project.weight * channels, self.project.bias))
         for hop in self.hops:
             query = hop(regions, query)
         logits: Tensor = self.classify(self.dropout(query))

@@ -52,6 +52,8 @@ class TrainingConfig:
         learning_rate: RMSprop's step size, in (0, 10).
         momentum: RMSprop's momentum, in [0, 1).
         dropout: share of activations zeroed in h of each hop and in u before the classifier, in [0, 1).
+        feature_dropout: share of the channels of the image features zeroed, in [0, 1): each for all regions of all
+            images of a batch, see `san_core.models.dropout.ChannelDropout`. It helps where images are few.
         embedding_size: length E of a word vector, 1 to `LARGEST_SIZE`.
         alpha: RMSprop's smoothing constant of the squared gradient, in [0, 1).
         eps: small number added to RMSprop's denominator, > 0.
@@ -96,6 +98,7 @@ class TrainingConfig:
     learning_rate: float = _number(4e-4, above=0, below=10)
     momentum: float = _number(0.9, at_least=0, below=1)
     dropout: float = _number(0.5, at_least=0, below=1)
+    feature_dropout: float = _number(0.0, at_least=0, below=1)
     embedding_size: int = _number(1000, at_least=1, at_most=LARGEST_SIZE)
     alpha: float = _number(0.99, at_least=0, below=1)
     eps: float = _number(1e-8, above=0)

@@ -46,8 +46,8 @@ class SharedTraining:
 
     Args:
         largest: settings that all members have alike, see `san_core.cohort.network.check_member`, and the largest sizes
-            that a member may have; clip_norm and dropout above 0 where any member's are. Its `order_seed`, or else its
-            seed, decides the order of the questions and dropout.
+            that a member may have; clip_norm and both dropouts above 0 where any member's are. Its `order_seed`, or
+            else its seed, decides the order of the questions and dropout.
         width: the most members that are trained at once: 1, 2, 4, ...
         data: a prepared data set that holds features of images, not pixels.
         metric, train_on, score_on: see `san_core.training.train_fn`.

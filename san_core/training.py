@@ -1,10 +1,10 @@
 """Trains a network: `train_fn`, and `Training`, which does it epoch by epoch."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from itertools import islice
+from itertools import islice, repeat
 from operator import add
 from typing import Any
 
@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from san_core.cohort.batches import shuffled_order
+from san_core.cohort.batches import channel_bytes, shuffled_order
 from san_core.cohort.task import Rows, Task
 from san_core.cohort.training import CohortTraining
 from san_core.config import TrainingConfig
@@ -222,12 +222,19 @@ class Training:
         torch.manual_seed(int(order_rng.integers(2**63)))  # for dropout
         total = torch.zeros((), device=self.device)
         target_rng = np.random.default_rng([config.batch_seed, self.epoch, 1])
-        for rows in islice(_shuffled_batches(self._train, config, order_rng), steps):
+        batches = zip(_shuffled_batches(self._train, config, order_rng), self._channel_bytes(), strict=False)
+        for rows, channels in islice(batches, steps):
             batch = self.data.batch(self._train, rows).to(self.device)
             targets = draw_targets(self._train, rows, config.answer_target, len(self.data.answers), target_rng)
-            loss = train_step(self.model, self.optimizer, batch, targets.to(self.device), config)
+            loss = train_step(self.model, self.optimizer, batch, targets.to(self.device), config, channels)
             total += loss * len(rows)
         return float(total) / len(self._train)
+
+    def _channel_bytes(self) -> Iterable[Tensor | None]:
+        """The random bytes of feature dropout for each batch of the epoch; None if no channel is dropped."""
+        steps = -(-len(self._train) // self.config.batch_size)
+        found = channel_bytes(self.config, self.epoch, steps, self.model.project.in_features)
+        return repeat(None) if found is None else torch.from_numpy(found).to(self.device)
 
 
 def epoch_result(
@@ -274,7 +281,14 @@ def _named_state(model: SAN, optimizer: RMSprop) -> tuple[dict[str, Tensor], dic
     )
 
 
-def train_step(model: SAN, optimizer: RMSprop, batch: Batch, targets: Tensor, config: TrainingConfig) -> Tensor:
+def train_step(
+    model: SAN,
+    optimizer: RMSprop,
+    batch: Batch,
+    targets: Tensor,
+    config: TrainingConfig,
+    channel_bytes: Tensor | None = None,
+) -> Tensor:
     """Does one training step, and returns the mean loss before it, in nats.
 
     Args:
@@ -283,9 +297,10 @@ def train_step(model: SAN, optimizer: RMSprop, batch: Batch, targets: Tensor, co
         batch: B questions, on the network's device.
         targets: right answers [B], or shares of all answers [B, A], on the same device.
         config: configuration with the precision and the clipping.
+        channel_bytes: random bytes of feature dropout, see `SAN.attend`.
     """
     with autocast(targets.device, config.precision):
-        logits = model(*batch.inputs)
+        logits = model(*batch.inputs, channel_bytes)
     loss = nn.functional.cross_entropy(logits.float(), targets)
     optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]

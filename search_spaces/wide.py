@@ -1,6 +1,6 @@
 """The four hyperparameters of `san`, the architecture and the training: for searches of a hundred trials and more."""
 
-from optuna.distributions import CategoricalDistribution, IntDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from search_spaces import san
 from search_spaces.space import SearchSpace
@@ -8,6 +8,7 @@ from search_spaces.space import SearchSpace
 SPACE = SearchSpace(
     parameters={
         **san.SPACE.parameters,
+        "feature_dropout": FloatDistribution(0.0, 0.9),
         "question_encoder": CategoricalDistribution(["lstm", "cnn"]),
         "attention": CategoricalDistribution(["paper", "bounded"]),
         "hops": IntDistribution(1, 3),
@@ -20,6 +21,7 @@ SPACE = SearchSpace(
     },
     baseline={
         **san.SPACE.baseline,
+        "feature_dropout": 0.0,
         "question_encoder": "lstm",
         "attention": "paper",
         "hops": 2,

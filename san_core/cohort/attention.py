@@ -77,6 +77,7 @@ class _Attend(Function):
         features: Tensor,
         query: Tensor,
         w_region: Tensor,
+        channel_factors: Tensor | None,
         masks: HopMasks | None,
         bounded: bool,
         *weights: Tensor,
@@ -85,6 +86,8 @@ class _Attend(Function):
         members, images, count = len(w_region), *features.shape[:2]
         num_hops, size = w_score.shape[1:]
         flat_features = features.flatten(0, 1).expand(members, -1, -1)
+        if channel_factors is not None:  # rounded once, to the type of the weight
+            w_region = torch.mul(w_region, channel_factors, out=torch.empty_like(w_region))
         # Regions v = tanh(W f + b). The bias b is the weight of the channel that is 1.
         regions = torch.bmm(flat_features, w_region.transpose(1, 2)).tanh_()
         # W_I v of all hops.
@@ -105,7 +108,7 @@ class _Attend(Function):
             saved += _Hop(query, projected_query, scores, attention)
             # Equations (17) and (18): next query = sum_i attention_i regions_i + query
             query = torch.bmm(*_by_image(attention.to(regions.dtype), regions, images)).view(query.shape) + query
-        ctx.masks, ctx.bounded, ctx.images = masks, bounded, images
+        ctx.channel_factors, ctx.masks, ctx.bounded, ctx.images = channel_factors, masks, bounded, images
         ctx.save_for_backward(flat_features, regions, projected_regions, *weights, *saved)
         return query
 
@@ -142,7 +145,9 @@ class _Attend(Function):
         attentions = [saved_hop.attention for saved_hop in saved_hops]
         grad_pre_tanh = pointwise.regions_backward_(grad_regions, regions, attentions, grad_contexts)
         grad_w_region = torch.bmm(grad_pre_tanh.transpose(1, 2), flat_features)
-        return None, grad_query, grad_w_region, None, None, *grads
+        if ctx.channel_factors is not None:
+            grad_w_region.mul_(ctx.channel_factors)
+        return None, grad_query, grad_w_region, None, None, None, *grads
 
 
 def _grad_scores(hop: _Hop, grad_query: Tensor, regions: Tensor, *, images: int, bounded: bool) -> Tensor:
@@ -169,6 +174,7 @@ def attend(  # noqa: PLR0913 - what attention is made of
     weights: HopWeights,
     *,
     masks: HopMasks | None,
+    channel_factors: Tensor | None,
     bounded: bool,
 ) -> Tensor:
     """Applies all hops; returns the last query [W, S, H].
@@ -179,6 +185,7 @@ def attend(  # noqa: PLR0913 - what attention is made of
         w_region: weight of the projection of the features to regions [W, H, C].
         weights: weights of the hops.
         masks: dropout masks; None without dropout.
+        channel_factors: factors of the channels, by which `w_region` is multiplied [W, 1, C]; None for 1.
         bounded: see `san_core.models.stacked_attention.AttentionHop`.
     """
-    return _Attend.apply(features, query, w_region, masks, bounded, *weights)  # type: ignore[no-any-return]
+    return _Attend.apply(features, query, w_region, channel_factors, masks, bounded, *weights)  # type: ignore[no-any-return]

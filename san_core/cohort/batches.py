@@ -149,6 +149,24 @@ def _places(
     return group - first[position // batch_size], slot, steps
 
 
+def channel_bytes(config: TrainingConfig, epoch: int, steps: int, channels: int) -> NDArray[np.uint8] | None:
+    """The random bytes of feature dropout for the batches of an epoch [T, C]; None if no channel is dropped.
+
+    They follow from `batch_seed`, the epoch's number and the batch's alone, and other random numbers do not depend on
+    them.
+
+    Args:
+        config: tells the seed, and whether channels are dropped.
+        epoch: number of the epoch, counted from 1.
+        steps: number of batches.
+        channels: number of channels of the features.
+    """
+    if config.feature_dropout == 0:
+        return None
+    rng = np.random.default_rng([config.batch_seed, epoch, 2])
+    return rng.integers(256, size=(steps, channels), dtype=np.uint8)
+
+
 def to_device(columns: Mapping[str, NDArray[np.generic]], device: torch.device) -> dict[str, Tensor]:
     """Copies arrays from the host to a device. A copy to a GPU uses page-locked memory, and the host does not wait."""
     tensors = {name: torch.from_numpy(np.ascontiguousarray(column)) for name, column in columns.items()}
@@ -176,12 +194,14 @@ class Batch:
         questions: index of each slot's question among the distinct questions [S].
         targets: number of each slot's right answer [S], or the answers of P people [S, P], -1 for none.
         filled: whether each slot holds a question [S].
+        channels: random bytes of feature dropout [C]; None if no channel is dropped.
     """
 
     features: Tensor
     questions: Tensor
     targets: Tensor
     filled: Tensor
+    channels: Tensor | None = None
 
 
 class BatchBuffers:
@@ -192,19 +212,23 @@ class BatchBuffers:
         slots: sizes of a batch.
         people: number of people who answered each question, P; None if a slot has one right answer.
         device: device of the buffers.
+        channels: number of channels of the features, C; None without feature dropout.
 
     Attributes:
         steps, slots: see Args.
         step: index of the next batch [1]; a tensor, so that each replay of a CUDA graph takes another batch.
     """
 
-    def __init__(self, steps: int, slots: Slots, people: int | None, device: torch.device) -> None:
+    def __init__(
+        self, steps: int, slots: Slots, people: int | None, device: torch.device, channels: int | None = None
+    ) -> None:
         target = (slots.rows,) if people is None else (slots.rows, people)
         self.steps, self.slots = steps, slots
         self.images = torch.zeros(steps, slots.images, dtype=torch.int64, device=device)
         self.questions = torch.zeros(steps, slots.rows, dtype=torch.int64, device=device)
         self.targets = torch.zeros(steps, *target, dtype=torch.int64, device=device)
         self.filled = torch.zeros(steps, slots.rows, dtype=torch.bool, device=device)
+        self.channels = None if channels is None else torch.zeros(steps, channels, dtype=torch.uint8, device=device)
         self.step = torch.zeros(1, dtype=torch.int64, device=device)
 
     def fill(self, columns: Mapping[str, Tensor]) -> None:
@@ -219,6 +243,14 @@ class BatchBuffers:
 
     def batch(self, features: Features) -> Batch:
         """The next batch."""
-        images = self.images.index_select(0, self.step)[0]
-        columns = (self.questions, self.targets, self.filled)
-        return Batch(features.of(images), *(column.index_select(0, self.step)[0] for column in columns))
+        return Batch(
+            features=features.of(self._next(self.images)),
+            questions=self._next(self.questions),
+            targets=self._next(self.targets),
+            filled=self._next(self.filled),
+            channels=None if self.channels is None else self._next(self.channels),
+        )
+
+    def _next(self, column: Tensor) -> Tensor:
+        """The next batch's part of a column."""
+        return column.index_select(0, self.step)[0]

@@ -6,7 +6,7 @@ Shapes: W members, P row length, S slots of a batch, I images, R regions, C chan
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from san_core.cohort.attention import HopMasks, HopWeights, attend
 from san_core.cohort.batches import Batch, Slots
@@ -38,7 +38,7 @@ HOP_BLOCKS = ("hop_image", "hop_query", "hop_query_bias", "hop_score", "hop_scor
 SIZE_FIELDS = ("embedding_size", "hidden_size", "attention_size")
 """Sizes that may differ between members, up to the largest."""
 
-OPTIONAL_FIELDS = ("clip_norm", "dropout")
+OPTIONAL_FIELDS = ("clip_norm", "dropout", "feature_dropout")
 """What a step leaves out where the largest configuration has 0."""
 
 
@@ -84,6 +84,8 @@ class Network:
         active: members that are trained [W, 1] (bool): not a slot without member, nor one whose loss is no number.
         thresholds: dropout's thresholds [W] (int32).
         dropout_scales: factor for the activations that dropout keeps [W].
+        channel_thresholds: thresholds of feature dropout [W, 1] (int32).
+        channel_scales: factor for the channels that it keeps [W, 1].
         projects: whether a member projects its word vectors [W, 1, 1] (bool).
         has_dropout: whether any member may have dropout.
     """
@@ -105,6 +107,8 @@ class Network:
         self.active = torch.zeros(width, 1, dtype=torch.bool, device=device)
         self.thresholds = torch.zeros(width, dtype=torch.int32, device=device)
         self.dropout_scales = torch.ones(width, dtype=dtype, device=device)
+        self.channel_thresholds = torch.zeros(width, 1, dtype=torch.int32, device=device)
+        self.channel_scales = torch.ones(width, 1, dtype=dtype, device=device)
         self.projects = torch.ones(width, 1, 1, dtype=torch.bool, device=device)
         self._identity = torch.eye(*layout.shapes.get(MAP, (0, 0)), dtype=self.working.dtype, device=device)
         self.has_dropout = self.config.dropout > 0
@@ -112,27 +116,36 @@ class Network:
     def set_members(self, configs: Sequence[TrainingConfig]) -> None:
         """Takes from each slot's configuration what the logits depend on besides the weights."""
         self.set_dropout([config.dropout for config in configs])
+        self.set_feature_dropout([config.feature_dropout for config in configs])
         self.projects.copy_(torch.tensor([self.layout.has_projection(config) for config in configs]).view(-1, 1, 1))
 
     def set_dropout(self, shares: Sequence[float]) -> None:
         """Sets the share of activations that each member drops, in [0, 1)."""
-        thresholds = [dropout_threshold(share) for share in shares]
-        self.thresholds.copy_(torch.tensor(thresholds, dtype=torch.int32))
-        scales = [dropout_scale(threshold) for threshold in thresholds]
-        self.dropout_scales.copy_(torch.tensor(scales, dtype=self.dropout_scales.dtype))
+        _fill(self.thresholds, self.dropout_scales, shares)
+
+    def set_feature_dropout(self, shares: Sequence[float]) -> None:
+        """Sets the share of the features' channels that each member drops, in [0, 1)."""
+        _fill(self.channel_thresholds, self.channel_scales, shares)
 
     def random_bytes(self, slots: Slots, regions: int) -> tuple[int, int]:
         """Number of random bytes that dropout needs in a step: for h of all hops, and for u before the classifier."""
         size, hidden = self.layout.shapes["hop_image"][1:]
         return self.config.hops * slots.rows * regions * size, slots.rows * hidden
 
-    def logits(self, batch: Batch, questions: Questions, random: tuple[Tensor, Tensor] | None) -> Tensor:
+    def logits(
+        self,
+        batch: Batch,
+        questions: Questions,
+        random: tuple[Tensor, Tensor] | None = None,
+        channel_bytes: Tensor | None = None,
+    ) -> Tensor:
         """Computes the logits [W, S, A] of a batch.
 
         Args:
             batch: features and questions.
             questions: the distinct questions of the data set.
             random: random bytes (uint8) for dropout of h and of u, see `random_bytes`; None in evaluation.
+            channel_bytes: random bytes of feature dropout [C]; None in evaluation.
         """
         blocks, masks = self.blocks, None
         images, count = batch.features.shape[:2]
@@ -145,12 +158,32 @@ class Network:
             weights = weights._replace(w_score=scaled.to(weights.w_score.dtype))
         query = self._encode(batch, questions)
         bounded = self.config.attention == "bounded"
-        last = attend(batch.features, query, blocks["image"], weights, masks=masks, bounded=bounded)
+        last = attend(
+            batch.features,
+            query,
+            blocks["image"],
+            weights,
+            masks=masks,
+            channel_factors=self._channel_factors(channel_bytes),
+            bounded=bounded,
+        )
         if random is not None:
             mask = random[1].view(1, *last.shape[1:]) >= self.thresholds.view(-1, 1, 1)
             last = (last * mask * self.dropout_scales.view(-1, 1, 1)).to(last.dtype)
         logits = torch.baddbmm(blocks["classify_bias"].unsqueeze(1), last, blocks["classify"].transpose(1, 2))
         return logits[:, :, : self.layout.sizes.answers].to(self.weights.dtype)
+
+    def _channel_factors(self, channel_bytes: Tensor | None) -> Tensor | None:
+        """Factors of the features' channels in training [W, 1, C]: 0 or the scale, and 1 for that of the bias.
+
+        Args:
+            channel_bytes: see `logits`.
+        """
+        if channel_bytes is None:
+            return None
+        factors = (channel_bytes >= self.channel_thresholds) * self.channel_scales
+        padded = self.layout.shapes["image"][1]
+        return nn.functional.pad(factors, (0, padded - factors.shape[1]), value=1.0).unsqueeze(1)
 
     def _encode(self, batch: Batch, questions: Questions) -> Tensor:
         words, weights = questions.words.index_select(0, batch.questions), self.blocks
@@ -161,3 +194,10 @@ class Network:
             return cnn(weights, words, questions.lengths.index_select(0, batch.questions))
         is_word = questions.is_word.index_select(0, batch.questions)
         return lstm(weights, words.t().contiguous(), is_word.t().contiguous())
+
+
+def _fill(thresholds: Tensor, scales: Tensor, shares: Sequence[float]) -> None:
+    """Sets each member's threshold and scale of dropout, where they lie, to those of a share in [0, 1)."""
+    found = [dropout_threshold(share) for share in shares]
+    thresholds.copy_(torch.tensor(found, dtype=thresholds.dtype).view(thresholds.shape))
+    scales.copy_(torch.tensor([dropout_scale(each) for each in found], dtype=scales.dtype).view(scales.shape))

@@ -85,7 +85,7 @@ class TrainStep:
     def train(self, batch: Batch, random: tuple[Tensor, Tensor] | None) -> None:
         """Trains on a batch, given dropout's random bytes."""
         network = self.network
-        losses = self._losses(network.logits(batch, self._questions, random), batch)
+        losses = self._losses(network.logits(batch, self._questions, random, batch.channels), batch)
         grads = torch.autograd.grad(losses.sum(), list(network.blocks.values()))
         torch._foreach_copy_(self._grad_views, grads)
         losses = losses.detach()
@@ -127,7 +127,7 @@ class PredictStep:
     def run(self, generator: torch.Generator | None = None) -> None:
         """Answers the next batch of the buffers."""
         del generator
-        logits = self._network.logits(self.buffers.batch(self.features), self._questions, None)
+        logits = self._network.logits(self.buffers.batch(self.features), self._questions)
         self.answers.index_copy_(0, self.buffers.step, logits.argmax(dim=2).to(torch.int32).unsqueeze(0))
         self.buffers.advance()
 

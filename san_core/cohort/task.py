@@ -19,6 +19,7 @@ from san_core.cohort.batches import (
     EpochBatches,
     Features,
     Slots,
+    channel_bytes,
     images_of_batches,
     make_batches,
     shuffled_order,
@@ -49,7 +50,7 @@ class Epoch:
     Attributes:
         batches: which questions and images.
         columns: for `BatchBuffers.fill`.
-        dropout_seed: of the random bytes.
+        dropout_seed: of dropout's random bytes.
     """
 
     batches: EpochBatches
@@ -62,7 +63,7 @@ class Task:
 
     Args:
         largest: settings that all members have alike, and the largest sizes that a member may have. Its `batch_seed`
-            and the epoch's number alone decide the batches and dropout's random bytes.
+            and the epoch's number alone decide the batches and the random bytes of both dropouts.
         data: a prepared data set that holds features of images, not pixels.
         device: where.
         train_on: splits to train on.
@@ -140,7 +141,8 @@ class Task:
             "targets": self._targets(order, batches, number),
             "filled": batches.rows >= 0,
         }
-        return Epoch(batches, columns, dropout_seed)
+        channels = channel_bytes(config, number, batches.steps, self.layout.sizes.channels)
+        return Epoch(batches, columns if channels is None else {**columns, "channels": channels}, dropout_seed)
 
     def _slots(self, order: NDArray[np.int64]) -> Slots:
         """Sizes of a batch, from the epoch's order alone."""

@@ -21,7 +21,7 @@ from san_core.config import TrainingConfig
 class CohortTraining:
     """Trains up to W members at once; a member is put into a slot, and taken out of it, between two epochs.
 
-    All members see the same batches and the same random bytes of dropout. On a GPU a step is one CUDA graph, and
+    All members see the same batches and the same random bytes of both dropouts. On a GPU a step is one CUDA graph, and
     nothing is read back before an epoch's end. A slot without a member is computed like the others, and ignored.
 
     Args:
@@ -109,7 +109,8 @@ class CohortTraining:
         """The step for batches of an epoch's sizes, made at its first use."""
         task, slots = self._task, begun.batches.slots
         if slots not in self._train_steps:
-            buffers = BatchBuffers(begun.batches.steps, slots, task.people, task.device)
+            channels = task.layout.sizes.channels if task.largest.feature_dropout > 0 else None
+            buffers = BatchBuffers(begun.batches.steps, slots, task.people, task.device, channels)
             step = TrainStep(
                 self._network, self._optimizer, buffers, task.features(slots), task.questions, regions=task.regions
             )

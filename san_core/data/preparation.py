@@ -322,7 +322,6 @@ def _write_manifest(
     problems: Problems,
 ) -> None:
     splits, vocabularies = questions.splits, questions.vocabularies
-    pretrained = {} if questions.vectors is None else {"embedding_init": "pretrained"}
     as_shipped = {"train": dataset.train, "validation": dataset.validation or (), "test": dataset.test}
     manifest = {
         "format": FORMAT,
@@ -336,7 +335,7 @@ def _write_manifest(
         "coverage": coverage(splits, vocabularies),
         "problems": problems.summary(),
         "notes": [*problems.notes, *tokenizer_notes(splits, vocabularies)],
-        "training_defaults": {**dataset.training_defaults, **pretrained},
+        "training_defaults": dict(dataset.training_defaults),
         "answers": vocabularies.answers,
         "words": vocabularies.words.words,
         "tokenizer": vocabularies.words.tokenizer,

@@ -23,7 +23,7 @@ def read_word_vectors(path: Path, words: Sequence[str], problems: Problems) -> N
         path: the text file, in UTF-8.
         words: words of the vocabulary, without padding and unknown.
         problems: problems found so far; lines that are not vectors, and the number of words without a vector, are
-            added.
+            added; and a note of how training uses them.
 
     Returns:
         Vectors [len(words) + 2, D].
@@ -41,6 +41,9 @@ def read_word_vectors(path: Path, words: Sequence[str], problems: Problems) -> N
     vectors = np.random.default_rng(0).normal(0, known.std(), (len(words) + UNKNOWN + 1, known.shape[1]))
     vectors[list(found)] = known
     vectors[PADDING] = 0
+    problems.note(
+        "the word vectors are used by --set embedding_init=pretrained, or where a search space has both choices"
+    )
     if missing := len(words) - len(found):
         problems.add(
             "words without a pretrained vector, they start from a random one", path, f"{missing} of {len(words)}"

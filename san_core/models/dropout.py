@@ -1,4 +1,4 @@
-"""Dropout with a mask that is cheap to draw on a CPU."""
+"""Dropout with a mask that is cheap to draw on a CPU, and dropout of whole channels."""
 
 import torch
 from torch import Tensor, nn
@@ -58,3 +58,42 @@ class Dropout(nn.Module):
     def forward(self, activations: Tensor) -> Tensor:
         """Applies dropout to activations of any shape; returns them unchanged in evaluation."""
         return activations * self.draw_mask(activations) * self.scale if self.active else activations
+
+
+class ChannelDropout(nn.Module):
+    """Zeroes a share of a layer's input channels in training and scales up the others, alike for a whole batch.
+
+    A channel is zeroed at all places of an image, as SpatialDropout does (Tompson et al., "Efficient Object
+    Localization Using Convolutional Networks", CVPR 2015): places beside each other are so alike that a channel zeroed
+    at one of them is known from the other. Unlike there, all images of a batch share the mask. So columns of the
+    layer's weight can be multiplied instead of its input, which is larger: W (m * x) = (W * m) x.
+
+    Args:
+        share: share of channels to zero, in [0, 1); rounded as in `Dropout`.
+
+    Attributes:
+        threshold, scale: see `Dropout`.
+    """
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.threshold = dropout_threshold(share)
+        self.scale = dropout_scale(self.threshold)
+
+    @property
+    def active(self) -> bool:
+        """Whether channels are dropped: in training, if the share is not 0."""
+        return self.training and self.threshold > 0
+
+    def forward(self, weight: Tensor, random_bytes: Tensor | None = None) -> Tensor:
+        """Zeroes and scales columns of a layer's weight [H, C]; returns it unchanged in evaluation.
+
+        Args:
+            weight: the weight; columns that are zeroed get no gradient.
+            random_bytes: random bytes [C] that decide which (uint8); None draws them.
+        """
+        if not self.active:
+            return weight
+        if random_bytes is None:
+            random_bytes = draw_bytes(weight.shape[1], weight.device)
+        return weight * (random_bytes >= self.threshold).to(weight.dtype).mul_(self.scale)

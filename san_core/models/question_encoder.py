@@ -8,6 +8,7 @@ Shapes: U questions, L words, V vocabulary, D pretrained word vector, E embeddin
 words of the batch.
 """
 
+import math
 from functools import reduce
 from operator import add
 
@@ -25,7 +26,7 @@ class WordEmbedding(nn.Module):
     Args:
         vocabulary_size: V, number of word numbers, including padding and unknown.
         embedding_size: E.
-        vectors: pretrained word vectors [V, D] to start from; they are copied. Where D is not E, a linear layer
+        vectors: pretrained word vectors [V, D] to start from, see `standardised`. Where D is not E, a linear layer
             without bias projects them to E. To load trained weights, pass zeros of that shape.
 
     Raises:
@@ -39,10 +40,13 @@ class WordEmbedding(nn.Module):
         if vectors is None:
             self.weight = nn.Embedding(vocabulary_size, embedding_size, padding_idx=PADDING).weight
         else:
-            self.weight = nn.Parameter(_copy(vectors))
+            self.weight = nn.Parameter(standardised(vectors))
         vector_size = self.weight.shape[1]
-        same = vector_size == embedding_size
-        self.project = nn.Identity() if same else nn.Linear(vector_size, embedding_size, bias=False)
+        self.project: nn.Module = nn.Identity()
+        if vector_size != embedding_size:
+            self.project = nn.Linear(vector_size, embedding_size, bias=False)
+            with torch.no_grad():  # from variance 1/(3 D) to 1/D, so that a projected vector has variance 1 as well
+                self.project.weight.mul_(math.sqrt(3))
 
     def forward(self, words: Tensor) -> Tensor:
         """Embeds word numbers of any shape as vectors [..., E]; the vector of padding gets no gradient."""
@@ -50,11 +54,19 @@ class WordEmbedding(nn.Module):
         return vectors
 
 
-def _copy(vectors: Tensor) -> Tensor:
-    """Copies the vectors, so that training does not change the caller's, and sets that of padding to 0."""
-    copied = vectors.to(torch.float32, copy=True)
+def standardised(vectors: Tensor) -> Tensor:
+    """Word vectors [V, D] with mean 0 and standard deviation 1 in each dimension, as random ones have; padding's is 0.
+
+    Pretrained vectors as they are make training worse: they have a large part in common (Mu and Viswanath,
+    "All-but-the-Top", ICLR 2018), and are shorter. With GloVe's 50 dimensions the question vectors of an untrained LSTM
+    differ from each other a third as much as with random word vectors.
+    """
+    copied = vectors.to(torch.float64, copy=True)
+    words = copied[PADDING + 1 :]
+    words -= words.mean(dim=0)
+    words /= words.std(dim=0, correction=0).clamp(min=1e-12)  # a dimension that is the same for all words stays 0
     copied[PADDING] = 0
-    return copied
+    return copied.float()
 
 
 class LSTMQuestionEncoder(nn.Module):

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from san_core.config import TrainingConfig
 from san_core.errors import InputError
 from san_core.models.activations import tanh
-from san_core.models.dropout import Dropout
+from san_core.models.dropout import ChannelDropout, Dropout
 from san_core.models.image_encoder import ImageEncoder
 from san_core.models.question_encoder import QUESTION_ENCODERS
 from san_core.models.stacked_attention import StackedAttention
@@ -22,7 +22,7 @@ class SAN(nn.Module):
         channels: C, length of a region vector from the image encoder.
         vocabulary_size: number of word numbers, including padding and unknown.
         answers: A, size of the answer vocabulary.
-        embedding_size, hidden_size, attention_size, hops, dropout, question_encoder, attention: see
+        embedding_size, hidden_size, attention_size, hops, dropout, feature_dropout, question_encoder, attention: see
             `TrainingConfig`.
         vectors: pretrained word vectors, see `WordEmbedding`.
         image_encoder: if given, the network takes pixels and the encoder is trained with the rest (fine-tuning);
@@ -40,6 +40,7 @@ class SAN(nn.Module):
         attention_size: int,
         hops: int,
         dropout: float,
+        feature_dropout: float = 0.0,
         question_encoder: str = "lstm",
         attention: str = "paper",
         vectors: Tensor | None = None,
@@ -50,6 +51,7 @@ class SAN(nn.Module):
         self.question_encoder = QUESTION_ENCODERS[question_encoder](
             vocabulary_size=vocabulary_size, embedding_size=embedding_size, hidden_size=hidden_size, vectors=vectors
         )
+        self.feature_dropout = ChannelDropout(feature_dropout)
         self.project = nn.Linear(channels, hidden_size)
         self.attention = StackedAttention(
             num_hops=hops, hidden_size=hidden_size, attention_size=attention_size, dropout=dropout, attention=attention
@@ -57,12 +59,24 @@ class SAN(nn.Module):
         self.dropout = Dropout(dropout)
         self.classify = nn.Linear(hidden_size, answers)
 
-    def forward(self, images: Tensor, image_rows: Tensor, tokens: Tensor, question_rows: Tensor) -> Tensor:
+    def forward(
+        self,
+        images: Tensor,
+        image_rows: Tensor,
+        tokens: Tensor,
+        question_rows: Tensor,
+        channel_bytes: Tensor | None = None,
+    ) -> Tensor:
         """Returns the logits [B, A] of the answers to B questions about images. Arguments as for `attend`."""
-        return self.attend(images, image_rows, tokens, question_rows)[0]
+        return self.attend(images, image_rows, tokens, question_rows, channel_bytes)[0]
 
     def attend(
-        self, images: Tensor, image_rows: Tensor, tokens: Tensor, question_rows: Tensor
+        self,
+        images: Tensor,
+        image_rows: Tensor,
+        tokens: Tensor,
+        question_rows: Tensor,
+        channel_bytes: Tensor | None = None,
     ) -> tuple[Tensor, list[Tensor]]:
         """Returns the logits [B, A] of the answers to B questions about images, and the attention of each hop [B, R].
 
@@ -78,11 +92,14 @@ class SAN(nn.Module):
             image_rows: the image of each row [B].
             tokens: word numbers of the distinct questions [U, L], padded with 0 at the end.
             question_rows: the question of each row [B].
+            channel_bytes: random bytes of feature dropout [C], see `ChannelDropout`; None draws them where it is used.
         """
         features = images if self.image_encoder is None else self.image_encoder(images)
         if not torch.is_autocast_enabled(features.device.type):
             features = features.to(self.project.weight.dtype)  # prepared features are bfloat16
-        flat = tanh(self.project(features.flatten(0, 1)))  # v = tanh(W f + b), paper, equation (2)
+        weight = self.feature_dropout(self.project.weight, channel_bytes)
+        # v = tanh(W f + b), paper, equation (2)
+        flat = tanh(nn.functional.linear(features.flatten(0, 1), weight, self.project.bias))
         regions = flat.view(*features.shape[:2], -1)
         question = self.question_encoder(tokens)
         by_image = image_rows.argsort()
@@ -150,6 +167,7 @@ def build_san(
         attention_size=config.attention_size,
         hops=config.hops,
         dropout=config.dropout,
+        feature_dropout=config.feature_dropout,
         question_encoder=config.question_encoder,
         attention=config.attention,
         vectors=vectors if pretrained else None,

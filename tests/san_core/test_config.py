@@ -23,7 +23,7 @@ CHOICES = {
 BROKEN = [
     *[("learning_rate", value, "number > 0 and < 10") for value in (0, -1e-4, 10, 10.5)],
     *[("momentum", value, "number >= 0 and < 1") for value in (-0.1, 1, 1.5)],
-    *[("dropout", value, "number >= 0 and < 1") for value in (-0.1, 1.0)],
+    *[(name, value, "number >= 0 and < 1") for name in ("dropout", "feature_dropout") for value in (-0.1, 1.0)],
     *[("alpha", value, "number >= 0 and < 1") for value in (-0.01, 1)],
     *[("eps", value, "number > 0") for value in (0, -1e-8)],
     *[(name, value, "number >= 0") for name in ("weight_decay", "clip_norm") for value in (-1e-9, -1)],
@@ -138,6 +138,7 @@ def test_defaults_are_the_baseline() -> None:
     config = TrainingConfig()
     found = (config.learning_rate, config.momentum, config.dropout, config.embedding_size, config.batch_size)
     assert found == (4e-4, 0.9, 0.5, 1000, 100)
+    assert config.feature_dropout == 0
     regularised = (config.weight_decay, config.clip_norm, config.schedule, config.embedding_init, config.batch_norm)
     assert regularised == (0, 0, "constant", "random", "frozen")
     assert (config.question_encoder, config.attention, config.answer_target) == ("lstm", "paper", "modal")

@@ -18,7 +18,7 @@ from san_core.training import EpochResult, Training
 
 DIFFERENT = (
     {"seed": 1},
-    {"seed": 2, "learning_rate": 4e-3, "embedding_size": 9, "schedule": "cosine"},
+    {"seed": 2, "learning_rate": 4e-3, "embedding_size": 9, "schedule": "cosine", "feature_dropout": 0.3},
     {"seed": 3, "momentum": 0.2, "weight_decay": 1e-3, "dropout": 0.0, "schedule": "step", "step_epochs": 1},
     {"seed": 4, "alpha": 0.9, "eps": 1e-4, "embedding_size": 24, "clip_norm": 0.5, "dropout": 0.6},
 )
@@ -38,7 +38,7 @@ def configs(tiny_config: TrainingConfig) -> list[TrainingConfig]:
 
 @pytest.fixture
 def largest(configs: list[TrainingConfig]) -> TrainingConfig:
-    return replace(configs[0], embedding_size=24, dropout=0.6, clip_norm=0.5)
+    return replace(configs[0], embedding_size=24, dropout=0.6, feature_dropout=0.3, clip_norm=0.5)
 
 
 @pytest.fixture

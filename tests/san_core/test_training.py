@@ -353,3 +353,40 @@ def test_a_forked_process_trains(tiny_data: PreparedData) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "4", "CUDA_VISIBLE_DEVICES": ""}
     command = [sys.executable, "-c", FORKED, str(tiny_data.folder)]
     subprocess.run(command, check=True, cwd=Path(__file__).parents[2], env=environment, timeout=300)
+
+
+def test_feature_dropout_has_random_numbers_of_its_own(tiny_config: TrainingConfig, tiny_data: PreparedData) -> None:
+    """The rest of a training meets the same random numbers with it and without, and the same ones after a break."""
+    states, losses = [], []
+    for share in (0.0, 0.5):
+        training = Training(_change(tiny_config, device_step="off", feature_dropout=share), tiny_data)
+        losses.append([training.run_epoch().loss for _ in range(2)])
+        states.append(torch.get_rng_state())
+    assert torch.equal(*states)
+    assert losses[0][0] != losses[1][0]
+    first, second = (Training(training.config, tiny_data) for _ in range(2))
+    first.run_epoch()
+    second.load_state_dict(first.state_dict())
+    assert second.run_epoch().loss == losses[1][1]
+
+
+@pytest.mark.parametrize("device_step", ["on", "off"])
+def test_feature_dropout_drops_nothing_when_the_network_is_scored(
+    device_step: str, tiny_config: TrainingConfig, tiny_data: PreparedData
+) -> None:
+    """A step too small to matter leaves the first weights, and their score."""
+    config = _change(tiny_config, learning_rate=1e-30, device_step=device_step)
+    expected, found = (Training(_change(config, feature_dropout=share), tiny_data).run_epoch() for share in (0, 0.9))
+    assert found.score == expected.score
+    assert found.loss != expected.loss
+
+
+def test_feature_dropout_drops_channels_of_an_image_encoder_that_is_trained(
+    tiny_config: TrainingConfig, tiny_pixels: PreparedData
+) -> None:
+    training = Training(_change(tiny_config, feature_dropout=0.5, dropout=0, batch_size=1000), tiny_pixels)
+    without = Training(_change(tiny_config, dropout=0, batch_size=1000), tiny_pixels)
+    training.run_epoch()
+    without.run_epoch()
+    dropped, unused = ((each.model.project.weight.grad == 0).all(dim=0) for each in (training, without))
+    assert 0.3 < dropped[~unused].float().mean() < 0.7

@@ -102,7 +102,7 @@ def test_every_value_a_space_gives_is_one_that_training_accepts(name: str) -> No
 def test_wide_extends_the_four_and_starts_from_the_same_baseline() -> None:
     four, wide = load("san"), load("wide")
     assert dict(four.parameters).items() <= dict(wide.parameters).items()
-    assert len(wide.parameters) == 13
+    assert len(wide.parameters) == 14
     assert TrainingConfig.from_dict(wide.baseline) == TrainingConfig()
 
 
@@ -111,7 +111,8 @@ def test_daquar_starts_smaller_and_searches_only_smaller_networks_than_the_paper
     for size in ("embedding_size", "hidden_size", "attention_size"):
         assert space.baseline[size] < getattr(baseline, size)  # type: ignore[operator]
         assert _ends(space.parameters[size])[1] <= getattr(baseline, size)
-    assert space.baseline["dropout"] >= baseline.dropout  # type: ignore[operator]
+    for name in ("dropout", "feature_dropout"):
+        assert space.baseline[name] >= getattr(baseline, name)
 
 
 def test_only_keeps_the_named_parameters_with_their_baseline_in_the_spaces_order() -> None:
@@ -120,7 +121,7 @@ def test_only_keeps_the_named_parameters_with_their_baseline_in_the_spaces_order
     assert list(part.parameters) == ["dropout", "hops"]
     assert part.parameters == {"dropout": FloatDistribution(0, 0.7), "hops": IntDistribution(1, 3)}
     assert part.baseline == {"dropout": 0.5, "hops": 2}
-    assert len(wide.parameters) == 13  # and is left as it was
+    assert len(wide.parameters) == 14  # and is left as it was
 
 
 def test_only_of_nothing_and_of_everything() -> None:

@@ -125,12 +125,14 @@ def test_the_largest_configuration_has_every_searched_size_at_its_upper_end() ->
         "step_epochs": IntDistribution(1, 9),
         "attention_size": CategoricalDistribution([16, 64, 32]),
         "dropout": FloatDistribution(0, 0.7),
+        "feature_dropout": FloatDistribution(0, 0.8),
         "clip_norm": CategoricalDistribution([0.0, 10.0, 0.1]),
         "schedule": CategoricalDistribution(["constant", "cosine"]),
     }
     found = largest_configuration(config, space)
     assert (found.hidden_size, found.hops, found.embedding_size, found.step_epochs) == (640, 3, 50, 5)
-    assert (found.attention_size, found.dropout, found.clip_norm, found.schedule) == (64, 0.7, 10.0, "constant")
+    assert (found.attention_size, found.dropout, found.feature_dropout) == (64, 0.7, 0.8)
+    assert (found.clip_norm, found.schedule) == (10.0, "constant")
 
 
 def test_as_many_trials_share_a_gpu_as_fit_with_a_margin() -> None:

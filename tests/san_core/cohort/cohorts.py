@@ -10,7 +10,7 @@ from torch import Tensor
 from san_core.cohort.batches import BatchBuffers, Slots
 from san_core.cohort.data import Questions, ResidentFeatures
 from san_core.cohort.layout import Layout, Sizes
-from san_core.cohort.network import SIZE_FIELDS, Network
+from san_core.cohort.network import OPTIONAL_FIELDS, SIZE_FIELDS, Network
 from san_core.cohort.optimizer import CohortRMSprop, Hyperparameters
 from san_core.cohort.step import PredictStep, TrainStep
 from san_core.config import TrainingConfig
@@ -24,9 +24,9 @@ MEMBERS = (
     {"seed": 1, "learning_rate": 1e-3, "momentum": 0.9, "weight_decay": 1e-3},
     {"seed": 2, "learning_rate": 4e-3, "momentum": 0.0, "hidden_size": 13, "embedding_size": 5, "eps": 1e-4},
     {"seed": 3, "learning_rate": 5e-4, "momentum": 0.5, "attention_size": 11, "embedding_size": 12, "dropout": 0.0},
-    {"seed": 4, "learning_rate": 2e-3, "alpha": 0.9, "hidden_size": 21, "dropout": 0.7},
+    {"seed": 4, "learning_rate": 2e-3, "alpha": 0.9, "hidden_size": 21, "dropout": 0.7, "feature_dropout": 0.3},
     {"seed": 5, "clip_norm": 0.5},
-    {"seed": 6, "learning_rate": 1e-2, "attention_size": 3},
+    {"seed": 6, "learning_rate": 1e-2, "attention_size": 3, "feature_dropout": 0.8},
     {"seed": 7, "dropout": 0.25},
 )
 """Settings of up to seven members, all of different sizes and hyperparameters."""
@@ -38,8 +38,8 @@ def configs_of(members: int, **settings: object) -> list[TrainingConfig]:
 
 
 def largest_of(configs: Sequence[TrainingConfig]) -> TrainingConfig:
-    """The first of the configurations, at the largest sizes, clip norm and dropout of them all."""
-    names = (*SIZE_FIELDS, "clip_norm", "dropout")
+    """The first of the configurations, at the largest sizes, clip norm and dropouts of them all."""
+    names = (*SIZE_FIELDS, *OPTIONAL_FIELDS)
     return replace(configs[0], **{name: max(getattr(config, name) for config in configs) for name in names})
 
 
@@ -96,12 +96,14 @@ def cohort(
     lengths[0], lengths[-1] = LONGEST, 0
     tokens[torch.arange(LONGEST) >= lengths.unsqueeze(1)] = 0
     sizes = Sizes(vocabulary=VOCABULARY, channels=CHANNELS, answers=ANSWERS)
-    network = Network(len(configs), Layout(largest_of(configs), sizes), device, dtype=dtype, working=working)
+    largest = largest_of(configs)
+    network = Network(len(configs), Layout(largest, sizes), device, dtype=dtype, working=working)
     network.set_members(configs)
     network.active.fill_(True)
     optimizer = CohortRMSprop(network, Hyperparameters.of(configs, device, dtype))
     soft = configs[0].answer_target == "soft"
-    buffers = BatchBuffers(STEPS, SLOTS, 3 if soft else None, device)
+    channels = CHANNELS if largest.feature_dropout > 0 else None
+    buffers = BatchBuffers(STEPS, SLOTS, 3 if soft else None, device, channels)
     questions = Questions.of(tokens, configs[0].question_encoder, device)
     features = ResidentFeatures.load(images, device, network.working.dtype)
     step = TrainStep(network, optimizer, buffers, features, questions, regions=REGIONS)
@@ -112,6 +114,8 @@ def cohort(
         buffers.targets.copy_(torch.from_numpy(random.integers(0, ANSWERS, buffers.targets.shape)))
         buffers.filled.fill_(True)
         buffers.filled[:, 3] = False
+        if buffers.channels is not None:
+            buffers.channels.copy_(torch.from_numpy(random.integers(0, 256, buffers.channels.shape)))
         for member, config in enumerate(configs):
             _fill(network, member, config)
     return Cohort(list(configs), network, optimizer, step, images, tokens, questions)

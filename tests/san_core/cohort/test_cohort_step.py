@@ -49,6 +49,9 @@ def _loss_by_the_equations(
         tokens = made.tokens[batch.questions[slot]]
         words = tokens[tokens != 0].tolist() or [0]
         features = batch.features[slot // SLOTS.questions, :, :CHANNELS]
+        if batch.channels is not None:
+            threshold = round(config.feature_dropout * 256)
+            features = features * (batch.channels >= threshold) * (256 / (256 - threshold))
         logits = reference.logits(weights, config, features, words, _kept(made, member, random, slot))
         target = torch.zeros(len(logits), dtype=logits.dtype)
         if config.answer_target == "soft":
@@ -85,8 +88,9 @@ def _train_by_the_equations(
         {},
         {"question_encoder": "cnn", "hops": 1, "attention": "bounded", "clip_norm": 0.5, "clip_by": "tensor"},
         {"hops": 3, "answer_target": "soft", "dropout": 0.0, "clip_norm": 0.3},
+        {"feature_dropout": 0.6, "dropout": 0.0},
     ],
-    ids=["lstm", "cnn", "three hops"],
+    ids=["lstm", "cnn", "three hops", "feature dropout"],
 )
 def test_each_member_ends_where_the_equations_end(members: int, settings: dict[str, object]) -> None:
     made = cohort(configs_of(members, **settings))
@@ -168,8 +172,27 @@ def test_dropout_that_changes_between_steps_takes_effect() -> None:
     assert torch.equal(changed.step.losses, low.step.losses)
 
 
+def test_feature_dropout_that_changes_between_steps_takes_effect() -> None:
+    changed, low = cohort(configs_of(2, feature_dropout=0.8)), cohort(configs_of(2, feature_dropout=0.1))
+    changed.network.set_feature_dropout([0.1, 0.1])
+    _train(changed, steps=3)
+    _train(low, steps=3)
+    assert torch.equal(changed.step.losses, low.step.losses)
+
+
+@pytest.mark.parametrize("working", [None, torch.bfloat16])
+def test_a_member_without_feature_dropout_has_the_same_bits_beside_one_that_has_it(working: torch.dtype | None) -> None:
+    """Its channels are multiplied by 1, in a step that otherwise draws the same."""
+    beside = cohort([*configs_of(2), configs_of(1, feature_dropout=0.8)[0]], dtype=torch.float32, working=working)
+    without = cohort([*configs_of(2), configs_of(1)[0]], dtype=torch.float32, working=working)
+    _train(beside, steps=5)
+    _train(without, steps=5)
+    assert torch.equal(beside.network.weights[:2], without.network.weights[:2])
+    assert not torch.equal(beside.network.weights[2], without.network.weights[2])
+
+
 def test_evaluation_answers_as_the_equations_do_without_dropout() -> None:
-    made = cohort(configs_of(2))
+    made = cohort(configs_of(2, feature_dropout=0.7))
     step = predict_step(made)
     for _ in range(STEPS):
         step.run()
@@ -192,6 +215,10 @@ def test_evaluation_answers_as_the_equations_do_without_dropout() -> None:
         ({"seed": 9}, "order_seed must be 1 as for all members of the cohort, but got 9"),
         ({"order_seed": 2}, "order_seed must be 1 as for all members of the cohort, but got 2"),
         ({"hidden_size": 17}, "hidden_size must be at most 16, the largest in the cohort, but got 17"),
+        (
+            {"feature_dropout": 0.2},
+            "feature_dropout must be 0 as in the largest configuration of the cohort, but got 0.2",
+        ),
         ({"clip_norm": 0.1}, "clip_norm must be 0 as in the largest configuration of the cohort, but got 0.1"),
     ],
 )

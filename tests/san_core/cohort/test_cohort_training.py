@@ -38,8 +38,9 @@ def _cohort(configs: list[TrainingConfig], data: PreparedData) -> tuple[CohortTr
         {"questions_per_image": 3, "question_encoder": "cnn", "schedule": "cosine"},
         {"questions_per_image": 2, "answer_target": "sampled", "clip_norm": 0.1},
         {"answer_target": "soft", "attention": "bounded"},
+        {"feature_dropout": 0.5},
     ],
-    ids=["default", "questions together", "sampled", "soft"],
+    ids=["default", "questions together", "sampled", "soft", "feature dropout"],
 )
 def test_an_epoch_of_one_member_is_that_of_training(
     settings: dict[str, object], tiny_config: TrainingConfig, tiny_data: PreparedData
@@ -107,3 +108,19 @@ def test_a_diverged_member_has_no_loss(tiny_config: TrainingConfig, tiny_data: P
     losses = cohort.train_epoch(1)
     assert np.isnan(losses[0])
     assert np.isfinite(losses[1])
+
+
+def test_feature_dropout_changes_no_other_random_number_and_its_bytes_do_not_depend_on_the_share(
+    tiny_config: TrainingConfig, tiny_data: PreparedData
+) -> None:
+    config = replace(tiny_config, batch_size=7, answer_target="sampled")
+    without, low, high = (
+        Task(replace(config, feature_dropout=share), tiny_data, CPU).epoch(2) for share in (0, 0.1, 0.9)
+    )
+    assert "channels" not in without.columns
+    assert low.columns["channels"].shape == (without.batches.steps, tiny_data.images.shape[2])
+    for epoch in (low, high):
+        assert epoch.dropout_seed == without.dropout_seed
+        assert (epoch.columns["channels"] == low.columns["channels"]).all()
+        for name, column in without.columns.items():
+            assert (epoch.columns[name] == column).all()

@@ -20,8 +20,9 @@ SETTINGS = pytest.mark.parametrize(
         {},
         {"question_encoder": "cnn", "attention": "bounded", "clip_norm": 0.1, "clip_by": "tensor"},
         {"answer_target": "soft", "clip_norm": 0.1},
+        {"feature_dropout": 0.5},
     ],
-    ids=["lstm", "cnn", "soft"],
+    ids=["lstm", "cnn", "soft", "feature dropout"],
 )
 MOST_OPERATIONS = 420
 """Operations of a step that are more than a view; 5 words, 2 hops."""

@@ -30,7 +30,7 @@ from san_core.errors import InputError
 from san_core.hardware import best_device
 from san_core.models.batch_norm_fusion import fuse_batch_norm
 from san_core.models.image_encoder import build_image_encoder
-from san_core.training import train_fn
+from san_core.training import build_model, train_fn
 from tests.san_core.data_sets import write_tiff
 
 PIXELS = Options(image_size=64, fine_tune=True)  # no encoding: quick
@@ -711,7 +711,7 @@ def test_unanswered_questions_become_a_split_without_answers(
     assert data.manifest["coverage"]["unanswered"]["answered"] == 0
 
 
-def test_word_vectors_are_kept_and_used_for_training(
+def test_word_vectors_are_kept_for_trainings_that_choose_them(
     tiny_dataset: RawDataset, register: Register, tmp_path: Path
 ) -> None:
     path = tmp_path / "vectors.txt"
@@ -722,7 +722,11 @@ def test_word_vectors_are_kept_and_used_for_training(
     assert data.word_vectors.shape == (len(data.words), 2)
     rows = [data.words.encode(word)[0] for word in ("is", "red")]
     assert data.word_vectors[rows].tolist() == [[1, 2], [3, 4]]
-    assert data.training_defaults["embedding_init"] == "pretrained"
+    assert TrainingConfig.from_dict(data.training_defaults).embedding_init == "random"
+    assert "embedding_init=pretrained" in " ".join(data.manifest["notes"])
+    assert (
+        build_model(TrainingConfig(embedding_init="pretrained"), data).question_encoder.embedding.weight.shape[1] == 2
+    )
     path.write_text("is 1 2\n")
     with pytest.raises(InputError, match=r"word_vectors '\w+' instead of '\w+'"):
         prepare("tiny", tmp_path / "out", replace(PIXELS, word_vectors=path))

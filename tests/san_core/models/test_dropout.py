@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from san_core.models.dropout import Dropout
+from san_core.models.dropout import ChannelDropout, Dropout
 
 SHARES = [0.1, 0.25, 0.5, 0.7, 0.9]
 
@@ -81,3 +81,42 @@ def test_seed_decides_what_is_dropped() -> None:
         results.append(dropout(ones))
     assert torch.equal(results[0], results[1])
     assert not torch.equal(results[0], results[2])
+
+
+def test_a_weight_is_left_alone_in_evaluation_and_with_a_share_of_zero() -> None:
+    weight = torch.randn(3, 8)
+    assert ChannelDropout(0.5).eval()(weight) is weight
+    assert ChannelDropout(0.0).train()(weight) is weight
+
+
+@pytest.mark.parametrize("share", SHARES)
+def test_columns_of_the_weight_stand_for_channels_of_the_input(share: float) -> None:
+    torch.manual_seed(0)
+    dropout, weight, features = (
+        ChannelDropout(share).train(),
+        torch.randn(4, 2000).double(),
+        torch.randn(6, 2000).double(),
+    )
+    random_bytes = torch.randint(256, (2000,), dtype=torch.uint8)
+    threshold = round(share * 256)
+    kept = torch.tensor([256 / (256 - threshold) if byte >= threshold else 0 for byte in random_bytes.tolist()])
+    torch.testing.assert_close(features @ dropout(weight, random_bytes).T, (features * kept) @ weight.T)
+    assert (kept == 0).float().mean().item() == pytest.approx(share, abs=0.05)
+
+
+def test_a_dropped_column_gets_no_gradient_and_a_kept_one_the_scaled_gradient() -> None:
+    weight = torch.randn(3, 8, requires_grad=True)
+    random_bytes = torch.tensor([0, 127, 128, 255, 64, 200, 1, 129], dtype=torch.uint8)
+    factors = torch.tensor([0.0, 0, 2, 2, 0, 2, 0, 2])
+    dropped = ChannelDropout(0.5).train()(weight, random_bytes)
+    assert torch.equal(dropped, weight * factors)
+    grad = torch.randn(3, 8)
+    assert torch.equal(*torch.autograd.grad(dropped, weight, grad), grad * factors)
+
+
+def test_without_random_bytes_they_are_drawn() -> None:
+    torch.manual_seed(0)
+    dropped = ChannelDropout(0.75).train()(torch.ones(2, 20_000))
+    assert torch.equal(dropped[0], dropped[1])
+    assert (dropped[0] == 0).float().mean().item() == pytest.approx(0.75, abs=0.01)
+    assert dropped.mean().item() == pytest.approx(1, abs=0.05)

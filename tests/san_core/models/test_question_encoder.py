@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from san_core.models.question_encoder import CNNQuestionEncoder, LSTMQuestionEncoder, WordEmbedding
+from san_core.models.question_encoder import CNNQuestionEncoder, LSTMQuestionEncoder, WordEmbedding, standardised
 
 QUESTIONS = [[4, 2, 9, 2], [3], [1, 5, 5, 5, 8, 7, 6], [4, 2], [4, 2, 8, 2]]  # some begin alike
 VECTORS = torch.linspace(-1, 1, 33).reshape(11, 3)
@@ -175,7 +175,7 @@ def test_embedding_starts_from_given_vectors_and_leaves_those_as_they_are(embedd
     given = VECTORS.clone().double()
     embedding = WordEmbedding(vocabulary_size=11, embedding_size=embedding_size, vectors=given)
     assert embedding.weight.dtype == torch.float32
-    assert torch.equal(embedding.weight[1:], VECTORS[1:])
+    assert torch.equal(embedding.weight, standardised(VECTORS))
     assert (embedding.weight[0] == 0).all()
     assert embedding(torch.tensor([[2], [4]])).shape == (2, 1, embedding_size)
     embedding(torch.arange(11)).sum().backward()
@@ -185,6 +185,26 @@ def test_embedding_starts_from_given_vectors_and_leaves_those_as_they_are(embedd
             assert weight.grad.abs().sum() > 0
             weight -= weight.grad
     assert torch.equal(given, VECTORS.double())
+
+
+def test_each_dimension_of_pretrained_vectors_gets_mean_0_and_standard_deviation_1() -> None:
+    """That of the words; padding is none, and a dimension in which all are alike becomes 0."""
+    given = torch.randn(11, 4, generator=torch.Generator().manual_seed(0)) * torch.tensor([5, 0.1, 1, 0]) + 3
+    words = given[1:, :3].double().numpy()
+    expected = (words - words.mean(axis=0)) / words.std(axis=0)
+    found = standardised(given)
+    torch.testing.assert_close(found[1:, :3], torch.from_numpy(expected).float())
+    assert not found[0].any()
+    assert not found[:, 3].any()
+
+
+def test_projected_vectors_are_as_large_as_random_ones() -> None:
+    torch.manual_seed(0)
+    vectors = torch.randn(400, 50) * 0.7 + 2
+    embedding = WordEmbedding(vocabulary_size=400, embedding_size=300, vectors=vectors)
+    found = embedding(torch.arange(1, 400))
+    assert found.mean().item() == pytest.approx(0, abs=0.01)
+    assert found.std().item() == pytest.approx(1, abs=0.02)
 
 
 def test_training_does_not_write_into_vectors_of_the_same_kind() -> None:

@@ -5,7 +5,7 @@ import torch
 from san_core.config import TrainingConfig
 from san_core.errors import InputError
 from san_core.models.image_encoder import ImageEncoder
-from san_core.models.question_encoder import CNNQuestionEncoder, LSTMQuestionEncoder
+from san_core.models.question_encoder import CNNQuestionEncoder, LSTMQuestionEncoder, standardised
 from san_core.models.san import SAN, build_san
 
 
@@ -99,7 +99,7 @@ def test_word_vectors_are_used_where_the_configuration_asks_for_them() -> None:
     vectors = torch.randn(9, 7)
     sizes = {"channels": 8, "vocabulary_size": 9, "answers": 5}
     pretrained = build_san(TrainingConfig(embedding_size=4, embedding_init="pretrained"), vectors=vectors, **sizes)
-    assert torch.equal(pretrained.question_encoder.embedding.weight[2:], vectors[2:])
+    assert torch.equal(pretrained.question_encoder.embedding.weight, standardised(vectors))
     random = build_san(TrainingConfig(embedding_size=4), vectors=vectors, **sizes)
     assert random.question_encoder.embedding.weight.shape == (9, 4)
 
@@ -129,6 +129,25 @@ def test_network_with_an_image_encoder_takes_pixels() -> None:
     rows, tokens = torch.tensor([1, 0]), torch.tensor([[2], [3]])
     expected = without.eval()(encoder(pixels), rows, tokens, rows)
     torch.testing.assert_close(with_encoder(pixels, rows, tokens, rows), expected)
+
+
+@pytest.mark.parametrize("with_encoder", [False, True])
+def test_feature_dropout_zeroes_and_scales_channels_of_all_images_in_training_only(with_encoder: bool) -> None:
+    layers = torch.nn.Conv2d(3, 8, 32, stride=32)
+    encoder = ImageEncoder(layers, mean=(0.5,) * 3, std=(0.25,) * 3) if with_encoder else None
+    config = TrainingConfig(embedding_size=4, hidden_size=6, attention_size=3, dropout=0, feature_dropout=0.75)
+    network = build_san(config, channels=8, vocabulary_size=9, answers=5, image_encoder=encoder)
+    images = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8) if with_encoder else torch.randn(2, 4, 8)
+    rows, tokens = torch.tensor([1, 0]), torch.tensor([[2], [3]])
+    random_bytes = torch.tensor([0, 255, 191, 192, 100, 200, 7, 8], dtype=torch.uint8)
+    found = network.train()(images, rows, tokens, rows, random_bytes)
+
+    plain = _network(dropout=0)
+    plain.load_state_dict({k: v for k, v in network.state_dict().items() if not k.startswith("image_encoder.")})
+    features = images if encoder is None else encoder(images)
+    dropped = features * torch.tensor([0.0, 4, 0, 4, 0, 4, 0, 0])
+    torch.testing.assert_close(found, plain(dropped, rows, tokens, rows))
+    torch.testing.assert_close(network.eval()(images, rows, tokens, rows), plain(features, rows, tokens, rows))
 
 
 def test_dropout_on_the_last_query_acts_in_training_only() -> None:
