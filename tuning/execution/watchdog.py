@@ -129,6 +129,7 @@ def _answer_calls() -> None:
 
     Ray's library calls GCS in places where neither a signal nor an exception reaches it. It would try for a minute and
     then end the program. An answer ends the call; one that says that the call has failed would end the program at once.
+    Who asks for news (`...Poll`) waits, as there is none: it would end the program for an empty message.
     """
     node = ray._private.worker._global_node
     if node is None or "gcs_server" not in [process_type for process_type, _ in node.dead_processes()]:
@@ -139,15 +140,18 @@ def _answer_calls() -> None:
         del request, context
         return b""
 
-    def wait_and_answer(request: bytes, context: object) -> bytes:
-        time.sleep(SECONDS_BETWEEN)  # who asks for news asks again at once
+    def let_wait(request: bytes, context: Any) -> bytes:  # noqa: ANN401 - as gRPC has it
+        while context.is_active():
+            time.sleep(SECONDS_BETWEEN / 10)
         return answer(request, context)
 
     class Answers(grpc.GenericRpcHandler):  # type: ignore[misc]
         def service(self, call: Any) -> Any:  # noqa: ANN401 - as gRPC has it
-            return grpc.unary_unary_rpc_method_handler(wait_and_answer if call.method.endswith("Poll") else answer)
+            return grpc.unary_unary_rpc_method_handler(let_wait if call.method.endswith("Poll") else answer)
 
-    server = grpc.server(ThreadPoolExecutor(max_workers=8, thread_name_prefix="ray-watchdog-gcs"), handlers=[Answers()])
+    server = grpc.server(
+        ThreadPoolExecutor(max_workers=16, thread_name_prefix="ray-watchdog-gcs"), handlers=[Answers()]
+    )
     with contextlib.suppress(RuntimeError):  # the port is taken
         server.add_insecure_port(node.gcs_address)
         server.start()
