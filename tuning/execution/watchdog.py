@@ -21,10 +21,14 @@ from san_core.errors import InputError
 SECONDS_BETWEEN = 1
 """Seconds between two checks."""
 
-CHECKS_WITHOUT_ANSWER = 45
-"""Checks in a row without an answer of Ray's after which it is taken for dead. A stopped program makes no checks.
+CHECKS_WITHOUT_ANSWER = 60
+"""Checks in a row without an answer of Ray's after which it is taken for dead. A stopped program makes no checks."""
 
-Ray's library ends the program after 60 s without its GCS."""
+CHECKS_WITHOUT_HEAD = 40
+"""The same for a cluster that was joined. Ray's library ends the program when it has waited 60 s for the head."""
+
+SECONDS_FOR_ANSWER = 10
+"""Seconds that one call waits for the head: none may be left when the program goes on without it."""
 
 SECONDS_TO_END = 2
 """Seconds that the context waits at its end for a check that is under way: Ray may not answer it any more."""
@@ -236,10 +240,30 @@ class _ThisNode:
 
 
 def _is_alive(node_id: str) -> bool:
-    """Whether a node is part of the cluster. `ray.nodes` ends the program if GCS answers with an error."""
+    """Whether a node is part of the cluster."""
+    return node_id in alive_nodes(CHECKS_WITHOUT_ANSWER if _ray_is_ours() else SECONDS_FOR_ANSWER)
+
+
+def alive_nodes(seconds: float) -> dict[str, dict[str, float]]:
+    """The resources of each node of the cluster that is alive, by its id.
+
+    `ray.nodes` waits for ever, and ends the program if GCS answers with an error.
+
+    Args:
+        seconds: how long to wait for the answer.
+
+    Raises:
+        Exception: of several kinds, if there is none.
+    """
     gcs = ray._private.worker.global_worker.gcs_client  # type: ignore[attr-defined]
-    nodes = gcs.get_all_node_info(timeout=CHECKS_WITHOUT_ANSWER)
-    return any(found.hex() == node_id and node.state == GcsNodeInfo.ALIVE for found, node in nodes.items())
+    nodes = gcs.get_all_node_info(timeout=seconds)
+    return {found.hex(): dict(node.resources_total) for found, node in nodes.items() if node.state == GcsNodeInfo.ALIVE}
+
+
+def _ray_is_ours() -> bool:
+    """Whether `ray.init` started Ray on this machine, and did not join a cluster."""
+    node = ray._private.worker._global_node
+    return node is None or node.is_head()
 
 
 def check_alive() -> None:
@@ -267,6 +291,7 @@ def _what_died(this_node: _ThisNode) -> str:
     if not this_node.is_alive:
         return "this machine is no longer part of the Ray cluster"
     this_node.checks_without_answer += 1
-    if this_node.checks_without_answer > CHECKS_WITHOUT_ANSWER:
-        return f"Ray has not answered for {CHECKS_WITHOUT_ANSWER * SECONDS_BETWEEN:g} s"
+    limit = CHECKS_WITHOUT_ANSWER if _ray_is_ours() else CHECKS_WITHOUT_HEAD
+    if this_node.checks_without_answer > limit:
+        return f"Ray has not answered for {limit * SECONDS_BETWEEN:g} s"
     return ""

@@ -84,6 +84,19 @@ def test_a_ray_that_does_not_answer_ends_the_program_in_time(
     assert "error: Ray has not answered for 0.2 s; go on with --resume\n" in capfd.readouterr().err
 
 
+def test_the_head_of_a_cluster_that_was_joined_is_given_less_time_than_rays_library_gives_it(
+    fake_ray: FakeRay, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert (watchdog.CHECKS_WITHOUT_HEAD + watchdog.SECONDS_FOR_ANSWER) < 60
+    joined = SimpleNamespace(dead_processes=list, is_head=lambda: False)
+    monkeypatch.setattr(ray._private.worker, "_global_node", joined)
+    monkeypatch.setattr(watchdog, "CHECKS_WITHOUT_HEAD", 20)
+    fake_ray.silent = True
+    with end_if_ray_dies("go on"):
+        assert fake_ray.has_ended()
+    assert "error: Ray has not answered for 0.4 s; go on\n" in capfd.readouterr().err
+
+
 def test_a_ray_that_answers_late_is_waited_for(fake_ray: FakeRay) -> None:
     with end_if_ray_dies(""):
         fake_ray.fails = True
@@ -106,7 +119,7 @@ def test_a_node_that_left_the_cluster_ends_the_program(fake_ray: FakeRay, capfd:
 def test_only_a_process_that_a_search_needs_ends_the_program(
     fake_ray: FakeRay, monkeypatch: pytest.MonkeyPatch, died: str, exits: list[int]
 ) -> None:
-    node = SimpleNamespace(dead_processes=lambda: [(died, None)])
+    node = SimpleNamespace(dead_processes=lambda: [(died, None)], is_head=lambda: True)
     monkeypatch.setattr(ray._private.worker, "_global_node", node)
     with end_if_ray_dies("go on"):
         time.sleep(0.5)
