@@ -15,7 +15,7 @@ from torch import nn
 
 from san_core.data.images.grey_values import Range
 from san_core.data.images.reading import AnyImage, open_to_resize, to_pixels
-from san_core.data.vocabulary import LETTERS, PADDING, Vocabulary
+from san_core.data.vocabulary import LETTERS, PADDING, Vocabulary, tokenize
 from san_core.errors import InputError
 from san_core.hardware import FORKED, autocast, explain_out_of_memory, is_forked, one_thread
 from san_core.models.san import SAN, most_probable
@@ -127,6 +127,8 @@ class TrainedModel:
             InputError: see `ask`; it names the question by its number, from 1.
         """
         _check_top(top)
+        if not isinstance(questions, Iterable):
+            raise InputError(f"the questions are {questions!r:.80}; accepted: pairs of an image and a text")
         replies: list[Reply] = []
         numbered = enumerate(questions, start=1)
         while batch := self._read_all(islice(numbered, _QUESTIONS_PER_PASS)):
@@ -137,9 +139,9 @@ class TrainedModel:
         """The pixels and texts of numbered questions; equal pixels are one array."""
         distinct: dict[bytes, NDArray[np.uint8]] = {}
         read = []
-        for number, (image, question) in questions:
+        for number, pair in questions:
             try:
-                pixels, text = self._read(image, question)
+                pixels, text = self._read(*_pair(pair))
             except InputError as error:
                 raise InputError(f"question {number}: {error}") from error
             read.append((distinct.setdefault(pixels.tobytes(), pixels), text))
@@ -150,6 +152,8 @@ class TrainedModel:
             raise InputError(f"the question is {question!r:.80}; accepted: a text")
         if not question.strip():
             raise InputError("the question is empty; accepted: any words")
+        if not tokenize(question, self.words.tokenizer):
+            raise InputError(f"the question {question!r:.80} has no words; accepted: any words")
         return to_pixels(open_to_resize(image, self.image_size, self.grey_range), self.image_size), question
 
     def answer(self, pixels: NDArray[np.uint8], question: str, *, top: int = 5) -> list[Answer]:
@@ -228,6 +232,13 @@ class TrainedModel:
             )
             for (_, text), numbers, probabilities, grid in rows
         ]
+
+
+def _pair(given: object) -> tuple[AnyImage, str]:
+    if isinstance(given, tuple | list) and len(given) == 2:
+        image, question = given
+        return image, question
+    raise InputError(f"it is {given!r:.80}; accepted: a pair of an image and a text")
 
 
 def _check_top(top: int) -> None:

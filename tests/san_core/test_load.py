@@ -122,6 +122,16 @@ def test_a_question_is_a_text(question: Any, tiny_model: Path, picture: Path) ->
         san_core.load(tiny_model).ask(picture, question)
 
 
+def test_a_question_has_words_and_a_list_has_pairs(tiny_model: Path, picture: Path) -> None:
+    model = san_core.load(tiny_model)
+    with pytest.raises(InputError, match=r"^the question '\?!' has no words; accepted: any words$"):
+        model.ask(picture, "?!")
+    with pytest.raises(InputError, match="^question 2: it is 'b.png'; accepted: a pair of an image and a text$"):
+        model.ask_all([[picture, "is it red?"], "b.png"])  # type: ignore[list-item]
+    with pytest.raises(InputError, match="^the questions are None; accepted: pairs of an image and a text$"):
+        model.ask_all(None)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("top", [0, -1, 2.5, None, True, "3"])
 def test_at_least_one_answer_is_asked_for(top: Any, tiny_model: Path, picture: Path) -> None:  # noqa: ANN401
     model = san_core.load(tiny_model)

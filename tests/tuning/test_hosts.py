@@ -128,6 +128,41 @@ def test_hosts_share_nothing_and_one_dies_one_has_a_full_disk_and_one_joins_late
         assert copies == [tiny_data.fingerprint]
 
 
+OUTLIVES = """
+import sys, time
+from san_core.errors import InputError
+from tuning.search import search
+
+address, data = sys.argv[1:]
+small = {"no_dashboard": True, "confirm": 0, "set": {"hidden_size": 16}}
+try:
+    search(address=address, data=data, run="hosts", trials=1000, epochs=1000, pruner="none", **small)
+except InputError as error:
+    print(error, flush=True)
+time.sleep(60)  # Ray's library ends a program 60 s after it has lost the head, 40 s of which are over
+print(len(search(data=data, run="again", trials=1, epochs=1, **small).study().trials), "trial")
+"""
+
+
+@pytest.mark.rare
+def test_a_program_outlives_the_head_of_the_cluster_that_it_has_joined(
+    hosts: Network, ray_folder: str, tmp_path: Path, tiny_data: PreparedData
+) -> None:
+    head, node = (hosts.host(sees_project=True, PYTHONPATH=str(ROOT), RAY_AUTH_MODE="disabled") for _ in range(2))
+    head.start_ray("--head", "--port", "6379", "--num-cpus", "0", "--temp-dir", f"{ray_folder}/h")
+    node.start_ray("--address", f"{head.address}:6379", "--num-cpus", "1", "--temp-dir", f"{ray_folder}/n")
+    output, journal = tmp_path / "output.log", tmp_path / "runs" / "hosts" / "journal.log"
+    arguments = (OUTLIVES, f"{head.address}:6379", str(tiny_data.folder))
+    program = node.start(tmp_path, str(PYTHON), "-c", *arguments, output=output)
+    while not (journal.is_file() and '"step":1' in journal.read_text()):
+        assert program.poll() is None, output.read_text()
+        time.sleep(0.2)
+    head.kill()
+    assert program.wait(PATIENCE) == 0, output.read_text()
+    assert "\nRay has not answered for 40 s; what was recorded is safe; " in output.read_text()
+    assert output.read_text().endswith("1 trial\n")
+
+
 @pytest.mark.rare
 def test_a_job_whose_run_folder_would_go_with_it_is_refused_and_one_with_another_runs(
     hosts: Network, ray_folder: str, tmp_path: Path, tiny_data: PreparedData

@@ -3,7 +3,7 @@
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from math import inf
 
 import ray
@@ -13,7 +13,7 @@ from ray.exceptions import RayError
 from san_core.command_line import print_message
 from tuning.execution.driver_files import DriverFiles, News
 from tuning.execution.placement import Machine, Placement, fitting_trials
-from tuning.execution.watchdog import is_dead
+from tuning.execution.watchdog import SECONDS_FOR_ANSWER, alive_nodes, is_dead
 
 SECONDS_BETWEEN = 2
 """Seconds between two looks at the cluster."""
@@ -54,7 +54,7 @@ class Nodes:
                 with contextlib.suppress(RayError, ValueError):  # the actor may be starting again
                     self._tell(self._files.ask("news"))
             now = self.placement
-            fitting = fitting_trials(alive_machines(self.unusable), now.cpus, now.gpus)
+            fitting = fitting_trials(_machines_but(self.unusable), now.cpus, now.gpus)
             if (at_once := min(fitting, self._most_at_once or fitting)) > now.max_concurrent:
                 self.placement = Placement(now.cpus, now.gpus, at_once)
                 print_message(f"nodes have joined the cluster: from now on {at_once} at once")
@@ -106,10 +106,20 @@ class Nodes:
             print_message(f"copying the data to {where}: {sum(parts) / len(parts):.0%}")
 
 
-def alive_machines(excluded: dict[str, str] | None = None) -> list[Machine]:
-    """The machines of Ray's nodes that are alive, but for those with an excluded id."""
-    nodes = [node for node in ray.nodes() if node["Alive"] and node["NodeID"] not in (excluded or {})]  # type: ignore[no-untyped-call]
-    return [Machine(int(node["Resources"].get("CPU", 0)), int(node["Resources"].get("GPU", 0))) for node in nodes]
+def alive_machines() -> list[Machine]:
+    """The machines of Ray's nodes that are alive."""
+    resources = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    return list(map(_machine, resources))
+
+
+def _machines_but(excluded: Mapping[str, str]) -> list[Machine]:
+    """The same without the nodes that have an excluded id; an error if Ray does not answer in time."""
+    nodes = alive_nodes(SECONDS_FOR_ANSWER)
+    return [_machine(resources) for node_id, resources in nodes.items() if node_id not in excluded]
+
+
+def _machine(resources: Mapping[str, float]) -> Machine:
+    return Machine(int(resources.get("CPU", 0)), int(resources.get("GPU", 0)))
 
 
 def wait_for_gpu() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ray import tune
+from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
@@ -154,6 +155,7 @@ def _run_tune(
     try:
         with (
             environment_variables(variables),
+            _no_cleanup_without_ray(),
             explain_errors(run.log, how_to_go_on(run)),
             _other_nodes(link, setup, None if run.settings.get("storage") else folder),
         ):
@@ -186,6 +188,22 @@ def _other_nodes(link: Link, setup: TrialSetup, checkpoints: str | None) -> Iter
     with driver_files(folders, checkpoints, setup.data_uris) as files, link.nodes.watched(files):
         link.shared_config[DRIVER_FILES] = files
         yield
+
+
+@contextlib.contextmanager
+def _no_cleanup_without_ray() -> Iterator[None]:
+    """Has Tune end without what it asks Ray for at the end, if Ray is dead: it would wait for ever."""
+    cleanup = TuneController.cleanup
+
+    def cleanup_if_alive(controller: TuneController) -> None:
+        if not is_dead():
+            cleanup(controller)  # type: ignore[no-untyped-call]
+
+    TuneController.cleanup = cleanup_if_alive  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        TuneController.cleanup = cleanup  # type: ignore[method-assign]
 
 
 class _OwnSignals(NotInSnapshots, tune.Callback):

@@ -21,10 +21,14 @@ from san_core.errors import InputError
 SECONDS_BETWEEN = 1
 """Seconds between two checks."""
 
-CHECKS_WITHOUT_ANSWER = 45
-"""Checks in a row without an answer of Ray's after which it is taken for dead. A stopped program makes no checks.
+CHECKS_WITHOUT_ANSWER = 60
+"""Checks in a row without an answer of Ray's after which it is taken for dead. A stopped program makes no checks."""
 
-Ray's library ends the program after 60 s without its GCS."""
+CHECKS_WITHOUT_HEAD = 40
+"""The same for a cluster that was joined. Ray's library ends the program when it has waited 60 s for the head."""
+
+SECONDS_FOR_ANSWER = 10
+"""Seconds that one call waits for the head: none may be left when the program goes on without it."""
 
 SECONDS_TO_END = 2
 """Seconds that the context waits at its end for a check that is under way: Ray may not answer it any more."""
@@ -161,6 +165,7 @@ def _answer_calls() -> None:
 
     Ray's library calls GCS in places where neither a signal nor an exception reaches it. It would try for a minute and
     then end the program. An answer ends the call; one that says that the call has failed would end the program at once.
+    Who asks for news (`...Poll`) waits, as there is none: it would end the program for an empty message.
     """
     node = ray._private.worker._global_node
     if node is None or "gcs_server" not in _dead_processes():
@@ -172,15 +177,18 @@ def _answer_calls() -> None:
         del request, context
         return b""
 
-    def wait_and_answer(request: bytes, context: object) -> bytes:
-        time.sleep(SECONDS_BETWEEN)  # who asks for news asks again at once
+    def let_wait(request: bytes, context: Any) -> bytes:  # noqa: ANN401 - as gRPC has it
+        while context.is_active():
+            time.sleep(SECONDS_BETWEEN / 10)
         return answer(request, context)
 
     class Answers(grpc.GenericRpcHandler):  # type: ignore[misc]
         def service(self, call: Any) -> Any:  # noqa: ANN401 - as gRPC has it
-            return grpc.unary_unary_rpc_method_handler(wait_and_answer if call.method.endswith("Poll") else answer)
+            return grpc.unary_unary_rpc_method_handler(let_wait if call.method.endswith("Poll") else answer)
 
-    server = grpc.server(ThreadPoolExecutor(max_workers=8, thread_name_prefix="ray-watchdog-gcs"), handlers=[Answers()])
+    server = grpc.server(
+        ThreadPoolExecutor(max_workers=16, thread_name_prefix="ray-watchdog-gcs"), handlers=[Answers()]
+    )
     with contextlib.suppress(RuntimeError):  # the port is taken
         server.add_insecure_port(node.gcs_address)
         server.start()
@@ -277,10 +285,30 @@ class _ThisNode:
 
 
 def _is_alive(node_id: str) -> bool:
-    """Whether a node is part of the cluster. `ray.nodes` ends the program if GCS answers with an error."""
+    """Whether a node is part of the cluster."""
+    return node_id in alive_nodes(CHECKS_WITHOUT_ANSWER if _ray_is_ours() else SECONDS_FOR_ANSWER)
+
+
+def alive_nodes(seconds: float) -> dict[str, dict[str, float]]:
+    """The resources of each node of the cluster that is alive, by its id.
+
+    `ray.nodes` waits for ever, and ends the program if GCS answers with an error.
+
+    Args:
+        seconds: how long to wait for the answer.
+
+    Raises:
+        Exception: of several kinds, if there is none.
+    """
     gcs = ray._private.worker.global_worker.gcs_client  # type: ignore[attr-defined]
-    nodes = gcs.get_all_node_info(timeout=CHECKS_WITHOUT_ANSWER)
-    return any(found.hex() == node_id and node.state == GcsNodeInfo.ALIVE for found, node in nodes.items())
+    nodes = gcs.get_all_node_info(timeout=seconds)
+    return {found.hex(): dict(node.resources_total) for found, node in nodes.items() if node.state == GcsNodeInfo.ALIVE}
+
+
+def _ray_is_ours() -> bool:
+    """Whether `ray.init` started Ray on this machine, and did not join a cluster."""
+    node = ray._private.worker._global_node
+    return node is None or node.is_head()
 
 
 def _dead_processes() -> list[str]:
@@ -312,6 +340,7 @@ def _what_died(this_node: _ThisNode) -> str:
     if not this_node.is_alive:
         return "this machine is no longer part of the Ray cluster"
     this_node.checks_without_answer += 1
-    if this_node.checks_without_answer > CHECKS_WITHOUT_ANSWER:
-        return f"Ray has not answered for {CHECKS_WITHOUT_ANSWER * SECONDS_BETWEEN:g} s"
+    limit = CHECKS_WITHOUT_ANSWER if _ray_is_ours() else CHECKS_WITHOUT_HEAD
+    if this_node.checks_without_answer > limit:
+        return f"Ray has not answered for {limit * SECONDS_BETWEEN:g} s"
     return ""

@@ -261,6 +261,10 @@ def test_on_paper_nothing_is_cut_off(browser: webdriver.Chrome, run: RunFolder, 
         assert set(browser.execute_script(overflow)) == {"visible"}
         kept = "return getComputedStyle(document.querySelector('.gallery .card')).breakInside"
         assert browser.execute_script(kept) == "avoid"
+        printed = """return [...document.querySelectorAll('.useful, .wasted, .bar')]
+            .filter(e => getComputedStyle(e).printColorAdjust != 'exact').map(e => e.outerHTML.slice(0, 80))"""
+        assert browser.execute_script("return document.querySelectorAll('.useful, .wasted').length") > 0
+        assert browser.execute_script(printed) == []  # browsers leave out backgrounds otherwise
         browser.execute_script("dispatchEvent(new Event('afterprint'))")
     finally:
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})

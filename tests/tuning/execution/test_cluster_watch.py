@@ -28,7 +28,7 @@ def refresh(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """refresh(nodes, told, *machines)"""
 
     def look(nodes: Nodes, told: Told, *machines: Machine) -> int:
-        monkeypatch.setattr(cluster_watch, "alive_machines", lambda _: list(machines))
+        monkeypatch.setattr(cluster_watch, "_machines_but", lambda _: list(machines))
         monkeypatch.setattr(nodes, "_files", told)
         return nodes.refresh()
 

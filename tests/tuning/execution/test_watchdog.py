@@ -2,16 +2,18 @@
 
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
 from types import FrameType, SimpleNamespace
 
+import grpc
 import pytest
 import ray
 
 from tuning.execution import watchdog
-from tuning.execution.watchdog import RayDiedError, end_if_ray_dies
+from tuning.execution.watchdog import RayDiedError, check_alive, end_if_ray_dies
 
 
 class _Context:
@@ -47,7 +49,7 @@ class FakeRay:
         self.over.wait()  # the thread goes no further
 
     def has_ended(self) -> bool:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 600
         while not self.exits and time.monotonic() < deadline:
             time.sleep(0.01)
         return self.exits == [2]
@@ -57,7 +59,7 @@ class FakeRay:
 def fake_ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeRay]:
     fake = FakeRay()
     monkeypatch.setattr(watchdog, "SECONDS_BETWEEN", 0.02)
-    monkeypatch.setattr(watchdog, "CHECKS_WITHOUT_ANSWER", 10)
+    monkeypatch.setattr(watchdog, "CHECKS_WITHOUT_ANSWER", 1000)  # a busy machine may let the answers wait
     monkeypatch.setattr(watchdog, "SECONDS_TO_END", 0.1)
     monkeypatch.setattr(watchdog, "_is_alive", fake.answer)
     monkeypatch.setattr(watchdog, "is_command", lambda: True)
@@ -69,16 +71,30 @@ def fake_ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeRay]:
 
 @pytest.mark.parametrize("how", ["silent", "fails"])
 def test_a_ray_that_does_not_answer_ends_the_program_in_time(
-    fake_ray: FakeRay, how: str, capfd: pytest.CaptureFixture[str]
+    fake_ray: FakeRay, how: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reasons: list[str] = []
     with end_if_ray_dies("go on with --resume", reasons.append):
         time.sleep(1)
         assert fake_ray.exits == []  # it answers
         setattr(fake_ray, how, True)
+        monkeypatch.setattr(watchdog, "CHECKS_WITHOUT_ANSWER", 10)
         assert fake_ray.has_ended()
     assert reasons == ["Ray has not answered for 0.2 s"]
     assert "error: Ray has not answered for 0.2 s; go on with --resume\n" in capfd.readouterr().err
+
+
+def test_the_head_of_a_cluster_that_was_joined_is_given_less_time_than_rays_library_gives_it(
+    fake_ray: FakeRay, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert (watchdog.CHECKS_WITHOUT_HEAD + watchdog.SECONDS_FOR_ANSWER) < 60
+    joined = SimpleNamespace(dead_processes=list, is_head=lambda: False)
+    monkeypatch.setattr(ray._private.worker, "_global_node", joined)
+    monkeypatch.setattr(watchdog, "CHECKS_WITHOUT_HEAD", 20)
+    fake_ray.silent = True
+    with end_if_ray_dies("go on"):
+        assert fake_ray.has_ended()
+    assert "error: Ray has not answered for 0.4 s; go on\n" in capfd.readouterr().err
 
 
 def test_a_ray_that_answers_late_is_waited_for(fake_ray: FakeRay) -> None:
@@ -103,7 +119,7 @@ def test_a_node_that_left_the_cluster_ends_the_program(fake_ray: FakeRay, capfd:
 def test_only_a_process_that_a_search_needs_ends_the_program(
     fake_ray: FakeRay, monkeypatch: pytest.MonkeyPatch, died: str, exits: list[int]
 ) -> None:
-    node = SimpleNamespace(dead_processes=lambda: [(died, None)])
+    node = SimpleNamespace(dead_processes=lambda: [(died, None)], is_head=lambda: True)
     monkeypatch.setattr(ray._private.worker, "_global_node", node)
     with end_if_ray_dies("go on"):
         time.sleep(0.5)
@@ -172,3 +188,31 @@ def test_ctrl_c_does_what_it_did_while_ray_lives(fake_ray: FakeRay, monkeypatch:
         signal.signal(signal.SIGINT, before)
     assert heard == [signal.SIGINT]
     assert fake_ray.exits == []
+
+
+def test_a_ray_that_died_before_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_alive()
+    node = SimpleNamespace(dead_processes=lambda: [("gcs_server", None)])
+    monkeypatch.setattr(ray._private.worker, "_global_node", node)
+    with pytest.raises(RayDiedError, match=r"gcs_server process on this machine died; accepted: .* after ray.shutdown"):
+        check_alive()
+
+
+def test_calls_to_a_dead_gcs_are_answered_by_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer that a call has failed would end the program: Ray's library checks that some calls succeed."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = "{}:{}".format(*free.getsockname())
+    monkeypatch.setattr(watchdog, "SECONDS_BETWEEN", 0.02)
+    node = SimpleNamespace(dead_processes=lambda: [("gcs_server", None)], gcs_address=address)
+    monkeypatch.setattr(ray._private.worker, "_global_node", node)
+    try:
+        watchdog._answer_calls()
+        with grpc.insecure_channel(address) as channel:
+            resources = channel.unary_unary("/ray.rpc.NodeResourceInfoGcsService/GetAllTotalResources")
+            news = channel.unary_unary("/ray.rpc.ControlPlanePubSubGcsService/GcsSubscriberPoll").future(b"any")
+            assert resources(b"any", timeout=600, wait_for_ready=True) == b""
+            assert not news.done()  # it waits, as there is none
+            news.cancel()
+    finally:
+        watchdog.stop_answering()
+    assert watchdog._servers == []
