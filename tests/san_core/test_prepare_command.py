@@ -497,7 +497,7 @@ def test_one_combination_that_cannot_be_prepared_is_told_and_the_others_are(
     code, out, err = _run(monkeypatch, capsys, "tiny", "--grid", "1,9, 2", "--out", tmp_path / "out")
     assert code == 2
     (told,) = [line for line in err.splitlines() if line.startswith("error: ")]
-    assert told.startswith(f"error: {tmp_path}/out-9x9 was not prepared: grid must be ")
+    assert told.startswith(f"error: {tmp_path}/out-9x9 was not prepared: grid 9 is not one that ")
     assert out.endswith(f"--data {tmp_path}/out-1x1 --data {there}\n")
     assert there.stat().st_ino == made
     code, out, err = _run(monkeypatch, capsys, "tiny", "--grid", "8,9", "--out", tmp_path / "out")

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 import ray
 
+from results.preparations import Preparation
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
 from san_core.training import EpochResult, Training
@@ -18,7 +19,11 @@ from tuning.execution.checkpoints import Checkpoints
 from tuning.execution.data_cache import cache_folder
 from tuning.execution.driver_files import DriverFiles, News, RelayedCheckpoints, driver_files
 from tuning.execution.node_data import NodeUnusableError, data_on_this_node
+from tuning.execution.placement import Placement
 from tuning.execution.ray_session import ray_session
+from tuning.execution.trial_setup import TrialSetup
+from tuning.execution.worker import files_of
+from tuning.study.tune_interface import CHECKPOINT_FOLDER, DRIVER_FILES, TRIAL_SETUP
 
 pytestmark = pytest.mark.long
 
@@ -122,6 +127,32 @@ def test_a_node_without_room_is_told_of_and_keeps_nothing(files: DriverFiles, mo
     assert node == ray.get_runtime_context().get_node_id()
     assert reason.startswith("the data cannot be copied to node ")
     assert [path.suffix for path in cache_folder().iterdir()] == [".lock"]
+
+
+@pytest.mark.usefixtures("_ray")
+def test_a_worker_on_another_node_has_every_preparation(
+    tiny_data: PreparedData,
+    tiny_whole: PreparedData,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SAN_DATA_CACHE", str(tmp_path / "cache"))
+    both = {"2x2": tiny_data, "1x1": tiny_whole}
+    setup = TrialSetup(
+        str(ELSEWHERE / "2x2"),
+        "accuracy",
+        {},
+        Placement(1, 0, 1),
+        show_in_dashboard=False,
+        preparations={name: Preparation(str(ELSEWHERE / name), each.fingerprint, "") for name, each in both.items()},
+    )
+    with driver_files({each.fingerprint: each.folder for each in both.values()}, str(tmp_path / "c")) as found:
+        config = {TRIAL_SETUP: setup, CHECKPOINT_FOLDER: "", DRIVER_FILES: replace(found, node_id="another")}
+        data, _ = files_of(config)
+        news: News = found.ask("news")
+    assert {name: each.grid for name, each in data.items()} == {"2x2": 2, "1x1": 1}
+    assert {each.folder for each in data.values()} == {cache_folder() / each.fingerprint for each in both.values()}
+    assert {fingerprint for _, fingerprint in news.copied} == {each.fingerprint for each in both.values()}
 
 
 def test_checkpoints_come_and_go_through_the_driver(
