@@ -38,13 +38,19 @@ def load_attention_examples(folder: RunFolder) -> AttentionExamples:
         return AttentionExamples(
             [_item(folder.attention_examples, item) for item in index["items"]], str(index["note"])
         )
-    except (InputError, OSError, KeyError, TypeError) as error:
+    except (InputError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         return AttentionExamples([], f"The gallery cannot be read: {error}")
 
 
 def _item(folder: Path, item: dict[str, Any]) -> dict[str, Any]:
-    picture = _embed(folder, item["picture"]) if item["picture"] else ""
-    return {**item, "picture": picture, "hops": [_embed(folder, name) for name in item["hops"]]}
+    return {
+        "question": str(item["question"]),
+        "answer": str(item["answer"]),
+        "right": bool(item["right"]),
+        "answers": [(str(text), float(probability)) for text, probability in item["answers"]],
+        "picture": _embed(folder, item["picture"]) if item["picture"] else "",
+        "hops": [_embed(folder, name) for name in item["hops"]],
+    }
 
 
 def _embed(folder: Path, name: str) -> str:

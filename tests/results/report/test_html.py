@@ -14,7 +14,7 @@ from results.report.files import write_report
 from results.report.html import html_report
 from results.run_folder import SEARCH, RunFolder
 from results.snapshot import load_snapshot
-from san_core.files import write_json
+from san_core.files import read_json, write_json
 from tests.browser import By, webdriver
 from tests.results.cohorts import successive_halving
 from tests.results.journals import MakeRun, MakeSnapshot, complete, failed, fresh
@@ -191,8 +191,17 @@ def test_the_report_says_what_stopped_the_search(make_run: MakeRun) -> None:
     assert "The search ended: budget of 30 min used up." in html_report(load_snapshot(run))
 
 
-def test_a_damaged_gallery_is_told_of(run: RunFolder) -> None:
-    (run.attention_examples / "00.jpg").unlink()
+@pytest.mark.parametrize(
+    "changed",
+    [{}, *({name: None} for name in ("answers", "hops")), {"answers": [["shape"]]}, {"answers": [["shape", "x"]]}],
+    ids=str,
+)
+def test_a_damaged_gallery_is_told_of(changed: dict[str, object], run: RunFolder) -> None:
+    index = read_json(run.attention_examples_file)
+    index["items"][0] |= changed
+    write_json(run.attention_examples_file, index)
+    if not changed:
+        (run.attention_examples / "00.jpg").unlink()
 
     assert load_attention_examples(run).items == []
     assert load_attention_examples(run).note.startswith("The gallery cannot be read: ")
