@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from results.preparations import DATA_PARAMETER, ONLY, names_by_fingerprint, preparation_name, without_data
 from results.report.facts import show_range
 from results.run_folder import IS_BASELINE, PRIOR, RunFolder, is_own
+from san_core.config import TrainingConfig
 from san_core.errors import InputError
 from san_core.files import read_bytes
 from search_spaces import SearchSpace, fitted, misfits
@@ -77,6 +78,8 @@ def read_priors(
     for run in runs:
         names = _names_here(run, settings)
         there = run.settings.get("fixed", {})
+        if there:  # that of an older run lacks settings which are newer than it, and were as they are by default
+            there = {**TrainingConfig().to_dict(), **there}
         here = {**settings.get("fixed", {}), DATA_PARAMETER: settings["data_fingerprint"]}
         scored = scored_trials(run.study())
         params = {trial.number: _params_here(trial, names) for trial in scored}

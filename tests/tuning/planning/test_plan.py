@@ -564,15 +564,19 @@ def test_a_prior_of_another_space_is_learned_from_and_told(
     while live := study.ask():
         study.report(live.trial.number, Epoch(earlier.setting("fixed")["epochs"], 0.5, 1.0))
         study.finish(live.trial.number)
+    fixed = earlier.setting("fixed")  # of a version that did not know one of the settings
+    _change_settings(earlier, fixed={name: fixed[name] for name in fixed if name != "feature_dropout"})
     (tmp_path / "wider.py").write_text(
         "from dataclasses import replace\nfrom optuna.distributions import FloatDistribution\n"
         "from search_spaces import load\nSAN = load('san')\n"
-        "SPACE = replace(SAN, parameters={**SAN.parameters, 'dropout': FloatDistribution(0, 0.95)})\n"
+        "NEW = {'dropout': FloatDistribution(0, 0.95), 'feature_dropout': FloatDistribution(0, 0.9)}\n"
+        "BASELINE = {**SAN.baseline, 'feature_dropout': 0.5}\n"
+        "SPACE = replace(SAN, parameters={**SAN.parameters, **NEW}, baseline=BASELINE)\n"
     )
     capsys.readouterr()
     planned = plan("--run", "wider", "--space", "wider.py", "--prior", "run")
     copied = [trial for trial in planned.first_trials() if PRIOR in trial.user_attrs]
-    assert [trial.params for trial in copied] == [space.baseline]
+    assert [trial.params for trial in copied] == [{**space.baseline, "feature_dropout": 0}]
     assert copied[0].distributions["dropout"] == FloatDistribution(0, 0.95)
     assert capsys.readouterr().err == "--prior runs/run: 1 of its 1 scored trials lie in this search's space\n"
 
