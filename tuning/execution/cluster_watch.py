@@ -1,24 +1,31 @@
 """Watches the nodes of a cluster while trials run: which can run trials, and how many trials at once that makes."""
 
 import contextlib
+import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from math import inf
 
 import ray
 from ray.autoscaler.sdk import request_resources
-from ray.exceptions import RayError
+from ray.exceptions import RayError, RuntimeEnvSetupError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from san_core.command_line import print_message
 from tuning.execution.driver_files import DriverFiles, News
 from tuning.execution.placement import Machine, Placement, fitting_trials
+from tuning.execution.tune_errors import describe_error
 
 SECONDS_BETWEEN = 2
 """Seconds between two looks at the cluster."""
 
 SECONDS_BETWEEN_LINES = 10
 """Least seconds between two lines that say how far copies of the data are."""
+
+
+SECONDS_TO_START = 30
+"""Seconds that nodes have to start a process when it is checked whether they can."""
 
 
 class Nodes:
@@ -58,6 +65,13 @@ class Nodes:
                 self.placement = Placement(now.cpus, now.gpus, at_once)
                 print_message(f"nodes have joined the cluster: from now on {at_once} at once")
             return fitting
+
+    def check_code(self) -> None:
+        """Has each node start a process with the project's code; those that cannot are left out, with a line each."""
+        if self._files is not None:
+            for node, reason in nodes_without_code(self.unusable).items():
+                self._files.ask("note_unusable", node, reason)
+            self.refresh()
 
     @contextlib.contextmanager
     def watched(self, files: DriverFiles) -> Iterator[None]:
@@ -109,6 +123,33 @@ def alive_machines(excluded: dict[str, str] | None = None) -> list[Machine]:
     """The machines of Ray's nodes that are alive, but for those with an excluded id."""
     nodes = [node for node in ray.nodes() if node["Alive"] and node["NodeID"] not in (excluded or {})]  # type: ignore[no-untyped-call]
     return [Machine(int(node["Resources"].get("CPU", 0)), int(node["Resources"].get("GPU", 0))) for node in nodes]
+
+
+def nodes_without_code(excluded: Mapping[str, str]) -> dict[str, str]:
+    """Why the project's code cannot be put on nodes, by their ids: their disk is full, for example."""
+
+    def start() -> None:
+        pass
+
+    # A runtime environment of its own: Ray sets it up anew, as that of a worker, instead of using a process it has.
+    own = {"env_vars": {"SAN_CHECK": secrets.token_hex(8)}}
+    task = ray.remote(num_cpus=0, max_retries=0, runtime_env=own)(start)
+    started = {
+        task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(): node
+        for node in ray.nodes()  # type: ignore[no-untyped-call]
+        if node["Alive"] and node["NodeID"] not in excluded
+    }
+    found = {}
+    for reference in ray.wait(list(started), num_returns=len(started), timeout=SECONDS_TO_START)[0]:
+        try:
+            ray.get(reference)
+        except RuntimeEnvSetupError as error:
+            node = started[reference]
+            reason = f"the project's code cannot be put on node {node['NodeManagerAddress']}: {describe_error(error)}"
+            found[node["NodeID"]] = reason
+        except RayError:  # the node has gone meanwhile
+            continue
+    return found
 
 
 def wait_for_gpu() -> None:
