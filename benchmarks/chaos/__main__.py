@@ -36,7 +36,7 @@ from san_core.errors import InputError
 ALL_KINDS = tuple(dict.fromkeys((*KINDS, *CLUSTER_KINDS)))
 """All kinds of events, on one machine or on a cluster."""
 
-TRIALS, TRIALS_ON_CLUSTER = 24, 60
+TRIALS, TRIALS_ON_CLUSTER = 24, 40
 SETTINGS = ("hidden_size=256", "attention_size=128", "batch_size=8", "epochs=3")
 
 
