@@ -81,10 +81,10 @@ class Cluster:
     def close(self) -> None:
         """Switches all hosts off."""
         self.leave()
-        for host in self.hosts:
-            host.kill()
-        for keeper in self._keepers:
-            keeper.join()
+        while any(keeper.is_alive() for keeper in self._keepers):  # one may be making a host
+            for host in self.hosts:
+                host.kill()
+            self._keepers[0].join(1)
         self._network.close()
 
     def _keep(self, number: int, rng: random.Random) -> None:

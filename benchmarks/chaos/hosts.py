@@ -63,6 +63,7 @@ class Host:
         process: the first process in its namespaces: all others end with it.
         environment: variables of its commands.
         pid: id of the process inside of the namespaces, as seen from outside.
+        namespace: of its processes, as /proc names it.
         started: commands that were started and not waited for.
     """
 
@@ -70,6 +71,7 @@ class Host:
     process: subprocess.Popen[str]
     environment: dict[str, str] = field(repr=False)
     pid: int
+    namespace: Path
     started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def command(self, *arguments: str) -> list[str]:
@@ -126,12 +128,10 @@ class Host:
 
     def processes(self) -> dict[int, str]:
         """The beginnings of the command lines of its processes by id, as seen from outside; without the first one."""
-        if not self.is_on:
-            return {}
-        mine, found = Path(f"/proc/{self.pid}/ns/pid").readlink(), {}
-        for process in Path("/proc").glob("[0-9]*"):
+        found = dict[int, str]()
+        for process in Path("/proc").glob("[0-9]*") if self.is_on else ():
             with contextlib.suppress(OSError):  # it may have ended meanwhile
-                if (process / "ns" / "pid").readlink() == mine and int(process.name) != self.pid:
+                if (process / "ns" / "pid").readlink() == self.namespace and int(process.name) != self.pid:
                     words = (process / "cmdline").read_bytes().split(b"\0")
                     found[int(process.name)] = b" ".join(words[:3]).decode(errors="replace").strip()
         return {pid: command for pid, command in found.items() if command}
@@ -194,7 +194,8 @@ class Network:
         (pid,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         with self._lock:
             number = len(self._hosts) + 1
-            host = Host(f"10.77.0.{number}", process, environment, int(pid))
+            namespace = Path(f"/proc/{pid}/ns/pid").readlink()
+            host = Host(f"10.77.0.{number}", process, environment, int(pid), namespace)
             self._hosts.append(host)
         self._bridge_ip("link", "add", f"port{number}", "type", "veth", "peer", "name", "eth0", "netns", pid)
         self._bridge_ip("link", "set", f"port{number}", "master", "bridge0", "up")

@@ -68,10 +68,12 @@ class Nodes:
 
     def check_code(self) -> None:
         """Has each node start a process with the project's code; those that cannot are left out, with a line each."""
-        if self._files is not None:
+        if self._files is None:
+            return
+        with contextlib.suppress(RayError, ValueError):  # the actor may be starting again
             for node, reason in nodes_without_code(self.unusable).items():
                 self._files.ask("note_unusable", node, reason)
-            self.refresh()
+        self.refresh()
 
     @contextlib.contextmanager
     def watched(self, files: DriverFiles) -> Iterator[None]:
