@@ -216,7 +216,8 @@ class Network:
         self._bridge.wait(PATIENCE)
 
     def _bridge_ip(self, *arguments: str) -> None:
-        subprocess.run(["nsenter", "--target", str(self._bridge.pid), "--net", "ip", *arguments], check=True)
+        command = ["nsenter", "--target", str(self._bridge.pid), "--net", "ip", *arguments]
+        subprocess.run(command, capture_output=True, check=True)
 
 
 def _hold(command: list[str], environment: dict[str, str]) -> subprocess.Popen[str]:
