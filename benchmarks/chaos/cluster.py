@@ -106,7 +106,7 @@ class Cluster:
         deadline = time.monotonic() + SECONDS_TO_CLEAR
         while (left := of_search(host)) and time.monotonic() < deadline:
             time.sleep(0.5)
-        self.left += left.values()
+        self.left += [f"{command}, whose raylet has gone," for command in left.values()]
         for pid in host.processes():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -202,7 +202,8 @@ class ClusterSandbox(Sandbox):
         for since, cluster in list(self._dead.items()):
             is_late, found = now - since > SECONDS_OF_AGENTS, [of_search(host) for host in cluster.hosts]
             if is_late or not any(found):
-                self._left += [*cluster.left, *(command for each in found for command in each.values())]
+                self._left += [f"{command} of a cluster that has died" for each in found for command in each.values()]
+                self._left += cluster.left
                 cluster.close()
                 del self._dead[since]
         self.cluster = Cluster(self.folder / f"ray{self.starts}", self.rng)
