@@ -17,6 +17,9 @@ from benchmarks.chaos.sandbox import AGENTS, SECONDS_OF_AGENTS, SECONDS_TO_CLEAR
 NODES = 2
 """Hosts beside the head; each of the three has one core."""
 
+LONGEST_CUT = 60.0
+"""Longest time for which a host is cut off the network, in seconds; it does not hear then that a search has ended."""
+
 LONGEST_AWAY = 5.0
 """Longest time after which a node that has gone joins again, in seconds: the host, or a new one if it was killed."""
 
@@ -147,6 +150,7 @@ class ClusterSandbox(Sandbox):
         cluster: the last one that was started; None before the first start.
     """
 
+    late: float = LONGEST_CUT
     rng: random.Random = field(default_factory=random.Random)
     cluster: Cluster | None = None
     _dead: dict[float, Cluster] = field(default_factory=dict)

@@ -6,7 +6,7 @@ import signal
 import time
 from dataclasses import dataclass
 
-from benchmarks.chaos.cluster import Cluster, ClusterSandbox, find, later
+from benchmarks.chaos.cluster import LONGEST_CUT, Cluster, ClusterSandbox, find, later
 from benchmarks.chaos.events import PROCESSES, Victim
 from benchmarks.chaos.hosts import Host
 
@@ -20,7 +20,7 @@ KINDS = ("kill-worker", *OF_NODE, "kill-node", "cut-node", "cut-head", *OF_HEAD,
 """All kinds of events."""
 
 SHARE_OF_LONG_CUTS = 0.3
-SHORT_CUT, LONG_CUT = (1.0, 15.0), (30.0, 60.0)
+SHORT_CUT, LONG_CUT = (1.0, 15.0), (30.0, LONGEST_CUT)
 """For how many seconds a host is cut off the network; Ray takes a node for dead after about half a minute."""
 
 

@@ -172,7 +172,8 @@ class Disturbance:
 
     def _clear(self, *, agents: bool = False) -> None:
         """Waits until no process is left; with Ray's agents at the very end only, since they take a minute."""
-        began, seconds = time.monotonic(), SECONDS_OF_AGENTS if agents else SECONDS_TO_CLEAR
+        began = time.monotonic()
+        seconds = self.sandbox.late + (SECONDS_OF_AGENTS if agents else SECONDS_TO_CLEAR)
         if left := self.sandbox.wait_until_clear(seconds, agents=agents):
             self.outcome.blame([f"left after {seconds:g} s: {', '.join(left)}"])
         self.outcome.slowest_to_clear = max(self.outcome.slowest_to_clear, time.monotonic() - began)
