@@ -1,9 +1,7 @@
 """A Ray cluster of hosts that share nothing, in which searches are started. Nodes that go come back."""
 
 import contextlib
-import os
 import random
-import signal
 import subprocess
 import threading
 import time
@@ -110,9 +108,7 @@ class Cluster:
         while (left := of_search(host)) and time.monotonic() < deadline:
             time.sleep(0.5)
         self.left += [f"{command}, whose raylet has gone," for command in left.values()]
-        for pid in host.processes():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        host.end_processes()
 
 
 def find(host: Host, name: str) -> int | None:

@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 ENVIRONMENT = Path(sys.prefix).resolve()
 PYTHON = ENVIRONMENT / "bin" / "python"
 PATIENCE = 600
+START_ATTEMPTS = 3
 
 _SET_UP = r"""
 exec 2>&1
@@ -111,15 +112,22 @@ class Host:
         return self.run(str(PYTHON), *arguments)
 
     def start_ray(self, *arguments: str) -> None:
-        """Runs `ray start`."""
-        self.run(*self.ray_start(*arguments))
+        """Runs `ray start`, without GPUs and with little shared memory; again if a busy machine was too slow for Ray.
 
-    def ray_start(self, *arguments: str) -> list[str]:
-        """The command `ray start`, without GPUs and with little shared memory."""
-        return [
-            *(str(PYTHON), "-m", "ray.scripts.scripts", "start", "--node-ip-address", self.address),
-            *("--object-store-memory", "100000000", "--num-gpus", "0", *arguments),
-        ]
+        Raises:
+            RuntimeError: if it fails.
+        """
+        for attempt in range(START_ATTEMPTS):
+            try:
+                self.python(
+                    *("-m", "ray.scripts.scripts", "start", "--node-ip-address", self.address),
+                    *("--object-store-memory", "100000000", "--num-gpus", "0", *arguments),
+                )
+                return
+            except RuntimeError as error:
+                if "timed out during startup" not in str(error) or attempt + 1 == START_ATTEMPTS:
+                    raise
+                self.end_processes()
 
     def file(self, path: str) -> Path:
         """A file of the host, as seen from outside."""
@@ -134,6 +142,12 @@ class Host:
                     words = (process / "cmdline").read_bytes().split(b"\0")
                     found[int(process.name)] = b" ".join(words[:3]).decode(errors="replace").strip()
         return {pid: command for pid, command in found.items() if command}
+
+    def end_processes(self) -> None:
+        """Kills all its processes; it stays on."""
+        for pid in self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     @property
     def is_on(self) -> bool:

@@ -187,8 +187,7 @@ def test_a_search_whose_head_dies_says_how_it_goes_on_and_goes_on_on_a_new_clust
     assert search.printed.endswith(f"run again with --resume runs/hosts --address {head.address}:6379 to go on\n")
 
     node.kill()
-    for pid in head.processes():
-        os.kill(pid, signal.SIGKILL)
+    head.end_processes()
     _start_head(head, ray_folder)
     _join(hosts.host(**OF_NODES), head, cores=1)
     search.resume()
