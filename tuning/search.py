@@ -23,7 +23,7 @@ from san_core.signals import exit_code, is_interrupted
 from tuning.attention_examples import write_examples
 from tuning.execution.forks import refuse_fork
 from tuning.execution.gpu_memory import shared_gpus_notice
-from tuning.execution.ray_session import ray_session
+from tuning.execution.ray_session import ray_session, same_address
 from tuning.execution.run_trials import Callbacks, how_to_go_on
 from tuning.fresh_seeds import run_study, run_under_fresh_seeds
 from tuning.monitoring.dashboard import asks_for_token
@@ -150,7 +150,7 @@ def _report_early_end(run: RunFolder, notifier: Notifier) -> Iterator[None]:
             print_message(f"no report: {error}")
         notifier.notify_end(exit_code())
         python, path = program("python"), shlex.quote(run.shown)
-        print_message(f"interrupted; to go on: {python} -m tuning.search --resume {path}")
+        print_message(f"interrupted; to go on: {python} -m tuning.search --resume {path}{same_address()}")
         raise
     except InputError:
         _write_results_if_any(run)

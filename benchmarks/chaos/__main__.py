@@ -4,6 +4,9 @@ Processes are killed and stopped, the disk is full, the power is cut, files are 
 search must end with all its trials and its report, leave no process behind, and have the very scores of a search that
 was left alone (with one trial at a time; with several, the machine decides which ends first).
 
+With `--cluster` each search runs over three hosts that share nothing (namespaces of this machine). Processes and whole
+hosts are killed, and hosts are cut off the network.
+
 `--seed` and the number of a search repeat its events: `--seed 1 --only 7` runs search 7 alone. The moments are the same
 then, too, but what the search is doing at that moment depends on the machine.
 """
@@ -19,15 +22,21 @@ from typing import Any
 import optuna
 from rich.table import Table
 
+from benchmarks.chaos.cluster_events import KINDS as CLUSTER_KINDS
 from benchmarks.chaos.data import prepare_squares
 from benchmarks.chaos.disk import Disk
 from benchmarks.chaos.events import KINDS, impossible_kinds
+from benchmarks.chaos.hosts import missing_for_hosts
 from benchmarks.chaos.sandbox import undisturbed
 from benchmarks.chaos.searches import Plan, Result, Searches, make_sandbox
 from benchmarks.output import add_output_options, output_results
 from san_core.command_line import path, run_command
+from san_core.errors import InputError
 
-TRIALS = 24
+ALL_KINDS = tuple(dict.fromkeys((*KINDS, *CLUSTER_KINDS)))
+"""All kinds of events, on one machine or on a cluster."""
+
+TRIALS, TRIALS_ON_CLUSTER = 24, 40
 SETTINGS = ("hidden_size=256", "attention_size=128", "batch_size=8", "epochs=3")
 
 
@@ -53,7 +62,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.chaos", description=main.__doc__)
     add = parser.add_argument
     add("--events", type=int, default=60, help="at least so many (default: %(default)s)")
-    add("--kinds", nargs="+", choices=KINDS, default=list(KINDS), metavar="KIND", help=f"of {', '.join(KINDS)}")
+    add("--cluster", action="store_true", help="searches run over three hosts that share nothing; needs root")
+    kinds = f"of {', '.join(KINDS)}; with --cluster of {', '.join(CLUSTER_KINDS)}"
+    add("--kinds", nargs="+", choices=ALL_KINDS, default=list(ALL_KINDS), metavar="KIND", help=kinds)
     add("--each", type=int, default=40, help="events that are planned for a search (default: %(default)s)")
     add("--stop", type=float, default=20, help="seconds for which a process is stopped (default: %(default)s)")
     add("--seed", type=int, default=0, help="of the events and their moments (default: %(default)s)")
@@ -74,30 +85,46 @@ def _plan(folder: Path, options: argparse.Namespace) -> Plan:
     print(f"seed {options.seed}", flush=True)
     data = prepare_squares(folder)
     settings = [part for setting in SETTINGS for part in ("--set", setting)]
-    search = ("--data", str(data.folder), "--trials", str(TRIALS), "--confirm", "0", "--max-failures", "99", *settings)
-    with closing(Disk(folder)) as disk:
-        impossible = {kind: why for kind, why in impossible_kinds(disk).items() if kind in options.kinds}
-    for kind, why in impossible.items():
-        print(f"left out: {kind}, since {why}", flush=True)
-    expected = undisturbed(make_sandbox(folder / "undisturbed", search), "--concurrent", "1")
+    trials = TRIALS_ON_CLUSTER if options.cluster else TRIALS
+    search = ("--data", str(data.folder), "--trials", str(trials), "--confirm", "0", "--max-failures", "99", *settings)
+    kinds = _possible_kinds(folder, options)
+    expected = [] if options.cluster else undisturbed(make_sandbox(folder / "undisturbed", search), "--concurrent", "1")
     return Plan(
         folder=folder,
         kept=options.keep,
         arguments=search,
-        trials=TRIALS,
+        trials=trials,
         expected=expected,
-        kinds=[kind for kind in options.kinds if kind not in impossible],
+        kinds=kinds,
         seed=options.seed,
         each=options.each,
         stop_seconds=options.stop,
+        on_cluster=options.cluster,
     )
+
+
+def _possible_kinds(folder: Path, options: argparse.Namespace) -> list[str]:
+    """The kinds of events that were asked for and can be made here.
+
+    Raises:
+        InputError: if a cluster is asked for, and no hosts can be made.
+    """
+    if options.cluster:
+        if missing := missing_for_hosts():
+            raise InputError(f"--cluster: {missing}")
+        return [kind for kind in CLUSTER_KINDS if kind in options.kinds]
+    with closing(Disk(folder)) as disk:
+        impossible = {kind: why for kind, why in impossible_kinds(disk).items() if kind in options.kinds}
+    for kind, why in impossible.items():
+        print(f"left out: {kind}, since {why}", flush=True)
+    return [kind for kind in KINDS if kind in options.kinds and kind not in impossible]
 
 
 def rows_of(results: Sequence[Result]) -> list[dict[str, Any]]:
     """A row for each kind of events, and one for the ends of the searches."""
     events = [event for result in results for event in result.outcome.events]
     rows: list[dict[str, Any]] = []
-    for kind in KINDS:
+    for kind in ALL_KINDS:
         of_kind = [event for event in events if event.kind == kind]
         ended = sum(event.ended for event in of_kind)
         faults = sum(bool(event.faults) for event in of_kind)
@@ -120,9 +147,10 @@ def _table(rows: Sequence[dict[str, Any]]) -> Table:
 def _summary(results: Sequence[Result], seconds: float, options: argparse.Namespace) -> str:
     starts = sum(result.outcome.starts for result in results)
     faulty = sum(result.has_faults() for result in results)
+    trials = TRIALS_ON_CLUSTER if options.cluster else TRIALS
     clear = max((result.outcome.slowest_to_clear for result in results), default=0)
     return (
-        f"{len(results)} searches of {TRIALS} trials, {starts} starts, {seconds:.0f} s, seed {options.seed}; "
+        f"{len(results)} searches of {trials} trials, {starts} starts, {seconds:.0f} s, seed {options.seed}; "
         f"the last process of a search ended at most {clear:.0f} s after it; searches with faults: {faulty}"
         f"{f', kept in {options.keep}' if faulty else ''}"
     )

@@ -7,8 +7,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from results.run_folder import REPEATS, RunFolder
 
-CRASHES = ("Traceback (most recent call last)", "StackTrace Information", "terminate called", "core dumped")
-"""Parts of what a program prints that ends otherwise than in one line."""
+CRASHES = ("Traceback (most recent call last)", "StackTrace Information", "terminate called", "core dumped", "(raylet)")
+"""Parts of what a program prints that ends otherwise than in one line, or lets Ray print beside it."""
 
 ADVICE = "--resume"
 
@@ -16,6 +16,7 @@ HARMLESS = {
     *("kill-worker", "kill-log-monitor"),
     *("stop-worker", "stop-log-monitor"),
     *("torn-journal", "damaged-checkpoint", "clock-back"),
+    *("kill-node-raylet", "stop-node-raylet", "kill-node", "cut-node", "cut-head"),
 }
 """Kinds of events after which a search must go on by itself."""
 
@@ -52,7 +53,7 @@ def faults_of_end(run: RunFolder, code: int, output: str, events: Sequence[str],
 
 def _accepted(events: Sequence[str]) -> set[int]:
     codes = {0, 2}
-    if "kill-search" in events:
+    if {"kill-search", "kill-head"}.intersection(events):
         codes.add(-signal.SIGKILL)
     if "terminate-search" in events:
         codes |= {128 + signal.SIGTERM, -signal.SIGTERM}  # the latter while Python starts

@@ -3,8 +3,9 @@
 import random
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from benchmarks.chaos.checks import faults_of_end
 from benchmarks.chaos.disk import Disk
@@ -77,6 +78,7 @@ class Disturbance:
         rng: random numbers.
         disk: file system that the run is on; None if it has none of its own.
         stop_seconds: how long a process is stopped.
+        make_victim: makes of a search that was started what events can happen to; None for one on this machine.
         outcome: what has happened so far.
     """
 
@@ -86,6 +88,7 @@ class Disturbance:
     rng: random.Random
     disk: Disk | None = None
     stop_seconds: float = 20.0
+    make_victim: Callable[[subprocess.Popen[bytes]], Victim] | None = None
     outcome: Outcome = field(default_factory=Outcome)
 
     def carry_out(self) -> Outcome:
@@ -109,7 +112,8 @@ class Disturbance:
         printed = self.sandbox.log.stat().st_size if self.sandbox.log.exists() else 0
         chosen = ["--run", self.name, *self.sandbox.arguments] if is_new else ["--resume", self.name]
         process = self.sandbox.start(*chosen, **environment)
-        was_killed = self._disturb(Victim(self.sandbox, process, self.disk, self.stop_seconds))
+        here = partial(Victim, self.sandbox, disk=self.disk, stop_seconds=self.stop_seconds)
+        was_killed = self._disturb((self.make_victim or here)(process))
         code = self._wait(process)
         for event in self.outcome.of_start()[-1:]:
             event.ended = bool(code) and not was_killed
@@ -168,7 +172,8 @@ class Disturbance:
 
     def _clear(self, *, agents: bool = False) -> None:
         """Waits until no process is left; with Ray's agents at the very end only, since they take a minute."""
-        began, seconds = time.monotonic(), SECONDS_OF_AGENTS if agents else SECONDS_TO_CLEAR
+        began = time.monotonic()
+        seconds = self.sandbox.late + (SECONDS_OF_AGENTS if agents else SECONDS_TO_CLEAR)
         if left := self.sandbox.wait_until_clear(seconds, agents=agents):
             self.outcome.blame([f"left after {seconds:g} s: {', '.join(left)}"])
         self.outcome.slowest_to_clear = max(self.outcome.slowest_to_clear, time.monotonic() - began)

@@ -151,8 +151,8 @@ BETWEEN_STARTS: dict[str, Callable[[Preparation], bool]] = {
 }
 """Kinds of events between two starts. A search that runs is killed before; that is no event of its own."""
 
-ENDING = {"kill-search", "kill-raylet", "kill-gcs", "terminate-search", "power-cut"}
-"""Kinds of events that a search ends with. The next one waits for its next start."""
+ENDING = {"kill-search", "kill-raylet", "kill-gcs", "terminate-search", "power-cut", "kill-head-raylet", "kill-head"}
+"""Kinds of events that a search ends with, those on a cluster included. The next one waits for its next start."""
 
 NEEDS_A_START = ENDING | set(BETWEEN_STARTS)
 """Kinds of events that are followed by a start of the search."""

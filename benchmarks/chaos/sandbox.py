@@ -40,6 +40,7 @@ class Sandbox:
         arguments: command line arguments of every search.
         longest: longest time from a start to the first disturbance, in seconds.
         starts: number of searches started so far.
+        late: seconds after which a process may hear that a search has ended.
         environment: further environment variables of every search.
     """
 
@@ -48,6 +49,7 @@ class Sandbox:
     arguments: tuple[str, ...]
     longest: float = 14.0
     starts: int = 0
+    late: float = 0.0
     environment: Mapping[str, str] = field(default_factory=dict)
 
     @property

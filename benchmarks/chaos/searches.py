@@ -5,15 +5,19 @@ import os
 import random
 import shutil
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from optuna.trial import FrozenTrial
 
 from benchmarks.chaos.checks import faults_of_search
+from benchmarks.chaos.cluster import NODES, ClusterSandbox
+from benchmarks.chaos.cluster_events import ClusterVictim
 from benchmarks.chaos.disk import Disk
 from benchmarks.chaos.disturbed import Disturbance, Outcome
 from benchmarks.chaos.events import NEEDS_A_START
@@ -73,6 +77,7 @@ class Plan:
         seed: of the events.
         each: number of events that are planned for a search.
         stop_seconds: how long a process is stopped.
+        on_cluster: whether each search runs on a cluster of hosts.
     """
 
     folder: Path
@@ -84,6 +89,7 @@ class Plan:
     seed: int
     each: int
     stop_seconds: float
+    on_cluster: bool = False
 
 
 @dataclass
@@ -99,6 +105,7 @@ class Searches:
     results: list[Result] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _is_over: threading.Event = field(default_factory=threading.Event)
+    _began: float = field(default_factory=time.monotonic)
 
     def run(self, events: int, parallel: int) -> None:
         """Runs searches, some of them side by side, until there were enough events."""
@@ -122,29 +129,31 @@ class Searches:
         result = self._disturb(number)
         with self._lock:
             self.results.append(result)
-            print(result.describe(), flush=True)
+            events, seconds = sum(len(each.outcome.events) for each in self.results), time.monotonic() - self._began
+            print(f"{result.describe()}\n{events} events after {seconds:.0f} s", flush=True)
 
     def _disturb(self, number: int) -> Result:
         plan = self.plan
         rng = random.Random(f"{plan.seed}-{number}")
-        at_once = rng.randint(1, min(MOST_AT_ONCE, os.cpu_count() or 1))
+        most = min(MOST_AT_ONCE, os.cpu_count() or 1)
+        at_once = NODES + 1 if plan.on_cluster else rng.randint(1, most)
         weights = [1 if kind in NEEDS_A_START else MORE_OFTEN for kind in plan.kinds]
         kinds = rng.choices(plan.kinds, weights, k=plan.each)
-        sandbox = make_sandbox(plan.folder / str(number), (*plan.arguments, "--concurrent", str(at_once)))
-        with closing(Disk(sandbox.folder)) as disk:
-            run = disk.path / "run"
-            disturbance = Disturbance(sandbox, str(run), kinds, rng, disk, plan.stop_seconds)
+        arguments = (*plan.arguments, "--concurrent", str(at_once))
+        place = _on_cluster if plan.on_cluster else _on_this_machine
+        with place(plan.folder / str(number), arguments, kinds, rng, plan.stop_seconds) as disturbance:
+            sandbox, run = disturbance.sandbox, disturbance.sandbox.run_folder(disturbance.name)
             faults = []
             try:
                 disturbance.carry_out()
                 if not disturbance.outcome.has_faults():
-                    found, expected = trials_of(sandbox, str(run)), plan.expected if at_once == 1 else None
-                    faults = faults_of_search(sandbox.run_folder(str(run)), found, plan.trials, expected)
+                    found, expected = trials_of(sandbox, disturbance.name), plan.expected if at_once == 1 else None
+                    faults = faults_of_search(run, found, plan.trials, expected)
             except (OSError, RuntimeError, ValueError, KeyError, InputError) as error:  # it cannot even be looked at
                 faults = [f"{type(error).__name__}: {error}"]
             result = Result(number, at_once, disturbance.outcome, faults)
             if result.has_faults():
-                self._keep(result, sandbox, run)
+                self._keep(result, sandbox, run.path)
             sandbox.wait_until_clear(0)
         shutil.rmtree(sandbox.folder, ignore_errors=True)
         return result
@@ -158,6 +167,27 @@ class Searches:
         with suppress(OSError):  # not all may be there
             shutil.copy(sandbox.log, kept)
             shutil.copytree(run, kept / "run")
+
+
+@contextmanager
+def _on_this_machine(
+    folder: Path, arguments: tuple[str, ...], kinds: list[str], rng: random.Random, stop_seconds: float
+) -> Iterator[Disturbance]:
+    """A search on a Ray of its own, whose run is on a small file system of its own."""
+    sandbox = make_sandbox(folder, arguments)
+    with closing(Disk(folder)) as disk:
+        yield Disturbance(sandbox, str(disk.path / "run"), kinds, rng, disk, stop_seconds)
+
+
+@contextmanager
+def _on_cluster(
+    folder: Path, arguments: tuple[str, ...], kinds: list[str], rng: random.Random, stop_seconds: float
+) -> Iterator[Disturbance]:
+    """A search on a cluster of hosts of its own."""
+    folder.mkdir()
+    with closing(ClusterSandbox(folder, folder, arguments, rng=random.Random(rng.random()))) as sandbox:
+        victim = partial(ClusterVictim, sandbox, stop_seconds=stop_seconds)
+        yield Disturbance(sandbox, "run", kinds, rng, make_victim=victim)
 
 
 def make_sandbox(folder: Path, arguments: tuple[str, ...]) -> Sandbox:

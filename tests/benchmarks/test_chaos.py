@@ -1,5 +1,6 @@
 import os
 import random
+import re
 import subprocess
 import sys
 import time
@@ -13,11 +14,16 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from benchmarks.chaos import disturbed
+from benchmarks.chaos.__main__ import main as chaos
 from benchmarks.chaos.__main__ import rows_of
 from benchmarks.chaos.checks import faults_of_end, faults_of_search
+from benchmarks.chaos.cluster import Cluster, ClusterSandbox
+from benchmarks.chaos.cluster_events import KINDS as CLUSTER_KINDS
+from benchmarks.chaos.cluster_events import ClusterVictim
 from benchmarks.chaos.disk import Disk
 from benchmarks.chaos.disturbed import Disturbance
 from benchmarks.chaos.events import Preparation
+from benchmarks.chaos.hosts import PATIENCE, Host, Network, missing_for_hosts, network
 from benchmarks.chaos.sandbox import Sandbox
 from benchmarks.chaos.searches import Result
 from results.run_folder import REPEATS, RunFolder
@@ -185,3 +191,103 @@ def test_a_disk_is_filled_and_loses_what_was_not_synced_when_the_power_is_cut(tm
             (disk.path / "other").touch()
         disk.repair()
         assert not (disk.path / "more").exists() or (disk.path / "more").stat().st_size == 0
+
+
+@pytest.fixture
+def hosts(tmp_path: Path) -> Iterator[Network]:
+    if missing := missing_for_hosts():
+        pytest.skip(missing)
+    with network(tmp_path) as found:
+        yield found
+
+
+def test_hosts_share_neither_files_nor_processes_nor_clocks_and_can_be_cut_off(hosts: Network, tmp_path: Path) -> None:
+    one, other = hosts.host(), hosts.host(seconds_on=10**7)
+    assert one.run("ls", "-A", str(tmp_path)) == ""
+    one.file("/tmp/mine").write_text("text")
+    assert one.run("cat", "/tmp/mine") == "text"
+    assert "mine" not in other.run("ls", "-A", "/tmp")
+    assert float(other.run("cat", "/proc/uptime").split()[0]) > 10**7 > float(one.run("cat", "/proc/uptime").split()[0])
+
+    one.start(Path("/"), "sleep", "1234", output=tmp_path / "output.log")
+    while set(one.processes().values()) != {"sleep 1234"}:
+        time.sleep(0.1)
+    assert other.processes() == {}
+    ask = "import socket; socket.create_connection(('10.77.0.2', 9), timeout={})"
+    hosts.cut(other)
+    with pytest.raises(RuntimeError, match="timed out|No route"):
+        one.python("-c", ask.format(0.5))
+    hosts.cut(other, off=False)
+    with pytest.raises(RuntimeError, match="refused"):  # it answers again
+        one.python("-c", ask.format(PATIENCE))
+    one.kill()
+    assert (one.processes(), one.is_on) == ({}, False)
+
+
+class HostsWithoutRay(Cluster):
+    """Hosts with a process of the name of Ray's instead of Ray: the head has all, a node a raylet and a worker."""
+
+    def __init__(self, network: Network, folder: Path) -> None:
+        self._network = network
+        self.head = self._host(folder, "raylet/raylet", "gcs/gcs_server", "tuning.search")
+        self._nodes = [self._host(folder, "raylet/raylet", "ray::SANWorker") for _ in range(2)]
+
+    def _host(self, folder: Path, *names: str) -> Host:
+        host = self._network.host()
+        for name in names:
+            host.start(Path("/"), "bash", "-c", f"exec -a {name} sleep 1234", output=folder / "output.log")
+        return host
+
+
+@pytest.fixture
+def search() -> Iterator["subprocess.Popen[bytes]"]:
+    with subprocess.Popen(["sleep", "1234"]) as process:
+        yield process
+        process.kill()
+
+
+def test_each_event_on_a_cluster_happens_to_what_it_names(
+    hosts: Network, tmp_path: Path, search: "subprocess.Popen[bytes]"
+) -> None:
+    cluster = HostsWithoutRay(hosts, tmp_path)
+    sandbox = ClusterSandbox(tmp_path, tmp_path, (), cluster=cluster)
+    while sorted(name.split()[1] for name in _names(cluster)) != [
+        *("gcs/gcs_server", "ray::SANWorker", "ray::SANWorker"),
+        *("raylet/raylet", "raylet/raylet", "raylet/raylet", "tuning.search"),
+    ]:
+        time.sleep(0.1)
+    head, node = "10.77.0.1", "10.77.0.[23]"
+    gone_after = {
+        **{"cut-node": "", "cut-head": "", "stop-node-raylet": ""},
+        "kill-search": f"{head} tuning.search",
+        "kill-gcs": f"{head} gcs/gcs_server",
+        "kill-head-raylet": f"{head} raylet/raylet",
+        "kill-node-raylet": f"{node} raylet/raylet",
+        "kill-node": f"{node} ray::SANWorker, {node} raylet/raylet",
+        "kill-worker": f"{node} ray::SANWorker",
+    }
+    victim = ClusterVictim(sandbox, search, stop_seconds=1)
+    for kind, gone in gone_after.items():
+        before = _names(cluster)
+        assert victim.suffers(kind)
+        while not re.fullmatch(gone, ", ".join(sorted(before - _names(cluster)))):
+            time.sleep(0.1)
+    assert victim.suffers("kill-head")
+    assert head not in [host.address for host in cluster.hosts]
+    assert {*gone_after, "kill-head"} == set(CLUSTER_KINDS)
+
+
+def _names(cluster: Cluster) -> set[str]:
+    return {f"{host.address} {command.split()[0]}" for host in cluster.hosts for command in host.processes().values()}
+
+
+@pytest.mark.long
+@pytest.mark.rare
+def test_a_search_on_a_cluster_outlives_a_node_and_goes_on_when_the_head_has_died(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if missing := missing_for_hosts():
+        pytest.skip(missing)
+    kinds = ("--kinds", "kill-node", "kill-head-raylet", "--each", "3", "--events", "1", "--parallel", "1")
+    assert chaos(["--cluster", *kinds, "--keep", str(tmp_path)]) == 0, capsys.readouterr().out
+    assert "searches with faults: 0" in capsys.readouterr().out

@@ -1,194 +1,21 @@
-"""Hosts on one machine that share nothing: network, process and mount namespaces, joined by a bridge.
-
-A host has an address of its own and an empty file system in the place of the project, of /tmp and of what is hidden.
-It keeps the Python environment, as machines do where the same packages are installed.
-"""
+"""Hosts that share nothing, for tests: see `benchmarks.chaos.hosts`."""
 
 import contextlib
-import os
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-ENVIRONMENT = Path(sys.prefix).resolve()
-PYTHON = ENVIRONMENT / "bin" / "python"
-PATIENCE = 600
+from benchmarks.chaos import hosts
+from benchmarks.chaos.hosts import PYTHON, ROOT, Host, Network, missing_for_hosts
 
-SET_UP = r"""
-set -e
-mount --make-rprivate /
-mount -t tmpfs none /mnt
-mkdir /mnt/environment /mnt/home
-mount --bind "$ENVIRONMENT" /mnt/environment
-for folder in $HIDDEN; do
-    mkdir -p "$folder"
-    mount -t tmpfs -o size="$SIZE" none "$folder"
-done
-if [ -n "$HIDDEN" ]; then
-    mkdir -p "$ENVIRONMENT"
-    mount --bind /mnt/environment "$ENVIRONMENT"
-fi
-mount -t proc proc /proc
-ip link set lo up
-echo ready
-exec sleep infinity
-"""
-
-
-def missing_for_hosts() -> str:
-    """Why hosts cannot be made here; empty if they can."""
-    tried = ["unshare", "--net", "--mount", "--pid", "--fork", "ip", "link", "add", "san0", "type", "bridge"]
-    try:
-        done = subprocess.run(tried, capture_output=True, text=True, check=False)
-    except OSError as error:
-        return str(error)
-    return f"no namespaces can be made: {done.stderr.strip()}" if done.returncode else ""
-
-
-@dataclass
-class Host:
-    """A host.
-
-    Attributes:
-        address: its IP address.
-        process: the first process in its namespaces: all others end with it.
-        environment: variables of its commands.
-        pid: id of the process inside of the namespaces, as seen from outside.
-        started: commands that were started and not waited for.
-    """
-
-    address: str
-    process: subprocess.Popen[str]
-    environment: dict[str, str] = field(repr=False)
-    pid: int
-    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
-
-    def command(self, *arguments: str) -> list[str]:
-        return ["nsenter", "--target", str(self.pid), "--net", "--mount", "--pid", *arguments]
-
-    def start(self, folder: Path, *arguments: str, output: Path) -> subprocess.Popen[bytes]:
-        """Starts a command in a folder; its output goes to a file."""
-        command = ["sh", "-c", f'cd {folder} && exec "$@"', "sh", *arguments]
-        with output.open("ab") as file:
-            process = subprocess.Popen(
-                self.command(*command), env=self.environment, stdout=file, stderr=subprocess.STDOUT
-            )
-        self.started.append(process)
-        return process
-
-    def run(self, *arguments: str) -> str:
-        done = subprocess.run(
-            self.command(*arguments),
-            env=self.environment,
-            cwd="/",
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=PATIENCE,
-        )
-        assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
-        return done.stdout
-
-    def python(self, *arguments: str) -> str:
-        return self.run(str(PYTHON), *arguments)
-
-    def start_ray(self, *arguments: str) -> None:
-        self.python(
-            *("-m", "ray.scripts.scripts", "start", "--node-ip-address", self.address),
-            *("--object-store-memory", "100000000", "--num-gpus", "0", *arguments),
-        )
-
-    def kill(self) -> None:
-        """As if it were switched off: all its processes are killed, and its network is gone."""
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
-        for process in (self.process, *self.started):
-            process.wait(PATIENCE)
-
-
-class Network:
-    """A bridge that hosts are joined by, in a network namespace of its own.
-
-    Args:
-        hidden: folders of this machine that hosts do not see.
-    """
-
-    def __init__(self, hidden: Sequence[Path]) -> None:
-        self._hidden = hidden
-        self._hosts: list[Host] = []
-        self._bridge = _hold(["unshare", "--net", "sh", "-c", "echo ready; exec sleep infinity"], os.environ.copy())
-        self._bridge_ip("link", "add", "bridge0", "type", "bridge")
-        self._bridge_ip("link", "set", "bridge0", "up")
-
-    def host(self, *, sees_project: bool = False, size: str = "1g", **environment: str) -> Host:
-        """Makes a host.
-
-        Args:
-            sees_project: whether it sees all of this machine's files.
-            size: of its file systems.
-            environment: further variables of its commands.
-        """
-        number = len(self._hosts) + 1
-        environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "PYTHONPATH"))},
-            **{"RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1", "RAY_enable_worker_prestart": "0"},
-            **{"RAY_prestart_worker_first_driver": "0", "RAY_worker_niceness": "0", "HOME": "/mnt/home"},
-            **environment,
-        }
-        set_up = {
-            **{"ENVIRONMENT": str(ENVIRONMENT), "SIZE": size},
-            "HIDDEN": "" if sees_project else " ".join(map(str, self._hidden)),
-        }
-        process = _hold(
-            ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", SET_UP],
-            {**environment, **set_up},
-        )
-        (pid,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        host = Host(f"10.77.0.{number}", process, environment, int(pid))
-        self._hosts.append(host)
-        self._bridge_ip("link", "add", f"port{number}", "type", "veth", "peer", "name", "eth0", "netns", pid)
-        self._bridge_ip("link", "set", f"port{number}", "master", "bridge0", "up")
-        host.run("ip", "address", "add", f"{host.address}/24", "dev", "eth0")
-        host.run("ip", "link", "set", "eth0", "up")
-        return host
-
-    def cut(self, host: Host, *, off: bool = True) -> None:
-        """Unplugs a host from the network, or plugs it in again."""
-        number = self._hosts.index(host) + 1
-        self._bridge_ip("link", "set", f"port{number}", "down" if off else "up")
-
-    def close(self) -> None:
-        for host in self._hosts:
-            host.kill()
-        self._bridge.kill()
-        self._bridge.wait(PATIENCE)
-
-    def _bridge_ip(self, *arguments: str) -> None:
-        subprocess.run(["nsenter", "--target", str(self._bridge.pid), "--net", "ip", *arguments], check=True)
-
-
-def _hold(command: list[str], environment: dict[str, str]) -> subprocess.Popen[str]:
-    """Starts what holds namespaces, and waits until it is ready."""
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    with process.stdout:
-        assert process.stdout.readline() == "ready\n"
-    return process
+__all__ = ["PYTHON", "ROOT", "Host", "Network", "network"]
 
 
 @contextlib.contextmanager
 def network(*hidden: Path) -> Iterator[Network]:
-    """A network whose hosts do not see the project, /tmp, and what else is hidden."""
+    """A network whose hosts do not see the project, /tmp, and what else is hidden; skips where none can be made."""
     if reason := missing_for_hosts():
         pytest.skip(reason)
-    found = Network(sorted({Path("/tmp"), ROOT, ENVIRONMENT.parent, *hidden}))
-    try:
+    with hosts.network(*hidden) as found:
         yield found
-    finally:
-        found.close()

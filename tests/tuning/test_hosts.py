@@ -1,6 +1,8 @@
 """Searches over a cluster of hosts that share nothing: neither the project, nor the data, nor the run folder."""
 
 import os
+import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -9,7 +11,8 @@ from pathlib import Path
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
-from results.run_folder import WORKER, RunFolder, is_own
+from benchmarks.chaos.events import clock_library
+from results.run_folder import SECONDS, WORKER, RunFolder, is_own
 from san_core.data.prepared import PreparedData
 from tests.tuning.hosts import PYTHON, ROOT, Host, Network, network
 
@@ -18,6 +21,7 @@ pytestmark = pytest.mark.long
 PATIENCE = 1800
 TRIALS = 10
 EPOCHS = 6
+SECONDS_CUT = 30
 TOKEN = "0123456789abcdef" * 4
 OF_NODES = {"RAY_AUTH_MODE": "token", "SAN_CHECKPOINT_SECONDS": "0"}
 SPACE = """
@@ -44,9 +48,24 @@ def _give_token(host: Host) -> None:
     host.run("sh", "-c", f"mkdir -p ~/.ray && printf %s {TOKEN} > ~/.ray/auth_token && chmod 600 ~/.ray/auth_token")
 
 
+def _start_head(head: Host, ray_folder: str) -> None:
+    """Starts a cluster on a host that runs no trials."""
+    _give_token(head)
+    head.start_ray("--head", "--port", "6379", "--num-cpus", "0", "--temp-dir", ray_folder, "--include-dashboard=false")
+
+
 def _join(host: Host, head: Host, cores: int) -> None:
     _give_token(host)
     host.start_ray("--address", f"{head.address}:6379", "--num-cpus", str(cores))
+
+
+def _set_clock_back(host: Host) -> None:
+    """Has the wall clock of what is started on a host from now on be an hour behind, if there is a C compiler."""
+    if not shutil.which("cc"):
+        return
+    library = "/mnt/clock_back.so"
+    host.file(library).write_bytes(Path(clock_library()).read_bytes())
+    host.environment["LD_PRELOAD"] = library
 
 
 class Search:
@@ -57,13 +76,19 @@ class Search:
         self.run, self.output = RunFolder(folder / "runs" / "hosts"), folder / "output.log"
         settings = ("hidden_size=512", "attention_size=256", "batch_size=16", f"epochs={EPOCHS}")
         fixed = [part for setting in settings for part in ("--set", setting)]
-        self._process = head.start(
-            folder,
-            *(str(PYTHON), "-m", "tuning.search", "--run", "hosts", "--address", f"{head.address}:6379"),
-            *("--data", str(data.folder), "--space", "mine.py", "--confirm", "0", "--pruner", "none"),
+        self._head = head
+        self._start(
+            *("--run", "hosts", "--data", str(data.folder), "--space", "mine.py", "--confirm", "0", "--pruner", "none"),
             *(*fixed, *arguments),
-            output=self.output,
         )
+
+    def resume(self) -> None:
+        """Starts it again."""
+        self._start("--resume", "hosts")
+
+    def _start(self, *arguments: str) -> None:
+        command = (str(PYTHON), "-m", "tuning.search", "--address", f"{self._head.address}:6379", *arguments)
+        self._process = self._head.start(self.output.parent, *command, output=self.output)
 
     @property
     def printed(self) -> str:
@@ -90,38 +115,54 @@ class Search:
         return self._process.wait(PATIENCE)
 
 
-def test_hosts_share_nothing_and_one_dies_one_has_a_full_disk_and_one_joins_late(
+def _check_trials(trials: list[FrozenTrial]) -> None:
+    assert len(trials) == TRIALS
+    assert all(trial.state == TrialState.COMPLETE for trial in trials)
+    assert all(len(trial.intermediate_values) == EPOCHS for trial in trials)
+    assert all(0 < trial.user_attrs[SECONDS] < PATIENCE for trial in trials)
+
+
+def _check_left_out(full: Host, no_tmp: Host, printed: str) -> None:
+    assert f"the data cannot be copied to node {full.address}: they have " in printed
+    assert "MiB free; accepted: more room" in printed
+    assert full.run("ls", "/mnt/full") == ""
+    assert f"the project's code cannot be put on node {no_tmp.address}: OSError: [Errno 28] No space" in printed
+    assert printed.count("the search goes on without this node") == 2
+
+
+def test_a_search_over_hosts_that_share_nothing_loses_no_trial(
     hosts: Network, ray_folder: str, tmp_path: Path, tiny_data: PreparedData
 ) -> None:
+    """One is killed, one is cut off the network for 30 s, two have full disks, one joins late; clocks differ."""
     head = hosts.host(sees_project=True, PYTHONPATH=str(ROOT))
-    first, second = (hosts.host(**OF_NODES) for _ in range(2))
+    first, second = hosts.host(**OF_NODES), hosts.host(seconds_on=10**7, **OF_NODES)
     assert "tuning" not in first.run("ls", str(ROOT))
-    _give_token(head)
-    head.start_ray("--head", "--port", "6379", "--num-cpus", "0", "--temp-dir", ray_folder, "--include-dashboard=false")
-    full = hosts.host(**OF_NODES, SAN_DATA_CACHE="/mnt/full")
+    _start_head(head, ray_folder)
+    full, no_tmp = hosts.host(**OF_NODES, SAN_DATA_CACHE="/mnt/full"), hosts.host(**OF_NODES)
     full.run("sh", "-c", "mkdir /mnt/full && mount -t tmpfs -o size=64k none /mnt/full")
-    for host in (first, second, full):
+    no_tmp.run("mount", "-t", "tmpfs", "-o", "size=32m", "none", "/tmp")
+    for host in (first, second, full, no_tmp):
         _join(host, head, cores=1)
+    no_tmp.run("sh", "-c", "cat /dev/zero > /tmp/all || true")
 
     search = Search(head, tmp_path, tiny_data, "--trials", str(TRIALS))
     search.wait_for(lambda: search.addresses() >= {first.address, second.address})
     assert list(search.run.checkpoints.glob("search/trial-*.pt"))
     first.kill()
     third = hosts.host(**OF_NODES)
+    _set_clock_back(third)
     _join(third, head, cores=3)
+    hosts.cut(second)
+    cut_at = time.monotonic()
+    search.wait_for(lambda: time.monotonic() > cut_at + SECONDS_CUT)
+    hosts.cut(second, off=False)
     assert search.end() == 0, search.printed
 
-    trials = search.trials()
-    assert len(trials) == TRIALS
-    assert all(trial.state == TrialState.COMPLETE for trial in trials)
-    assert all(len(trial.intermediate_values) == EPOCHS for trial in trials)
-    assert full.address not in search.addresses()
-    assert f"the data cannot be copied to node {full.address}: they have " in search.printed
-    assert "MiB free; accepted: more room" in search.printed
-    assert search.printed.count("the search goes on without this node") == 1
-    assert full.run("ls", "/mnt/full") == ""
-    assert third.address in search.addresses(), search.printed
+    _check_trials(search.trials())
+    assert search.addresses() == {first.address, second.address, third.address}, search.printed
+    _check_left_out(full, no_tmp, search.printed)
     assert "nodes have joined the cluster" in search.printed
+    assert "(raylet)" not in search.printed  # what Ray says of a node that died is in search.log
     for host in (second, third):
         assert f"have been copied to node {host.address}" in search.printed
         copies = host.run("sh", "-c", "ls -A ~/.cache/san-tuner/data").split()
@@ -161,6 +202,32 @@ def test_a_program_outlives_the_head_of_the_cluster_that_it_has_joined(
     assert program.wait(PATIENCE) == 0, output.read_text()
     assert "\nRay has not answered for 40 s; what was recorded is safe; " in output.read_text()
     assert output.read_text().endswith("1 trial\n")
+
+
+@pytest.mark.rare
+@pytest.mark.parametrize(("name", "dead"), [("gcs/gcs_server", "Ray "), ("raylet/raylet", "")])
+def test_a_search_whose_head_dies_says_how_it_goes_on_and_goes_on_on_a_new_cluster(
+    name: str, dead: str, hosts: Network, ray_folder: str, tmp_path: Path, tiny_data: PreparedData
+) -> None:
+    head, node = hosts.host(sees_project=True, PYTHONPATH=str(ROOT)), hosts.host(**OF_NODES)
+    _start_head(head, ray_folder)
+    _join(node, head, cores=1)
+    search = Search(head, tmp_path, tiny_data, "--trials", "4")
+    search.wait_for(lambda: node.address in search.addresses())
+    (died,) = (pid for pid, command in head.processes().items() if name in command)
+    os.kill(died, signal.SIGKILL)
+    assert search.end() == 2, search.printed
+    assert search.printed.splitlines()[-1].startswith(f"error: {dead}"), search.printed
+    assert "(raylet)" not in search.printed
+    assert search.printed.endswith(f"run again with --resume runs/hosts --address {head.address}:6379 to go on\n")
+
+    node.kill()
+    head.end_processes()
+    _start_head(head, ray_folder)
+    _join(hosts.host(**OF_NODES), head, cores=1)
+    search.resume()
+    assert search.end() == 0, search.printed
+    assert [trial.state for trial in search.trials()] == [TrialState.COMPLETE] * 4
 
 
 @pytest.mark.rare

@@ -1,6 +1,7 @@
 """Watches the nodes of a cluster while trials run: which can run trials, and how many trials at once that makes."""
 
 import contextlib
+import secrets
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -8,11 +9,13 @@ from math import inf
 
 import ray
 from ray.autoscaler.sdk import request_resources
-from ray.exceptions import RayError
+from ray.exceptions import RayError, RuntimeEnvSetupError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from san_core.command_line import print_message
 from tuning.execution.driver_files import DriverFiles, News
 from tuning.execution.placement import Machine, Placement, fitting_trials
+from tuning.execution.tune_errors import describe_error
 from tuning.execution.watchdog import SECONDS_FOR_ANSWER, alive_nodes, is_dead
 
 SECONDS_BETWEEN = 2
@@ -20,6 +23,10 @@ SECONDS_BETWEEN = 2
 
 SECONDS_BETWEEN_LINES = 10
 """Least seconds between two lines that say how far copies of the data are."""
+
+
+SECONDS_TO_START = 30
+"""Seconds that nodes have to start a process when it is checked whether they can."""
 
 
 class Nodes:
@@ -59,6 +66,15 @@ class Nodes:
                 self.placement = Placement(now.cpus, now.gpus, at_once)
                 print_message(f"nodes have joined the cluster: from now on {at_once} at once")
             return fitting
+
+    def check_code(self) -> None:
+        """Has each node start a process with the project's code; those that cannot are left out, with a line each."""
+        if self._files is None:
+            return
+        with contextlib.suppress(RayError, ValueError):  # the actor may be starting again
+            for node, reason in nodes_without_code(self.unusable).items():
+                self._files.ask("note_unusable", node, reason)
+        self.refresh()
 
     @contextlib.contextmanager
     def watched(self, files: DriverFiles) -> Iterator[None]:
@@ -120,6 +136,33 @@ def _machines_but(excluded: Mapping[str, str]) -> list[Machine]:
 
 def _machine(resources: Mapping[str, float]) -> Machine:
     return Machine(int(resources.get("CPU", 0)), int(resources.get("GPU", 0)))
+
+
+def nodes_without_code(excluded: Mapping[str, str]) -> dict[str, str]:
+    """Why the project's code cannot be put on nodes, by their ids: their disk is full, for example."""
+
+    def start() -> None:
+        pass
+
+    # A runtime environment of its own: Ray sets it up anew, as that of a worker, instead of using a process it has.
+    own = {"env_vars": {"SAN_CHECK": secrets.token_hex(8)}}
+    task = ray.remote(num_cpus=0, max_retries=0, runtime_env=own)(start)
+    started = {
+        task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(): node
+        for node in ray.nodes()  # type: ignore[no-untyped-call]
+        if node["Alive"] and node["NodeID"] not in excluded
+    }
+    found = {}
+    for reference in ray.wait(list(started), num_returns=len(started), timeout=SECONDS_TO_START)[0]:
+        try:
+            ray.get(reference)
+        except RuntimeEnvSetupError as error:
+            node = started[reference]
+            reason = f"the project's code cannot be put on node {node['NodeManagerAddress']}: {describe_error(error)}"
+            found[node["NodeID"]] = reason
+        except RayError:  # the node has gone meanwhile
+            continue
+    return found
 
 
 def wait_for_gpu() -> None:

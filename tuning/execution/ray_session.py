@@ -3,11 +3,13 @@
 import contextlib
 import logging
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import ray
 import torch
+from ray._private import worker
 
 from san_core.environment_variables import environment_variables
 from san_core.errors import InputError
@@ -55,7 +57,12 @@ def machines(address: str | None, *, wait_for_gpu: bool = False) -> list[Machine
 
 def has_other_nodes() -> bool:
     """Whether trials may run on other machines than this one: Ray is a cluster that was joined, or has other nodes."""
-    return _joined_sessions > 0 or len(alive_machines()) > 1
+    return bool(_joined_addresses) or len(alive_machines()) > 1
+
+
+def same_address() -> str:
+    """The option that joins the same cluster again, after a space; empty if none was joined."""
+    return f" --address {_joined_addresses[-1]}" if _joined_addresses else ""
 
 
 @contextlib.contextmanager
@@ -89,7 +96,7 @@ def ray_session(
         session = _found()
     else:
         session = _joined(address) if address else local_ray(cpus or usable_cpus(), dashboard, on_failed_start)
-    with environment_variables(RAY_VARIABLES), _log_output_to(log), contextlib.ExitStack() as stack:
+    with environment_variables(RAY_VARIABLES), _log_output_to(log), _messages_to_log(), contextlib.ExitStack() as stack:
         try:
             url = stack.enter_context(session)
         except InputError:
@@ -98,7 +105,8 @@ def ray_session(
         yield url
 
 
-_found_sessions = _joined_sessions = 0
+_found_sessions = 0
+_joined_addresses: list[str] = []
 
 
 def ray_stays() -> bool:
@@ -143,7 +151,6 @@ def _joined(address: str) -> Iterator[str]:
 
 @contextlib.contextmanager
 def _joined_with_token(address: str) -> Iterator[str]:
-    global _joined_sessions  # noqa: PLW0603
     try:
         with keep_sigterm_handler():
             context = ray.init(
@@ -155,11 +162,11 @@ def _joined_with_token(address: str) -> Iterator[str]:
             f"no Ray cluster can be joined at {address!r}: {' '.join(str(error).split())}; one that asks for a token "
             "is joined with its token in ~/.ray/auth_token"
         ) from error
-    _joined_sessions += 1
+    _joined_addresses.append(address)
     try:
         yield f"http://{context.dashboard_url}" if context.dashboard_url else ""
     finally:
-        _joined_sessions -= 1
+        _joined_addresses.pop()
         ray.shutdown()
 
 
@@ -178,6 +185,22 @@ def _check_reachable(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=10).close()
     except (OSError, OverflowError) as error:
         raise InputError(f"no Ray cluster can be joined at {address!r}: {error}") from error
+
+
+@contextlib.contextmanager
+def _messages_to_log() -> Iterator[None]:
+    """Sends messages of Ray's processes to Ray's log: that a node has died, for example. Ray prints them to stdout."""
+    before = worker.print_to_stdstream
+
+    def log(data: Mapping[str, Any], ignore_prefix: bool) -> None:
+        del ignore_prefix
+        logging.getLogger("ray").error("\n".join(data["lines"]))
+
+    worker.print_to_stdstream = log
+    try:
+        yield
+    finally:
+        worker.print_to_stdstream = before
 
 
 class _LogFile(logging.FileHandler):

@@ -28,7 +28,7 @@ from tuning.execution.cohort_adapters import CohortLink, CohortSearcher
 from tuning.execution.cohort_worker import CohortWorker
 from tuning.execution.driver_files import driver_files
 from tuning.execution.low_memory import FewerAtOnce, LowMemoryError
-from tuning.execution.ray_session import has_other_nodes, ray_stays
+from tuning.execution.ray_session import has_other_nodes, ray_stays, same_address
 from tuning.execution.scheduler import Link, StudyScheduler
 from tuning.execution.shared_files import check_files
 from tuning.execution.trial_setup import Limits, TrialSetup
@@ -111,13 +111,17 @@ def run_trials(
         except OSError as error:
             raise InputError(
                 f"{run.shown} cannot be written: {os.strerror(error.errno or 0)}; what had finished is safe; "
-                f"when it can be written again, run again with --resume {run.shown} to go on"
+                f"when it can be written again, {_again(run)}"
             ) from error
 
 
 def how_to_go_on(run: RunFolder) -> str:
     """The end of an error line: how the search goes on."""
-    return f"what was recorded is safe; run again with --resume {run.shown} to go on"
+    return f"what was recorded is safe; {_again(run)}"
+
+
+def _again(run: RunFolder) -> str:
+    return f"run again with --resume {run.shown}{same_address()} to go on"
 
 
 def _run_tune(

@@ -12,9 +12,10 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from san_core.command_line import print_message
 from san_core.errors import InputError
 from tuning.execution.cluster_watch import Nodes
-from tuning.execution.tune_errors import disk_full_error, find_low_memory, load_error, node_is_unusable
+from tuning.execution.node_data import NodeUnusableError
+from tuning.execution.tune_errors import NoCodeError, disk_full_error, find_low_memory, load_error, node_is_unusable
 from tuning.study.live_trial import Epoch
-from tuning.study.tune_interface import EPOCHS, NotInSnapshots
+from tuning.study.tune_interface import EPOCHS, UNUSABLE_NODES, NotInSnapshots
 
 
 class Link(ABC):
@@ -57,6 +58,18 @@ class Link(ABC):
         """Has trials run on other nodes from now on; ends Tune if there are none."""
         if self.nodes and not self.nodes.refresh():
             self.end(InputError(f"no node is left that can run trials: {next(iter(self.nodes.unusable.values()), '')}"))
+
+    def explain(self, error: NoCodeError, trial: Trial) -> Exception:
+        """Looks for the nodes that the code cannot be put on; another error if the trial may have been on one of them.
+
+        Returns:
+            A `NodeUnusableError` if nodes are left out now that were not when the trial was placed, else the same.
+        """
+        if not self.nodes:
+            return error
+        self.nodes.check_code()
+        is_new = set(self.unusable_nodes) - set(trial.config.get(UNUSABLE_NODES, ()))
+        return NodeUnusableError(str(error)) if is_new else error
 
     @contextlib.contextmanager
     def end_at_write_errors(self) -> Iterator[None]:
@@ -117,6 +130,8 @@ class StudyScheduler(NotInSnapshots, FIFOScheduler):
         """Keeps why a trial failed; ends Tune if that is no fault of the trial: disk, memory or files."""
         del tune_controller
         error = load_error(trial)
+        if isinstance(error, NoCodeError):
+            error = self._link.explain(error, trial)
         self._link.note_failure(trial, error)
         if node_is_unusable(error):
             self._link.leave_out_unusable_nodes()

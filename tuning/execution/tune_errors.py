@@ -20,22 +20,31 @@ from tuning.execution.node_data import NodeUnusableError
 _UNUSABLE = re.compile(rf"{NodeUnusableError.__name__}: (.*)")
 """What a traceback of `NodeUnusableError` ends with."""
 
+_NO_CODE = "Failed to set up runtime environment."
+"""What Ray says if it cannot put the code that travels with a search on a node."""
+
 SHORTEST_REASON, LONGEST_REASON = 30, 200
 """Characters of a reason: a first line that is shorter is followed by the next one, a longer one is cut off."""
+
+
+class NoCodeError(Exception):
+    """The project's code could not be put on the node that was to run a trial; Ray does not tell which node it was."""
 
 
 def load_error(trial: Trial) -> BaseException | None:
     """The error that ended a trial; None if there is no record of it.
 
     When Tune calls the scheduler the error is only in the trial's local folder. `trial.get_pickled_error` looks for it
-    in the storage, where Tune copies it later. Of a worker that ran out of memory when it started Tune keeps only the
-    text.
+    in the storage, where Tune copies it later. Of a worker that ran out of memory when it started, or was not started,
+    Tune keeps only the text.
     """
     text = _last_text(trial)
     if low := low_memory(text):
         return low
     if found := _UNUSABLE.findall(text):
         return NodeUnusableError(found[-1])
+    if _NO_CODE in text:
+        return NoCodeError(f"the project's code cannot be put on a node: {describe_error(Exception(text))}")
     if trial.pickled_error_file is None or not Path(trial.pickled_error_file).is_file():
         return None
     with Path(trial.pickled_error_file).open("rb") as file:

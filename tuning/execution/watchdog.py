@@ -21,8 +21,11 @@ from san_core.errors import InputError
 SECONDS_BETWEEN = 1
 """Seconds between two checks."""
 
-CHECKS_WITHOUT_ANSWER = 60
-"""Checks in a row without an answer of Ray's after which it is taken for dead. A stopped program makes no checks."""
+CHECKS_WITHOUT_ANSWER = 50
+"""Checks in a row without an answer of Ray's after which it is taken for dead. A stopped program makes no checks.
+
+After a minute without GCS, Ray's library would end the program with exit code 1 and a line of its own.
+"""
 
 CHECKS_WITHOUT_HEAD = 40
 """The same for a cluster that was joined. Ray's library ends the program when it has waited 60 s for the head."""

@@ -77,9 +77,8 @@ def read_priors(
     copied: list[FrozenTrial] = []
     for run in runs:
         names = _names_here(run, settings)
-        there = run.settings.get("fixed", {})
-        if there:  # that of an older run lacks settings which are newer than it, and were as they are by default
-            there = {**TrainingConfig().to_dict(), **there}
+        # An older run lacks settings that are newer; they were what they are by default.
+        there = {**TrainingConfig().to_dict(), **run.settings.get("fixed", {})}
         here = {**settings.get("fixed", {}), DATA_PARAMETER: settings["data_fingerprint"]}
         scored = scored_trials(run.study())
         params = {trial.number: _params_here(trial, names) for trial in scored}

@@ -18,9 +18,9 @@ class Told:
     def __init__(self) -> None:
         self.server = FileServer({}, None)
 
-    def ask(self, method: str) -> News:
-        assert method == "news"
-        return self.server.news()
+    def ask(self, method: str, *arguments: str) -> News | None:
+        found: News | None = getattr(self.server, method)(*arguments)
+        return found
 
 
 @pytest.fixture
@@ -63,3 +63,20 @@ def test_each_thing_that_nodes_tell_is_printed_once(
         "the data (2.0 MiB) have been copied to node a",
     ]
     assert list(nodes.unusable) == ["id"]
+
+
+def test_nodes_that_the_code_cannot_be_put_on_are_left_out(
+    monkeypatch: pytest.MonkeyPatch, refresh: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    nodes, told, asked = Nodes(Placement(1, 0, 1)), Told(), list[dict[str, str]]()
+
+    def without_code(excluded: dict[str, str]) -> dict[str, str]:
+        asked.append(dict(excluded))
+        return {} if excluded else {"id": "the project's code cannot be put on node b: no space"}
+
+    monkeypatch.setattr(cluster_watch, "nodes_without_code", without_code)
+    refresh(nodes, told, Machine(1, 0))
+    for _ in range(2):
+        nodes.check_code()
+    assert asked == [{}, {"id": "the project's code cannot be put on node b: no space"}]
+    assert capsys.readouterr().err.count("put on node b: no space; the search goes on without this node") == 1

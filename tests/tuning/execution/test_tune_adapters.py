@@ -5,11 +5,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
+import pytest
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
-from results.run_folder import RunFolder
+from results.run_folder import REASON, RunFolder
 from tests.tuning.studies import searching
 from tuning.execution.cluster_watch import Nodes
 from tuning.execution.placement import Placement
@@ -95,6 +96,36 @@ class Counting:
     def refresh(self) -> int:
         self._nodes.unusable[f"node{len(self._nodes.unusable)}"] = "no room on 10.0.0.2"
         return self.fitting
+
+
+@pytest.mark.parametrize("found", [True, False])
+def test_a_trial_whose_code_cannot_be_put_on_a_node_counts_as_failed_only_if_no_such_node_is_found(
+    found: bool, make_run: Callable[..., RunFolder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run()
+    link = TuneLink(searching(run, trials=1), Placement(1, 0, 1), Limits(max_failures=0), shared_config={})
+    link.nodes = Nodes(link.placement)
+    monkeypatch.setattr(link.nodes, "refresh", lambda: 1)
+    monkeypatch.setattr(link.nodes, "check_code", lambda: found and link.nodes.unusable.update(id="full"))
+    file = tmp_path / "error.txt"
+    file.write_text(
+        "Failure # 3 (occurred at 2026-01-01)\nFailed to set up runtime environment.\nCould not create the actor "
+        "because its associated runtime env failed to be created.\n[Node 127.0.0.1] Traceback (most recent call last):"
+        "\n  File ...\nOSError: [Errno 28] No space left on device\n"
+    )
+    searcher, scheduler = StudySearcher(link), StudyScheduler(link)
+    config = searcher.suggest("a")
+    failing = SimpleNamespace(config=config, status=Trial.RUNNING, pickled_error_file=None, error_file=str(file))
+    scheduler.on_trial_error(cast("TuneController", None), cast("Trial", failing))
+    searcher.on_trial_complete("a", error=True)
+    again = searcher.suggest("b")
+    if found:
+        assert again is not None
+        assert again[UNUSABLE_NODES] == ("id",)
+    else:
+        assert run.study().trials[0].user_attrs[REASON] == (
+            "the project's code cannot be put on a node: OSError: [Errno 28] No space left on device"
+        )
 
 
 def test_workers_are_placed_on_no_node_that_cannot_run_trials() -> None:

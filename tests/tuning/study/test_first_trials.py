@@ -210,7 +210,7 @@ def test_the_trials_that_lie_in_the_new_space_are_taken(
     ("parameters", "baseline", "why"),
     [
         ({"dropout": FloatDistribution(0.6, 0.75)}, {"dropout": 0.7}, "dropout is 0.5, accepted: 0.6 to 0.75"),
-        ({"momentum": FloatDistribution(0, 0.9)}, {"momentum": 0.9}, "it has no momentum"),
+        ({"momentum": FloatDistribution(0, 0.5)}, {"momentum": 0.5}, "momentum is 0.9, accepted: 0 to 0.5"),
         ({"dropout": FloatDistribution(0, 0.75)}, {"dropout": 0.7}, "hops is 2, but is fixed at 3 here"),
     ],
 )
