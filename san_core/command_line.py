@@ -81,7 +81,8 @@ def _run(main: Callable[[], int | None]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        message = str(error).replace("\n", "\\n")  # a path may hold a line break
+        print(f"error: {message}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

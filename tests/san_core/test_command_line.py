@@ -65,6 +65,10 @@ def _bad_input() -> None:
     raise InputError("hops must be a whole number >= 1, but got 0")
 
 
+def _bad_path() -> None:
+    raise InputError("runs/a\nb is not there")
+
+
 def _interrupt() -> None:
     raise KeyboardInterrupt
 
@@ -75,9 +79,10 @@ def _interrupt() -> None:
         (lambda: None, 0, ""),
         (lambda: 3, 3, ""),
         (_bad_input, 2, "error: hops must be a whole number >= 1, but got 0\n"),
+        (_bad_path, 2, "error: runs/a\\nb is not there\n"),
         (_interrupt, 130, "interrupted\n"),
     ],
-    ids=["done", "own code", "bad input", "interrupted"],
+    ids=["done", "own code", "bad input", "bad path", "interrupted"],
 )
 def test_command_exits_with_a_code_and_at_most_one_line(
     main: object, code: int, printed: str, capsys: pytest.CaptureFixture[str]

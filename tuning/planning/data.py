@@ -66,7 +66,7 @@ def _find_folder(name: str) -> Path:
         InputError: if there is no such data set, or it is not prepared.
     """
     folder = DATA / name if name in READERS else Path(name)
-    if name == EMBEDDED or folder.is_dir():
+    if name == EMBEDDED or is_folder(folder):
         return folder
     if name in READERS:
         raise InputError(f"data set {name} is not prepared; first: python -m san_core.prepare {name} --root FOLDER")
