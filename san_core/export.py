@@ -16,7 +16,7 @@ import san_core
 from san_core.command_line import CommandLine, number, path, print_message, run_command
 from san_core.data.vocabulary import PADDING, UNKNOWN
 from san_core.errors import InputError
-from san_core.files import path_from_home, write_atomically
+from san_core.files import exists, path_from_home, write_atomically
 from san_core.hardware import limit_threads
 from san_core.models.exportable_san import ExportableSAN
 from san_core.prediction.trained_model import TrainedModel
@@ -54,7 +54,7 @@ def export_model(folder: str | Path, out: str | Path, *, words: int = WORDS) -> 
     out = path_from_home(out)
     if out.suffix != SUFFIX:
         raise InputError(f"cannot export to {out}: accepted is a name that ends in {SUFFIX}")
-    if out.exists():
+    if exists(out):
         raise InputError(f"{out} exists already; choose another name, or delete it")
     model = san_core.load(folder)
     model.network.cpu()

@@ -24,6 +24,14 @@ def is_file(path: Path) -> bool:
         return False
 
 
+def exists(path: Path) -> bool:
+    """Whether there is anything at a path; False also for an invalid name or missing permission."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
 def is_folder(path: Path) -> bool:
     """Whether there is such a folder; False also for an invalid name or missing permission."""
     try:
@@ -32,21 +40,15 @@ def is_folder(path: Path) -> bool:
         return False
 
 
-_NAME = 255
-"""Most bytes of a file's name, on almost all file systems."""
-
-
 def from_home(text: str) -> str:
     """A path with the home folder in the place of a leading `~` or `~USER`; another text as it is.
 
     A shell does the same, but not in `--run=~/x`, and nothing does in Python.
 
     Raises:
-        InputError: if no such home folder is known, or a name in the path is longer than file systems allow.
+        InputError: if no such home folder is known.
     """
     found = os.path.expanduser(text)  # noqa: PTH111 - a URI stays as it is
-    if (longest := max((len(part.encode(errors="replace")) for part in found.split("/")), default=0)) > _NAME:
-        raise InputError(f"the path {text[:40]!r}... has a name of {longest} bytes; accepted: at most {_NAME}")
     if found.startswith("~"):
         raise InputError(f"the home folder that {text!r} begins with is not known; accepted also: ./{text}")
     return found

@@ -29,7 +29,7 @@ from san_core.command_line import (
 )
 from san_core.errors import InputError
 from san_core.evaluation import usable_metrics
-from san_core.files import from_home, path_from_home, shown
+from san_core.files import exists, from_home, path_from_home, shown
 from san_core.hardware import one_thread_if_forked
 from san_core.random_states import keep_random_states
 from tuning.execution.forks import refuse_fork
@@ -112,7 +112,7 @@ def retrain(  # noqa: PLR0913
     prepared = sets[jobs[0].data]
     folder, split = path_from_home(out or run.retrained / name), held_out(prepared)
     with run.lock_for(RETRAINING):
-        if folder.exists():
+        if exists(folder):
             raise InputError(
                 f"model folder {shown(folder.absolute())} exists already; delete it or choose another with --out"
             )

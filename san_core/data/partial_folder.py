@@ -11,7 +11,7 @@ from san_core.data.prepared import PROBLEMS
 from san_core.data.problems import Problems
 from san_core.errors import InputError
 from san_core.file_lock import hold_lock
-from san_core.files import make_folder
+from san_core.files import exists, make_folder
 
 
 @contextmanager
@@ -25,7 +25,7 @@ def lock(out: Path, on_wait: Callable[[], object] = lambda: None) -> Iterator[No
         finally:
             # Once the file is deleted, a process that waits for it and one that creates it again can run at the same
             # time. That does no harm when `out` exists, since both only read it then. Until then the file stays.
-            if out.exists():
+            if exists(out):
                 lock.unlink(missing_ok=True)
 
 

@@ -34,7 +34,7 @@ from san_core.data.readers import read_dataset
 from san_core.data.splitting import report_shared_images, split, split_off_test
 from san_core.data.word_vectors import read_word_vectors
 from san_core.errors import InputError
-from san_core.files import name_folder, path_from_home, sha256
+from san_core.files import exists, name_folder, path_from_home, sha256
 from san_core.hardware import best_device, fastest_precision, one_thread_if_forked
 from san_core.models.architectures import Architecture
 from san_core.models.encoders import Encoder, find_encoder
@@ -114,11 +114,11 @@ def prepare(name: str, out: Path, options: Options = Options(), location: Locati
     dataset = merge_answers(dataset, problems, keep=options.keep_answers)
     grey_range = survey.grey_range and list(survey.grey_range)
     inputs = {**describe_dataset(dataset, survey.hashes), **described_options, "grey_range": grey_range}
-    if out.exists():  # before the lock, which cannot be taken in a folder that cannot be written
+    if exists(out):  # before the lock, which cannot be taken in a folder that cannot be written
         return _reuse(out, inputs, strict=options.strict)
     try:
         with lock(out):
-            if out.exists():
+            if exists(out):
                 return _reuse(out, inputs, strict=options.strict)
             with partial_folder(out, problems) as partial:
                 problems.check_losses()  # again: now missing images are known
@@ -255,7 +255,7 @@ def _name_weights(encoder: Encoder, file: Path | None, out: Path) -> str | None:
         return encoder.weights
     if file is not None:
         return name_weights(file.stem, file)
-    prepared = out.exists()
+    prepared = exists(out)
     try:
         return name_weights(encoder.weights, encoder.weights_file(download=not prepared))
     except InputError:
