@@ -5,8 +5,11 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-# A worker for each core. It runs whole modules, whose tests may share something, such as a search.
-WORKERS := -n logical --maxprocesses 8 --dist loadscope --no-loadscope-reorder
+# A worker runs whole modules, whose tests may share something, such as a search. There is one for each core. Long tests
+# wait for other processes most of their time, so there are more of those.
+MODULES := --maxprocesses 8 --dist loadscope --no-loadscope-reorder
+WORKERS := -n logical $(MODULES)
+LONG_WORKERS = -n $(shell $(PYTHON) -c "import os; print(os.cpu_count() * 3 // 2)") $(MODULES)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: search test test-long test-rare check bench clean
@@ -18,10 +21,10 @@ test: .venv/installed
 	$(BIN)/python -m pytest $(WORKERS) -m "not long"
 
 test-long: .venv/installed
-	$(BIN)/python -m pytest $(WORKERS) -m "long and not rare"
+	$(BIN)/python -m pytest $(LONG_WORKERS) -m "long and not rare"
 
 test-rare: .venv/installed
-	$(BIN)/python -m pytest $(WORKERS) -m rare
+	$(BIN)/python -m pytest $(LONG_WORKERS) -m rare
 
 check: .venv/installed
 	$(BIN)/ruff check .
