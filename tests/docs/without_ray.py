@@ -22,6 +22,7 @@ import torch
 from san_core.data.prepared import PreparedData
 from tuning.execution.placement import Machine
 from tuning.execution.ray_session import machines
+from tuning.options import command_line
 from tuning.retraining import training
 from tuning.retraining.kept_networks import Job, KeptNetworks
 from tuning.retraining.training import Outcome
@@ -61,6 +62,7 @@ def read_arguments(words: Sequence[str], folder: Path, environment: Mapping[str,
     with _started_there(words, folder, environment) as patch:
         for name in ("parse_args", "parse_intermixed_args"):
             patch.setattr(argparse.ArgumentParser, name, then_end(getattr(argparse.ArgumentParser, name)))
+        patch.setattr(command_line, "_parse", then_end(command_line._parse))  # tuning.search reads them itself
         return _run_module(words[0])
 
 
