@@ -2,6 +2,7 @@
 
 import filecmp
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -102,14 +103,24 @@ def test_what_a_worker_that_died_has_left_is_copied_anew(files: DriverFiles) -> 
     assert not partial.exists()
 
 
+def _news_of_copies(files: DriverFiles) -> News:
+    """What the driver has heard once it knows of a whole copy: nobody waits for these messages."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        news: News = files.ask("news")
+        if any(copied == total for copied, total in news.copied.values()):
+            return news
+        time.sleep(0.05)
+    pytest.fail("no copy was told of")
+
+
 def test_a_node_that_can_read_the_uri_of_the_data_does_not_ask_the_driver_for_them(
     files: DriverFiles, tiny_data: PreparedData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(node_data, "_copy", None)
     copy = data_on_this_node(ELSEWHERE, replace(files, data_uris={files.fingerprint: tiny_data.folder.as_uri()})).folder
     assert copy == cache_folder() / tiny_data.fingerprint
-    news: News = files.ask("news")
-    ((copied, total),) = news.copied.values()
+    ((copied, total),) = _news_of_copies(files).copied.values()
     assert copied == total > 0
 
 
