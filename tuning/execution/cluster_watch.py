@@ -16,7 +16,7 @@ from san_core.command_line import print_message
 from tuning.execution.driver_files import DriverFiles, News
 from tuning.execution.placement import Machine, Placement, fitting_trials
 from tuning.execution.tune_errors import describe_error
-from tuning.execution.watchdog import SECONDS_FOR_ANSWER, alive_nodes, is_dead
+from tuning.execution.watchdog import SECONDS_FOR_ANSWER, alive_addresses, alive_nodes, is_dead
 
 SECONDS_BETWEEN = 2
 """Seconds between two looks at the cluster."""
@@ -71,10 +71,10 @@ class Nodes:
         """Has each node start a process with the project's code; those that cannot are left out, with a line each."""
         if self._files is None:
             return
-        with contextlib.suppress(RayError, ValueError):  # the actor may be starting again
+        with contextlib.suppress(Exception):  # if Ray does not answer, the watchdog says so
             for node, reason in nodes_without_code(self.unusable).items():
                 self._files.ask("note_unusable", node, reason)
-        self.refresh()
+            self.refresh()
 
     @contextlib.contextmanager
     def watched(self, files: DriverFiles) -> Iterator[None]:
@@ -139,7 +139,11 @@ def _machine(resources: Mapping[str, float]) -> Machine:
 
 
 def nodes_without_code(excluded: Mapping[str, str]) -> dict[str, str]:
-    """Why the project's code cannot be put on nodes, by their ids: their disk is full, for example."""
+    """Why the project's code cannot be put on nodes, by their ids: their disk is full, for example.
+
+    An error if Ray does not answer in time: what is asked of it then would end the program.
+    """
+    addresses = alive_addresses(SECONDS_FOR_ANSWER)
 
     def start() -> None:
         pass
@@ -148,9 +152,9 @@ def nodes_without_code(excluded: Mapping[str, str]) -> dict[str, str]:
     own = {"env_vars": {"SAN_CHECK": secrets.token_hex(8)}}
     task = ray.remote(num_cpus=0, max_retries=0, runtime_env=own)(start)
     started = {
-        task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(): node
-        for node in ray.nodes()  # type: ignore[no-untyped-call]
-        if node["Alive"] and node["NodeID"] not in excluded
+        task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(): node
+        for node in addresses
+        if node not in excluded
     }
     found = {}
     for reference in ray.wait(list(started), num_returns=len(started), timeout=SECONDS_TO_START)[0]:
@@ -158,8 +162,7 @@ def nodes_without_code(excluded: Mapping[str, str]) -> dict[str, str]:
             ray.get(reference)
         except RuntimeEnvSetupError as error:
             node = started[reference]
-            reason = f"the project's code cannot be put on node {node['NodeManagerAddress']}: {describe_error(error)}"
-            found[node["NodeID"]] = reason
+            found[node] = f"the project's code cannot be put on node {addresses[node]}: {describe_error(error)}"
         except RayError:  # the node has gone meanwhile
             continue
     return found

@@ -303,9 +303,18 @@ def alive_nodes(seconds: float) -> dict[str, dict[str, float]]:
     Raises:
         Exception: of several kinds, if there is none.
     """
+    return {node_id: dict(node.resources_total) for node_id, node in _alive(seconds).items()}
+
+
+def alive_addresses(seconds: float) -> dict[str, str]:
+    """The address of each node of the cluster that is alive, by its id; otherwise as `alive_nodes`."""
+    return {node_id: str(node.node_manager_address) for node_id, node in _alive(seconds).items()}
+
+
+def _alive(seconds: float) -> dict[str, Any]:
     gcs = ray._private.worker.global_worker.gcs_client  # type: ignore[attr-defined]
     nodes = gcs.get_all_node_info(timeout=seconds)
-    return {found.hex(): dict(node.resources_total) for found, node in nodes.items() if node.state == GcsNodeInfo.ALIVE}
+    return {found.hex(): node for found, node in nodes.items() if node.state == GcsNodeInfo.ALIVE}
 
 
 def _ray_is_ours() -> bool:
