@@ -29,7 +29,7 @@ def is_refused():
     return 0
 
 assert in_a_fork(is_refused) == 0  # Ray has not been used
-ray.init(num_cpus=1, include_dashboard=False)  # as a program does itself
+ray.init("local", num_cpus=1, include_dashboard=False)  # as a program does itself
 assert in_a_fork(is_refused) == 1
 ray.shutdown()
 assert in_a_fork(is_refused) == 1
