@@ -115,10 +115,9 @@ def end_start_if_ray_dies(before_exit: Callable[[], object]) -> Iterator[None]:
 
     def watch() -> None:
         while not stop.wait(SECONDS_BETWEEN):
-            dead = [process_type for process_type in _dead_processes() if process_type in _NEEDED]
-            if dead and not stop.wait(SECONDS_BETWEEN):  # else Ray has found out, and tells
+            if (dead := _dead_needed()) and not stop.wait(SECONDS_BETWEEN):  # else Ray has found out, and tells
                 before_exit()
-                _exit(f"error: Ray did not start: its {dead[0]} process died")
+                _exit(f"error: Ray did not start: its {dead} process died")
 
     thread = threading.Thread(target=watch, name="ray-watchdog-start", daemon=True)
     thread.start()
@@ -341,8 +340,13 @@ def check_alive() -> None:
 
 def _dead_process() -> str:
     """Which of the processes that a search cannot do without is dead, in words; empty if none is."""
-    needed = [process_type for process_type in _dead_processes() if process_type in _NEEDED]
-    return f"Ray's {needed[0]} process on this machine died" if needed else ""
+    dead = _dead_needed()
+    return f"Ray's {dead} process on this machine died" if dead else ""
+
+
+def _dead_needed() -> str:
+    """The name of the first dead process that a search cannot do without; empty if none is."""
+    return next((process_type for process_type in _dead_processes() if process_type in _NEEDED), "")
 
 
 def _what_died(this_node: _ThisNode) -> str:
