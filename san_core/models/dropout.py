@@ -23,7 +23,29 @@ def draw_bytes(count: int, device: torch.device, generator: torch.Generator | No
     return words.view(torch.uint8)[:count]
 
 
-class Dropout(nn.Module):
+class _Drops(nn.Module):
+    """What both kinds of dropout share: the share, as a threshold of random bytes, and when it applies.
+
+    Args:
+        share: share to zero, in [0, 1).
+
+    Attributes:
+        threshold: number of byte values, of 256, for which something is dropped.
+        scale: factor of what is kept.
+    """
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.threshold = dropout_threshold(share)
+        self.scale = dropout_scale(self.threshold)
+
+    @property
+    def active(self) -> bool:
+        """Whether anything is dropped: in training, if the share is not 0."""
+        return self.training and self.threshold > 0
+
+
+class Dropout(_Drops):
     """Zeroes a share of the activations in training and scales up the others, as `nn.Dropout` does.
 
     On a CPU `nn.Dropout` draws one random number per activation on a single thread, which takes a large part of a
@@ -39,16 +61,6 @@ class Dropout(nn.Module):
         scale: factor of the kept activations.
     """
 
-    def __init__(self, share: float) -> None:
-        super().__init__()
-        self.threshold = dropout_threshold(share)
-        self.scale = dropout_scale(self.threshold)
-
-    @property
-    def active(self) -> bool:
-        """Whether activations are dropped: in training, if the share is not 0."""
-        return self.training and self.threshold > 0
-
     def draw_mask(self, activations: Tensor) -> Tensor:
         """Draws a mask of the activations' shape and type: 1 where an activation is kept, 0 where it is dropped."""
         random_bytes = draw_bytes(activations.numel(), activations.device).view(activations.shape)
@@ -60,7 +72,7 @@ class Dropout(nn.Module):
         return activations * self.draw_mask(activations) * self.scale if self.active else activations
 
 
-class ChannelDropout(nn.Module):
+class ChannelDropout(_Drops):
     """Zeroes a share of a layer's input channels in training and scales up the others, alike for a whole batch.
 
     A channel is zeroed at all places of an image, as SpatialDropout does (Tompson et al., "Efficient Object
@@ -74,16 +86,6 @@ class ChannelDropout(nn.Module):
     Attributes:
         threshold, scale: see `Dropout`.
     """
-
-    def __init__(self, share: float) -> None:
-        super().__init__()
-        self.threshold = dropout_threshold(share)
-        self.scale = dropout_scale(self.threshold)
-
-    @property
-    def active(self) -> bool:
-        """Whether channels are dropped: in training, if the share is not 0."""
-        return self.training and self.threshold > 0
 
     def forward(self, weight: Tensor, random_bytes: Tensor | None = None) -> Tensor:
         """Zeroes and scales columns of a layer's weight [H, C]; returns it unchanged in evaluation.
