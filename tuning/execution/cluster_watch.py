@@ -14,9 +14,10 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from san_core.command_line import print_message
 from tuning.execution.driver_files import DriverFiles, News
+from tuning.execution.nodes import SECONDS_FOR_ANSWER, alive_addresses, alive_nodes
 from tuning.execution.placement import Machine, Placement, fitting_trials
 from tuning.execution.tune_errors import describe_error
-from tuning.execution.watchdog import SECONDS_FOR_ANSWER, alive_addresses, alive_nodes, is_dead
+from tuning.execution.watchdog import is_dead
 
 SECONDS_BETWEEN = 2
 """Seconds between two looks at the cluster."""

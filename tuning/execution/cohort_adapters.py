@@ -8,6 +8,7 @@ from ray.tune.search import Searcher
 
 from san_core.errors import InputError
 from san_core.hardware import is_out_of_memory
+from tuning.execution.nodes import head_is_reachable
 from tuning.execution.scheduler import Link
 from tuning.execution.tune_adapters import FINISHED
 from tuning.execution.tune_errors import describe_error, node_is_unusable, worker_has_died
@@ -67,11 +68,12 @@ class CohortSearcher(NotInSnapshots, Searcher):
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         """The configuration of the next attempt; None if none is to start now; `FINISHED` if none will start any more.
 
-        Tune does not ask again after `FINISHED`.
+        Tune does not ask again after `FINISHED`. None starts while the cluster's head cannot be reached: Tune would ask
+        the head for the class of the trial, and wait where nothing can end it.
         """
         link = self._link
         attempt = None
-        if link.goes_on:
+        if link.goes_on and head_is_reachable():
             with link.end_at_write_errors():
                 if link.nodes:
                     link.cohorts.use_workers(link.nodes.at_once)

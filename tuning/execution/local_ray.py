@@ -15,8 +15,9 @@ from ray._private import ray_constants
 from san_core.command_line import print_message
 from san_core.errors import InputError
 from san_core.machine_limits import AFFINITY_VARIABLES, free_processes, usable_cores
+from tuning.execution.gcs_stand_in import stop_answering
 from tuning.execution.ray_folder import folder_notice, ray_folder
-from tuning.execution.watchdog import end_start_if_ray_dies, stop_answering
+from tuning.execution.watchdog import end_start_if_ray_dies
 from tuning.monitoring.dashboard import Dashboard, make_token
 
 START_ATTEMPTS = 3

@@ -13,6 +13,7 @@ from ray.tune.search import Searcher
 
 from san_core.errors import InputError
 from san_core.hardware import is_out_of_memory
+from tuning.execution.nodes import head_is_reachable
 from tuning.execution.placement import Placement
 from tuning.execution.resources import resources
 from tuning.execution.scheduler import Link
@@ -115,12 +116,13 @@ class StudySearcher(NotInSnapshots, Searcher):
         """The configuration of the next trial; None if none is to start now; `FINISHED` if none will start any more.
 
         Tune does not ask again after `FINISHED`. So the answer is `None` while a trial is live, since that trial may
-        have to be started again. It is `FINISHED` at once if Tune ends early.
+        have to be started again. It is `FINISHED` at once if Tune ends early. While the cluster's head cannot be
+        reached none starts: Tune would ask the head for the class of the trial, and wait where nothing can end it.
         """
         link = self._link
         if not link.goes_on:
             return FINISHED
-        if len(link.study.live) >= link.at_once:
+        if len(link.study.live) >= link.at_once or not (link.study.exhausted or head_is_reachable()):
             return None
         live = None
         with link.end_at_write_errors():

@@ -6,17 +6,15 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
-from typing import Any
 
 import ray
-from ray.core.generated.gcs_pb2 import GcsNodeInfo  # type: ignore[attr-defined]
 
 from san_core.command_line import is_command
 from san_core.errors import InputError
+from tuning.execution.gcs_stand_in import answer_for_gcs, dead_processes
+from tuning.execution.nodes import SECONDS_FOR_ANSWER, alive_nodes, ray_is_ours
 
 SECONDS_BETWEEN = 1
 """Seconds between two checks."""
@@ -29,9 +27,6 @@ After a minute without GCS, Ray's library would end the program with exit code 1
 
 CHECKS_WITHOUT_HEAD = 40
 """The same for a cluster that was joined. Ray's library ends the program when it has waited 60 s for the head."""
-
-SECONDS_FOR_ANSWER = 10
-"""Seconds that one call waits for the head: none may be left when the program goes on without it."""
 
 SECONDS_TO_END = 2
 """Seconds that the context waits at its end for a check that is under way: Ray may not answer it any more."""
@@ -82,7 +77,7 @@ def end_if_ray_dies(
             _exit(f"error: {dead}; {advice}")
         else:
             _deaths.append(dead)
-            _answer_calls()
+            answer_for_gcs()
             interrupted.interrupt_until(stop)
 
     threads = [
@@ -162,63 +157,6 @@ def _exit(message: str) -> None:
     os._exit(2)
 
 
-def _answer_calls() -> None:
-    """Answers in the place of this machine's GCS, if it has died: an empty message, which says that there is nothing.
-
-    Ray's library calls GCS in places where neither a signal nor an exception reaches it. It would try for a minute and
-    then end the program. An answer ends the call; one that says that the call has failed would end the program at once.
-    Who asks for news (`...Poll`) waits, as there is none: it would end the program for an empty message.
-    """
-    node = ray._private.worker._global_node
-    if node is None or "gcs_server" not in _dead_processes():
-        return
-    global _excepthook  # noqa: PLW0603
-    import grpc  # type: ignore[import-untyped]  # it takes a while, and is needed only then
-
-    def answer(request: bytes, context: object) -> bytes:
-        del request, context
-        return b""
-
-    def let_wait(request: bytes, context: Any) -> bytes:  # noqa: ANN401 - as gRPC has it
-        while context.is_active():
-            time.sleep(SECONDS_BETWEEN / 10)
-        return answer(request, context)
-
-    class Answers(grpc.GenericRpcHandler):  # type: ignore[misc]
-        def service(self, call: Any) -> Any:  # noqa: ANN401 - as gRPC has it
-            return grpc.unary_unary_rpc_method_handler(let_wait if call.method.endswith("Poll") else answer)
-
-    server = grpc.server(
-        ThreadPoolExecutor(max_workers=16, thread_name_prefix="ray-watchdog-gcs"), handlers=[Answers()]
-    )
-    with contextlib.suppress(RuntimeError):  # the port is taken
-        server.add_insecure_port(node.gcs_address)
-        server.start()
-        _servers.append(server)
-        if threading.excepthook is not _show_unless_of_ray:
-            _excepthook, threading.excepthook = threading.excepthook, _show_unless_of_ray
-
-
-_servers: list[Any] = []
-"""What answers in the place of a dead GCS, until Ray has been shut down."""
-
-_excepthook = threading.excepthook
-
-
-def _show_unless_of_ray(error: threading.ExceptHookArgs) -> None:
-    """Shows the error that ended a thread, unless it is Ray's: its threads end with a traceback when GCS is dead."""
-    if error.thread is None or not error.thread.name.startswith("ray_"):
-        _excepthook(error)
-
-
-def stop_answering() -> None:
-    """Ends the answers in the place of a dead GCS, since Ray has been shut down."""
-    while _servers:
-        _servers.pop().stop(grace=None)
-    if threading.excepthook is _show_unless_of_ray:
-        threading.excepthook = _excepthook
-
-
 class _RayDied(BaseException):
     """Raised in the interrupted thread. Code of Ray that goes on after any `Exception` must not go on after this."""
 
@@ -288,44 +226,7 @@ class _ThisNode:
 
 def _is_alive(node_id: str) -> bool:
     """Whether a node is part of the cluster."""
-    return node_id in alive_nodes(CHECKS_WITHOUT_ANSWER if _ray_is_ours() else SECONDS_FOR_ANSWER)
-
-
-def alive_nodes(seconds: float) -> dict[str, dict[str, float]]:
-    """The resources of each node of the cluster that is alive, by its id.
-
-    `ray.nodes` waits for ever, and ends the program if GCS answers with an error.
-
-    Args:
-        seconds: how long to wait for the answer.
-
-    Raises:
-        Exception: of several kinds, if there is none.
-    """
-    return {node_id: dict(node.resources_total) for node_id, node in _alive(seconds).items()}
-
-
-def alive_addresses(seconds: float) -> dict[str, str]:
-    """The address of each node of the cluster that is alive, by its id; otherwise as `alive_nodes`."""
-    return {node_id: str(node.node_manager_address) for node_id, node in _alive(seconds).items()}
-
-
-def _alive(seconds: float) -> dict[str, Any]:
-    gcs = ray._private.worker.global_worker.gcs_client  # type: ignore[attr-defined]
-    nodes = gcs.get_all_node_info(timeout=seconds)
-    return {found.hex(): node for found, node in nodes.items() if node.state == GcsNodeInfo.ALIVE}
-
-
-def _ray_is_ours() -> bool:
-    """Whether `ray.init` started Ray on this machine, and did not join a cluster."""
-    node = ray._private.worker._global_node
-    return node is None or node.is_head()
-
-
-def _dead_processes() -> list[str]:
-    """Processes of Ray that this program has started and that are dead. Ray has no public way to ask for them."""
-    node = ray._private.worker._global_node
-    return [process_type for process_type, _ in node.dead_processes()] if node is not None else []
+    return node_id in alive_nodes(CHECKS_WITHOUT_ANSWER if ray_is_ours() else SECONDS_FOR_ANSWER)
 
 
 def check_alive() -> None:
@@ -346,7 +247,7 @@ def _dead_process() -> str:
 
 def _dead_needed() -> str:
     """The name of the first dead process that a search cannot do without; empty if none is."""
-    return next((process_type for process_type in _dead_processes() if process_type in _NEEDED), "")
+    return next((process_type for process_type in dead_processes() if process_type in _NEEDED), "")
 
 
 def _what_died(this_node: _ThisNode) -> str:
@@ -356,7 +257,7 @@ def _what_died(this_node: _ThisNode) -> str:
     if not this_node.is_alive:
         return "this machine is no longer part of the Ray cluster"
     this_node.checks_without_answer += 1
-    limit = CHECKS_WITHOUT_ANSWER if _ray_is_ours() else CHECKS_WITHOUT_HEAD
+    limit = CHECKS_WITHOUT_ANSWER if ray_is_ours() else CHECKS_WITHOUT_HEAD
     if this_node.checks_without_answer > limit:
         return f"Ray has not answered for {limit * SECONDS_BETWEEN:g} s"
     return ""

@@ -12,6 +12,7 @@ from ray.tune.search import Searcher
 
 from results.run_folder import REASON, RunFolder
 from tests.tuning.studies import searching
+from tuning.execution import tune_adapters
 from tuning.execution.cluster_watch import Nodes
 from tuning.execution.placement import Placement
 from tuning.execution.resources import resources
@@ -42,6 +43,19 @@ def test_the_last_trial_may_start_again_before_tune_is_told_that_there_are_no_mo
     assert searcher.suggest("d") == Searcher.FINISHED
     (trial,) = run.study().trials
     assert trial.state.name == "FAIL"
+
+
+def test_no_trial_starts_while_the_head_of_the_cluster_cannot_be_reached(
+    make_run: Callable[..., RunFolder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run()
+    link = TuneLink(searching(run, trials=1), Placement(1, 0, max_concurrent=1), Limits(), shared_config={})
+    searcher = StudySearcher(link)
+    monkeypatch.setattr(tune_adapters, "head_is_reachable", lambda: False)
+    assert searcher.suggest("a") is None
+    assert run.study().trials == []
+    monkeypatch.setattr(tune_adapters, "head_is_reachable", lambda: True)
+    assert searcher.suggest("b") is not None
 
 
 def test_a_trial_that_tune_has_tried_often_enough_does_not_start_again(make_run: Callable[..., RunFolder]) -> None:
