@@ -124,7 +124,7 @@ def _load_best(snapshot: RunSnapshot, trial: FrozenTrial, data: PreparedData) ->
         loaded = Checkpoints(checkpoint_folder(snapshot.folder, SEARCH)).load(trial.number, training)
     except (DamagedCheckpointError, OSError, RuntimeError, LookupError, ValueError, TypeError, EOFError) as error:
         raise InputError(f"the checkpoint of trial {trial.number} is damaged or of another version") from error
-    if loaded is None:
+    if not loaded:
         raise InputError(f"trial {trial.number}, the best, has no checkpoint; --keep 1 or more keeps it")
     return training
 

@@ -54,7 +54,7 @@ def small_search(data: Path) -> RunFolder:
                 break
         training = Training(TrainingConfig.from_dict({**plan.setup.fixed, **live.settings}), prepared)
         Checkpoints(str(plan.run.checkpoints.resolve() / "search")).save(
-            number, training, EpochResult(2, 1.0, 0.5, 0.1, "")
+            number, training, [EpochResult(2, 1.0, 0.5, 0.1, "")]
         )
         study.finish(number)
     study.record_end()

@@ -57,7 +57,7 @@ def run(tmp_path: Path, data: PreparedData) -> RunFolder:
     study = optuna.create_study(study_name=SEARCH, storage=made.storage(), direction="maximize")
     study.add_trials([trial(0.5), trial(0.6), trial(0.9, **{PRIOR: "earlier"}), trial(None, TrialState.FAIL)])
     training = Training(TrainingConfig.from_dict({**FIXED, "dropout": 0.1, "seed": 3}), data)
-    Checkpoints(checkpoint_folder(made, SEARCH)).save(1, training, training.run_epoch())
+    Checkpoints(checkpoint_folder(made, SEARCH)).save(1, training, [training.run_epoch()])
     return made
 
 

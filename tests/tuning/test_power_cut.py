@@ -56,7 +56,7 @@ def write(
         study.finish(number)
         run.change_settings({**run.settings, "trials": 9})
         training = Training(tiny_config, tiny_data)
-        Checkpoints(str(run.checkpoints / "search")).save(0, training, EpochResult(1, 1.5, 0.5, 0.1, ""))
+        Checkpoints(str(run.checkpoints / "search")).save(0, training, [EpochResult(1, 1.5, 0.5, 0.1, "")])
         for name in ("one", "other"):
             attention_examples._write(run.attention_examples, [], name)
         write_report(load_snapshot(run))

@@ -5,7 +5,7 @@ import io
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
@@ -44,7 +44,10 @@ class ReadsAndWrites(Protocol):
 
 
 class Checkpoints:
-    """The newest checkpoint of each trial of a study: weights, optimizer state, epoch and the epoch's result.
+    """The newest checkpoint of each trial of a study: weights, optimizer state, epoch and the results of all epochs.
+
+    The results of earlier epochs are needed where the machine lost power: a checkpoint is on the disk then, but the
+    journal may lack the last lines that were written before it.
 
     Args:
         place: a path, a URI of any file system that pyarrow knows (`s3://`, `gs://`, `hdfs://`), or what reads and
@@ -57,18 +60,18 @@ class Checkpoints:
     def __init__(self, place: str | ReadsAndWrites) -> None:
         self._files: ReadsAndWrites = CheckpointFiles(place) if isinstance(place, str) else place
 
-    def save(self, number: int, training: Training | FoldedTraining, result: EpochResult) -> None:
+    def save(self, number: int, training: Training | FoldedTraining, results: Sequence[EpochResult]) -> None:
         """Saves a trial's checkpoint; the file appears only when it is complete, and on the disk if that is local."""
-        self.save_state(number, training.state_dict(), result)
+        self.save_state(number, training.state_dict(), results)
 
-    def save_state(self, number: int, training: dict[str, Any], result: EpochResult) -> None:
+    def save_state(self, number: int, training: dict[str, Any], results: Sequence[EpochResult]) -> None:
         """The same of what `Training.state_dict` returned."""
         state = io.BytesIO()
-        torch.save({"training": training, "result": asdict(result)}, state)
+        torch.save({"training": training, "results": [asdict(result) for result in results]}, state)
         self._files.write(number, state.getbuffer())
 
-    def load(self, number: int, training: Training | FoldedTraining) -> EpochResult | None:
-        """Restores training from the trial's checkpoint; returns its last epoch's result, None without a checkpoint.
+    def load(self, number: int, training: Training | FoldedTraining) -> list[EpochResult]:
+        """Restores training from the trial's checkpoint; returns the results of its epochs, none without a checkpoint.
 
         Raises:
             DamagedCheckpointError: if the checkpoint cannot be used; `training` cannot be used then either.
@@ -77,7 +80,7 @@ class Checkpoints:
 
     def restore(
         self, number: int, device: torch.device, restore_training: Callable[[dict[str, Any]], object]
-    ) -> EpochResult | None:
+    ) -> list[EpochResult]:
         """Restores a trial from its checkpoint.
 
         Args:
@@ -86,23 +89,23 @@ class Checkpoints:
             restore_training: function that takes what `Training.state_dict` returned.
 
         Returns:
-            The last epoch's result; None if there is no checkpoint.
+            The results of its epochs, of the last one alone if an earlier version saved it; none without a checkpoint.
 
         Raises:
             DamagedCheckpointError: if the file is cut off or holds anything else.
         """
         content = self._files.read(number)
         if content is None:
-            return None
+            return []
         try:
             state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
-            result = EpochResult(**state["result"])
+            results = [EpochResult(**result) for result in state.get("results") or [state["result"]]]
             restore_training(state["training"])
         except Exception as error:
             if is_out_of_memory(error):
                 raise
             raise DamagedCheckpointError(f"its checkpoint is damaged ({type(error).__name__})") from error
-        return result
+        return results
 
 
 def checkpoint_folder(run: RunFolder, study_name: str) -> str:

@@ -50,7 +50,7 @@ class CohortWorker(tune.Trainable):
         self._largest: TrainingConfig | None = None
         self._preparation = ""
         self._members: dict[int, Member] = {}
-        self._results: dict[int, EpochResult] = {}
+        self._results: dict[int, list[EpochResult]] = {}  # of the trials in memory, by number, of all epochs
         self._unsaved: set[int] = set()
         self._notes: dict[int, str] = {}  # of trials, to be reported with their next epoch
         self.reset_config(config)
@@ -65,19 +65,18 @@ class CohortWorker(tune.Trainable):
         configs = {number: self._setup.config(settings) for number, settings in new_config[TRIALS].items()}
         preparation, *_ = map(preparation_name, new_config[TRIALS].values())
         shared = self._share(next(iter(configs.values())), preparation)
-        self._unreported: dict[int, EpochResult] = {}
         for number, config in configs.items():
             if number not in self._members or self._members[number].epoch < self._job.first:
                 self._load(number, config, shared)
-            elif self._members[number].epoch > self._job.first:
-                self._unreported[number] = self._results[number]
+        # What is in memory, or in a checkpoint, may be ahead of the journal, even by more than a job.
+        self._unreported = {number: list(filter(self._is_of_job, self._results[number])) for number in configs}
         if self._trial_monitor:
             self._trial_monitor.start_job(self._job, new_config[TRIALS])
         return True
 
     def step(self) -> dict[str, Any]:
         """Trains one epoch of the trials that have the fewest, and reports it; the study decides what comes next."""
-        results, self._unreported, rate = self._unreported, {}, None
+        results, rate = {number: waiting.pop(0) for number, waiting in self._unreported.items() if waiting}, None
         if not results:
             if self._trial_monitor:
                 self._trial_monitor.start_epoch()
@@ -126,21 +125,17 @@ class CohortWorker(tune.Trainable):
             self._forget(number)
 
     def _load(self, number: int, config: TrainingConfig, shared: SharedTraining) -> None:
-        """Takes up a trial from its checkpoint, whose epoch is reported again; without one the trial starts."""
+        """Takes up a trial from its checkpoint; without one the trial starts."""
 
         def restore(state: dict[str, Any]) -> None:
             self._members[number] = shared.restore_member(config, state)
 
         try:
-            result = self._checkpoints.restore(number, shared.device, restore)
+            self._results[number] = self._checkpoints.restore(number, shared.device, restore)
         except DamagedCheckpointError as error:
-            result, self._notes[number] = None, starts_anew(error)
-        if result is None:
+            self._results[number], self._notes[number] = [], starts_anew(error)
+        if not self._results[number]:
             self._members[number] = shared.new_member(config)
-            return
-        self._results[number] = result
-        if result.epoch > self._job.first:
-            self._unreported[number] = result
 
     def _train_epoch(self) -> dict[int, EpochResult]:
         """Trains the trials that have the fewest epochs, of those that have not done the job."""
@@ -150,9 +145,10 @@ class CohortWorker(tune.Trainable):
         width = self._width(first, fewest)
         trained = [first, *(number for number in others if self._width(number, fewest) == width)][:width]
         results = self._shared_training.train_epoch([self._members[number] for number in trained], width)
-        self._results |= dict(zip(trained, results, strict=True))
+        for number, result in zip(trained, results, strict=True):
+            self._results[number].append(result)
         self._unsaved |= set(trained)
-        return {number: self._results[number] for number in trained}
+        return dict(zip(trained, results, strict=True))
 
     def _width(self, number: int, epoch: int) -> int:
         """The width at which a trial is trained after an epoch: always that of its job, since results depend on it."""
@@ -160,9 +156,12 @@ class CohortWorker(tune.Trainable):
         width = widths[min((last for last in widths if last > epoch), default=self._job.last)]
         return min(width, self._setup.cohort)  # it may have been reduced when the search was resumed
 
+    def _is_of_job(self, result: EpochResult) -> bool:
+        return self._job.first < result.epoch <= self._job.last
+
     def _is_done(self, number: int) -> bool:
-        result = self._results.get(number)
-        return self._members[number].epoch >= self._job.last or (result is not None and bool(result.diverged))
+        results = self._results[number]
+        return self._members[number].epoch >= self._job.last or bool(results and results[-1].diverged)
 
     def _save(self) -> None:
         """Saves what another worker, or a resumed search, needs."""
@@ -181,5 +180,5 @@ class CohortWorker(tune.Trainable):
 
     def _forget(self, number: int) -> None:
         del self._members[number]
-        self._results.pop(number, None)
+        del self._results[number]
         self._unsaved.discard(number)

@@ -21,7 +21,7 @@ from tuning.execution.trial_setup import Limits
 from tuning.execution.tune_errors import describe_error, node_is_unusable
 from tuning.study.live_trial import Epoch
 from tuning.study.study import Study
-from tuning.study.tune_interface import GPU_SHARE, TRIALS, UNUSABLE_NODES, NotInSnapshots, only_trial
+from tuning.study.tune_interface import GPU_SHARE, RECORDED, TRIALS, UNUSABLE_NODES, NotInSnapshots, only_trial
 
 FINISHED = cast("dict[str, Any]", Searcher.FINISHED)
 """The searcher's answer that no trial will start any more: a string, although Tune declares a dict."""
@@ -130,8 +130,8 @@ class StudySearcher(NotInSnapshots, Searcher):
         if live is None:
             return None if link.goes_on and link.study.live else FINISHED
         self._numbers[trial_id] = live.trial.number
-        own = {TRIALS: {live.trial.number: live.settings}, UNUSABLE_NODES: link.unusable_nodes}
-        return {**link.shared_config, **own}
+        own = {TRIALS: {live.trial.number: live.settings}, RECORDED: live.epochs}
+        return {**link.shared_config, **own, UNUSABLE_NODES: link.unusable_nodes}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tells the study that a trial ended, or that it is to be started again."""

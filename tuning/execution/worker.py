@@ -26,6 +26,7 @@ from tuning.study.tune_interface import (
     DRIVER_FILES,
     EPOCHS,
     GPU_SHARE,
+    RECORDED,
     RUN_AND_STUDY,
     TRIAL_SETUP,
     TRIALS,
@@ -60,13 +61,16 @@ class SANWorker(tune.Trainable):
         config, data = setup.config(settings), self._data[preparation_name(settings)]
         self._number, self._checkpoint_timer, self._note = number, CheckpointTimer(), ""
         self._training = new_training(config, data, setup.folds, metric=setup.metric)
-        # The epoch of the checkpoint is reported again, since the study may not have received the first report.
         try:
-            self._unreported = self._checkpoints.load(number, self._training)
+            self._results = self._checkpoints.load(number, self._training)
         except DamagedCheckpointError as error:
-            self._training, self._unreported = None, None  # it may be restored in part
+            self._training, self._results = None, []  # it may be restored in part
             self._training = new_training(config, data, setup.folds, metric=setup.metric)
             self._note = starts_anew(error)
+        # The checkpoint may be ahead of the journal, or the study may not have decided on its last epoch.
+        self._unreported = [
+            each for each in self._results if each.epoch > new_config.get(RECORDED, 0)
+        ] or self._results[-1:]
         return True
 
     def step(self) -> dict[str, Any]:
@@ -74,13 +78,15 @@ class SANWorker(tune.Trainable):
         training = self._training
         if training is None:
             raise RuntimeError("step() was called before setup()")
-        result, self._unreported = self._unreported, None
-        if result is None:
+        if self._unreported:
+            result = self._unreported.pop(0)
+        else:
             if self._trial_monitor:
                 self._trial_monitor.start_epoch()
             result = training.run_epoch()
+            self._results.append(result)
             if training.finished or self._checkpoint_timer.is_due():
-                self._checkpoints.save(self._number, training, result)
+                self._checkpoints.save(self._number, training, self._results)
         epoch = as_epoch(result, training.seconds, self._location, result.per_second(training.examples))
         epoch, self._note = replace(epoch, note=self._note), ""
         if self._trial_monitor:

@@ -9,6 +9,9 @@ from typing import Any
 TRIALS = "trials"
 """Key of a configuration: the training settings of each trial of the study, by number: its parameters and its seed."""
 
+RECORDED = "recorded"
+"""Key of a configuration without cohorts: number of epochs of its trial that the journal has."""
+
 JOB = "job"
 """Key of a configuration: the `results.jobs.Job` that Tune is to run; absent without cohorts."""
 

@@ -54,10 +54,10 @@ def test_a_trial_goes_on_exactly_as_if_it_had_not_been_interrupted(
     whole, interrupted, resumed = (Training(tiny_config, tiny_data) for _ in range(3))
     expected = [whole.run_epoch() for _ in range(3)]
     saved = interrupted.run_epoch()
-    Checkpoints(place).save(7, interrupted, saved)
+    Checkpoints(place).save(7, interrupted, [saved])
 
     torch.manual_seed(99)  # a new process is in another random state
-    assert Checkpoints(place).load(7, resumed) == saved
+    assert Checkpoints(place).load(7, resumed) == [saved]
     assert (resumed.epoch, resumed.seconds, resumed.finished) == (1, interrupted.seconds, False)
     found = [saved, *(resumed.run_epoch() for _ in range(2))]
     assert [(r.epoch, r.loss, r.score) for r in found] == [(r.epoch, r.loss, r.score) for r in expected]
@@ -66,53 +66,64 @@ def test_a_trial_goes_on_exactly_as_if_it_had_not_been_interrupted(
     assert _same(resumed.optimizer.state_dict(), whole.optimizer.state_dict())
 
 
-@pytest.mark.parametrize("result", [_result(), _result(3, None), _result(2, 0.0, "the loss is nan")])
-def test_the_result_comes_back_as_it_was(result: EpochResult, training: Training, place: str) -> None:
+def test_the_results_come_back_as_they_were(training: Training, place: str) -> None:
+    results = [_result(), _result(2, None), _result(3, 0.0, "the loss is nan")]
     checkpoints = Checkpoints(place)
-    checkpoints.save(0, training, result)
-    assert checkpoints.load(0, training) == result
+    checkpoints.save(0, training, results)
+    assert checkpoints.load(0, training) == results
+
+
+def test_a_checkpoint_of_an_earlier_version_has_the_result_of_its_last_epoch(
+    training: Training, place: str, tmp_path: Path
+) -> None:
+    checkpoints = Checkpoints(place)
+    checkpoints.save(0, training, [_result(3)])
+    (file,) = (tmp_path / "checkpoints").rglob("*.pt")
+    state = torch.load(file, weights_only=True)
+    torch.save({"training": state["training"], "result": state["results"][0]}, file)
+    assert checkpoints.load(0, training) == [_result(3)]
 
 
 def test_a_trial_without_a_checkpoint_starts_from_the_beginning(training: Training, place: str, tmp_path: Path) -> None:
     checkpoints = Checkpoints(place)
-    assert checkpoints.load(0, training) is None  # the folder is not there
-    checkpoints.save(1, training, _result())
-    assert checkpoints.load(0, training) is None
+    assert checkpoints.load(0, training) == []  # the folder is not there
+    checkpoints.save(1, training, [_result()])
+    assert checkpoints.load(0, training) == []
     assert _files(tmp_path) == ["checkpoints/search/trial-0001.pt"]
 
 
 def test_a_new_checkpoint_replaces_the_one_before(training: Training, place: str, tmp_path: Path) -> None:
     checkpoints = Checkpoints(place)
     for epoch in (1, 2):
-        checkpoints.save(12345, training, _result(epoch))
-    assert checkpoints.load(12345, training) == _result(2)
+        checkpoints.save(12345, training, [_result(epoch)])
+    assert checkpoints.load(12345, training) == [_result(2)]
     assert _files(tmp_path) == ["checkpoints/search/trial-12345.pt"]
 
 
 def test_a_partial_checkpoint_is_never_loaded(training: Training, place: str, tmp_path: Path) -> None:
     checkpoints = Checkpoints(place)
-    checkpoints.save(4, training, _result())
+    checkpoints.save(4, training, [_result()])
     file = tmp_path / "checkpoints" / "search" / "trial-0004.pt"
     file.rename(f"{file}.partial")
-    assert checkpoints.load(4, training) is None
-    checkpoints.save(4, training, _result(2))
+    assert checkpoints.load(4, training) == []
+    checkpoints.save(4, training, [_result(2)])
     Path(f"{file}.partial").write_bytes(b"begun")
-    assert checkpoints.load(4, training) == _result(2)
+    assert checkpoints.load(4, training) == [_result(2)]
 
 
 def test_a_full_disk_leaves_the_last_checkpoint_and_no_partial_file(
     training: Training, place: str, tmp_path: Path
 ) -> None:
     checkpoints = Checkpoints(place)
-    checkpoints.save(4, training, _result(1))
+    checkpoints.save(4, training, [_result(1)])
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
     try:
         with pytest.raises(OSError, match="(?i)file too large"):
-            checkpoints.save(4, training, _result(2))
+            checkpoints.save(4, training, [_result(2)])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert checkpoints.load(4, training) == _result(1)
+    assert checkpoints.load(4, training) == [_result(1)]
     assert _files(tmp_path) == ["checkpoints/search/trial-0004.pt"]
 
 
@@ -122,7 +133,7 @@ def test_deleting_removes_whole_and_partial_checkpoints_of_these_trials_only(
     files = CheckpointFiles(place)
     files.delete([0])  # the folder is not there
     for number in (1, 2, 3):
-        Checkpoints(place).save(number, training, _result())
+        Checkpoints(place).save(number, training, [_result()])
     folder = tmp_path / "checkpoints" / "search"
     for number in (2, 3, 4):
         (folder / f"trial-{number:04d}.pt.partial").touch()
@@ -168,8 +179,8 @@ def test_checkpoints_of_a_run_of_any_name_go_to_a_folder_of_their_own(
     storage = tmp_path / "storage"
     run = make_run(name, storage=f"{scheme}{storage}")
     for epoch, study in enumerate((SEARCH, CONFIRMATION), start=1):
-        Checkpoints(checkpoint_folder(run, study)).save(0, training, _result(epoch))
-    assert Checkpoints(checkpoint_folder(run, SEARCH)).load(0, training) == _result(1)
+        Checkpoints(checkpoint_folder(run, study)).save(0, training, [_result(epoch)])
+    assert Checkpoints(checkpoint_folder(run, SEARCH)).load(0, training) == [_result(1)]
     assert len(_files(storage)) == 2
 
 

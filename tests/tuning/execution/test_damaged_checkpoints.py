@@ -23,6 +23,7 @@ from tuning.study.tune_interface import (
     EPOCHS,
     JOB,
     LIVE_TRIALS,
+    RECORDED,
     RUN_AND_STUDY,
     TRIAL_SETUP,
     TRIALS,
@@ -128,3 +129,38 @@ def test_a_member_of_a_cohort_starts_anew(
     notes = {(number, epoch.number): epoch.note for number, epoch in found if epoch.note}
     assert list(notes) == [(1, 1)]
     assert notes[1, 1].startswith("starts anew, since its checkpoint is damaged (")
+
+
+# A power cut may leave a checkpoint and take the last lines of the journal, which were written before it.
+
+
+@pytest.mark.parametrize(("recorded", "reported"), [(0, [1, 2, 3]), (1, [2, 3]), (2, [3]), (3, [3])])
+def test_a_trial_reports_what_the_journal_lacks(
+    recorded: int, reported: list[int], start: Callable[..., tune.Trainable]
+) -> None:
+    trials = {7: {"seed": 3}}
+    expected = _scores(_epochs(start(SANWorker, trials), 3))
+    again = start(SANWorker, trials, **{RECORDED: recorded})
+    found = _scores(_epochs(again, len(reported)))
+    assert found == expected[-len(reported) :]
+    assert [number for _, number, _, _ in _scores(_epochs(again, 1))] == [4]
+
+
+def test_a_member_of_a_cohort_reports_what_the_journal_lacks_even_of_the_jobs_before(
+    start: Callable[..., tune.Trainable],
+) -> None:
+    trials = {number: {"seed": number} for number in (0, 1)}
+    config = {WIDTHS: {number: {1: 2, 2: 2, 4: 2} for number in trials}, LIVE_TRIALS: frozenset(trials)}
+    jobs = [Job(number, (0, 1), first, last, last, 2) for number, (first, last) in enumerate([(0, 1), (1, 2), (2, 4)])]
+    whole = start(CohortWorker, trials, **{JOB: jobs[0]}, **config)
+    expected = _epochs(whole, 1)
+    for job, steps in ((jobs[1], 1), (jobs[2], 1)):
+        whole.reset_config({**whole.config, JOB: job})
+        expected += _epochs(whole, steps)
+
+    again = start(CohortWorker, trials, **{JOB: jobs[0]}, **config)  # the journal has nothing of all that
+    found = _epochs(again, 1)
+    for job in jobs[1:]:
+        again.reset_config({**again.config, JOB: job})
+        found += _epochs(again, 1)
+    assert _scores(found) == _scores(expected)

@@ -170,13 +170,13 @@ def test_checkpoints_come_and_go_through_the_driver(
     files: DriverFiles, tiny_data: PreparedData, tiny_config: TrainingConfig, tmp_path: Path
 ) -> None:
     training = Training(tiny_config, tiny_data)
-    result = training.run_epoch()
+    results = [training.run_epoch()]
     checkpoints = Checkpoints(RelayedCheckpoints(files))
-    assert checkpoints.load(3, training) is None
-    checkpoints.save(3, training, result)
+    assert checkpoints.load(3, training) == []
+    checkpoints.save(3, training, results)
     assert _names(tmp_path / "checkpoints") == ["trial-0003.pt"]
-    assert checkpoints.load(3, Training(tiny_config, tiny_data)) == result
-    assert Checkpoints(str(tmp_path / "checkpoints")).load(3, Training(tiny_config, tiny_data)) == result
+    assert checkpoints.load(3, Training(tiny_config, tiny_data)) == results
+    assert Checkpoints(str(tmp_path / "checkpoints")).load(3, Training(tiny_config, tiny_data)) == results
 
 
 def test_a_checkpoint_that_the_driver_cannot_write_is_an_error_of_the_disk(
@@ -185,5 +185,5 @@ def test_a_checkpoint_that_the_driver_cannot_write_is_an_error_of_the_disk(
     (tmp_path / "checkpoints").write_text("a file")
     with pytest.raises(FileExistsError):
         Checkpoints(RelayedCheckpoints(files)).save(
-            3, Training(tiny_config, tiny_data), EpochResult(1, 1.5, 0.5, 0.1, "")
+            3, Training(tiny_config, tiny_data), [EpochResult(1, 1.5, 0.5, 0.1, "")]
         )
