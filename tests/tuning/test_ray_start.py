@@ -98,32 +98,35 @@ def test_too_few_processes_are_told_before_anything_is_written(start: Command, m
 
 
 KILLED_WHILE_IT_STARTS = """
-import os, signal
-from ray._private import worker
+import sys
+from ray._private.node import Node
 from san_core.command_line import run_command
-from tests.tuning.commands import PATIENCE
 from tuning import search
 
-connect = worker.connect
+start, killed = Node.__init__, sys.argv.pop(1)
 
-def connect_to_dead(*given, **named):
-    os.kill(worker._global_node.all_processes["gcs_server"][0].process.pid, signal.SIGKILL)
-    return connect(*given, **named)
+def start_and_kill(node, *given, **named):
+    start(node, *given, **named)
+    node.all_processes[killed][0].process.kill()
+    node.all_processes[killed][0].process.wait()
 
-worker.connect = connect_to_dead
+Node.__init__ = start_and_kill
 run_command(search.main)
 """
 
 
 @pytest.mark.long
-def test_a_gcs_that_dies_while_ray_starts_is_told_in_one_line(tiny_data: PreparedData, tmp_path: Path) -> None:
-    arguments = ["--data", str(tiny_data.folder), "--run", "run", "--no-dashboard"]
+@pytest.mark.parametrize("killed", ["gcs_server", "raylet"])
+def test_a_process_that_dies_while_ray_starts_is_told_in_one_line(
+    killed: str, tiny_data: PreparedData, tmp_path: Path
+) -> None:
+    arguments = [killed, "--data", str(tiny_data.folder), "--run", "run", "--no-dashboard"]
     environment = {**os.environ, "HOME": str(tmp_path), "PYTHONPATH": str(Path(search.__file__).parents[1])}
     command = [sys.executable, "-c", KILLED_WHILE_IT_STARTS, *arguments]
     ended = subprocess.run(
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     assert (ended.returncode, ended.stdout) == (2, ""), ended.stderr
-    assert ended.stderr.endswith("\nerror: Ray did not start: its gcs_server process died\n")
+    assert ended.stderr.endswith(f"\nerror: Ray did not start: its {killed} process died\n")
     assert "Traceback" not in ended.stderr
     assert not list((tmp_path / "runs").iterdir())

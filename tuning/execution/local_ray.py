@@ -5,23 +5,27 @@ import faulthandler
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import ray
 import torch
-from ray._private import ray_constants
+from ray._private import ray_constants, worker
 
 from san_core.command_line import print_message
 from san_core.errors import InputError
 from san_core.machine_limits import AFFINITY_VARIABLES, free_processes, usable_cores
-from tuning.execution.gcs_stand_in import stop_answering
+from tuning.execution.gcs_stand_in import dead_processes, stop_answering
 from tuning.execution.ray_folder import folder_notice, ray_folder
 from tuning.execution.watchdog import end_start_if_ray_dies
 from tuning.monitoring.dashboard import Dashboard, make_token
 
 START_ATTEMPTS = 3
 """How often Ray is started before a search gives up."""
+
+SECONDS_TO_START = 30
+"""Seconds that the raylet has to get ready."""
 
 OBJECT_STORE = 128 * 2**20
 """Bytes of Ray's shared memory. Data and checkpoints are files: only settings and scores go through it."""
@@ -111,13 +115,44 @@ def _init(before_exit: Callable[[], object], **arguments: Any) -> Any:  # noqa: 
     """
     for _ in range(START_ATTEMPTS):
         try:
-            with keep_sigterm_handler(), end_start_if_ray_dies(before_exit):
+            with keep_sigterm_handler(), end_start_if_ray_dies(before_exit), _connecting_when_ready():
                 return ray.init(**arguments)
         except Exception as error:
             if type(error) is not Exception or "timed out during startup" not in str(error):  # Ray raises it bare
                 raise
             ray.shutdown()
     raise TimeoutError(f"it was not ready after 30 s, {START_ATTEMPTS} times in a row; the machine may be too busy")
+
+
+@contextlib.contextmanager
+def _connecting_when_ready() -> Iterator[None]:
+    """Has `ray.init` connect to the raylet that it has started only if that is ready.
+
+    If it has died meanwhile, Ray's library would wait for it, hold the interpreter so that nobody could tell, and end
+    the program. Here the watchdog has time to find out.
+    """
+    connect = worker.connect
+
+    def connect_when_ready(node: Any, *given: Any, **named: Any) -> None:  # noqa: ANN401 - as Ray has it
+        deadline = time.monotonic() + SECONDS_TO_START
+        while time.monotonic() < deadline and not _is_ready(node):
+            time.sleep(0.02)
+        connect(node, *given, **named)
+
+    worker.connect = connect_when_ready
+    try:
+        yield
+    finally:
+        worker.connect = connect
+
+
+def _is_ready(node: Any) -> bool:  # noqa: ANN401 - as Ray has it
+    """Whether GCS knows the raylet of the node that this program has started, and both live."""
+    if dead_processes():
+        return False
+    with contextlib.suppress(Exception):  # Ray raises errors of many kinds; the watchdog tells if GCS is dead
+        return bool(node.get_gcs_client().get_all_node_info(timeout=1))
+    return False
 
 
 @contextlib.contextmanager

@@ -101,7 +101,8 @@ def end_start_if_ray_dies(before_exit: Callable[[], object]) -> Iterator[None]:
     """Ends the program, with one line and exit code 2, if Ray dies while it is started in the context.
 
     Ray's library waits for a minute if GCS has died, and then ends the program itself with a message of its own; no
-    exception reaches it. If the raylet has died it does so in nine seconds, in which no other thread can run.
+    exception reaches it. The same if the raylet has died, in nine seconds in which no other thread can run: so the
+    library must be called when the raylet is ready.
 
     Args:
         before_exit: function called before that.
