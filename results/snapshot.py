@@ -1,6 +1,7 @@
 """A run folder's content, read once, so that every table and plot made from it shows the same moment of the search."""
 
 import math
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,6 +16,7 @@ from results.clock import utc
 from results.jobs import Job, read_jobs
 from results.run_folder import (
     CONFIRMATION,
+    CONFIRMS,
     ENDED,
     FOLD_EPOCHS,
     REASON,
@@ -215,6 +217,19 @@ def best_epoch(trial: FrozenTrial) -> int:
     """The first epoch that reached the best score of all epochs; 0 if no epoch has a score."""
     scores = epoch_scores(trial)
     return max(scores, key=lambda epoch: (scores[epoch], -epoch), default=0)
+
+
+def best_length(snapshot: RunSnapshot, trial: FrozenTrial) -> int:
+    """The number of epochs with the best mean score of a trial's runs: its own, and those under fresh seeds.
+
+    The best epoch of one curve is partly luck; that of a mean curve less so. Besides the trial itself only runs count
+    that are complete and as long. 0 if no epoch has a score.
+    """
+    own = epoch_scores(trial)
+    repeated = (run for run in snapshot.confirmations if run.user_attrs.get(CONFIRMS) == trial.number)
+    curves = [own, *(epoch_scores(run) for run in repeated if ranking.can_be_best(run))]
+    means = {epoch: statistics.fmean(curve[epoch] for curve in curves if curve.keys() >= own.keys()) for epoch in own}
+    return max(means, key=lambda epoch: (means[epoch], -epoch), default=0)
 
 
 def epochs(trial: FrozenTrial) -> int:

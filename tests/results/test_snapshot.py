@@ -2,14 +2,15 @@ import json
 from collections.abc import Sequence
 
 import pytest
+from optuna.trial import FrozenTrial
 
 from results.jobs import Job
-from results.run_folder import CONFIRMATION, RunFolder
-from results.snapshot import load_snapshot
+from results.run_folder import CONFIRMATION, CONFIRMS, RunFolder
+from results.snapshot import best_length, load_snapshot
 from results.tables import trial_table
 from san_core.errors import InputError
 from tests.results.cohorts import two_workers
-from tests.results.journals import SETTINGS, WUPS, MakeRun, MakeSnapshot, complete, fresh
+from tests.results.journals import SETTINGS, WUPS, MakeRun, MakeSnapshot, complete, diverged, failed, fresh, pruned
 
 
 def test_a_line_that_a_kill_cut_short_is_passed_over(make_run: MakeRun) -> None:
@@ -92,3 +93,20 @@ def test_a_snapshot_has_the_jobs_of_both_studies_by_number(make_snapshot: MakeSn
 )
 def test_a_job_is_told_in_words(numbers: Sequence[int], words: str) -> None:
     assert Job(7, tuple(numbers), 0, 1, due=1).title() == words
+
+
+def test_a_configuration_is_as_long_as_the_best_epoch_of_its_mean_curve(make_snapshot: MakeSnapshot) -> None:
+    def again(number: int, *scores: float, **rest: object) -> FrozenTrial:
+        return complete(*scores, **{"seed": 100, CONFIRMS: number, **rest})
+
+    search = [complete(0.5, 0.9, 0.6), complete(0.5, 0.9, 0.6), pruned(0.4, 0.3), complete(0.5, 0.7, 0.6)]
+    repeats = [
+        again(0, 0.5, 0.5, 0.8),
+        again(0, 0.7, 0.5, 0.8),
+        again(1, 0.9, 0.1),  # it has not all epochs
+        diverged(0.9, 0.1, 0.1, **{CONFIRMS: 1}),
+        again(3, 0.5, 0.6, 0.7),
+    ]
+    snapshot = make_snapshot(search, repeats)
+    assert [best_length(snapshot, trial) for trial in snapshot.search] == [3, 2, 1, 2]  # of equal means the first
+    assert best_length(snapshot, failed(why="")) == 0

@@ -14,7 +14,7 @@ from torch import Tensor
 from results.preparations import preparation_name
 from results.ranking import can_be_best
 from results.run_folder import RunFolder
-from results.snapshot import RunSnapshot, best_epoch
+from results.snapshot import RunSnapshot, best_length
 from san_core.checkpoint import save_model
 from san_core.cohort.network import SHARED_FIELDS
 from san_core.command_line import print_message
@@ -85,8 +85,8 @@ def chosen_trial(record: RunSnapshot, wanted: int | None) -> FrozenTrial:
 def plan_jobs(record: RunSnapshot, name: str, trial: FrozenTrial, seeds: int) -> list[Job]:
     """The trainings of a trial's configuration and of the baseline under each seed.
 
-    Each is trained for as many epochs as gave it its best validation score in the search. A baseline that did not
-    finish in the search is left out, since it is not known how long to train it.
+    Each is trained for as many epochs as gave it the best mean validation score over its runs, in the search and under
+    fresh seeds. A baseline that did not finish in the search is left out, since it is not known how long to train it.
 
     Args:
         record: what the search has found.
@@ -109,7 +109,7 @@ def plan_jobs(record: RunSnapshot, name: str, trial: FrozenTrial, seeds: int) ->
             config=TrainingConfig.from_dict(
                 training_settings(settings, source, seed=derive_seed(seed, RETRAINING_SEEDS, repeat))
             ),
-            epochs=best_epoch(source),
+            epochs=best_length(record, source),
             data=preparation_name(source.params),
         )
         for repeat in range(seeds)
