@@ -103,24 +103,33 @@ from ray._private.node import Node
 from san_core.command_line import run_command
 from tuning import search
 
-start, killed = Node.__init__, sys.argv.pop(1)
+killed, after = sys.argv.pop(1), sys.argv.pop(1)
+start = getattr(Node, after)
 
 def start_and_kill(node, *given, **named):
     start(node, *given, **named)
     node.all_processes[killed][0].process.kill()
     node.all_processes[killed][0].process.wait()
 
-Node.__init__ = start_and_kill
+setattr(Node, after, start_and_kill)
 run_command(search.main)
 """
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("killed", ["gcs_server", "raylet"])
+@pytest.mark.parametrize(
+    ("killed", "after"),
+    [
+        ("gcs_server", "start_gcs_server"),
+        ("gcs_server", "__init__"),
+        ("raylet", "start_raylet"),
+        ("raylet", "__init__"),
+    ],
+)
 def test_a_process_that_dies_while_ray_starts_is_told_in_one_line(
-    killed: str, tiny_data: PreparedData, tmp_path: Path
+    killed: str, after: str, tiny_data: PreparedData, tmp_path: Path
 ) -> None:
-    arguments = [killed, "--data", str(tiny_data.folder), "--run", "run", "--no-dashboard"]
+    arguments = [killed, after, "--data", str(tiny_data.folder), "--run", "run", "--no-dashboard"]
     environment = {**os.environ, "HOME": str(tmp_path), "PYTHONPATH": str(Path(search.__file__).parents[1])}
     command = [sys.executable, "-c", KILLED_WHILE_IT_STARTS, *arguments]
     ended = subprocess.run(

@@ -8,14 +8,10 @@ from typing import Any
 
 import ray
 
+from tuning.execution.ray_processes import dead_processes
+
 SECONDS_BETWEEN = 0.1
 """Seconds between two looks whether a call that waits for news is still wanted."""
-
-
-def dead_processes() -> list[str]:
-    """Processes of Ray that this program has started and that are dead. Ray has no public way to ask for them."""
-    node = ray._private.worker._global_node
-    return [process_type for process_type, _ in node.dead_processes()] if node is not None else []
 
 
 def answer_for_gcs() -> None:

@@ -16,8 +16,9 @@ from ray._private import ray_constants, worker
 from san_core.command_line import print_message
 from san_core.errors import InputError
 from san_core.machine_limits import AFFINITY_VARIABLES, free_processes, usable_cores
-from tuning.execution.gcs_stand_in import dead_processes, stop_answering
+from tuning.execution.gcs_stand_in import stop_answering
 from tuning.execution.ray_folder import folder_notice, ray_folder
+from tuning.execution.ray_processes import dead_processes
 from tuning.execution.watchdog import end_start_if_ray_dies
 from tuning.monitoring.dashboard import Dashboard, make_token
 

@@ -13,8 +13,9 @@ import ray
 
 from san_core.command_line import is_command
 from san_core.errors import InputError
-from tuning.execution.gcs_stand_in import answer_for_gcs, dead_processes
+from tuning.execution.gcs_stand_in import answer_for_gcs
 from tuning.execution.nodes import SECONDS_FOR_ANSWER, alive_nodes, ray_is_ours
+from tuning.execution.ray_processes import dead_processes, noting_start
 
 SECONDS_BETWEEN = 1
 """Seconds between two checks."""
@@ -118,7 +119,8 @@ def end_start_if_ray_dies(before_exit: Callable[[], object]) -> Iterator[None]:
     thread = threading.Thread(target=watch, name="ray-watchdog-start", daemon=True)
     thread.start()
     try:
-        yield
+        with noting_start():
+            yield
     finally:
         stop.set()
         thread.join()

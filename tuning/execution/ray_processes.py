@@ -1,0 +1,34 @@
+"""The processes of the Ray that this program has started, or is starting. Ray has no public way to ask for them."""
+
+import contextlib
+from collections.abc import Iterator
+
+import ray
+from ray._private.node import Node
+
+
+def dead_processes() -> list[str]:
+    """The kinds of those that are dead: `gcs_server`, `raylet`, ...; none if this program has started no Ray."""
+    node = ray._private.worker._global_node or next(iter(_starting), None)
+    return [process_type for process_type, _ in node.dead_processes()] if node is not None else []
+
+
+@contextlib.contextmanager
+def noting_start() -> Iterator[None]:
+    """Has `dead_processes` tell of a Ray that is started in the context before `ray.init` is through with it."""
+    start = Node.start_head_processes
+
+    def start_noted(node: Node) -> None:
+        _starting.append(node)
+        start(node)  # type: ignore[no-untyped-call]
+
+    Node.start_head_processes = start_noted  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Node.start_head_processes = start  # type: ignore[method-assign]
+        _starting.clear()
+
+
+_starting: list[Node] = []
+"""The Ray that is being started, if one is."""
