@@ -81,7 +81,9 @@ class TrainingConfig:
         batch_size: number of questions per step, >= 1.
         questions_per_image: number of questions about one image that are put into the same batch, >= 1. With 1 the
             questions are fully shuffled; with more an image is encoded once for several questions.
-        epochs: number of passes over the training questions, >= 1.
+        epochs: number of epochs, >= 1. Each is a pass over the training questions, or a part of one.
+        epochs_per_pass: number of epochs that a pass over the training questions is divided into, >= 1. A network is
+            scored, and can be stopped, after each epoch. More than 1 is for data sets of many thousand steps.
         seed: seed of the initial weights, >= 0; without `order_seed` also of what that one decides.
         order_seed: seed of the order of the questions, of dropout and of the answers that `sampled` draws, >= 0. None
             takes `seed`. Trainings with the same order_seed can be trained together, whatever their seeds.
@@ -119,6 +121,7 @@ class TrainingConfig:
     batch_size: int = _number(100, at_least=1, at_most=MOST)
     questions_per_image: int = _number(1, at_least=1, at_most=MOST)
     epochs: int = _number(20, at_least=1, at_most=MOST)
+    epochs_per_pass: int = _number(1, at_least=1, at_most=MOST)
     seed: int = _number(0, at_least=0, at_most=LARGEST_SEED)
     order_seed: int | None = _number(None, at_least=0, at_most=LARGEST_SEED)
     precision: str = _choice("auto", "auto", "float32", "bfloat16")

@@ -84,8 +84,8 @@ class SharedTraining:
 
     @property
     def examples(self) -> int:
-        """Number of questions in an epoch."""
-        return len(self._task.train)
+        """Number of questions in an epoch; their mean where a pass has several."""
+        return len(self._task.train) // self.largest.epochs_per_pass
 
     def new_member(self, config: TrainingConfig) -> Member:
         """An untrained member, with the weights that `san_core.training.Training` starts from.

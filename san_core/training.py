@@ -1,7 +1,7 @@
 """Trains a network: `train_fn`, and `Training`, which does it epoch by epoch."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from itertools import islice, repeat
@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from san_core.cohort.batches import channel_bytes, shuffled_order
+from san_core.cohort.batches import channel_bytes, check_epochs_per_pass, dropout_seed, epoch_batches
 from san_core.cohort.task import Rows, Task
 from san_core.cohort.training import CohortTraining
 from san_core.config import TrainingConfig
@@ -127,6 +127,7 @@ class Training:
         keep_freed_memory()
         questions = reduce(add, (data.split(name) for name in train_on))
         self._train = answerable(questions, config.answer_target)
+        check_epochs_per_pass(len(self._train), config)
         self._objective = Objective(data, objective_metric(data, metric), score_on)
         torch.manual_seed(config.seed)
         self.model = build_model(config, data).to(self.device)
@@ -144,8 +145,8 @@ class Training:
 
     @property
     def examples(self) -> int:
-        """Number of questions in an epoch."""
-        return len(self._train)
+        """Number of questions in an epoch; their mean where a pass has several."""
+        return len(self._train) // self.config.epochs_per_pass
 
     def run_epoch(self) -> EpochResult:
         """Trains for one epoch and scores the network."""
@@ -218,21 +219,19 @@ class Training:
         config = self.config
         self.model.train()
         set_learning_rate(self.optimizer, config, self.epoch)
-        order_rng = np.random.default_rng([config.batch_seed, self.epoch])
-        torch.manual_seed(int(order_rng.integers(2**63)))  # for dropout
+        batches = epoch_batches(self._train, config, self.epoch)
+        torch.manual_seed(dropout_seed(config, self.epoch))
         total = torch.zeros((), device=self.device)
         target_rng = np.random.default_rng([config.batch_seed, self.epoch, 1])
-        batches = zip(_shuffled_batches(self._train, config, order_rng), self._channel_bytes(), strict=False)
-        for rows, channels in islice(batches, steps):
+        for rows, channels in islice(zip(batches, self._channel_bytes(len(batches)), strict=False), steps):
             batch = self.data.batch(self._train, rows).to(self.device)
             targets = draw_targets(self._train, rows, config.answer_target, len(self.data.answers), target_rng)
             loss = train_step(self.model, self.optimizer, batch, targets.to(self.device), config, channels)
             total += loss * len(rows)
-        return float(total) / len(self._train)
+        return float(total) / sum(map(len, batches))
 
-    def _channel_bytes(self) -> Iterable[Tensor | None]:
+    def _channel_bytes(self, steps: int) -> Iterable[Tensor | None]:
         """The random bytes of feature dropout for each batch of the epoch; None if no channel is dropped."""
-        steps = -(-len(self._train) // self.config.batch_size)
         found = channel_bytes(self.config, self.epoch, steps, self.model.project.in_features)
         return repeat(None) if found is None else torch.from_numpy(found).to(self.device)
 
@@ -327,10 +326,3 @@ def build_model(config: TrainingConfig, data: PreparedData) -> SAN:
         image_encoder=encoder,
         vectors=data.word_vectors,
     )
-
-
-def _shuffled_batches(split: Split, config: TrainingConfig, rng: np.random.Generator) -> Iterator[NDArray[np.integer]]:
-    """Yields batches of row numbers; every row of the split is in one batch."""
-    rows = shuffled_order(split, config, rng)
-    for start in range(0, len(rows), config.batch_size):
-        yield rows[start : start + config.batch_size]

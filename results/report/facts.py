@@ -113,6 +113,8 @@ def setting_lines(snapshot: RunSnapshot) -> list[tuple[str, str]]:
         for name, each in several.items()
     ]
     fixed = snapshot.settings.get("fixed") or {}
+    if (parts := fixed.get("epochs_per_pass", 1)) > 1:
+        lines.append(("an epoch is", f"1/{parts:,} of a pass over the training questions"))
     if fixed:
         lines.append(("held fixed", ", ".join(f"{name} {value}" for name, value in fixed.items())))
     return lines

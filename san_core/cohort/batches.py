@@ -19,6 +19,7 @@ from torch import Tensor
 
 from san_core.config import TrainingConfig
 from san_core.data.prepared import Split
+from san_core.errors import InputError
 
 IMAGES_MULTIPLE = 16
 """Places for images are a multiple of this, so that the batches of most epochs have the same sizes."""
@@ -80,6 +81,56 @@ def shuffled_order(split: Split, config: TrainingConfig, rng: np.random.Generato
     _, group = np.unique(group, return_inverse=True)
     order: NDArray[np.int64] = by_image[np.argsort(rng.permutation(group.max() + 1)[group], kind="stable")]
     return order
+
+
+def pass_steps(questions: int, batch_size: int) -> int:
+    """Number of batches of a pass over so many questions."""
+    return -(-questions // batch_size)
+
+
+def check_epochs_per_pass(questions: int, config: TrainingConfig) -> None:
+    """Checks that a pass over so many training questions has a batch for each of its epochs.
+
+    Raises:
+        InputError: if it has fewer.
+    """
+    steps = pass_steps(questions, config.batch_size)
+    if config.epochs_per_pass > steps:
+        raise InputError(
+            f"epochs_per_pass must be a whole number <= {steps:,}, the steps of a pass over {questions:,} training "
+            f"questions in batches of {config.batch_size:,}, but got {config.epochs_per_pass:,}"
+        )
+
+
+def epoch_order(split: Split, config: TrainingConfig, epoch: int) -> NDArray[np.int64]:
+    """The row numbers of the questions that an epoch trains on, in the order of training.
+
+    The epochs of a pass divide its batches among them, so that their numbers of batches differ by at most one. The
+    order follows from `batch_seed` and the number of the pass alone.
+
+    Args:
+        split: the training questions.
+        config: tells the seed, the size of a batch, and how many epochs a pass has.
+        epoch: number of the epoch, counted from 1.
+    """
+    passes, part = divmod(epoch - 1, config.epochs_per_pass)
+    rng = np.random.default_rng([config.batch_seed, passes + 1])
+    rng.integers(2**63)  # the first number of this generator is `dropout_seed` where a pass is one epoch
+    order = shuffled_order(split, config, rng)
+    steps = pass_steps(len(split), config.batch_size)
+    first, end = (steps * number // config.epochs_per_pass for number in (part, part + 1))
+    return order[first * config.batch_size : end * config.batch_size]
+
+
+def epoch_batches(split: Split, config: TrainingConfig, epoch: int) -> list[NDArray[np.int64]]:
+    """The same row numbers by batch; only the last batch of a pass may have fewer than `batch_size`."""
+    order = epoch_order(split, config, epoch)
+    return [order[start : start + config.batch_size] for start in range(0, len(order), config.batch_size)]
+
+
+def dropout_seed(config: TrainingConfig, epoch: int) -> int:
+    """The seed of an epoch's dropout, from `batch_seed` and the epoch's number, counted from 1, alone."""
+    return int(np.random.default_rng([config.batch_seed, epoch]).integers(2**63))
 
 
 def images_of_batches(

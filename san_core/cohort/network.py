@@ -19,6 +19,7 @@ from san_core.models.dropout import dropout_scale, dropout_threshold
 
 SHARED_FIELDS = (
     "batch_size",
+    "epochs_per_pass",
     "questions_per_image",
     "hops",
     "question_encoder",

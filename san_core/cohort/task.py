@@ -20,9 +20,11 @@ from san_core.cohort.batches import (
     Features,
     Slots,
     channel_bytes,
+    check_epochs_per_pass,
+    dropout_seed,
+    epoch_order,
     images_of_batches,
     make_batches,
-    shuffled_order,
 )
 from san_core.cohort.data import PrefetchedFeatures, Questions, ResidentFeatures, column, fits
 from san_core.cohort.layout import Layout, Sizes, State, round_up
@@ -50,11 +52,13 @@ class Epoch:
     Attributes:
         batches: which questions and images.
         columns: for `BatchBuffers.fill`.
+        questions: number of questions.
         dropout_seed: of dropout's random bytes.
     """
 
     batches: EpochBatches
     columns: Mapping[str, NDArray[np.generic]]
+    questions: int
     dropout_seed: int = 0
 
 
@@ -97,6 +101,7 @@ class Task:
         vector = None if vectors is None else vectors.shape[1]
         self.layout = Layout(largest, Sizes(len(data.words), data.images.shape[2], len(data.answers), vector))
         self.train = answerable(reduce(add, (data.split(name) for name in train_on)), largest.answer_target)
+        check_epochs_per_pass(len(self.train), largest)
         self.evaluation = None if score_on is None else _evaluation(data.split(score_on))
         self.regions = data.images.shape[1]
         self.questions = Questions.of(data.questions, largest.question_encoder, device)
@@ -131,9 +136,7 @@ class Task:
     def epoch(self, number: int) -> Epoch:
         """The batches of an epoch, counted from 1; they follow from its number, whatever was trained before."""
         config, train = self.largest, self.train
-        rng = np.random.default_rng([config.batch_seed, number])
-        dropout_seed = int(rng.integers(2**63))
-        order = shuffled_order(train, config, rng)
+        order = epoch_order(train, config, number)
         batches = make_batches(order, train.images, config.batch_size, self._slots(order))
         columns = {
             "images": batches.images,
@@ -142,7 +145,8 @@ class Task:
             "filled": batches.rows >= 0,
         }
         channels = channel_bytes(config, number, batches.steps, self.layout.sizes.channels)
-        return Epoch(batches, columns if channels is None else {**columns, "channels": channels}, dropout_seed)
+        columns |= {} if channels is None else {"channels": channels}
+        return Epoch(batches, columns, len(order), dropout_seed(config, number))
 
     def _slots(self, order: NDArray[np.int64]) -> Slots:
         """Sizes of a batch, from the epoch's order alone."""
@@ -174,7 +178,8 @@ def _evaluation(split: Split) -> Epoch:
     slots = Slots(images_of_batches(order, split.images, size, max_questions), max_questions)
     batches = make_batches(order, split.images, size, slots)
     questions = column(split, "questions", batches.rows)
-    return Epoch(batches, {"images": batches.images, "questions": questions, "filled": batches.rows >= 0})
+    columns = {"images": batches.images, "questions": questions, "filled": batches.rows >= 0}
+    return Epoch(batches, columns, len(split))
 
 
 def working_type(precision: str, device: torch.device, dtype: torch.dtype) -> torch.dtype:

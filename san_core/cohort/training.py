@@ -40,7 +40,7 @@ class CohortTraining:
         hyperparameters = Hyperparameters.of([task.largest] * width, task.device, task.dtype)
         self._optimizer = CohortRMSprop(self._network, hyperparameters)
         self._generator = torch.Generator(task.device)
-        self._train_steps: dict[Slots, tuple[TrainStep, EagerStep | GraphedStep]] = {}
+        self._train_steps: dict[tuple[int, Slots], tuple[TrainStep, EagerStep | GraphedStep]] = {}
         self._predict_step: tuple[PredictStep, EagerStep | GraphedStep] | None = None
 
     def load(self, slot: int, config: TrainingConfig, rows: Rows) -> None:
@@ -64,7 +64,7 @@ class CohortTraining:
         self._members[slot] = None
 
     def train_epoch(self, epoch: int, steps: int | None = None) -> list[float]:
-        """Trains on every question once, or for so many steps.
+        """Trains on the questions of an epoch, or for so many steps.
 
         Args:
             epoch: number of the epoch, counted from 1; the same for all members.
@@ -82,7 +82,7 @@ class CohortTraining:
         step.buffers.fill(to_device(begun.columns, self._task.device))
         step.losses.zero_()
         run_steps(replay, step.buffers, step.features, begun.batches.images[:steps])
-        losses = step.losses.where(self._network.active[:, 0], math.nan) / len(self._task.train)
+        losses = step.losses.where(self._network.active[:, 0], math.nan) / begun.questions
         return [0.0 if member is None else loss for member, loss in zip(self._members, losses.tolist(), strict=True)]
 
     def predict(self) -> NDArray[np.int32]:
@@ -108,14 +108,15 @@ class CohortTraining:
     def _training_step(self, begun: Epoch) -> tuple[TrainStep, EagerStep | GraphedStep]:
         """The step for batches of an epoch's sizes, made at its first use."""
         task, slots = self._task, begun.batches.slots
-        if slots not in self._train_steps:
+        sizes = begun.batches.steps, slots
+        if sizes not in self._train_steps:
             channels = task.layout.sizes.channels if task.largest.feature_dropout > 0 else None
             buffers = BatchBuffers(begun.batches.steps, slots, task.people, task.device, channels)
             step = TrainStep(
                 self._network, self._optimizer, buffers, task.features(slots), task.questions, regions=task.regions
             )
-            self._train_steps[slots] = step, self._captured(step)
-        return self._train_steps[slots]
+            self._train_steps[sizes] = step, self._captured(step)
+        return self._train_steps[sizes]
 
     def _make_predict_step(self, begun: Epoch) -> PredictStep:
         task, slots = self._task, begun.batches.slots

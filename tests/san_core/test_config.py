@@ -38,6 +38,7 @@ BROKEN = [
             "batch_size",
             "questions_per_image",
             "epochs",
+            "epochs_per_pass",
             "step_epochs",
         )
         for value in (0, -3, 2.0, 1.5)

@@ -11,12 +11,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from san_core.cohort.batches import epoch_batches
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData, Split
 from san_core.errors import InputError
 from san_core.evaluation import predict_split
 from san_core.models.san import SAN
-from san_core.training import EpochResult, Training, _shuffled_batches, train_fn
+from san_core.training import EpochResult, Training, train_fn
 
 
 def _change(config: TrainingConfig, **changes: float | str) -> TrainingConfig:
@@ -66,10 +67,45 @@ COUNTS = {"even": [4] * 12, "uneven": [1, 7, 4, 0, 6, 2, 9, 3], "one image": [5]
 def test_every_question_is_used_once_per_epoch(counts: list[int], batch_size: int, questions_per_image: int) -> None:
     split = _questions_about(counts)
     config = TrainingConfig(batch_size=batch_size, questions_per_image=questions_per_image)
-    batches = list(_shuffled_batches(split, config, np.random.default_rng(0)))
+    batches = epoch_batches(split, config, epoch=1)
     assert sorted(np.concatenate(batches).tolist()) == list(range(len(split)))
     assert all(len(batch) == batch_size for batch in batches[:-1])
     assert 1 <= len(batches[-1]) <= batch_size
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3, 7])
+def test_the_epochs_of_a_pass_divide_its_batches_among_them(parts: int) -> None:
+    split = _questions_about([4] * 15)
+    config = TrainingConfig(batch_size=8, questions_per_image=4)
+    whole, second = (epoch_batches(split, config, number) for number in (1, 2))
+    assert [batch.tolist() for batch in whole] != [batch.tolist() for batch in second]
+    divided = _change(config, epochs_per_pass=parts)
+    for number, expected in enumerate((whole, second)):
+        found = [epoch_batches(split, divided, number * parts + part) for part in range(1, parts + 1)]
+        assert [batch.tolist() for part in found for batch in part] == [batch.tolist() for batch in expected]
+        assert {len(part) for part in found} <= {len(whole) // parts, -(-len(whole) // parts)}
+
+
+@pytest.mark.parametrize("step", ["on", "off"])
+def test_a_pass_in_several_epochs_trains_the_same_network(
+    step: str, tiny_config: TrainingConfig, tiny_data: PreparedData
+) -> None:
+    config = _change(tiny_config, dropout=0.0, epochs=2, device_step=step)  # dropout draws anew for each epoch
+    network, in_passes = _train(config, tiny_data)
+    same, in_parts = _train(_change(config, epochs=6, epochs_per_pass=3), tiny_data)
+    assert all(torch.equal(a, b) for a, b in zip(network.parameters(), same.parameters(), strict=True))
+    assert [result.epoch for result in in_parts] == [1, 2, 3, 4, 5, 6]
+    assert [in_parts[2].score, in_parts[5].score] == [result.score for result in in_passes]
+    means = [np.mean([result.loss for result in in_parts[first : first + 3]]) for first in (0, 3)]
+    assert means == pytest.approx([result.loss for result in in_passes], rel=0.05)
+
+
+@pytest.mark.parametrize("step", ["on", "off"])
+def test_a_pass_has_a_batch_for_each_of_its_epochs(
+    step: str, tiny_config: TrainingConfig, tiny_data: PreparedData
+) -> None:
+    with pytest.raises(InputError, match=r"epochs_per_pass must be a whole number <= \d+, the steps of a pass over"):
+        Training(_change(tiny_config, epochs_per_pass=1000, device_step=step), tiny_data)
 
 
 @pytest.mark.parametrize(("questions_per_image", "images"), [(1, range(14, 33)), (2, range(9, 17)), (4, [8])])
@@ -77,7 +113,7 @@ def test_questions_about_one_image_stay_together_in_groups(questions_per_image: 
     """32 questions of a batch are about 8 images when 4 stay together, and about many when none do."""
     split = _questions_about([4] * 100)
     config = TrainingConfig(batch_size=32, questions_per_image=questions_per_image)
-    for batch in _shuffled_batches(split, config, np.random.default_rng(0)):
+    for batch in epoch_batches(split, config, epoch=1):
         if len(batch) == 32:
             assert len(np.unique(split.images[batch])) in images
 
@@ -85,7 +121,7 @@ def test_questions_about_one_image_stay_together_in_groups(questions_per_image: 
 def test_groups_of_an_image_with_many_questions_are_shuffled_apart_and_drawn_anew() -> None:
     split = _questions_about([12] * 50)
     config = TrainingConfig(batch_size=600, questions_per_image=4)
-    orders = [next(_shuffled_batches(split, config, np.random.default_rng(seed))) for seed in (0, 1)]
+    orders = [epoch_batches(split, config, epoch)[0] for epoch in (1, 2)]
     groups = [[frozenset(rows) for rows in order.reshape(150, 4).tolist()] for order in orders]
     for drawn in groups:
         assert all(len(set(split.images[list(group)])) == 1 for group in drawn)
@@ -96,10 +132,11 @@ def test_groups_of_an_image_with_many_questions_are_shuffled_apart_and_drawn_ane
 
 
 def test_epochs_follow_different_orders_and_seeds_decide_them() -> None:
-    split, config = _questions_about([4] * 25), TrainingConfig(batch_size=100)
-    draws = [next(_shuffled_batches(split, config, np.random.default_rng(seed))) for seed in ([0, 1], [0, 2], [0, 1])]
+    split = _questions_about([4] * 25)
+    configs = [TrainingConfig(batch_size=100, seed=seed) for seed in (0, 1)]
+    draws = [epoch_batches(split, configs[seed], epoch)[0] for seed, epoch in ((0, 1), (0, 2), (0, 1), (1, 1))]
     assert (draws[0] == draws[2]).all()
-    assert (draws[0] != draws[1]).mean() > 0.9
+    assert all((draws[0] != other).mean() > 0.9 for other in (draws[1], draws[3]))
 
 
 def test_same_seed_gives_the_same_figures(tiny_data: PreparedData, tiny_config: TrainingConfig) -> None:

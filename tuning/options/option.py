@@ -234,6 +234,12 @@ def folds() -> Value:
     return Value(f"whole number of folds, 1 to {MOST_FOLDS}; or `{AUTO}`", parse)
 
 
+def steps() -> Value:
+    """Takes a number of training steps, or `auto`."""
+    parse = number(int, at_least=1, most=MOST)
+    return Value(f"steps, >= 1; or `{AUTO}`", lambda given: given if given == AUTO else parse(given))
+
+
 def cohort_width() -> Value:
     """Takes one of `WIDTHS`, or `auto`."""
     words = (AUTO, *map(str, WIDTHS))

@@ -30,6 +30,7 @@ from tuning.options.option import (
     gpu_share,
     option,
     place,
+    steps,
     text,
     whole,
 )
@@ -98,6 +99,13 @@ class SearchOptions:
     )
     epochs: int | None = option(
         None, _SEARCHED, "epochs of a full trial", value=whole("epochs", 1), default_text="what suits the data set"
+    )
+    report_every: int | str = option(
+        AUTO,
+        _SEARCHED,
+        "training steps after which a trial is scored, and may be stopped; auto takes a pass over the training "
+        "questions, or about 500 steps where a pass has 1,000 or more",
+        value=steps(),
     )
     folds: int | str = option(
         1,

@@ -12,6 +12,7 @@ from optuna.distributions import CategoricalDistribution
 
 from results.preparations import ONLY, without_data
 from results.run_folder import RunFolder
+from san_core.cohort.batches import pass_steps
 from san_core.config import TrainingConfig
 from san_core.errors import InputError
 from san_core.evaluation import objective_metric
@@ -38,6 +39,7 @@ from tuning.planning.data import data_uris, name_data, open_data, short_name
 from tuning.planning.folds import chosen_folds, fold_questions
 from tuning.planning.plan import SearchPlan, check_gpu_hours, make_plan
 from tuning.planning.preparations import Data, first, largest, recorded_data, with_data
+from tuning.planning.reports import with_reports
 from tuning.study.first_trials import check_configurations, read_configurations, read_priors
 from tuning.study.lengths import first_rung
 from tuning.study.samplers import check_sampler
@@ -200,7 +202,9 @@ def _try_on_data(inputs: _Inputs, data: Data, options: SearchOptions, folds: int
     problems = Problems()
     with problems:
         settings = {**first(data).training_defaults, **inputs.chosen, **without_data(inputs.space.baseline)}
-        baseline = TrainingConfig.from_dict(settings)
+        baseline = with_reports(
+            options.report_every, TrainingConfig.from_dict(settings), first(data), inputs.space.parameters
+        )
         searched = inputs.space.parameters.get("embedding_init")
         for init in searched.choices if isinstance(searched, CategoricalDistribution) else [baseline.embedding_init]:
             for each in data.values():
@@ -248,7 +252,10 @@ def _settings(
         "data_name": of_baseline.name,
         "images": of_baseline.described_images,
         "metric_title": metric.title,
-        "first_rung": first_rung(ceil(of_baseline.manifest["counts"]["train"] / baseline.batch_size), baseline.epochs),
+        "first_rung": first_rung(
+            ceil(pass_steps(of_baseline.manifest["counts"]["train"], baseline.batch_size) / baseline.epochs_per_pass),
+            baseline.epochs,
+        ),
         "baseline": dict(inputs.space.baseline),
         "fixed": {
             name: value

@@ -10,7 +10,7 @@ from san_core.config import TrainingConfig
 from san_core.errors import InputError
 from search_spaces import SearchSpace, SearchSpaceError, load
 
-NOT_SEARCHED = ("epochs", "seed", "order_seed")
+NOT_SEARCHED = ("epochs", "epochs_per_pass", "seed", "order_seed")
 """Training settings that no space may hold: the search itself sets them."""
 
 

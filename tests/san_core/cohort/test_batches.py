@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from san_core.cohort.batches import Slots, images_of_batches, make_batches, shuffled_order
+from san_core.cohort.batches import Slots, epoch_order, images_of_batches, make_batches
 from san_core.config import TrainingConfig
 from san_core.data.prepared import Split
 
@@ -19,7 +19,7 @@ def test_every_batch_holds_its_questions_once_beside_their_image(
 ) -> None:
     split = _split(questions, images)
     config = TrainingConfig(batch_size=batch, questions_per_image=together)
-    order = shuffled_order(split, config, np.random.default_rng(0))
+    order = epoch_order(split, config, epoch=1)
     slots = Slots(images_of_batches(order, split.images, batch, together), together)
     buffers = make_batches(order, split.images, batch, slots)
     assert buffers.steps == -(-questions // batch)
