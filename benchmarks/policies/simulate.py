@@ -23,8 +23,18 @@ WITHIN = 0.005
 
 _ROUNDING = 1e-9
 
-PRUNERS = ("none", "halving", "tolerant-0", "tolerant-0.5", "tolerant-1", "tolerant-1.5", "tolerant-2", "median")
-CHOICES = ("best", "top-3x1", "top-3x3", "top-5x3", "race-5x3")
+PRUNERS = (
+    "none",
+    "halving",
+    "tolerant-0",
+    "tolerant-0.5",
+    "tolerant-1",
+    "tolerant-1.5",
+    "tolerant-2",
+    "median",
+    "hyperband",
+)
+CHOICES = ("best", "top-3x2", "race-3x2", "top-5x3", "race-5x3")
 
 COLUMNS = {
     "pruner": ("pruner", ""),
