@@ -39,8 +39,11 @@ def results_as_done(
             yield (future.result() for future in as_completed(futures))
         except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
-            for process in multiprocessing.active_children():
+            children = multiprocessing.active_children()
+            for process in children:
                 process.terminate()
+            for process in children:
+                process.join()
             if isinstance(error, BrokenProcessPool):
                 raise InputError("a process was killed, perhaps because memory is short") from error
             raise

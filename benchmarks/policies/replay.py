@@ -1,7 +1,6 @@
 """Replays a search from recorded curves, with the study and the pruner of a search."""
 
 import math
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -81,7 +80,7 @@ def drawn(rng: np.random.Generator, configurations: int, seeds: list[int]) -> It
 def replay(
     curves: Curves, pruner: BasePruner, trials: Iterator[tuple[int, int]], *, epochs: int, at_once: int
 ) -> list[Replayed]:
-    """Replays a search; trials that run at once take turns, an epoch each.
+    """Replays a search. Trials that run at once take turns, an epoch each; where one ends, a new one takes its turns.
 
     Args:
         curves: recorded curves.
@@ -97,20 +96,20 @@ def replay(
         in_memory = optuna.create_study(direction="maximize", pruner=pruner)
     study = Study(in_memory, NO_PARAMETERS, rules=StopRules(), lengths=Lengths(curves.lengths.epochs), clock=Clock())
     started: list[Replayed] = []
-    live: deque[Replayed] = deque()
+    slots: list[Replayed | None] = [None] * at_once
     for trained in range(epochs):
-        if len(live) == at_once:
-            trial = live.popleft()
-        else:
+        slot = trained % at_once
+        trial = slots[slot]
+        if trial is None:
             trial = Replayed(_next_number(study), *next(trials), started=trained)
             started.append(trial)
         trial.epochs += 1
-        if study.report(trial.number, curves.epoch(trial.configuration, trial.seed, trial.epochs)):
-            live.append(trial)
-            continue
-        study.finish(trial.number)
-        trial.ended = trained + 1
-        trial.complete = trial.epochs == len(curves.runs[trial.configuration][trial.seed].scores)
+        goes_on = study.report(trial.number, curves.epoch(trial.configuration, trial.seed, trial.epochs))
+        slots[slot] = trial if goes_on else None
+        if not goes_on:
+            study.finish(trial.number)
+            trial.ended = trained + 1
+            trial.complete = trial.epochs == len(curves.runs[trial.configuration][trial.seed].scores)
     return started
 
 

@@ -37,17 +37,16 @@ PRUNERS = (
 CHOICES = ("best", "top-3x2", "race-3x2", "top-5x3", "race-5x3")
 
 COLUMNS = {
-    "pruner": ("pruner", ""),
-    "score": ("score of a trial", ""),
-    "choice": ("final choice", ""),
-    "good": ("within 0.5 points", ".1%"),
-    "regret": ("regret (points)", ".2f"),
-    "error": ("its standard error", ".2f"),
-    "optimism": ("claims too much by (points)", ".2f"),
-    "trials": ("trials", ".0f"),
-    "confirmation": ("epochs of the choice", ".0f"),
+    "pruner": "{pruner}",
+    "score": "{score}",
+    "choice": "{choice}",
+    "good": "{good:.1%}",
+    "regret": "{regret:.2f} ± {error:.2f}",
+    "claim": "{optimism:+.2f}",
+    "trials": "{trials:.0f}",
+    "fresh": "{confirmation:.0f}",
 }
-"""Heading and format of each column of a table, by the name in a row."""
+"""Headings of a table, and what is below them; the last is the number of epochs under fresh seeds."""
 
 PART = 25
 """Repetitions that a process replays for one pruner before it takes other ones."""
@@ -136,11 +135,12 @@ def _simulate(plan: Plan, options: argparse.Namespace) -> list[dict[str, Any]]:
 
 def table(budget: int, rows: Sequence[dict[str, Any]]) -> Table:
     """The policies of one budget, the smallest regret first."""
-    names = [name for name in rows[0] if name in COLUMNS]
-    title = f"Searches of {budget} full trainings, the final choice included"
-    found = Table(*(COLUMNS[name][0] for name in names), title=title)
+    title = (
+        f"Searches of {budget} full trainings, final choice included; regret and how much is claimed too much: points"
+    )
+    found = Table(*COLUMNS, title=title)
     for row in sorted((row for row in rows if row["budget"] == budget), key=lambda row: float(row["regret"])):
-        found.add_row(*(format(row[name], COLUMNS[name][1]) for name in names))
+        found.add_row(*(text.format(**row) for text in COLUMNS.values()))
     return found
 
 

@@ -60,12 +60,17 @@ def test_the_score_of_a_trial(score: str, expected: float) -> None:
 
 def test_trials_that_run_at_once_take_turns() -> None:
     found = searched(curves_of([[[0.5, 0.5, 0.5]]]), "none", epochs=8, at_once=2)
-    assert found == [(0, 3, 5, True), (1, 3, 7, True), (5, 1, np.inf, False), (7, 1, np.inf, False)]
+    assert found == [(0, 3, 5, True), (1, 3, 6, True), (6, 1, np.inf, False), (7, 1, np.inf, False)]
 
 
 def test_halving_stops_the_worse_half_at_a_rung() -> None:
     curves = curves_of([[[0.5] * 4], [[0.3] * 4], [[0.6] * 4]])
     assert searched(curves, "halving", epochs=9) == [(0, 4, 4, True), (4, 1, 5, False), (5, 4, 9, True)]
+
+
+def test_trials_that_are_stopped_at_once_take_no_turn_of_others() -> None:
+    found = searched(curves_of([[[0.5] * 4], [[0.3] * 4], [[0.2] * 4], [[0.1] * 4]]), "halving", epochs=7, at_once=2)
+    assert found == [(0, 4, 7, True), (1, 1, 2, False), (3, 1, 4, False), (5, 1, 6, False)]
 
 
 @pytest.mark.parametrize(("pruner", "epochs"), [("tolerant-1", 1), ("tolerant-1.5", 4)])
