@@ -9,7 +9,7 @@ from tuning.options.search_options import BOUNDS, SearchOptions, declared_option
 
 CANNOT_CHANGE = {
     *("space", "metric", "preset", "epochs", "set", "sampler", "pruner", "seed", "baseline_first", "try_first"),
-    *("prior", "gpus_per_trial", "cpus_per_trial", "storage", "folds"),
+    *("prior", "gpus_per_trial", "cpus_per_trial", "storage", "folds", "report_every"),
 }
 UNDER_THEIR_NAMES = {
     *("data", "space", "metric", "try_first", "prior", "concurrent", "cpus_per_trial", "gpus_per_trial"),
