@@ -10,7 +10,9 @@ from ray._private.node import Node
 def dead_processes() -> list[str]:
     """The kinds of those that are dead: `gcs_server`, `raylet`, ...; none if this program has started no Ray."""
     node = ray._private.worker._global_node or next(iter(_starting), None)
-    return [process_type for process_type, _ in node.dead_processes()] if node is not None else []
+    if node is None:
+        return []
+    return [process_type for process_type, _ in node.dead_processes()]  # type: ignore[no-untyped-call]
 
 
 @contextlib.contextmanager
