@@ -68,6 +68,7 @@ def test_damaged_scores_of_questions_are_passed_over(text: object) -> None:
 def test_scores_under_fresh_seeds_are_told_apart_by_round() -> None:
     again = [fresh(2, 0.7, seed=8), fresh(0, 0.5, seed=8), fresh(0, 0.51, seed=3), fresh(2, 0.72, seed=3)]
     assert fresh_scores(again) == {2: {0: 0.7, 1: 0.72}, 0: {0: 0.5, 1: 0.51}}
+    assert fresh_scores(again[:3] + [fresh(5, 0.6, seed=3)])[5] == {1: 0.6}
 
 
 def test_runs_without_a_score_are_told_apart() -> None:

@@ -55,7 +55,7 @@ def test_what_all_seeds_share_does_not_count_as_chance() -> None:
 
 
 def test_equal_scores_are_not_behind() -> None:
-    assert not is_behind(np.array([[0.3, 0.3, 0.3], [0.1 + 0.2, 0.3, 0.3]])).any()
+    assert not is_behind(np.array([[0.3, 0.3], [0.1 + 0.2, 0.1 + 0.2]])).any()
     assert not is_behind(np.array([[0.5], [0.1]])).any()  # one seed shows no spread
 
 
