@@ -33,8 +33,10 @@ ROUNDS_TO_DECIDE = 2
 LEVEL = 0.1
 """One-sided level of the test by which a finalist leaves.
 
-irace has 0.05 after five rounds. Here two to five rounds are usual, in which 0.05 would let hardly anyone leave. And a
-wrong exit costs little: the finalists are those that the search could not tell apart.
+irace has 0.05 after five rounds. Here two to five rounds are usual, in which 0.05 would let hardly anyone leave; and a
+wrong exit costs little among finalists that the search could not tell apart. Simulated with five seeds and three
+finalists whose true means vary as much as the scores of one configuration: 0.1 chose as well as five runs of each (the
+best in 80 % of 1,500 races) with 15 % fewer runs; 0.2 saved more, but lost a fifth more accuracy to wrong choices.
 """
 
 DRAWS = 100_000
@@ -50,8 +52,8 @@ class Race:
 
     Attributes:
         finalists: numbers of the trials in the race, the best score of the search first.
-        scores: the scores, in [0, 1], of the runs that have ended, by trial and by round; those of trials that are no
-            finalists are not looked at. See `FAILED` and `DIVERGED`.
+        scores: the scores, in [0, 1], of the runs that have ended, by trial and by round; those of the baseline too.
+            See `FAILED` and `DIVERGED`.
     """
 
     finalists: Sequence[int]
@@ -61,6 +63,11 @@ class Race:
     def left(self) -> dict[int, int]:
         """The number of rounds after which a finalist has left, by its number."""
         return {number: rounds for rounds, numbers in self._exits() for number in numbers}
+
+    @property
+    def was_run(self) -> bool:
+        """Whether the race has chosen among several finalists."""
+        return len(self.finalists) > 1 and self.winner is not None
 
     @property
     def racing(self) -> list[int]:
@@ -79,12 +86,16 @@ class Race:
         scored = {number: mean for number, mean in means.items() if math.isfinite(mean)}
         return max(scored, key=lambda number: scored[number], default=None)
 
+    def scored(self, number: int) -> list[float]:
+        """The scores of a finalist's runs that have ended, without those that failed."""
+        return [score for score in self.scores.get(number, {}).values() if not math.isnan(score)]
+
     def mean(self, number: int) -> float:
         """Mean of a finalist's scores: NaN without any, minus infinity if a run diverged."""
-        found = self._scored(number)
+        found = self.scored(number)
         return fmean(found) if found else math.nan
 
-    def next_runs(self, seeds: int, baseline: int | None = None) -> list[Run]:
+    def next_runs(self, seeds: int, baseline: int | None = None, given_up: Collection[Run] = ()) -> list[Run]:
         """The runs to do next, which no decision comes before; empty if the race is over.
 
         All of them can run at the same time. The race has a budget: `seeds` runs for each finalist, and for the
@@ -94,6 +105,7 @@ class Race:
         Args:
             seeds: number of fresh seeds, >= 0.
             baseline: number of the baseline's trial, which runs in every round; None if there is none.
+            given_up: runs that are not done again although they failed.
         """
         always = [] if baseline is None else [baseline]
         racing, wanted, spent = list(self.finalists), [], 0
@@ -102,7 +114,7 @@ class Race:
             runners = dict.fromkeys([*always, *racing])
             if spent + len(runners) > budget or (len(racing) == 1 and number >= seeds):
                 break
-            wanted += [(runner, number) for runner in runners if number not in self.scores.get(runner, {})]
+            wanted += [run for runner in runners if self._is_open(run := (runner, number), given_up)]
             spent += len(runners)
             if len(racing) > 1 and number + 1 >= ROUNDS_TO_DECIDE:
                 if wanted:
@@ -121,7 +133,7 @@ class Race:
         deviation. A finalist that diverged is not the best. It cannot be told for a single finalist, before each has
         two scores, or if no two scores of a finalist differ.
         """
-        samples = {number: np.array(self._scored(number)) for number in self.finalists}
+        samples = {number: np.array(self.scored(number)) for number in self.finalists}
         samples = {number: scores for number, scores in samples.items() if not np.isneginf(scores).any()}
         counts = np.array([len(scores) for scores in samples.values()])
         if len(self.finalists) < 2 or not len(counts) or min(counts) < 2:
@@ -136,9 +148,13 @@ class Race:
         wins = np.bincount(means.argmax(axis=1), minlength=len(counts)) / DRAWS
         return dict.fromkeys(self.finalists, 0.0) | dict(zip(samples, wins.tolist(), strict=True))
 
-    def _scored(self, number: int) -> list[float]:
-        """The scores of a finalist's runs, without those that failed."""
-        return [score for score in self.scores.get(number, {}).values() if not math.isnan(score)]
+    def _is_open(self, run: Run, given_up: Collection[Run]) -> bool:
+        """Whether a run is still to be done: it has not ended, or has failed."""
+        return math.isnan(self._score(*run)) and run not in given_up
+
+    def _score(self, number: int, each: int) -> float:
+        """A trial's score in a round; `FAILED` without one."""
+        return self.scores.get(number, {}).get(each, FAILED)
 
     def _exits(self) -> Iterator[tuple[int, Collection[int]]]:
         """After how many rounds some finalists left, and which, for each such round that all who were in have ended."""
@@ -154,7 +170,7 @@ class Race:
         """Which of those in the race leave it after so many rounds: see `is_behind`."""
         if rounds < ROUNDS_TO_DECIDE:
             return []
-        scores = np.array([[self.scores[number][each] for each in range(rounds)] for number in racing])
+        scores = np.array([[self._score(number, each) for each in range(rounds)] for number in racing])
         return [number for number, behind in zip(racing, is_behind(scores), strict=True) if behind]
 
 
@@ -174,7 +190,8 @@ def is_behind(scores: NDArray[np.float64], level: float = LEVEL) -> NDArray[np.b
         Whether it is behind; nobody is if all diverged [K].
     """
     diverged = np.isneginf(scores).any(axis=1)
-    behind = diverged & ~diverged.all()
+    behind = np.zeros(len(scores), dtype=np.bool_)
+    behind[diverged] = not diverged.all()
     steady = scores[~diverged]
     steady = steady[:, ~np.isnan(steady).any(axis=0)]
     configurations, seeds = steady.shape

@@ -13,7 +13,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from results import ranking, run_folder
 from results.clock import utc
+from results.finalists import race_of
 from results.jobs import Job, read_jobs
+from results.race import Race
 from results.run_folder import (
     CONFIRMATION,
     CONFIRMS,
@@ -90,9 +92,22 @@ class RunSnapshot:
         return str(self.settings.get("metric_title", ACCURACY))
 
     @cached_property
+    def race(self) -> Race:
+        """The race of the best trials under fresh seeds, as far as it was run."""
+        return race_of(self.search, self.confirmations, self.settings)
+
+    @cached_property
+    def ranked(self) -> list[FrozenTrial]:
+        """The trials that can be the best: the winner of the race first, the others by the rule in `results.ranking`.
+
+        Before the race has a winner, all of them are in the order of that rule.
+        """
+        return sorted(ranking.rank_trials(self.search), key=lambda trial: trial.number != self.race.winner)
+
+    @property
     def best(self) -> FrozenTrial | None:
-        """The best trial of the search, by the rule in `results.ranking`; None if no trial can be the best."""
-        return ranking.best_trial(self.search)
+        """The best trial, the first of `ranked`; None if no trial can be the best."""
+        return next(iter(self.ranked), None)
 
     @property
     def best_number(self) -> int | None:

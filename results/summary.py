@@ -9,11 +9,12 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
+from results.report.choice import choice
 from results.report.facts import count_lines
 from results.report.findings import wider_ranges
 from results.report.verdict import verdict
 from results.snapshot import RunSnapshot
-from results.tables.columns import BEST_EPOCH, CONFIG, DIFFERENCE, EPOCHS, RANK, SCORE, SECONDS, STATE, TRIAL
+from results.tables.columns import BEST_EPOCH, CONFIG, DIFFERENCE, EPOCHS, RACE, RANK, SCORE, SECONDS, STATE, TRIAL
 from results.tables.formatting import show_comparison, show_seeds, show_trials
 from results.tables.fresh_seeds import seed_table
 from results.tables.trials import comparison, parameter_columns, trial_table
@@ -38,6 +39,7 @@ def as_json(snapshot: RunSnapshot) -> dict[str, Any]:
         "metric": snapshot.metric,
         "verdict": verdict(snapshot),
         "comparison": _rows(comparison(snapshot)),
+        "fresh_seeds": _rows(seed_table(snapshot)),
         "trials": _rows(trial_table(snapshot)),
     }
 
@@ -55,7 +57,7 @@ def print_summary(snapshot: RunSnapshot, console: Console | None = None) -> None
         shown = show_trials(trials).head(PRINTED_TRIALS)
         console.print(fit_screen(shown, parameter_columns(trials), console, snapshot.metric_title))
         console.print()
-    console.print(verdict(snapshot), soft_wrap=not console.is_terminal)
+    _print_verdict(snapshot, console)
     console.print()
     for line in filter(None, (*count_lines(snapshot), wider_ranges(snapshot))):
         console.print(line, soft_wrap=not console.is_terminal)
@@ -64,9 +66,14 @@ def print_summary(snapshot: RunSnapshot, console: Console | None = None) -> None
 def print_seeds(snapshot: RunSnapshot, console: Console | None = None) -> None:
     """Prints the scores of each configuration under fresh seeds, and the verdict."""
     console = console or Console(highlight=False, markup=False)
-    console.print(screen_table(show_seeds(seed_table(snapshot), snapshot.metric_title), {CONFIG}))
+    console.print(screen_table(show_seeds(seed_table(snapshot), snapshot.metric_title), {CONFIG, RACE}))
     console.print()
-    console.print(verdict(snapshot), soft_wrap=not console.is_terminal)
+    _print_verdict(snapshot, console)
+
+
+def _print_verdict(snapshot: RunSnapshot, console: Console) -> None:
+    for sentence in (verdict(snapshot), *choice(snapshot)):
+        console.print(sentence, soft_wrap=not console.is_terminal)
 
 
 def print_overview(table: pd.DataFrame, console: Console | None = None) -> None:

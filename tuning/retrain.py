@@ -12,7 +12,6 @@ from typing import Any
 import pandas as pd
 
 from results.preparations import ONLY, preparation_name
-from results.ranking import rank_trials
 from results.report.files import write_report
 from results.run_folder import RETRAINING, SEARCH, RunFolder
 from results.snapshot import load_snapshot
@@ -263,8 +262,8 @@ def _check(options: argparse.Namespace, run: RunFolder) -> int:
 def _repeat(options: argparse.Namespace, run: RunFolder) -> int:
     """Runs the best trials, or the one of `--trial`, and the baseline again under fresh seeds, as in the search."""
     record = load_snapshot(run)
-    trial, ranked = chosen_trial(record, options.trial), rank_trials(record.search)
-    numbers = [best.number for best in ranked[: options.top]] if options.trial is None else [trial.number]
+    trial = chosen_trial(record, options.trial)
+    numbers = [best.number for best in record.ranked[: options.top]] if options.trial is None else [trial.number]
     resumed = {"resume": f"{run.shown}/", "no_dashboard": True, "data": options.data or None}
     with printing_to_stderr(only_if=options.json), run.lock_for(SEARCH):
         run.repair_journal()

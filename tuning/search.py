@@ -25,7 +25,7 @@ from tuning.execution.forks import refuse_fork
 from tuning.execution.gpu_memory import shared_gpus_notice
 from tuning.execution.ray_session import ray_session, same_address
 from tuning.execution.run_trials import Callbacks, how_to_go_on
-from tuning.fresh_seeds import run_study, run_under_fresh_seeds
+from tuning.fresh_seeds import run_race, run_study
 from tuning.monitoring.dashboard import asks_for_token
 from tuning.monitoring.notifications import Notifier, conceal_url
 from tuning.options.command_line import options_from_keywords, parse_options
@@ -107,12 +107,12 @@ def _search(options: SearchOptions) -> tuple[RunSnapshot, int]:
             write_examples(snapshot)
         _write_results(snapshot)
         code = 0 if snapshot.best else 1
-        notifier.notify_end(code)
+        notifier.notify_end(code, snapshot.best)
     return snapshot, code
 
 
 def _run(study: Study, plan: SearchPlan, notifier: Notifier, options: SearchOptions) -> None:
-    """Runs the study's trials, and then the best of them under fresh seeds."""
+    """Runs the study's trials, and then a race of the best of them under fresh seeds."""
     run, address = plan.run, options.address
 
     def remove_if_new() -> None:
@@ -129,10 +129,7 @@ def _run(study: Study, plan: SearchPlan, notifier: Notifier, options: SearchOpti
         run_study(study, plan, f"searching {run.setting('space')} on {run.setting('data_name')}", callbacks)
         print_message(f"the search is over: {study.stop_reason}")
         study.record_end()
-        if plan.confirm and study.best:
-            run_under_fresh_seeds(
-                plan, [study.best.number], plan.confirm, Callbacks(on_ray_death=notifier.notify_ray_death)
-            )
+        run_race(plan, Callbacks(on_ray_death=notifier.notify_ray_death))
 
 
 @contextlib.contextmanager

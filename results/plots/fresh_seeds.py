@@ -5,6 +5,7 @@ import math
 import pandas as pd
 import plotly.graph_objects as go
 
+from results.intervals import Sample, score_bounds
 from results.plots.palette import BLUE, ORANGE
 from results.plots.plot import Plot
 from results.plots.points import NO_CONFIG
@@ -12,7 +13,6 @@ from results.plots.style import style_layout
 from results.snapshot import RunSnapshot
 from results.tables.columns import CONFIG, SCORE, TRIAL
 from results.tables.fresh_seeds import seed_scores
-from results.tables.intervals import Sample, score_bounds
 from results.tables.trials import config_names
 
 

@@ -4,10 +4,10 @@ import math
 
 import pandas as pd
 
+from results.intervals import ENOUGH_SEEDS, Sample, difference_interval
 from results.snapshot import COMPLETE, FAILED, RunSnapshot, state_of
 from results.tables.columns import SCORE, STATE, TRIAL
-from results.tables.fresh_seeds import chance_difference, seed_samples
-from results.tables.intervals import ENOUGH_SEEDS, Sample, difference_interval
+from results.tables.fresh_seeds import chance_difference, improvement, seed_samples
 from results.tables.trials import trial_table
 
 
@@ -19,7 +19,7 @@ def cautions(snapshot: RunSnapshot) -> list[str]:
     samples = seed_samples(snapshot)
     sentences = (
         _rivals(snapshot, samples),
-        _baseline(snapshot, best, samples),
+        _baseline(snapshot, best),
         _surpassed(best, samples),
         _failed(snapshot),
     )
@@ -30,12 +30,13 @@ def _rivals(snapshot: RunSnapshot, samples: dict[int, Sample]) -> str:
     """Says which complete trials, other than the baseline, may be as good as the best."""
     table = trial_table(snapshot)
     complete = table[(table[STATE] == COMPLETE) & table[SCORE].notna()]
-    best, bound = complete.iloc[0], chance_difference(snapshot)
-    others = [row for _, row in complete.iloc[1:].iterrows() if row[TRIAL] != snapshot.baseline_number]
+    rows = {row[TRIAL]: row for _, row in complete.iterrows()}
+    best, bound = rows.pop(snapshot.best_number), chance_difference(snapshot)
+    others = [row for number, row in rows.items() if number != snapshot.baseline_number]
     rivals = [row for row in others if _is_rival(best, row, samples, bound)]
     if not rivals:
         return ""
-    who = f"Trial {rivals[0][TRIAL]}, the next," if len(rivals) == 1 else f"{len(rivals)} other complete trials"
+    who = f"Trial {rivals[0][TRIAL]}" if len(rivals) == 1 else f"{len(rivals)} other complete trials"
     lie = "lies" if len(rivals) == 1 else "lie"
     return f"{who} {lie} within noise of the best, trial {best[TRIAL]}: which of them is best is not known."
 
@@ -48,15 +49,14 @@ def _is_rival(best: pd.Series, other: pd.Series, samples: dict[int, Sample], bou
     return bool(best[SCORE] - other[SCORE] <= bound)
 
 
-def _baseline(snapshot: RunSnapshot, best: int, samples: dict[int, Sample]) -> str:
+def _baseline(snapshot: RunSnapshot, best: int) -> str:
     """Says that the best may be no better than the baseline, or that fresh seeds are missing to know."""
     if snapshot.baseline_number in {None, best}:
         return ""
-    of_best, of_baseline = samples.get(best), samples.get(snapshot.baseline_number or 0)
-    if not of_best or not of_baseline or min(of_best.count, of_baseline.count) < ENOUGH_SEEDS:
+    difference = improvement(snapshot)
+    if difference is None:
         return "Best and baseline were not both repeated under two or more fresh seeds: the difference is partly luck."
-    low = difference_interval(of_best, of_baseline).low
-    return "The best lies within noise of the baseline, or below it." if low <= 0 else ""
+    return "The best lies within noise of the baseline, or below it." if difference.low <= 0 else ""
 
 
 def _surpassed(best: int, samples: dict[int, Sample]) -> str:
@@ -69,7 +69,7 @@ def _surpassed(best: int, samples: dict[int, Sample]) -> str:
         return ""
     return (
         f"Under fresh seeds trial {number} did better ({100 * leader.mean:.2f} %) than trial {best} "
-        f"({100 * of_best.mean:.2f} %), which was the best of the search."
+        f"({100 * of_best.mean:.2f} %), which was chosen as the best."
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from results.intervals import Sample, mean_interval
 from results.plots.progress import progress_plots
 from results.report.html import figure_data, render_template
 from results.report.verdict import verdict
@@ -14,11 +15,10 @@ from results.snapshot import COMPLETE, RunSnapshot, best_score, state_of
 from results.tables.costs import training_seconds
 from results.tables.formatting import show_duration, show_percent, show_value
 from results.tables.fresh_seeds import seed_samples
-from results.tables.intervals import Sample, mean_interval
 from results.tables.slots import all_spans, busy_seconds
 from results.tables.trials import trial_table
 
-RUN, DATA, BEST_SCORE, FRESH_MEAN = "run", "data", "best in the search", "mean over fresh seeds"
+RUN, DATA, BEST_SCORE, FRESH_MEAN = "run", "data", "score in the search", "mean over fresh seeds"
 
 
 def snapshots_by_name(snapshots: Sequence[RunSnapshot]) -> dict[str, RunSnapshot]:

@@ -14,13 +14,6 @@ from results.tables.costs import training_seconds
 from results.tables.formatting import show_duration, show_value
 from results.tables.slots import busy_seconds, spans
 
-SCORE_NOTE = (
-    "The {metric} in the search is that of the best epoch on the validation questions, and the best configuration was "
-    "chosen by it among all trials, so it is too high on average; nothing was chosen among the runs under fresh "
-    "seeds. The test questions were not used."
-)
-"""Printed below the comparison of best and baseline, with the metric's title filled in."""
-
 SETTING_TITLES = {
     "data_name": "data set",
     "data": "read from",
@@ -54,6 +47,22 @@ COHORT_TITLES = {
     "gpus_per_trial": "GPUs for each cohort",
 }
 """What the report calls these settings of a search with cohorts."""
+
+
+def score_note(snapshot: RunSnapshot) -> str:
+    """What to know of the scores in the comparison of best and baseline."""
+    several = len(snapshot.race.finalists) if snapshot.race.was_run else 1
+    chosen = f"{several} finalists were" if several > 1 else "best configuration was"
+    then = (
+        "the best was chosen among these by its mean over fresh seeds, which is a little too high for that reason"
+        if several > 1
+        else "nothing was chosen among the runs under fresh seeds"
+    )
+    return (
+        f"The {snapshot.metric_title} in the search is that of the best epoch on the validation questions, and the "
+        f"{chosen} chosen by it among all trials, so it is too high on average; {then}. The test questions were not "
+        "used."
+    )
 
 
 def report_title(snapshot: RunSnapshot) -> str:

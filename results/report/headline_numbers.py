@@ -4,11 +4,11 @@ import math
 
 import pandas as pd
 
+from results.intervals import ENOUGH_SEEDS, binomial_error, confidence
 from results.snapshot import RunSnapshot
 from results.tables.columns import BASELINE, BEST, CONFIG, DEVIATION, MEAN, SCORE, SEEDS, TRIAL
 from results.tables.formatting import show_percent
-from results.tables.fresh_seeds import seed_samples
-from results.tables.intervals import ENOUGH_SEEDS, binomial_error, difference_interval
+from results.tables.fresh_seeds import chosen_among, improvement
 from results.tables.trials import comparison
 
 
@@ -27,7 +27,7 @@ def headline_numbers(snapshot: RunSnapshot) -> list[tuple[str, str, str]]:
         for config, row in rows.items()
     ]
     if {BEST, BASELINE} <= set(rows) and rows[BEST][TRIAL] != rows[BASELINE][TRIAL]:
-        numbers.append(("difference", *_difference(snapshot, rows[BEST], rows[BASELINE], by_seeds=by_seeds)))
+        numbers.append(("difference", *_difference(snapshot, rows[BEST], rows[BASELINE])))
     return numbers
 
 
@@ -41,11 +41,11 @@ def _search_number(row: pd.Series) -> tuple[str, str]:
     return show_percent(row[SCORE]), "one run, in the search"
 
 
-def _difference(snapshot: RunSnapshot, best: pd.Series, baseline: pd.Series, *, by_seeds: bool) -> tuple[str, str]:
-    if by_seeds:
-        samples = seed_samples(snapshot)
-        found = difference_interval(samples[best[TRIAL]], samples[baseline[TRIAL]])
-        return f"{100 * found.middle:+.2f} points", f"95 % interval {100 * found.low:+.2f} to {100 * found.high:+.2f}"
+def _difference(snapshot: RunSnapshot, best: pd.Series, baseline: pd.Series) -> tuple[str, str]:
+    if found := improvement(snapshot):
+        level = f"{100 * confidence(chosen_among(snapshot)):.3g} %"
+        bounds = f"{100 * found.low:+.2f} to {100 * found.high:+.2f}"
+        return f"{100 * found.middle:+.2f} points", f"{level} interval {bounds}"
     difference, questions = best[SCORE] - baseline[SCORE], snapshot.settings.get("validation_questions")
     if not questions:
         return f"{100 * difference:+.2f} points", "one run each, in the search"

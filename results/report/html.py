@@ -20,13 +20,14 @@ from results.plots.slices import slice_plots
 from results.plots.timeline import timeline_plot
 from results.report.attention_examples import load_attention_examples
 from results.report.cautions import cautions
+from results.report.choice import choice
 from results.report.facts import (
-    SCORE_NOTE,
     count_lines,
     environment_lines,
     failures_by_reason,
     range_table,
     report_title,
+    score_note,
     searched,
     setting_lines,
 )
@@ -64,7 +65,7 @@ def html_report(snapshot: RunSnapshot) -> str:
         stats=headline_numbers(snapshot),
         verdict=verdict(snapshot),
         cautions=cautions(snapshot),
-        findings=findings(snapshot, shares),
+        findings=[*choice(snapshot), *findings(snapshot, shares)],
         searched=searched(snapshot),
         counts=count_lines(snapshot),
         next_commands=[
@@ -72,7 +73,7 @@ def html_report(snapshot: RunSnapshot) -> str:
             f"python -m san_core.demo {shlex.quote(shown(snapshot.folder.retrained / 'best'))}",
         ],
         compared=show_comparison(comparison(snapshot), snapshot.metric_title),
-        score_note=SCORE_NOTE.format(metric=snapshot.metric_title),
+        score_note=score_note(snapshot),
         ranges=range_table(snapshot),
         plots=plots,
         slices=slices,

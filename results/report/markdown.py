@@ -5,18 +5,19 @@ from textwrap import shorten
 import pandas as pd
 
 from results.report.cautions import cautions
+from results.report.choice import choice
 from results.report.facts import (
-    SCORE_NOTE,
     count_lines,
     environment_lines,
     failures,
     range_table,
     report_title,
+    score_note,
     setting_lines,
 )
 from results.report.verdict import verdict
 from results.snapshot import RunSnapshot
-from results.tables.columns import BEST_EPOCH, CONFIG, DIFFERENCE, REASON, SCORE, SECONDS, STATE
+from results.tables.columns import BEST_EPOCH, CONFIG, DIFFERENCE, RACE, REASON, SCORE, SECONDS, STATE
 from results.tables.formatting import show_comparison, show_seeds, show_trials
 from results.tables.fresh_seeds import seed_table
 from results.tables.trials import comparison, trial_table
@@ -41,7 +42,8 @@ def markdown_report(snapshot: RunSnapshot) -> str:
         "Command": f"```sh\n{snapshot.settings['command']}\n```" if snapshot.settings.get("command") else "",
     }
     bodies = [f"## {heading}\n\n{body}" for heading, body in sections.items() if body]
-    return "\n\n".join([f"# {report_title(snapshot)}", f"**{inline(verdict(snapshot))}**", *bodies]) + "\n"
+    first = [f"# {report_title(snapshot)}", f"**{inline(verdict(snapshot))}**", *map(inline, choice(snapshot))]
+    return "\n\n".join([*first, *bodies]) + "\n"
 
 
 def _best_and_baseline(snapshot: RunSnapshot) -> str:
@@ -50,13 +52,12 @@ def _best_and_baseline(snapshot: RunSnapshot) -> str:
         return ""
     shown = show_comparison(table, snapshot.metric_title).reset_index(names="")
     notes = "".join(f"- {inline(line)}\n" for line in cautions(snapshot))
-    score_note = SCORE_NOTE.format(metric=inline(snapshot.metric_title))
-    return f"{markdown_table(shown, left={''})}\n\n{score_note}\n\n{notes}".rstrip()
+    return f"{markdown_table(shown, left={''})}\n\n{inline(score_note(snapshot))}\n\n{notes}".rstrip()
 
 
 def _fresh_seeds(snapshot: RunSnapshot) -> str:
     table = seed_table(snapshot)
-    return "" if table.empty else markdown_table(show_seeds(table, snapshot.metric_title), left={CONFIG})
+    return "" if table.empty else markdown_table(show_seeds(table, snapshot.metric_title), left={CONFIG, RACE})
 
 
 def _searched(snapshot: RunSnapshot) -> str:

@@ -4,16 +4,18 @@ import math
 
 import pandas as pd
 
+from results.intervals import Interval, binomial_error, confidence
 from results.snapshot import ACCURACY, COMPLETE, RunSnapshot, reason, state_of
-from results.tables.columns import BASELINE, BEST, CONFIG, DEVIATION, MEAN, SCORE, SEEDS, TRIAL
-from results.tables.intervals import ENOUGH_SEEDS, Sample, binomial_error, difference_interval
+from results.tables.columns import BASELINE, BEST, CONFIG, SCORE, SEEDS, TRIAL
+from results.tables.fresh_seeds import chosen_among, improvement
 from results.tables.trials import comparison
 
 
 def verdict(snapshot: RunSnapshot) -> str:
     """One sentence on the best configuration and the baseline.
 
-    With two or more fresh seeds for each, the 95 % interval of the difference of their means decides. Otherwise the
+    With two or more fresh seeds for each, the 95 % interval of the difference of their means decides. If the same seeds
+    chose the best among several finalists, the interval is wider, see `results.intervals.confidence`. Otherwise the
     difference of the two trials is compared with two standard errors of the difference of two binomial proportions on
     the validation questions. That leaves out the effect of the seed, and the sentence says so.
     """
@@ -24,23 +26,22 @@ def verdict(snapshot: RunSnapshot) -> str:
     if best[TRIAL] == snapshot.baseline_number:
         return _baseline_is_best(snapshot, best)
     baseline = rows.get(BASELINE)
-    if baseline is not None and min(best[SEEDS], baseline[SEEDS]) >= ENOUGH_SEEDS:
-        return _by_seeds(snapshot, best, baseline)
+    if baseline is not None and (difference := improvement(snapshot)):
+        return _by_seeds(snapshot, difference, (best[SEEDS], baseline[SEEDS]))
     if baseline is None or math.isnan(baseline[SCORE]):
         return _no_baseline(snapshot, best)
     return _by_questions(snapshot, best, baseline)
 
 
-def _by_seeds(snapshot: RunSnapshot, best: pd.Series, baseline: pd.Series) -> str:
-    difference = difference_interval(_sample(best), _sample(baseline))
-    counts = best[SEEDS], baseline[SEEDS]
+def _by_seeds(snapshot: RunSnapshot, difference: Interval, counts: tuple[int, int]) -> str:
     basis = (
         f"mean of {counts[0]} fresh seeds each"
         if counts[0] == counts[1]
         else f"means of {counts[0]} and {counts[1]} fresh seeds"
     )
     low, high = f"{100 * difference.low:+.2f}", f"{100 * difference.high:+.2f}"
-    start = f"{_beats(difference.middle)}{_in_metric(snapshot)} ({basis}); the 95 % interval, {low} to {high} points,"
+    interval = f"{_interval(chosen_among(snapshot))}, {low} to {high} points,"
+    start = f"{_beats(difference.middle)}{_in_metric(snapshot)} ({basis}); {interval}"
     if difference.low > 0:
         return f"{start} lies above 0: a reliable improvement."
     if difference.high < 0:
@@ -48,8 +49,12 @@ def _by_seeds(snapshot: RunSnapshot, best: pd.Series, baseline: pd.Series) -> st
     return f"{start} includes 0: not a reliable improvement; more seeds would tell."
 
 
-def _sample(row: pd.Series) -> Sample:
-    return Sample(row[SEEDS], row[MEAN], row[DEVIATION])
+def _interval(finalists: int) -> str:
+    """What the interval is called."""
+    if finalists == 1:
+        return "the 95 % interval"
+    level = f"{100 * confidence(finalists):.3g} %"
+    return f"the {level} interval (not 95 %, because the same seeds chose the best of {finalists} finalists)"
 
 
 def _by_questions(snapshot: RunSnapshot, best: pd.Series, baseline: pd.Series) -> str:
@@ -79,6 +84,12 @@ def _baseline_is_best(snapshot: RunSnapshot, best: pd.Series) -> str:
     others = sum(state_of(trial) == COMPLETE for trial in snapshot.search) - 1
     if not others:
         return f"Only the baseline is complete ({reached}), so there is nothing to compare it with."
+    if snapshot.race.was_run:
+        mean, finalists = snapshot.race.mean(best[TRIAL]), len(snapshot.race.finalists)
+        return (
+            f"The baseline is the best configuration: its mean of {100 * mean:.2f} %{_in_metric(snapshot)} under fresh "
+            f"seeds is the highest of the {finalists} finalists."
+        )
     return (
         f"The baseline is the best configuration: none of the {others} other complete trials did better than its "
         f"{reached}."

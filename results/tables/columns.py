@@ -1,7 +1,7 @@
 """Names of the columns of all tables; each constant has its own name as its value."""
 
 RANK = "rank"
-"""1 is the best; missing for a trial that failed, diverged or has not ended."""
+"""1 has the best score of the search; missing for a trial that failed, diverged or has not ended."""
 
 TRIAL = "trial"
 """The trial's number in its study."""
@@ -48,8 +48,17 @@ DEVIATION = "deviation"
 LOW, HIGH = "low", "high"
 """Bounds of the 95 % interval of the mean (Student's t), as scores; missing for fewer than two seeds."""
 
+RACE = "race"
+"""How a finalist did in the race under fresh seeds: WON, STAYED or "left after N seeds"; empty for other trials."""
+
+PROBABILITY = "probability"
+"""How likely a finalist is the best of them, in [0, 1]; missing where that cannot be told."""
+
+WON, STAYED = "won", "stayed"
+"""Values of `race`."""
+
 BEST, BASELINE = "best", "baseline"
-"""Values of `config`: the best trial of the search, and the trial of the baseline configuration."""
+"""Values of `config`: the best trial, see `results.snapshot`, and the trial of the baseline configuration."""
 
 OTHER = "other"
 """Value of `config`: any other trial that was repeated."""

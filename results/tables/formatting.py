@@ -11,6 +11,7 @@ from results.tables.columns import (
     HIGH,
     LOW,
     MEAN,
+    RACE,
     RANK,
     REASON,
     SCORE,
@@ -60,9 +61,9 @@ def show_comparison(table: pd.DataFrame, metric_title: str) -> pd.DataFrame:
 
 
 def show_seeds(table: pd.DataFrame, metric_title: str) -> pd.DataFrame:
-    """A table of fresh seeds as text."""
+    """A table of fresh seeds as text; `race` only if there was one."""
     bounds = zip(table[LOW], table[HIGH], strict=True)
-    return pd.DataFrame(
+    shown = pd.DataFrame(
         {
             CONFIG: list(table[CONFIG]),
             TRIAL: [show_count(value) for value in table[TRIAL]],
@@ -70,9 +71,11 @@ def show_seeds(table: pd.DataFrame, metric_title: str) -> pd.DataFrame:
             SEEDS: [show_count(value) for value in table[SEEDS]],
             MEAN: [show_percent(value) for value in table[MEAN]],
             "95 % interval": ["" if pd.isna(low) else f"{100 * low:.2f} to {100 * high:.2f} %" for low, high in bounds],
+            RACE: list(table[RACE]),
         },
         dtype="str",
     )
+    return shown if any(table[RACE]) else shown.drop(columns=RACE)
 
 
 def show_parameter(name: str, values: pd.Series) -> list[str]:

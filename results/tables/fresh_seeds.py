@@ -4,6 +4,15 @@ import math
 
 import pandas as pd
 
+from results.intervals import (
+    ENOUGH_SEEDS,
+    Interval,
+    Sample,
+    binomial_error,
+    difference_interval,
+    pooled_deviation,
+    score_bounds,
+)
 from results.snapshot import COMPLETE, RunSnapshot, best_score
 from results.tables.columns import (
     CONFIG,
@@ -13,12 +22,15 @@ from results.tables.columns import (
     LOW,
     MEAN,
     OTHER,
+    PROBABILITY,
+    RACE,
     SCORE,
     SEEDS,
     STATE,
+    STAYED,
     TRIAL,
+    WON,
 )
-from results.tables.intervals import Sample, binomial_error, pooled_deviation, score_bounds
 from results.tables.trials import config_names, confirmation_table, trial_table
 
 
@@ -41,9 +53,9 @@ def seed_table(snapshot: RunSnapshot) -> pd.DataFrame:
     """Every configuration that ran to the end under fresh seeds, the best mean first; of equal means, by number.
 
     Returns:
-        config, trial, score (in the search), seeds, mean, deviation, low, high.
+        config, trial, score (in the search), seeds, mean, deviation, low, high, race, probability.
     """
-    names, samples = config_names(snapshot), seed_samples(snapshot)
+    names, samples, likely = config_names(snapshot), seed_samples(snapshot), snapshot.race.probabilities
     searched = trial_table(snapshot).set_index(TRIAL)[SCORE]
     rows = [
         {
@@ -54,11 +66,45 @@ def seed_table(snapshot: RunSnapshot) -> pd.DataFrame:
             MEAN: sample.mean,
             DEVIATION: sample.deviation,
             **dict(zip((LOW, HIGH), score_bounds(sample), strict=True)),
+            RACE: _in_race(snapshot, number),
+            PROBABILITY: likely.get(number, math.nan),
         }
         for number, sample in samples.items()
     ]
-    columns = [CONFIG, TRIAL, SCORE, SEEDS, MEAN, DEVIATION, LOW, HIGH]
+    columns = [CONFIG, TRIAL, SCORE, SEEDS, MEAN, DEVIATION, LOW, HIGH, RACE, PROBABILITY]
     return pd.DataFrame(rows, columns=columns).sort_values([MEAN, TRIAL], ascending=[False, True], ignore_index=True)
+
+
+def _in_race(snapshot: RunSnapshot, number: int) -> str:
+    """How a trial did in the race; empty if it was not in it, or without a race."""
+    race = snapshot.race
+    if not race.was_run or number not in race.finalists:
+        return ""
+    if number in race.left:
+        return f"left after {race.left[number]} seeds"
+    return WON if number == race.winner else STAYED
+
+
+def chosen_among(snapshot: RunSnapshot) -> int:
+    """Number of configurations, besides the baseline, among which fresh seeds chose the best; 1 without a choice."""
+    race = snapshot.race
+    return max(1, len({*race.finalists} - {snapshot.baseline_number})) if race.was_run else 1
+
+
+def improvement(snapshot: RunSnapshot) -> Interval | None:
+    """The best configuration's mean over fresh seeds minus the baseline's, with its interval.
+
+    The interval allows for the choice of the best by the same seeds, see `chosen_among`. None if there is no baseline,
+    it is the best, or one of the two has fewer than two seeds.
+    """
+    best, baseline = snapshot.best_number, snapshot.baseline_number
+    if best is None or baseline is None or best == baseline:
+        return None
+    samples = seed_samples(snapshot)
+    first, second = (samples.get(number, Sample.of([])) for number in (best, baseline))
+    if min(first.count, second.count) < ENOUGH_SEEDS:
+        return None
+    return difference_interval(first, second, chosen_among(snapshot))
 
 
 def chance_difference(snapshot: RunSnapshot) -> float:

@@ -55,5 +55,5 @@ def test_every_output_names_the_same_best_of_equal_trials(make_run: MakeRun) -> 
     assert ["trial", "1", "0"] in [line.replace("|", " ").split() for line in run.report.read_text().splitlines()]
     assert headline_numbers(snapshot)[0][0] == "best, trial 1"
     assert "2 other complete trials lie within noise of the best, trial 1:" in cautions(snapshot)[0]
-    assert "80.00 % (trial 1)" in overview_table({"run": snapshot})["best in the search"].tolist()
+    assert "80.00 % (trial 1)" in overview_table({"run": snapshot})["score in the search"].tolist()
     assert "beats the baseline by 30.00 points" in verdict(snapshot)

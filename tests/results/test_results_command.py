@@ -55,7 +55,7 @@ def test_json_is_all_that_is_printed_for_a_program(run: RunFolder, results: Resu
 
     assert (done.returncode, done.stderr) == (0, "")
     result = json.loads(done.stdout)
-    assert list(result) == ["run", "metric", "verdict", "comparison", "trials"]
+    assert list(result) == ["run", "metric", "verdict", "comparison", "fresh_seeds", "trials"]
     assert result["metric"] == "accuracy"
     assert [row["config"] for row in result["comparison"]] == ["best", "baseline"]
     assert result["comparison"][0]["deviation"] is None
@@ -125,7 +125,7 @@ def test_several_runs_have_a_comparison_beside_them(second: RunFolder, results: 
     assert [line.strip() for line in done.stdout.splitlines()][-3:] == [str(path) for path in written]
     assert all(path.is_file() for path in written)
     assert ["first", "demo"] in [line.split() for line in done.stdout.splitlines()]
-    best = ["best", "in", "the", "search", "79.00", "%", "(trial", "11)", "75.00", "%", "(trial", "1)"]
+    best = ["score", "in", "the", "search", "79.00", "%", "(trial", "11)", "75.00", "%", "(trial", "1)"]
     assert best in [line.split() for line in done.stdout.splitlines()]
 
 

@@ -80,6 +80,7 @@ class Notifier:
         self._baseline: float | None = None
         self._target = _target(url) if url else None
         self._ended = False
+        self._best: FrozenTrial | None = None
         self._thread = BackgroundThread(f"notifying {urlsplit(url).hostname}") if url else None
 
     def __enter__(self) -> Self:
@@ -100,8 +101,14 @@ class Notifier:
             [_BestTrialCallback(study, self._update_baseline, lambda: self._post(EVENT_BEST))] if self._thread else []
         )
 
-    def notify_end(self, exit_code: int) -> None:
-        """Posts how the search ended: 0 done, 1 without a complete trial, above 128 interrupted."""
+    def notify_end(self, exit_code: int, best: FrozenTrial | None = None) -> None:
+        """Posts how the search ended.
+
+        Args:
+            exit_code: 0 done, 1 without a complete trial, above 128 interrupted.
+            best: the best trial, which fresh seeds may have chosen; None for that with the best score of the search.
+        """
+        self._best = best
         event = EVENT_INTERRUPTED if is_interrupted(exit_code) else EVENT_FAILED if exit_code else EVENT_END
         reasons = {EVENT_END: self._study.stop_reason if self._study else "", EVENT_FAILED: "no trial is complete"}
         self._post_end(event, reasons.get(event, ""))
@@ -132,7 +139,7 @@ class Notifier:
         """The object that is posted."""
         self._update_baseline()
         study = self._study
-        best = study.best if study else None
+        best = self._best or (study.best if study else None)
         return {
             "event": event,
             "run": self._run,

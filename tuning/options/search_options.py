@@ -173,7 +173,7 @@ class SearchOptions:
     confirm: int = option(
         2,
         _LENGTH,
-        "fresh seeds under which the best and the baseline are run again at the end, beyond any bound",
+        "fresh seeds to run the best trials and the baseline under at the end, beyond any bound; they choose the best",
         value=whole("seeds", 0, below=MOST_SEEDS, metavar="SEEDS"),
         on_resume=_REPLACED,
         recorded=_AS_GIVEN,

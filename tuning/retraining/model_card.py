@@ -12,6 +12,7 @@ import pandas as pd
 from optuna.trial import FrozenTrial
 
 from results.preparations import DATA_PARAMETER
+from results.report.choice import choice
 from results.report.facts import environment_lines, searched
 from results.report.markdown import inline, markdown_table
 from results.report.verdict import verdict
@@ -168,7 +169,7 @@ def _verdict(card: Card) -> str:
     """What the search says of the trial that was trained; only of the best one does it know more than its score."""
     chosen, best = card.jobs[0].trial, card.record.best_number
     if best is None or chosen in (best, card.record.baseline_number):
-        return verdict(card.record)
+        return " ".join([verdict(card.record), *choice(card.record)])
     return (
         f"trial {best} was the best of the search, not trial {chosen}; "
         f"whether trial {chosen} is better than the baseline was not examined."

@@ -1,6 +1,6 @@
 """Opens a study in the journal of a run, whether it is new or resumed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import optuna
@@ -9,6 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from results.jobs import describe_trials
 from results.journal import warnings_only
+from results.race import Run
 from results.run_folder import (
     CONFIRMATION,
     CONFIRMS,
@@ -88,6 +89,18 @@ def open_confirmation(run: RunFolder, space: SearchSpace, trials: Sequence[int],
         trials: numbers of the search's trials.
         seeds: number of fresh seeds that each trial is to have in the end.
     """
+    return open_fresh_runs(run, space, [(number, each) for each in range(seeds) for number in dict.fromkeys(trials)])
+
+
+def open_fresh_runs(run: RunFolder, space: SearchSpace, runs: Iterable[Run]) -> Study:
+    """Opens the study of `open_confirmation` for single runs.
+
+    Args:
+        run: whose search is repeated.
+        space: search space of the search.
+        runs: the trial that each run repeats, and the number of its fresh seed. Numbers that are new to the journal
+            must come in order, because it tells rounds apart by the order of their seeds.
+    """
     seed, search = run.setting("seed"), run.study()
     study = _open(run, CONFIRMATION, optuna.pruners.NopPruner())
     found = study.get_trials(deepcopy=False)
@@ -95,13 +108,12 @@ def open_confirmation(run: RunFolder, space: SearchSpace, trials: Sequence[int],
         (trial.user_attrs[CONFIRMS], trial.user_attrs[SEED]) for trial in found if trial.state != TrialState.FAIL
     }
     baseline = run.baseline_number
-    for repeat in range(seeds):
-        for number in dict.fromkeys(trials):
-            attributes: dict[str, Any] = {CONFIRMS: number, SEED: derive_seed(seed, CONFIRMATION_SEEDS, repeat)}
-            if number == baseline:
-                attributes[IS_BASELINE] = True
-            if (number, attributes[SEED]) not in planned:
-                study.add_trial(waiting_trial(search.trials[number].params, attributes))
+    for number, each in runs:
+        attributes: dict[str, Any] = {CONFIRMS: number, SEED: derive_seed(seed, CONFIRMATION_SEEDS, each)}
+        if number == baseline:
+            attributes[IS_BASELINE] = True
+        if (number, attributes[SEED]) not in planned:
+            study.add_trial(waiting_trial(search.trials[number].params, attributes))
     source = TrialSource(
         space.parameters,
         seed_of=lambda trial: int(trial.user_attrs[SEED]),

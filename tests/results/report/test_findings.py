@@ -134,7 +134,7 @@ def test_a_close_second_is_a_caution(make_snapshot: MakeSnapshot) -> None:
     said = cautions(make_snapshot([complete(0.5), complete(0.60), complete(0.58), failed(why="x")]))
 
     assert said == [
-        "Trial 2, the next, lies within noise of the best, trial 1: which of them is best is not known.",
+        "Trial 2 lies within noise of the best, trial 1: which of them is best is not known.",
         "Best and baseline were not both repeated under two or more fresh seeds: the difference is partly luck.",
         "1 of 4 trials failed: what they would have scored is not known.",
     ]
@@ -143,13 +143,13 @@ def test_a_close_second_is_a_caution(make_snapshot: MakeSnapshot) -> None:
 def test_fresh_seeds_may_favour_another_trial(make_snapshot: MakeSnapshot) -> None:
     again = [fresh(0, 0.49), fresh(0, 0.50), fresh(1, 0.52), fresh(1, 0.53), fresh(2, 0.58), fresh(2, 0.59)]
 
-    said = cautions(make_snapshot([complete(0.5), complete(0.62), complete(0.6)], again))
+    said = cautions(make_snapshot([complete(0.5), complete(0.62), complete(0.5)], again))  # trial 2 is no finalist
 
     assert said == [
-        "Trial 2, the next, lies within noise of the best, trial 1: which of them is best is not known.",
+        "Trial 2 lies within noise of the best, trial 1: which of them is best is not known.",
         # 3 points, error 0.00707 times 4.3027 = 3.04
         "The best lies within noise of the baseline, or below it.",
-        "Under fresh seeds trial 2 did better (58.50 %) than trial 1 (52.50 %), which was the best of the search.",
+        "Under fresh seeds trial 2 did better (58.50 %) than trial 1 (52.50 %), which was chosen as the best.",
     ]
 
 

@@ -3,9 +3,9 @@ import math
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
+from results.intervals import binomial_error
 from results.report.headline_numbers import headline_numbers
 from results.report.verdict import verdict
-from results.tables.intervals import binomial_error
 from tests.results.journals import WUPS, MakeSnapshot, complete, failed, fresh, pruned, trial
 
 SEARCH = [complete(0.5), complete(0.6)]

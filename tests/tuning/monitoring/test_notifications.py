@@ -122,6 +122,13 @@ def test_each_new_best_and_the_end_are_posted_in_order(inbox: Inbox, run: RunFol
     assert event["trials_ended"] == 4
 
 
+def test_the_end_names_the_trial_that_fresh_seeds_chose(inbox: Inbox, run: RunFolder, study: Study) -> None:
+    with Notifier(inbox.url(), run) as notifier:
+        end_trials(study, notifier, (0.5, 0.7, 0.69))
+        notifier.notify_end(0, study.ended[2])
+    assert (inbox.events[-1]["event"], inbox.events[-1]["trial"], inbox.events[-1]["score"]) == ("end", 2, 0.69)
+
+
 def test_of_trials_that_end_together_the_best_is_posted_once(inbox: Inbox, run: RunFolder, study: Study) -> None:
     with Notifier(inbox.url(), run) as notifier:
         (callback,) = notifier.callbacks(study)

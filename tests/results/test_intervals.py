@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from results.tables.intervals import Sample, difference_interval, mean_interval, pooled_deviation, score_bounds
+from results.intervals import Sample, confidence, difference_interval, mean_interval, pooled_deviation, score_bounds
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,14 @@ def test_a_differences_interval_pools_the_deviations() -> None:
 
     assert interval.middle == pytest.approx(0.4)
     assert interval.half == pytest.approx(2.77645 * 0.0816497, rel=1e-4)
+
+
+def test_an_interval_that_was_chosen_among_several_is_wider() -> None:
+    # As above, but t of 4 at 1 - 0.05 / 3 / 2, from a table of Bonferroni's t: 3.961
+    interval = difference_interval(Sample.of([0.5, 0.6, 0.7]), Sample.of([0.1, 0.2, 0.3]), comparisons=3)
+
+    assert interval.half == pytest.approx(3.961 * 0.0816497, rel=1e-3)
+    assert (confidence(1), confidence(5)) == pytest.approx((0.95, 0.99))
 
 
 def test_samples_without_a_deviation_do_not_count() -> None:

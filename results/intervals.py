@@ -8,7 +8,7 @@ from statistics import fmean, stdev
 from scipy.special import stdtrit
 
 CONFIDENCE = 0.95
-"""Confidence level of every interval."""
+"""Confidence level of every interval that was not chosen among several."""
 
 ENOUGH_SEEDS = 2
 """Fresh seeds that a configuration needs before its standard deviation between seeds is defined."""
@@ -76,16 +76,29 @@ def score_bounds(sample: Sample) -> tuple[float, float]:
     return max(0.0, interval.low), min(1.0, interval.high)
 
 
-def difference_interval(first: Sample, second: Sample) -> Interval:
+def difference_interval(first: Sample, second: Sample, comparisons: int = 1) -> Interval:
     """Student's t interval of the first mean minus the second, with the pooled deviation of both.
 
     Not Welch's interval: it would estimate each configuration's spread alone, for which two seeds are too few.
+
+    Args:
+        first: scores of one configuration.
+        second: scores of the other one.
+        comparisons: number of such intervals from which one was chosen by the same scores, >= 1; see `confidence`.
     """
     difference = first.mean - second.mean
     if min(first.count, second.count) < ENOUGH_SEEDS:
         return Interval(difference, math.nan)
     error = pooled_deviation(first, second) * math.sqrt(1 / first.count + 1 / second.count)
-    return Interval(difference, _quantile(first.count + second.count - 2) * error)
+    return Interval(difference, _quantile(first.count + second.count - 2, confidence(comparisons)) * error)
+
+
+def confidence(comparisons: int) -> float:
+    """Confidence level of an interval that was chosen from so many: all of them together have `CONFIDENCE`.
+
+    By Bonferroni's inequality: each may be wrong with a share of the probability with which one interval may.
+    """
+    return 1 - (1 - CONFIDENCE) / comparisons
 
 
 def pooled_deviation(*samples: Sample) -> float:
@@ -106,6 +119,6 @@ def binomial_error(first: float, second: float, questions: int) -> float:
     return math.sqrt(max(0.0, variance) / questions)  # a damaged journal may hold other scores
 
 
-def _quantile(degrees_of_freedom: int) -> float:
-    """Quantile of Student's t distribution: half the width of an interval, in standard errors."""
-    return float(stdtrit(degrees_of_freedom, (1 + CONFIDENCE) / 2))
+def _quantile(degrees_of_freedom: int, level: float = CONFIDENCE) -> float:
+    """Quantile of Student's t distribution: half the width of an interval of that level, in standard errors."""
+    return float(stdtrit(degrees_of_freedom, (1 + level) / 2))
