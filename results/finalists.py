@@ -20,6 +20,10 @@ STANDARD_ERRORS = 2.0
 """A trial is a finalist if it is behind the best by at most so many standard errors of their difference."""
 
 
+NEGLIGIBLE = 0.005
+"""There is no race where chance explains less than this: the best score is that of one of the best trials then."""
+
+
 def race_of(search: Iterable[FrozenTrial], fresh: Iterable[FrozenTrial], settings: Mapping[str, Any]) -> Race:
     """The race of a search, as far as it was run.
 
@@ -35,7 +39,8 @@ def finalists(search: Iterable[FrozenTrial], questions: int | None) -> list[int]
     """Numbers of the trials that may be the best, the best score first.
 
     They are the trial with the best score, and of the next two those whose score is behind by no more than chance
-    explains on the validation questions. The effect of the seed comes on top of that, but one run does not show it.
+    explains on the validation questions, if that is half a point or more: full trainings on many questions take long,
+    and could win no more than that. The effect of the seed comes on top of that, but one run does not show it.
 
     Args:
         search: the trials of the search.
@@ -82,7 +87,8 @@ def _is_chance(best: FrozenTrial, other: FrozenTrial, questions: int | None) -> 
     error = _paired_error(best, other)
     if math.isnan(error) and questions:
         error = binomial_error(ahead, behind, questions)
-    return ahead - behind <= STANDARD_ERRORS * error
+    by_chance = STANDARD_ERRORS * error
+    return ahead - behind <= by_chance and by_chance >= NEGLIGIBLE
 
 
 def _paired_error(first: FrozenTrial, second: FrozenTrial) -> float:

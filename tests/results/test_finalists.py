@@ -31,8 +31,14 @@ def test_the_finalists_are_the_best_and_two_that_chance_may_have_put_behind_it()
     assert finalists(search, None) == [1]
 
 
+def test_there_is_no_race_where_chance_explains_less_than_half_a_point() -> None:
+    search = numbered(complete(0.996), complete(0.996))  # two standard errors: 0.0022 on 6,000 questions, 0.013 on 200
+    assert finalists(search, 6000) == [0]
+    assert finalists(search, 200) == [0, 1]
+
+
 def test_equal_scores_are_finalists_by_number() -> None:
-    assert finalists(numbered(*(complete(1.0) for _ in range(4))), 1000) == [0, 1, 2]
+    assert finalists(numbered(*(complete(0.8) for _ in range(4))), 1000) == [0, 1, 2]
 
 
 def test_a_search_without_a_complete_trial_has_no_finalist() -> None:
@@ -41,10 +47,10 @@ def test_a_search_without_a_complete_trial_has_no_finalist() -> None:
 
 def test_trials_are_compared_question_by_question_where_the_journal_can() -> None:
     close, apart = RIGHT.copy(), np.roll(RIGHT, 2)
-    close[[5, 10]] = True  # two more answered right, none other: the difference is 0.002 with an error of 0.0014
-    best = by_question(0.802, 4, close)
-    assert finalists(numbered(best, by_question(0.800, 4, RIGHT)), 1000) == [0, 1]
-    assert finalists(numbered(best, by_question(0.799, 4, RIGHT)), 1000) == [0]  # within chance were they independent
+    close[np.flatnonzero(RIGHT)[:14]], close[np.flatnonzero(~RIGHT)[:16]] = False, True
+    best = by_question(0.802, 4, close)  # 30 of 1000 are answered differently: error sqrt(0.03 / 1000) = 0.0055
+    assert finalists(numbered(best, by_question(0.792, 4, RIGHT)), 1000) == [0, 1]
+    assert finalists(numbered(best, by_question(0.790, 4, RIGHT)), 1000) == [0]  # within chance were they independent
     # 400 of 1000 are answered differently: error sqrt(0.4 / 1000) = 0.02
     assert finalists(numbered(best, by_question(0.765, 4, apart)), 1000) == [0, 1]
 
