@@ -243,7 +243,8 @@ def best_length(snapshot: RunSnapshot, trial: FrozenTrial) -> int:
     own = epoch_scores(trial)
     repeated = (run for run in snapshot.confirmations if run.user_attrs.get(CONFIRMS) == trial.number)
     curves = [own, *(epoch_scores(run) for run in repeated if ranking.can_be_best(run))]
-    means = {epoch: statistics.fmean(curve[epoch] for curve in curves if curve.keys() >= own.keys()) for epoch in own}
+    as_long = [curve for curve in curves if curve.keys() >= own.keys()]
+    means = {epoch: statistics.fmean(curve[epoch] for curve in as_long) for epoch in own}
     return max(means, key=lambda epoch: (means[epoch], -epoch), default=0)
 
 
