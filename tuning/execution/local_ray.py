@@ -19,6 +19,7 @@ from san_core.machine_limits import AFFINITY_VARIABLES, free_processes, usable_c
 from tuning.execution.gcs_stand_in import stop_answering
 from tuning.execution.ray_folder import folder_notice, ray_folder
 from tuning.execution.ray_processes import dead_processes
+from tuning.execution.replaced import replaced
 from tuning.execution.watchdog import end_start_if_ray_dies
 from tuning.monitoring.dashboard import Dashboard, make_token
 
@@ -140,11 +141,8 @@ def _connecting_when_ready() -> Iterator[None]:
             time.sleep(0.02)
         connect(node, *given, **named)
 
-    worker.connect = connect_when_ready
-    try:
+    with replaced(worker, "connect", connect_when_ready):
         yield
-    finally:
-        worker.connect = connect
 
 
 def _is_ready(node: Any) -> bool:  # noqa: ANN401 - as Ray has it

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 import ray
 from ray._private.node import Node
 
+from tuning.execution.replaced import replaced
+
 
 def dead_processes() -> list[str]:
     """The kinds of those that are dead: `gcs_server`, `raylet`, ...; none if this program has started no Ray."""
@@ -24,12 +26,11 @@ def noting_start() -> Iterator[None]:
         _starting.append(node)
         start(node)  # type: ignore[no-untyped-call]
 
-    Node.start_head_processes = start_noted  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        Node.start_head_processes = start  # type: ignore[method-assign]
-        _starting.clear()
+    with replaced(Node, "start_head_processes", start_noted):
+        try:
+            yield
+        finally:
+            _starting.clear()
 
 
 _starting: list[Node] = []

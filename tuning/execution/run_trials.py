@@ -29,6 +29,7 @@ from tuning.execution.cohort_worker import CohortWorker
 from tuning.execution.driver_files import driver_files
 from tuning.execution.low_memory import FewerAtOnce, LowMemoryError
 from tuning.execution.ray_session import has_other_nodes, ray_stays, same_address
+from tuning.execution.replaced import replaced
 from tuning.execution.scheduler import Link, StudyScheduler
 from tuning.execution.shared_files import check_files
 from tuning.execution.trial_setup import Limits, TrialSetup
@@ -203,11 +204,8 @@ def _no_cleanup_without_ray() -> Iterator[None]:
         if not is_dead():
             cleanup(controller)  # type: ignore[no-untyped-call]
 
-    TuneController.cleanup = cleanup_if_alive  # type: ignore[method-assign]
-    try:
+    with replaced(TuneController, "cleanup", cleanup_if_alive):
         yield
-    finally:
-        TuneController.cleanup = cleanup  # type: ignore[method-assign]
 
 
 class _OwnSignals(NotInSnapshots, tune.Callback):
