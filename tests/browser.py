@@ -4,10 +4,12 @@ from types import SimpleNamespace
 
 try:
     from selenium import webdriver
+    from selenium.common.exceptions import TimeoutException
     from selenium.webdriver.chrome.service import Service
     from selenium.webdriver.common.by import By
     from selenium.webdriver.support.wait import WebDriverWait
 except ModuleNotFoundError:
     webdriver, Service, By, WebDriverWait = SimpleNamespace(Chrome=None), None, None, None
+    TimeoutException = None
 
-__all__ = ["By", "Service", "WebDriverWait", "webdriver"]
+__all__ = ["By", "Service", "TimeoutException", "WebDriverWait", "webdriver"]

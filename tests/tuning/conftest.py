@@ -3,6 +3,7 @@
 import contextlib
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -49,7 +50,7 @@ def live_search(
             yield LiveSearch(project, process.pid, address, printed[-1], Path(ray, "ray", "session_latest").resolve())
         finally:
             process.send_signal(signal.SIGINT)
-            process.communicate(timeout=900)
+            sys.stderr.writelines(process.communicate(timeout=900))  # shown where a test failed
             shutil.rmtree(ray, ignore_errors=True)
 
 

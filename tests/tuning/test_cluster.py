@@ -95,6 +95,7 @@ def nodes(place: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
         process.terminate()
 
 
+@pytest.mark.rare
 def test_a_search_over_two_nodes_outlives_one_of_them(place: Sandbox, nodes: Nodes, tmp_path: Path) -> None:
     nodes.tell("add 0")
     storage = tmp_path / "storage"

@@ -91,6 +91,7 @@ def test_a_trial_that_breaks_its_cohort_on_ray_fails_alone(
     assert all(trial.intermediate_values for trial in found if trial.number != 2)
 
 
+@pytest.mark.rare
 def test_a_killed_search_ends_with_the_same_trials(
     options: dict[str, Any], snapshot: RunSnapshot, tmp_path: Path
 ) -> None:

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from san_core.errors import InputError
-from tests.browser import By, WebDriverWait, webdriver
+from tests.browser import By, TimeoutException, WebDriverWait, webdriver
 from tests.tuning.commands import LiveSearch
 from tuning import search
 from tuning.monitoring.dashboard import Dashboard, dashboard_of, make_token
@@ -239,4 +239,7 @@ def _text(browser: webdriver.Chrome) -> str:
 
 
 def _wait(browser: webdriver.Chrome, ready: Callable[[], object]) -> None:
-    WebDriverWait(browser, 600).until(lambda _: ready())
+    try:
+        WebDriverWait(browser, 300).until(lambda _: ready())
+    except TimeoutException:
+        pytest.fail(f"{browser.current_url} shows:\n{_text(browser)}")
