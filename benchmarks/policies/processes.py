@@ -38,12 +38,9 @@ def results_as_done(
         try:
             yield (future.result() for future in as_completed(futures))
         except BaseException as error:
-            pool.shutdown(wait=False, cancel_futures=True)
-            children = multiprocessing.active_children()
-            for process in children:
+            for process in multiprocessing.active_children():
                 process.terminate()
-            for process in children:
-                process.join()
+            pool.shutdown(cancel_futures=True)  # waits for them
             if isinstance(error, BrokenProcessPool):
                 raise InputError("a process was killed, perhaps because memory is short") from error
             raise
