@@ -66,8 +66,8 @@ def new_plan(options: SearchOptions) -> SearchPlan:
     folds = chosen_folds(options.folds, first(data))
     baseline, metric = _try_on_data(inputs, data, options, folds)
     placement, cohort = _divide(inputs, baseline, data, options, folds)
-    used = _used(options, inputs, data, metric, placement) | {"cohort": cohort, "folds": folds}
-    used["pruner"] = chosen_pruner(options.pruner, first(data))
+    pruner = chosen_pruner(options.pruner, first(data))
+    used = _used(options, inputs, data, metric, placement) | {"cohort": cohort, "folds": folds, "pruner": pruner}
     settings = _settings(options, inputs, data, baseline, metric) | recorded_options(options, used)
     questions = fold_questions(first(data), folds, settings["fixed"]["order_seed"])
     settings |= {"fold_questions": questions, "validation_questions": sum(questions)}

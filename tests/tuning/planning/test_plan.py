@@ -261,6 +261,12 @@ def test_trials_are_compared_otherwise_where_the_validation_split_tells_little(
     assert chosen_folds(2, data) == 2
 
 
+def test_a_search_keeps_the_pruner_that_suited_its_data(plan: PLAN) -> None:
+    settings = plan().run.settings
+    assert (settings["pruner"], settings["options"]["pruner"]) == ("tolerant", "auto")
+    assert plan("--pruner", "tolerant", resume=True).run.setting("pruner") == "tolerant"
+
+
 @pytest.mark.parametrize("given", ["0", "21", "many", "-1", "1.5", ""])
 def test_folds_that_cannot_be_are_refused(given: str, plan: PLAN, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
