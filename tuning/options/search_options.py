@@ -123,14 +123,7 @@ class SearchOptions:
         value=text("SETTING=VALUE", "SETTING=VALUE"),
     )
     sampler: str = option("auto", _SEARCHED, "what chooses configurations", value=choice(SAMPLERS), recorded=_AS_GIVEN)
-    pruner: str = option(
-        AUTO,
-        _SEARCHED,
-        "what stops bad trials early; auto takes tolerant where one validation split is too small to compare by, else "
-        "halving",
-        value=choice([AUTO, *PRUNERS]),
-        recorded=_AS_USED,
-    )
+    pruner: str = option("halving", _SEARCHED, "what stops bad trials early", value=choice(PRUNERS), recorded=_AS_GIVEN)
     seed: int = option(
         0,
         _SEARCHED,

@@ -36,10 +36,10 @@ from tuning.options.recorded import recorded_options, unchangeable_options
 from tuning.options.search_options import SearchOptions
 from tuning.planning.cohort import check_cohort, chosen_cohort
 from tuning.planning.data import data_uris, name_data, open_data, short_name
+from tuning.planning.folds import chosen_folds, fold_questions
 from tuning.planning.plan import SearchPlan, check_gpu_hours, make_plan
 from tuning.planning.preparations import Data, first, largest, recorded_data, with_data
 from tuning.planning.reports import with_reports
-from tuning.planning.small_data import chosen_folds, chosen_pruner, fold_questions
 from tuning.study.first_trials import check_configurations, read_configurations, read_priors
 from tuning.study.lengths import first_rung
 from tuning.study.samplers import check_sampler
@@ -66,8 +66,7 @@ def new_plan(options: SearchOptions) -> SearchPlan:
     folds = chosen_folds(options.folds, first(data))
     baseline, metric = _try_on_data(inputs, data, options, folds)
     placement, cohort = _divide(inputs, baseline, data, options, folds)
-    pruner = chosen_pruner(options.pruner, first(data))
-    used = _used(options, inputs, data, metric, placement) | {"cohort": cohort, "folds": folds, "pruner": pruner}
+    used = _used(options, inputs, data, metric, placement) | {"cohort": cohort, "folds": folds}
     settings = _settings(options, inputs, data, baseline, metric) | recorded_options(options, used)
     questions = fold_questions(first(data), folds, settings["fixed"]["order_seed"])
     settings |= {"fold_questions": questions, "validation_questions": sum(questions)}
@@ -220,7 +219,7 @@ def _try_on_data(inputs: _Inputs, data: Data, options: SearchOptions, folds: int
 
 
 def _used(options: SearchOptions, inputs: _Inputs, data: Data, metric: Metric, placement: Placement) -> dict[str, Any]:
-    """What the options recorded as `Recorded.AS_USED` came to, all but `--cohort`, `--folds` and `--pruner`."""
+    """What the options recorded as `Recorded.AS_USED` came to, all but `--cohort`."""
     return {
         "data": str(first(data).folder),
         "space": str(Path(options.space).resolve()) if options.space.endswith(".py") else options.space,

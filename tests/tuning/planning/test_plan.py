@@ -18,10 +18,10 @@ from search_spaces import load
 from tuning.options.bounds import resumed_bounds
 from tuning.options.command_line import parse_options
 from tuning.options.search_options import TRIALS
+from tuning.planning.folds import chosen_folds
 from tuning.planning.new_search import new_plan
 from tuning.planning.plan import SearchPlan
 from tuning.planning.resumed_search import resumed_plan
-from tuning.planning.small_data import chosen_folds, chosen_pruner
 from tuning.study.first_trials import first_trials
 from tuning.study.live_trial import Epoch
 from tuning.study.open_study import open_search
@@ -247,24 +247,15 @@ def test_without_folds_the_datas_own_validation_questions_are_scored(plan: PLAN,
     )
 
 
-@pytest.mark.parametrize(("questions", "pruner", "folds"), [(2499, "tolerant", 5), (2500, "halving", 1)])
-def test_trials_are_compared_otherwise_where_the_validation_split_tells_little(
-    questions: int, pruner: str, folds: int, tiny_data: PreparedData, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("questions", "folds"), [(2499, 5), (2500, 1)])
+def test_automatic_folds_are_for_validation_splits_that_tell_little(
+    questions: int, folds: int, tiny_data: PreparedData, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = PreparedData.open(tiny_data.folder)
     data.manifest = {**data.manifest, "counts": {**data.manifest["counts"], "validation": questions}}
-    assert chosen_pruner("auto", data) == pruner
-    assert ("(--pruner tolerant)" in capsys.readouterr().err) == (pruner == "tolerant")
-    assert chosen_pruner("halving", data) == "halving"
     assert chosen_folds("auto", data) == folds
     assert f"{questions:,} validation questions tell scores to 1.0 points" in capsys.readouterr().err
     assert chosen_folds(2, data) == 2
-
-
-def test_a_search_keeps_the_pruner_that_suited_its_data(plan: PLAN) -> None:
-    settings = plan().run.settings
-    assert (settings["pruner"], settings["options"]["pruner"]) == ("tolerant", "auto")
-    assert plan("--pruner", "tolerant", resume=True).run.setting("pruner") == "tolerant"
 
 
 @pytest.mark.parametrize("given", ["0", "21", "many", "-1", "1.5", ""])
@@ -431,7 +422,7 @@ def test_a_resumed_search_keeps_its_cohorts_unless_others_are_asked_for(plan: PL
             "python -m tuning.search --prior runs/run --space SPACE$",
         ),
         ([], ["--sampler", "random"], "--sampler cannot change .* was started with 'auto', but got 'random'"),
-        ([], ["--pruner", "none"], "--pruner cannot change .* was started with 'auto', but got 'none'"),
+        ([], ["--pruner", "none"], "--pruner cannot change .* was started with 'halving', but got 'none'"),
         ([], ["--no-baseline-first"], "--baseline-first cannot change .* started with True, but got False"),
         ([], ["--storage", "/nfs"], "--storage cannot change .* was started with None, but got '/nfs'"),
         ([], ["--epochs", "3"], "--epochs cannot change when a search is resumed"),
@@ -587,8 +578,7 @@ def test_a_prior_of_another_space_is_learned_from_and_told(
     copied = [trial for trial in planned.first_trials() if PRIOR in trial.user_attrs]
     assert [trial.params for trial in copied] == [{**space.baseline, "feature_dropout": 0}]
     assert copied[0].distributions["dropout"] == FloatDistribution(0, 0.95)
-    told = capsys.readouterr().err.splitlines()
-    assert told[-1] == "--prior runs/run: 1 of its 1 scored trials lie in this search's space"
+    assert capsys.readouterr().err == "--prior runs/run: 1 of its 1 scored trials lie in this search's space\n"
 
 
 def _change_environment(run: RunFolder, **packages: str) -> None:
