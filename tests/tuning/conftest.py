@@ -3,6 +3,7 @@
 import contextlib
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ray._private.ray_constants import DEFAULT_DASHBOARD_AGENT_LISTEN_PORT
 
 from results.run_folder import RunFolder
 from san_core.data.prepared import PreparedData
@@ -35,7 +37,8 @@ def live_search(
 ) -> Iterator[LiveSearch]:
     """Trials of the module's EPOCHS_OF_LIVE_SEARCH epochs, of a second or more each; trial 0 is the baseline.
 
-    OpenMP is told to bind threads to cores, as it is on many clusters.
+    OpenMP is told to bind threads to cores, as it is on many clusters. The port that every Ray's agent would listen on
+    is taken, as it is beside another Ray.
     """
     epochs = str(request.module.EPOCHS_OF_LIVE_SEARCH)
     ray = tempfile.mkdtemp()  # of its own, so that no other search is taken for it; sockets want a short name
@@ -43,7 +46,10 @@ def live_search(
     options = ["--run", "live", "--trials", "1000", "--concurrent", "1", "--pruner", "none", "--epochs", epochs]
     for setting in ("batch_size=1", "hidden_size=64", "attention_size=32"):
         options += ["--set", setting]
-    with project.start("tuning.search", "--data", str(tiny_data.folder), *options) as process:
+    with (
+        _taken(DEFAULT_DASHBOARD_AGENT_LISTEN_PORT),
+        project.start("tuning.search", "--data", str(tiny_data.folder), *options) as process,
+    ):
         try:
             printed: list[str] = []
             address = announced_dashboard(process, printed)
@@ -52,6 +58,14 @@ def live_search(
             process.send_signal(signal.SIGINT)
             sys.stderr.writelines(process.communicate(timeout=900))  # shown where a test failed
             shutil.rmtree(ray, ignore_errors=True)
+
+
+def _taken(port: int) -> contextlib.AbstractContextManager[object]:
+    """A port of the loopback address that somebody listens on for as long as the context lasts."""
+    try:
+        return socket.create_server(("127.0.0.1", port))
+    except OSError:  # somebody does
+        return contextlib.nullcontext()
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import contextlib
 import faulthandler
+import functools
 import os
 import signal
 import threading
@@ -11,7 +12,7 @@ from typing import Any
 
 import ray
 import torch
-from ray._private import ray_constants, worker
+from ray._private import parameter, ray_constants, worker
 
 from san_core.command_line import print_message
 from san_core.errors import InputError
@@ -83,7 +84,7 @@ def local_ray(
     folder, served = ray_folder(), dashboard or Dashboard()
     if notice := folder_notice(folder):
         print_message(notice)
-    with _all_cores(), _on_loopback():
+    with _all_cores(), _on_loopback(), _agent_on_free_port():
         try:
             context = _init(
                 before_exit,
@@ -214,3 +215,13 @@ def _on_loopback() -> Iterator[None]:
             del os.environ[_LOOPBACK_VARIABLE]
         else:
             os.environ[_LOOPBACK_VARIABLE] = variable
+
+
+def _agent_on_free_port() -> contextlib.AbstractContextManager[None]:
+    """Has the agent of a Ray that is started listen on any free port. The dashboard reads the trials' logs through it.
+
+    Ray's own choice is one port for all. If another Ray of this machine has it, the agent goes without, and the
+    dashboard shows no logs.
+    """
+    on_free_port = functools.partial(parameter.RayParams, dashboard_agent_listen_port=0)
+    return replaced(parameter, "RayParams", on_free_port)

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 import ray
-from ray._private import services
+from ray._private import parameter, services
+from ray._private.ray_constants import DEFAULT_DASHBOARD_AGENT_LISTEN_PORT
 
 from san_core.errors import InputError
 from tuning.execution import local_ray as module
@@ -22,6 +23,7 @@ class FakeRay:
         called: what was called.
         arguments: of the last start.
         seen: what the last start saw of its process: address, cores, and variables that bind threads.
+        agent_port: port that the last start chose for the node's agent; 0 for any free one.
     """
 
     dashboard_url = ""
@@ -31,6 +33,7 @@ class FakeRay:
         self.called: list[str] = []
         self.arguments: dict[str, Any] = {}
         self.seen: tuple[str, set[int], list[str]] = ("", set(), [])
+        self.agent_port = -1
 
     def init(self, **arguments: object) -> "FakeRay":
         self.called.append("init")
@@ -38,6 +41,7 @@ class FakeRay:
         address = services.get_node_ip_address()  # type: ignore[no-untyped-call]
         variables = [name for name in os.environ if name.startswith(("OMP_P", "GOMP", "KMP"))]
         self.seen = (address, os.sched_getaffinity(0), variables)
+        self.agent_port = parameter.RayParams().dashboard_agent_listen_port
         if self.errors:
             raise self.errors.pop(0)
         return self
@@ -85,6 +89,12 @@ def test_ray_takes_the_loopback_address_for_the_machines(fake_ray: FakeRay) -> N
         pass
     assert fake_ray.seen[0] == "127.0.0.1"
     assert services.get_node_ip_address() == before  # type: ignore[no-untyped-call]
+
+
+def test_the_agent_listens_on_any_free_port(fake_ray: FakeRay) -> None:
+    with local_ray(1, None):
+        assert fake_ray.agent_port == 0
+    assert parameter.RayParams().dashboard_agent_listen_port == DEFAULT_DASHBOARD_AGENT_LISTEN_PORT
 
 
 def test_ray_takes_little_memory_for_its_objects(fake_ray: FakeRay) -> None:
