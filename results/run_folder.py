@@ -68,6 +68,9 @@ REPEATS = "repeats"
 RESUMED = "resumed"
 """Trial attribute: when it was continued, if its search was resumed: ISO 8601, in UTC; local time in older journals."""
 
+STOPPED = "stopped"
+"""Trial attribute: when a bound on time stopped it, ISO 8601 in UTC; empty once it goes on. `REASON` says which."""
+
 ENDED = "ended"
 """Trial attribute: its place in the order in which trials ended, from 0 on; older journals lack it."""
 

@@ -35,7 +35,7 @@ from results.settings_check import read_settings
 from san_core.errors import InputError
 
 COMPLETE, PRUNED, DIVERGED, FAILED = "complete", "pruned", "diverged", "failed"
-RUNNING, WAITING = "running", "waiting"
+RUNNING, WAITING, STOPPED = "running", "waiting", "stopped"
 
 STATES = {
     TrialState.COMPLETE: COMPLETE,
@@ -175,8 +175,19 @@ def load_snapshot(folder: RunFolder) -> RunSnapshot:
 
 
 def state_of(trial: FrozenTrial) -> str:
-    """A trial's state in the words of reports. A diverged trial, which Optuna keeps as complete, is `diverged`."""
-    return DIVERGED if run_folder.DIVERGED in trial.user_attrs else STATES[trial.state]
+    """A trial's state in the words of reports.
+
+    A diverged trial, which Optuna keeps as complete, is `diverged`. One that a bound on time stopped, which Optuna
+    keeps as running because it can go on, is `stopped`.
+    """
+    if run_folder.DIVERGED in trial.user_attrs:
+        return DIVERGED
+    return STOPPED if is_stopped(trial) else STATES[trial.state]
+
+
+def is_stopped(trial: FrozenTrial) -> bool:
+    """Whether a bound on time stopped a trial, which goes on when the search is given more."""
+    return trial.state is TrialState.RUNNING and bool(trial.user_attrs.get(run_folder.STOPPED))
 
 
 def epoch_scores(trial: FrozenTrial) -> dict[int, float]:
@@ -264,11 +275,13 @@ def started(trial: FrozenTrial) -> datetime | None:
 
 
 def ended(trial: FrozenTrial) -> datetime | None:
-    """When a trial ended, in UTC; None if it has not.
+    """When a trial ended or was stopped, in UTC; None if it runs or was interrupted.
 
     If an older version recorded an end before the start, because the machine's clock was set back, it is the start plus
     the trial's training time.
     """
+    if is_stopped(trial):
+        return utc(datetime.fromisoformat(trial.user_attrs[run_folder.STOPPED]))
     if trial.datetime_complete is None:
         return None
     end, start = utc(trial.datetime_complete), started(trial)
@@ -291,8 +304,10 @@ def in_order_of_end(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
 
 
 def reason(trial: FrozenTrial) -> str:
-    """Why a trial ended, or that it has not; empty for one that ran all its epochs."""
-    if trial.state in {TrialState.RUNNING, TrialState.WAITING}:
-        return "not finished" if trial.state is TrialState.RUNNING else "not started"
+    """Why a trial ended or was stopped, or that it has not; empty for one that ran all its epochs."""
+    if trial.state is TrialState.WAITING:
+        return "not started"
+    if trial.state is TrialState.RUNNING and not is_stopped(trial):
+        return "not finished"
     missing = "no reason recorded" if trial.state is TrialState.FAIL else ""
     return str(trial.user_attrs.get(REASON) or missing)

@@ -5,10 +5,11 @@ import json
 import shlex
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from results import summary
+from results.jobs import describe_trials
 from results.preparations import DATA_PARAMETER
 from results.report.files import write_report
 from results.run_folder import SEARCH, RunFolder
@@ -127,9 +128,14 @@ def _run(study: Study, plan: SearchPlan, notifier: Notifier, options: SearchOpti
             login = f" (to log in, paste what this prints: {program('ray')} get-auth-token)"
             print_message(f"Ray dashboard: {url}{login if address or asks_for_token() else ''}")
         run_study(study, plan, f"searching {run.setting('space')} on {run.setting('data_name')}", callbacks)
-        print_message(f"the search is over: {study.stop_reason}")
+        print_message(f"the search is over: {study.stop_reason}{_how_to_finish(study.interrupted)}")
         study.record_end()
         run_race(plan, Callbacks(on_ray_death=notifier.notify_ray_death))
+
+
+def _how_to_finish(stopped: Collection[int]) -> str:
+    """What is said of the trials that a bound on time stopped."""
+    return f"; stopped, and to go on when it is resumed with more: {describe_trials(stopped)}" if stopped else ""
 
 
 @contextlib.contextmanager

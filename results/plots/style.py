@@ -7,7 +7,7 @@ reader's light or dark theme.
 import plotly.graph_objects as go
 
 from results.plots.palette import BLUE, BRIGHT_BLUE, BROWN, GOLD, GREEN, GREY, ORANGE, PURPLE, SKY_BLUE, VERMILION
-from results.snapshot import COMPLETE, DIVERGED, FAILED, PRUNED, RUNNING, WAITING
+from results.snapshot import COMPLETE, DIVERGED, FAILED, PRUNED, RUNNING, STOPPED, WAITING
 from results.tables.columns import BASELINE, BEST
 
 RUN_COLORS = [BLUE, ORANGE, GREEN, PURPLE, VERMILION, SKY_BLUE]
@@ -18,6 +18,7 @@ STATE_COLORS = {
     PRUNED: ORANGE,
     DIVERGED: BROWN,
     FAILED: VERMILION,
+    STOPPED: GOLD,
     RUNNING: SKY_BLUE,
     WAITING: GREY,
 }
@@ -26,6 +27,7 @@ STATE_SYMBOLS = {
     PRUNED: "triangle-down",
     DIVERGED: "hourglass",
     FAILED: "x",
+    STOPPED: "triangle-right",
     RUNNING: "square",
     WAITING: "cross",
 }

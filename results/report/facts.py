@@ -9,7 +9,18 @@ from optuna.trial import FrozenTrial
 
 from results.jobs import Job
 from results.preparations import preparations
-from results.snapshot import COMPLETE, DIVERGED, FAILED, PRUNED, RUNNING, WAITING, RunSnapshot, reason, state_of
+from results.snapshot import (
+    COMPLETE,
+    DIVERGED,
+    FAILED,
+    PRUNED,
+    RUNNING,
+    STOPPED,
+    WAITING,
+    RunSnapshot,
+    reason,
+    state_of,
+)
 from results.tables.costs import training_seconds
 from results.tables.formatting import show_duration, show_value
 from results.tables.slots import busy_seconds, spans
@@ -96,13 +107,20 @@ def count_lines(snapshot: RunSnapshot) -> list[str]:
             f"Left out: {snapshot.left_out} trials not trained here: copied from an earlier run, or chosen twice."
         )
     if snapshot.stopped_by:
-        lines.append(f"The search ended: {snapshot.stopped_by}.")
+        lines.append(f"The search ended: {snapshot.stopped_by}.{_to_finish(snapshot)}")
     return lines
+
+
+def _to_finish(snapshot: RunSnapshot) -> str:
+    stopped = sum(state_of(trial) == STOPPED for trial in snapshot.search)
+    trials = f"{stopped} trial{'s' if stopped > 1 else ''}"
+    return f" It stopped {trials}, to go on when the search is resumed with more." if stopped else ""
 
 
 def _count_line(name: str, trials: Sequence[FrozenTrial], jobs: Sequence[Job]) -> str:
     states = [state_of(trial) for trial in trials]
-    shown = [COMPLETE, PRUNED, *([DIVERGED] if DIVERGED in states else []), FAILED, RUNNING]
+    rare = [state for state in (DIVERGED, STOPPED) if state in states]
+    shown = [COMPLETE, PRUNED, *rare, FAILED, RUNNING]
     counts = ", ".join(f"{states.count(state)} {state}" for state in shown)
     trained, wall = show_duration(training_seconds(trials)), show_duration(busy_seconds(spans(trials, jobs)))
     times = f"{trained} of {'device' if jobs else 'trial'} time in {wall} of wall time"

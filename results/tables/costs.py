@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial
 
 from results import run_folder
 from results.run_folder import RunFolder
-from results.snapshot import COMPLETE, DIVERGED, FAILED, PRUNED, RunSnapshot, epochs, state_of
+from results.snapshot import COMPLETE, DIVERGED, FAILED, PRUNED, STOPPED, RunSnapshot, ended, epochs, state_of
 from results.tables.slots import Span, all_spans, assign_slots, busy_seconds
 
 
@@ -37,16 +37,17 @@ def time_spent(snapshot: RunSnapshot) -> list[Cost]:
     ran = all_spans(snapshot)
     slots, running = len({slot for _, slot in assign_slots(ran)}), sum(span.seconds for span in ran)
     states = {
-        state: [t for t in snapshot.search if state_of(t) == state] for state in (COMPLETE, PRUNED, DIVERGED, FAILED)
+        state: [t for t in snapshot.search if state_of(t) == state]
+        for state in (COMPLETE, PRUNED, STOPPED, DIVERGED, FAILED)
     }
     fresh_failed = [trial for trial in snapshot.confirmations if state_of(trial) == FAILED]
     fresh = [trial for trial in snapshot.confirmations if state_of(trial) != FAILED]
-    ended = {id(trial): trial for span in ran for trial in span.trials if trial.state.is_finished()}
-    trained = training_seconds(ended.values())
+    over = {id(trial): trial for span in ran for trial in span.trials if ended(trial)}
+    trained = training_seconds(over.values())
     unfinished = sum(span.seconds * _share_unfinished(span) for span in ran)
     return [
         Cost("trained to the end", training_seconds(states[COMPLETE]), useful=True),
-        Cost("stopped early", training_seconds(states[PRUNED]), useful=True),
+        Cost("stopped early", training_seconds([*states[PRUNED], *states[STOPPED]]), useful=True),
         Cost("diverged", training_seconds(states[DIVERGED]), useful=True),
         Cost("fresh seeds", training_seconds(fresh), useful=True),
         Cost("not finished", unfinished, useful=True),
@@ -98,4 +99,4 @@ def _file_size(path: Path) -> int:
 
 def _share_unfinished(span: Span) -> float:
     """The share of a span's trials that have not ended. How long they trained is recorded at their end."""
-    return sum(not trial.state.is_finished() for trial in span.trials) / len(span.trials)
+    return sum(not ended(trial) for trial in span.trials) / len(span.trials)

@@ -12,6 +12,7 @@ from results.ranking import rank_trials
 from results.snapshot import (
     COMPLETE,
     PRUNED,
+    STOPPED,
     RunSnapshot,
     best_epoch,
     best_score,
@@ -168,9 +169,9 @@ def _merit(trial: FrozenTrial) -> tuple[str, float, float]:
 def _by_rank(trials: Sequence[FrozenTrial]) -> tuple[list[FrozenTrial], list[FrozenTrial]]:
     """The trials that have a rank, the best first, and those that have none, by number."""
     complete = rank_trials(trials)
-    pruned = [trial for trial in trials if state_of(trial) == PRUNED and not math.isnan(best_score(trial))]
-    pruned.sort(key=lambda trial: (-epochs(trial), -best_score(trial), trial.number))
-    ranked = [*complete, *pruned]
+    early = [t for t in trials if state_of(t) in {PRUNED, STOPPED} and not math.isnan(best_score(t))]
+    early.sort(key=lambda trial: (-epochs(trial), -best_score(trial), trial.number))
+    ranked = [*complete, *early]
     numbers = {trial.number for trial in ranked}
     return ranked, sorted((trial for trial in trials if trial.number not in numbers), key=lambda trial: trial.number)
 

@@ -8,7 +8,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from results.jobs import Job
-from results.run_folder import CONFIRMS, DIVERGED, REASON, SECONDS, SEED, RunFolder
+from results.run_folder import CONFIRMS, DIVERGED, REASON, SECONDS, SEED, STOPPED, RunFolder
 from results.snapshot import RunSnapshot
 
 BASELINE = {"learning_rate": 4e-4, "momentum": 0.9, "dropout": 0.5, "embedding_size": 500}
@@ -100,6 +100,15 @@ def diverged(*scores: float, **rest: Any) -> FrozenTrial:  # noqa: ANN401
     made = trial(*scores, **{SEED: 1, SECONDS: 20.0, REASON: "diverged in epoch 2: the loss is nan"}, **rest)
     made.values = [0.0]
     made.user_attrs[DIVERGED] = True
+    return made
+
+
+def stopped(*scores: float, minutes: tuple[float, float] = (0, 1), **rest: Any) -> FrozenTrial:  # noqa: ANN401
+    """One that a bound on time stopped, and that can go on."""
+    start, end = (START + timedelta(minutes=minute) for minute in minutes)
+    attributes = {SEED: 1, SECONDS: 10.0, REASON: "stopped", STOPPED: end.isoformat()}
+    made = trial(*scores, state=TrialState.RUNNING, **{**attributes, **rest})
+    made.datetime_start = start
     return made
 
 

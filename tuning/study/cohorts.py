@@ -172,12 +172,14 @@ class Cohorts:
         for number in trials:
             if number in self._last_epochs:
                 study.record(number, self._last_epochs.pop(number))
-        # A trial that time has left no epoch stays, to be resumed.
-        stopped = [number for number in trials if not study.decide(number) and study.live[number].epochs]
+        # A job that a bound on time has cut short stays open, to be done when the search is resumed.
+        is_done = all(study.live[n].epochs >= job.last or study.live[n].diverged for n in trials)
+        stopped = [number for number in trials if not study.decide(number)]
         self._waiting.update(set(trials).difference(stopped))
         for number in stopped:
             self._finish(number)
-        self._record(replace(job, ended=job.ended or self.study.clock.now()))
+        if is_done:
+            self._record(replace(job, ended=job.ended or study.clock.now()))
         del self._undecided[job.number]
         study.jobs.pop(job.number, None)
         self._planned_time = job.due
@@ -238,9 +240,9 @@ class Cohorts:
         return self.study.live[pool[0]].epochs
 
     def _stop_waiting(self) -> None:
-        """Ends the waiting trials, since time is up. Those that have no epoch yet stay to be resumed."""
+        """Ends the waiting trials, since time is up."""
         for number in sorted(self._waiting):
-            if self.study.live[number].epochs and not self.study.decide(number):
+            if not self.study.decide(number):
                 self._finish(number)
         self._waiting.clear()
 
@@ -266,8 +268,8 @@ class Cohorts:
     def _resume(self, jobs: Sequence[Job]) -> None:
         """Starts the trials and the jobs that were interrupted. The other trials wait, if they are to go on."""
         study, live = self.study, self.study.live
-        while study.has_interrupted:
-            study.ask()
+        while study.interrupted and study.ask():
+            pass
         self._waiting = set(live)
         for job in jobs:
             self._note_width(job)

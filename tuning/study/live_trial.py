@@ -19,6 +19,7 @@ class LiveTrial:
         seconds: time spent on training and scoring, including epochs before an interruption.
         worker: description of where the trial runs: node and GPU or process.
         stop_reason: reason why the trial was told to stop early; empty while it may go on.
+        out_of_time: whether a bound on time is that reason, so that the trial can go on later.
         diverged: reason why training diverged; empty if it has not.
         own_order: whether the order of batches and dropout follow from the trial's own seed.
     """
@@ -29,6 +30,7 @@ class LiveTrial:
     seconds: float = 0.0
     worker: str = ""
     stop_reason: str = ""
+    out_of_time: bool = False
     diverged: str = ""
     own_order: bool = False
 

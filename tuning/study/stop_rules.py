@@ -103,4 +103,4 @@ def describe_seconds(seconds: float) -> str:
     for size, unit in ((3600, "h"), (60, "min")):
         if seconds >= size and seconds % size == 0:
             return f"{seconds / size:g} {unit}"
-    return f"{seconds:g} s"
+    return f"{round(seconds) if seconds >= 10 else seconds:g} s"

@@ -27,6 +27,7 @@ from results.run_folder import (
     RESUMED,
     SECONDS,
     SEED,
+    STOPPED,
     STOPPED_BY,
     WORKER,
     is_own,
@@ -52,8 +53,8 @@ SECONDS_BETWEEN = 1.0
 class Study:
     """The trials of a run, over one Optuna study in the run's journal.
 
-    Trials that the journal has as running were interrupted. They are started first, to go on. A failed trial that
-    another one runs again does not count as one of the study's.
+    Trials that the journal has as running were interrupted, or stopped by a bound on time. They are started first, to
+    go on. A failed trial that another one runs again does not count as one of the study's.
 
     Args:
         study: Optuna's study.
@@ -112,7 +113,7 @@ class Study:
         self._time_recorded = 0.0
         self._time = TimeSpent(
             wall=float(study.user_attrs.get(SECONDS, 0.0)),
-            trained=sum(float(t.user_attrs.get(SECONDS, 0.0)) for t in trials if is_own(t) and t.state.is_finished()),
+            trained=sum(map(_recorded_seconds, filter(is_own, trials))),
         )
 
     @property
@@ -121,14 +122,14 @@ class Study:
         return self._ended
 
     @property
-    def has_interrupted(self) -> bool:
-        """Whether a trial that was interrupted waits to go on."""
-        return bool(self._interrupted)
+    def interrupted(self) -> Sequence[int]:
+        """Numbers of the trials that were interrupted, or stopped by a bound on time, and wait to go on."""
+        return [each.trial.number for each in self._interrupted]
 
     @property
     def exhausted(self) -> bool:
-        """Whether no trial is left to start."""
-        return not self._interrupted and bool(self.stop_reason)
+        """Whether no trial is left to start, or no time."""
+        return bool(self.time_stop_reason() or (self.stop_reason and not self._interrupted))
 
     @property
     def stop_reason(self) -> str:
@@ -201,12 +202,21 @@ class Study:
     def decide(self, number: int) -> bool:
         """Whether a trial is to go on after the last epoch that was recorded."""
         live = self.live[number]
-        live.stop_reason = self._why_stop(live)
+        live.stop_reason, live.out_of_time = self._why_stop(live), False
+        if not live.stop_reason and live.epochs < self.epochs and (reason := self.time_stop_reason()):
+            when = f"after epoch {live.epochs}" if live.epochs else "before its first epoch"
+            live.stop_reason, live.out_of_time = f"stopped {when}: {reason}", True
         self.on_change()
         return live.epochs < self.epochs and not live.stop_reason
 
     def finish(self, number: int, error: str = "") -> None:
-        """Records a trial's end: failed if there is an error, pruned if it was told to stop early, else complete."""
+        """Records a trial's end: failed if there is an error, pruned if it was told to stop early, else complete.
+
+        One that a bound on time stopped has not ended: it goes on when the search is resumed with a larger bound.
+        """
+        if self.live[number].out_of_time and not error:
+            self._set_aside(number)
+            return
         live = self.live.pop(number)
         live.trial.set_user_attr(SECONDS, round(live.seconds, 3))
         live.trial.set_user_attr(REASON, error or live.stop_reason)
@@ -230,10 +240,21 @@ class Study:
     def requeue(self, number: int) -> None:
         """Has a trial that was interrupted started again; what it reported stays."""
         live = self.live.pop(number)
-        self._time.add_trained(-live.seconds)  # until its next report, which counts them again
+        # Its next start and report count what is not recorded again.
+        self._time.add_trained(_recorded_seconds(live.trial) - live.seconds)
         trial = self.optuna_study.get_trials(deepcopy=False)[live.trial.number]
         self._interrupted.append(InterruptedTrial(trial, by_earlier_end=False))
         self.on_change()
+
+    def _set_aside(self, number: int) -> None:
+        """Leaves a trial that a bound on time stopped open in the journal."""
+        live = self.live[number]
+        live.trial.set_user_attr(SECONDS, round(live.seconds, 3))
+        live.trial.set_user_attr(REASON, live.stop_reason)
+        live.trial.set_user_attr(STOPPED, self.clock.now().isoformat())
+        if live.worker:
+            live.trial.set_user_attr(WORKER, live.worker)
+        self.requeue(number)
 
     def finish_or_interrupt_trials(self) -> None:
         """Leaves no trial live, because Ray Tune has ended.
@@ -273,10 +294,13 @@ class Study:
         return trial, interrupted.trial.intermediate_values
 
     def _start(self, trial: optuna.Trial, scores: Mapping[int, float]) -> LiveTrial:
-        live = LiveTrial(trial, self._source.seed_of(trial), dict(scores), own_order=self._source.own_order)
-        if self.fold_epochs is not None and FOLD_EPOCHS not in trial.user_attrs:
+        known, seed = trial.user_attrs, self._source.seed_of(trial)
+        live = LiveTrial(trial, seed, dict(scores), _recorded_seconds(trial), own_order=self._source.own_order)
+        if known.get(STOPPED):
+            trial.set_user_attr(STOPPED, "")
+        if self.fold_epochs is not None and FOLD_EPOCHS not in known:
             trial.set_user_attr(FOLD_EPOCHS, self.fold_epochs)
-        if SEED not in trial.user_attrs:
+        if SEED not in known:
             trial.set_user_attr(SEED, live.seed)
         self.live[trial.number] = live
         self.on_change()
@@ -293,10 +317,8 @@ class Study:
         """Why a trial is to stop early after its last epoch; empty if it is not. The baseline is never pruned."""
         if live.diverged:
             return f"diverged in epoch {live.epochs}: {live.diverged}"
-        if live.epochs == self.epochs:
+        if live.epochs == self.epochs or not live.scores:
             return ""
-        if reason := self.time_stop_reason():
-            return f"stopped after epoch {live.epochs}: {reason}"
         if live.trial.should_prune() and IS_BASELINE not in live.trial.user_attrs:
             return f"pruned after epoch {live.epochs}"
         return ""
@@ -329,3 +351,8 @@ class Study:
         """Records how long the search has run, so that the budget holds when it is resumed."""
         self._time_recorded = self._time.wall()
         self.optuna_study.set_user_attr(SECONDS, round(self._time_recorded, 3))
+
+
+def _recorded_seconds(trial: optuna.Trial | FrozenTrial) -> float:
+    """Training time of a trial that ended or was stopped, in seconds; 0 of others."""
+    return float(trial.user_attrs.get(SECONDS, 0.0))

@@ -17,7 +17,7 @@ from results.snapshot import load_snapshot
 from san_core.files import read_json, write_json
 from tests.browser import By, webdriver
 from tests.results.cohorts import successive_halving
-from tests.results.journals import MakeRun, MakeSnapshot, complete, failed, fresh
+from tests.results.journals import MakeRun, MakeSnapshot, complete, failed, fresh, stopped
 from tests.results.large import many_trials
 
 PHONE, DESK = 390, 1280
@@ -185,10 +185,13 @@ def test_text_cannot_end_the_data_of_the_plots(make_run: MakeRun) -> None:
 
 
 def test_the_report_says_what_stopped_the_search(make_run: MakeRun) -> None:
-    run = make_run([complete(0.5)])
+    run = make_run([complete(0.5), stopped(0.6), stopped(0.4)])
     run.study(SEARCH).set_user_attr("stopped_by", "budget of 30 min used up")
 
-    assert "The search ended: budget of 30 min used up." in html_report(load_snapshot(run))
+    report = html_report(load_snapshot(run))
+    assert "3 trials run (1 complete, 0 pruned, 2 stopped, 0 failed, 0 running)" in report
+    why = "budget of 30 min used up. It stopped 2 trials, to go on when the search is resumed with more."
+    assert f"The search ended: {why}" in report
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from results.tables.costs import _file_size, disk_sizes, seconds_saved, time_spe
 from results.tables.formatting import show_bytes
 from results.tables.slots import assign_slots, busy_seconds, spans
 from tests.results.cohorts import two_workers, while_it_runs
-from tests.results.journals import START, MakeRun, MakeSnapshot, complete, diverged, job, pruned, trial
+from tests.results.journals import START, MakeRun, MakeSnapshot, complete, diverged, job, pruned, stopped, trial
 
 
 def test_a_trial_lies_in_its_workers_slot() -> None:
@@ -30,19 +30,20 @@ def test_time_is_split_into_useful_and_wasted(make_snapshot: MakeSnapshot) -> No
         pruned(0.4, minutes=(0, 1)),
         trial(0.3, state=TrialState.FAIL, minutes=(1, 3), **{SECONDS: 60.0}),
         diverged(0.9, 0.0, minutes=(3, 4)),
+        stopped(0.3, minutes=(4, 5)),
     ]
     spent = {cost.name: (cost.seconds, cost.useful) for cost in time_spent(make_snapshot(trials))}
 
-    # Two places for 600 s; the trials held them for 600 + 60 + 120 + 60 s, and trained for 500 + 10 + 60 + 20 s.
+    # Two places for 600 s; the trials held them for 600 + 60 + 120 + 60 + 60 s, and trained for 500 + 10 + 60 + 30.
     assert spent == {
         "trained to the end": (500, True),
-        "stopped early": (10, True),
+        "stopped early": (20, True),
         "diverged": (20, True),
         "fresh seeds": (0, True),
         "not finished": (0, True),
         "failed": (60, False),
-        "starting, saving, waiting": (250, False),
-        "idle": (360, False),
+        "starting, saving, waiting": (300, False),
+        "idle": (300, False),
     }
 
 

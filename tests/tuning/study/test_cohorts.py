@@ -1,6 +1,7 @@
 """Which trials are trained together and what becomes of them, with workers that a test plays."""
 
 import random
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from optuna.trial import FrozenTrial
 
 from results.jobs import read_jobs
 from results.run_folder import RunFolder
+from results.snapshot import COMPLETE, PRUNED, STOPPED, reason, state_of
 from search_spaces import SearchSpace
 from tests.tuning.studies import EPOCHS, searching
 from tuning.study.cohorts import Attempt, Cohorts, Failure
@@ -195,14 +197,19 @@ def test_too_little_memory_halves_the_width(make_run: MakeRun) -> None:
     assert [len(attempt.trials) for attempt in attempts[:7]] == [8, 4, 2, 2, 2, 2, 2]
 
 
-def test_when_time_is_up_all_trials_end_after_their_epoch(make_run: MakeRun) -> None:
-    run = make_run(sampler="random")
-    study = searching(run, trials=None, gpu_hours=20 / 3600, gpus=1)
-    run_all(Cohorts(study, width=4, workers=1))  # every epoch of a trial takes 1 s here
-    trials = run.study().trials
-    assert all(trial.state.is_finished() for trial in trials)
-    assert any("20" not in trial.user_attrs["reason"] and "GPU hours" in trial.user_attrs["reason"] for trial in trials)
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_search_that_is_given_more_time_ends_as_one_that_had_it(make_run: MakeRun, workers: int) -> None:
+    short, whole = make_run("short", sampler="random"), make_run("whole", sampler="random")
+    study = searching(short, trials=24, gpu_hours=10 / 3600, gpus=1)
+    run_all(Cohorts(study, width=4, workers=workers))  # a trial takes 1 s here
     assert study.stop_reason.endswith("GPU hours used up")
+    trials = short.study().trials
+    assert {state_of(trial) for trial in trials} - {PRUNED, COMPLETE} == {STOPPED}
+    assert any(re.fullmatch(r"stopped after epoch \d: .* GPU hours used up", reason(trial)) for trial in trials)
+
+    for run in (short, whole):
+        run_all(Cohorts(searching(run, trials=24), width=4, workers=workers))
+    assert outcome(short) == outcome(whole)
 
 
 def test_a_diverged_trial_ends_at_the_rung(make_run: MakeRun) -> None:
@@ -265,8 +272,9 @@ def test_what_is_planned_when_time_is_up_is_not_started(make_run: MakeRun) -> No
     cohorts.finish(first)
     assert cohorts.next() is None
     assert cohorts.is_over
-    states = [(trial.state.name, bool(trial.intermediate_values)) for trial in run.study().trials]
-    assert set(states) == {("PRUNED", True), ("RUNNING", False)}  # those without an epoch stay, to be resumed
+    reasons = {bool(trial.intermediate_values): reason(trial) for trial in run.study().trials}
+    why = "0.000277778 GPU hours used up"
+    assert reasons == {True: f"stopped after epoch 1: {why}", False: f"stopped before its first epoch: {why}"}
 
 
 def test_an_attempt_on_a_node_that_cannot_run_trials_is_made_again_and_never_counts(make_run: MakeRun) -> None:

@@ -113,6 +113,7 @@ def test_the_number_of_trials_is_the_reason_if_patience_ran_out_too() -> None:
         (59, "59 s"),
         (60, "1 min"),
         (90, "90 s"),
+        (199.071, "199 s"),
         (1800, "30 min"),
         (3600, "1 h"),
         (5400, "90 min"),

@@ -15,6 +15,7 @@ from results.run_folder import (
     WORKER,
     RunFolder,
 )
+from results.snapshot import RUNNING, STOPPED, ended, reason, state_of
 from san_core.config import without_effect
 from search_spaces import SearchSpace
 from tests.tuning.studies import EPOCHS, ask, searching
@@ -272,11 +273,18 @@ def test_the_grid_has_no_duplicates(make_run: Callable[..., RunFolder]) -> None:
     assert len(run.study().trials) == 6
 
 
-def test_a_used_up_budget_ends_running_trials_at_their_next_epoch(make_run: Callable[..., RunFolder]) -> None:
+def test_a_search_without_time_starts_no_trial(make_run: Callable[..., RunFolder]) -> None:
     run = make_run()
+    ask(searching(run))  # a trial that is interrupted
     study = searching(run, trials=None, budget=1e-9)
     assert study.exhausted
     assert study.stop_reason == "budget of 1e-09 s used up"
+
+
+def test_a_used_up_bound_on_time_stops_trials_at_their_next_epoch_and_more_time_takes_them_up_again(
+    make_run: Callable[..., RunFolder],
+) -> None:
+    run = make_run()
     study = searching(run, trials=None, gpu_hours=1.0, gpus=0.5)
     number = ask(study).trial.number
     assert study.report(number, Epoch(1, 0.5, 7199.0))
@@ -285,9 +293,21 @@ def test_a_used_up_budget_ends_running_trials_at_their_next_epoch(make_run: Call
     assert study.exhausted
     study.record_end()
     assert run.study().user_attrs[STOPPED_BY] == "1 GPU hours used up"
+    stopped = run.study().trials[number]
+    assert (state_of(stopped), reason(stopped)) == (STOPPED, "stopped after epoch 2: 1 GPU hours used up")
+    assert ended(stopped) is not None
+
+    assert searching(run, trials=None, gpu_hours=1.0, gpus=0.5).exhausted
+    study = searching(run, trials=None, gpu_hours=1.0 + 2 / 7200, gpus=0.5)
+    assert ask(study).trial.number == number
+    assert state_of(run.study().trials[number]) == RUNNING
+    assert study.report(number, Epoch(2, 0.5, 7190.0))  # trained again, from a checkpoint
+    assert study.report(number, Epoch(3, 0.6, 7201.0))
+    assert not study.report(number, Epoch(4, 0.4, 7202.0))
+    study.finish(number)
     told = run.study().trials[number]
-    assert told.state == TrialState.PRUNED
-    assert told.user_attrs[REASON] == "stopped after epoch 2: 1 GPU hours used up"
+    assert (told.state, told.value, told.user_attrs[REASON]) == (TrialState.COMPLETE, 0.6, "")
+    assert told.user_attrs[SECONDS] == 7202
 
 
 def test_the_budget_counts_what_was_used_before_an_interruption(make_run: Callable[..., RunFolder]) -> None:
