@@ -1,6 +1,5 @@
-"""The rules that end a search, and the time it has used."""
+"""The rules that end a search."""
 
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -52,28 +51,6 @@ class StopRules:
         if self.patience is not None and since_best >= self.patience:
             return f"no better result in {self.patience} trials"
         return ""
-
-
-class TimeSpent:
-    """Seconds that a search has used, over all the times it was started.
-
-    Args:
-        wall: wall time that was used before this start.
-        trained: training time before this start.
-    """
-
-    def __init__(self, wall: float, trained: float) -> None:
-        self._wall_before = wall
-        self._started = time.monotonic()
-        self.trained = trained
-
-    def wall(self) -> float:
-        """Wall time so far."""
-        return self._wall_before + time.monotonic() - self._started
-
-    def add_trained(self, seconds: float) -> None:
-        """Adds training time."""
-        self.trained += seconds
 
 
 class SinceBest:

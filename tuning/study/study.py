@@ -39,15 +39,12 @@ from tuning.study.failures import FailuresInARow
 from tuning.study.lengths import Lengths
 from tuning.study.live_trial import Epoch, InterruptedTrial, LiveTrial
 from tuning.study.pruners import SuccessiveHalving
-from tuning.study.stop_rules import SinceBest, StopRules, TimeSpent
+from tuning.study.stop_rules import SinceBest, StopRules
+from tuning.study.time_spent import TimeSpent, trained_seconds
 from tuning.study.trial_source import TrialSource
 
 MAX_DUPLICATES = 50
 """The search ends after so many new trials in a row whose configurations were tried before."""
-
-
-SECONDS_BETWEEN = 1.0
-"""The time that a search has used is recorded at most so often: Optuna copies all of a study's attributes each time."""
 
 
 class Study:
@@ -110,11 +107,7 @@ class Study:
         self._duplicates = {trial.number for trial in trials if DUPLICATE_OF in trial.user_attrs}
         self._failures = FailuresInARow()
         self._stop_reason = ""
-        self._time_recorded = 0.0
-        self._time = TimeSpent(
-            wall=float(study.user_attrs.get(SECONDS, 0.0)),
-            trained=sum(map(_recorded_seconds, filter(is_own, trials))),
-        )
+        self._time = TimeSpent(study)
 
     @property
     def ended(self) -> Sequence[FrozenTrial]:
@@ -228,8 +221,7 @@ class Study:
             self._failures.add(error)
         self._ended.append(ended)
         self._since_best.add(ended)
-        if self._time.wall() - self._time_recorded >= SECONDS_BETWEEN:
-            self._record_time()
+        self._time.record_now_and_then()
         self.best = best_trial([ended] if self.best is None else [self.best, ended])
         self.on_change()
 
@@ -241,7 +233,7 @@ class Study:
         """Has a trial that was interrupted started again; what it reported stays."""
         live = self.live.pop(number)
         # Its next start and report count what is not recorded again.
-        self._time.add_trained(_recorded_seconds(live.trial) - live.seconds)
+        self._time.add_trained(trained_seconds(live.trial) - live.seconds)
         trial = self.optuna_study.get_trials(deepcopy=False)[live.trial.number]
         self._interrupted.append(InterruptedTrial(trial, by_earlier_end=False))
         self.on_change()
@@ -272,7 +264,7 @@ class Study:
 
     def record_end(self) -> None:
         """Records that the study has ended, and why."""
-        self._record_time()
+        self._time.record()
         self.optuna_study.set_user_attr(STOPPED_BY, self.stop_reason)
 
     def _sample(self) -> optuna.Trial:
@@ -295,7 +287,7 @@ class Study:
 
     def _start(self, trial: optuna.Trial, scores: Mapping[int, float]) -> LiveTrial:
         known, seed = trial.user_attrs, self._source.seed_of(trial)
-        live = LiveTrial(trial, seed, dict(scores), _recorded_seconds(trial), own_order=self._source.own_order)
+        live = LiveTrial(trial, seed, dict(scores), trained_seconds(trial), own_order=self._source.own_order)
         if known.get(STOPPED):
             trial.set_user_attr(STOPPED, "")
         if self.fold_epochs is not None and FOLD_EPOCHS not in known:
@@ -346,13 +338,3 @@ class Study:
     def time_stop_reason(self) -> str:
         """Why running trials are to stop after their epoch; empty while they may go on."""
         return self.rules.time_stop_reason(self._time.wall(), self._time.trained)
-
-    def _record_time(self) -> None:
-        """Records how long the search has run, so that the budget holds when it is resumed."""
-        self._time_recorded = self._time.wall()
-        self.optuna_study.set_user_attr(SECONDS, round(self._time_recorded, 3))
-
-
-def _recorded_seconds(trial: optuna.Trial | FrozenTrial) -> float:
-    """Training time of a trial that ended or was stopped, in seconds; 0 of others."""
-    return float(trial.user_attrs.get(SECONDS, 0.0))
