@@ -98,12 +98,50 @@ def _contents(data: PreparedData) -> NDArray[np.integer]:
     return np.array(number_of_image)[image_of_question]
 
 
+class FoldScores:
+    """Scores of a configuration's networks on the folds so far.
+
+    Args:
+        by_fold: of each fold and epoch the mean score, and those of single questions; None for none so far.
+
+    Attributes:
+        by_fold: as given, with what was added.
+    """
+
+    def __init__(self, by_fold: list[list[tuple[float, str]]] | None = None) -> None:
+        self.by_fold = by_fold or [[]]
+
+    def add(self, result: EpochResult) -> EpochResult:
+        """Adds an epoch on the current fold.
+
+        Returns:
+            The result with the epoch's number counted over all folds, and the score that is the mean over all questions
+            of the folds so far, each after as many epochs.
+        """
+        self.by_fold[-1].append((result.score or 0.0, result.by_question))
+        position = len(self.by_fold[-1]) - 1
+        means, texts = zip(*(scores[position] for scores in self.by_fold), strict=True)
+        parts = [QuestionScores.from_text(text) for text in texts]
+        mean = float(np.average(means, weights=[part.questions for part in parts]))
+        epoch, by_question = sum(map(len, self.by_fold)), QuestionScores.join(parts).to_text()
+        return replace(result, epoch=epoch, score=mean, by_question=by_question)
+
+    def start_next_fold(self) -> None:
+        """What is added from now on are epochs on the next fold."""
+        self.by_fold.append([])
+
+
+def seed_of_fold(config: TrainingConfig, number: int) -> int:
+    """The seed of the initial weights on a fold, counted from 0: each has a network of its own."""
+    return int(np.random.default_rng([config.seed, number]).integers(LARGEST_SEED)) if number else config.seed
+
+
 class FoldedTraining:
     """Trains a configuration on each fold in turn: it has `folds` times as many epochs as the configuration says.
 
-    After an epoch of a fold its score is the mean over all questions of the folds so far, each after as many epochs.
-    So the scores of the last fold's epochs are the mean curve over all folds, on every training and validation
-    question (k-fold cross-validation). Whoever stops it earlier has the mean over fewer folds.
+    After an epoch its score is that of `FoldScores`. So the scores of the last fold's epochs are the mean curve over
+    all folds, on every training and validation question (k-fold cross-validation). Whoever stops it earlier has the
+    mean over fewer folds.
 
     The division follows from `TrainingConfig.batch_seed`: trials of a search share it, fresh seeds divide afresh.
 
@@ -118,7 +156,7 @@ class FoldedTraining:
         self.config = config
         self.epoch, self.seconds = 0, 0.0
         self._data, self._folds, self._metric = data, folds, metric
-        self._scores: list[list[tuple[float, str]]] = []  # by fold and epoch: the mean, and those of single questions
+        self._scores = FoldScores()
         self._start(0)
         self.device = self._training.device
 
@@ -146,16 +184,15 @@ class FoldedTraining:
         """Trains for one epoch, of the next fold if the current one has all, and scores the network."""
         if self._training.finished:
             self._start(self._number + 1)
-        result = self._training.run_epoch()
-        self.epoch += 1
+            self._scores.start_next_fold()
+        result = self._scores.add(self._training.run_epoch())
+        self.epoch = result.epoch
         self.seconds += result.seconds
-        self._scores[-1].append((result.score or 0.0, result.by_question))
-        score, by_question = self._over_folds()
-        return replace(result, epoch=self.epoch, score=score, by_question=by_question)
+        return result
 
     def state_dict(self) -> dict[str, Any]:
         """The state for `load_state_dict`, with which training continues from here."""
-        own = {"epoch": self.epoch, "seconds": self.seconds, "fold": self._number, "scores": self._scores}
+        own = {"epoch": self.epoch, "seconds": self.seconds, "fold": self._number, "scores": self._scores.by_fold}
         return {**own, "training": self._training.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -163,25 +200,14 @@ class FoldedTraining:
         self._start(state["fold"])
         self._training.load_state_dict(state["training"])
         self.epoch, self.seconds = state["epoch"], state["seconds"]
-        self._scores = state["scores"]
+        self._scores = FoldScores(state["scores"])
 
     def _start(self, number: int) -> None:
         """Goes on with a fold. Its network starts from weights of its own."""
-        order_seed, seed = self.config.batch_seed, self.config.seed
-        if number:
-            seed = int(np.random.default_rng([seed, number]).integers(LARGEST_SEED))
-        config = replace(self.config, seed=seed, order_seed=order_seed)
+        order_seed = self.config.batch_seed
+        config = replace(self.config, seed=seed_of_fold(self.config, number), order_seed=order_seed)
         self._number = number
         self._training = Training(config, Fold(self._data, number, self._folds, order_seed), metric=self._metric)
-        self._scores.append([])
-
-    def _over_folds(self) -> tuple[float, str]:
-        """The mean score, and those of single questions, of the folds so far, each after as many epochs as this one."""
-        position = len(self._scores[-1]) - 1
-        means, texts = zip(*(scores[position] for scores in self._scores), strict=True)
-        parts = [QuestionScores.from_text(text) for text in texts]
-        mean = float(np.average(means, weights=[part.questions for part in parts]))
-        return mean, QuestionScores.join(parts).to_text()
 
 
 def new_training(

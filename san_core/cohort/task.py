@@ -3,6 +3,7 @@
 Cohorts of several widths share one task, and with it the features and the questions on the device.
 """
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -100,15 +101,30 @@ class Task:
         vectors = data.word_vectors if largest.embedding_init == "pretrained" else None
         vector = None if vectors is None else vectors.shape[1]
         self.layout = Layout(largest, Sizes(len(data.words), data.images.shape[2], len(data.answers), vector))
-        self.train = answerable(reduce(add, (data.split(name) for name in train_on)), largest.answer_target)
-        check_epochs_per_pass(len(self.train), largest)
-        self.evaluation = None if score_on is None else _evaluation(data.split(score_on))
+        self._train_on, self._score_on = train_on, score_on
+        self._divide(data)
         self.regions = data.images.shape[1]
         self.questions = Questions.of(data.questions, largest.question_encoder, device)
         self.pool = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
         self._images, self._resident = data.images, None
         if fits(data.images, device, self.working):
             self._resident = ResidentFeatures.load(data.images, device, self.working)
+
+    def divided_as(self, data: PreparedData) -> "Task":
+        """The task with other questions to train on and to predict, and the same features and questions on the device.
+
+        Args:
+            data: the same data set with its questions divided anew, such as a `san_core.folds.Fold`.
+        """
+        other = copy.copy(self)
+        other._divide(data)
+        return other
+
+    def _divide(self, data: PreparedData) -> None:
+        every = reduce(add, (data.split(name) for name in self._train_on))
+        self.train = answerable(every, self.largest.answer_target)
+        check_epochs_per_pass(len(self.train), self.largest)
+        self.evaluation = None if self._score_on is None else _evaluation(data.split(self._score_on))
 
     @property
     def people(self) -> int | None:

@@ -41,7 +41,11 @@ class CohortTraining:
         self._optimizer = CohortRMSprop(self._network, hyperparameters)
         self._generator = torch.Generator(task.device)
         self._train_steps: dict[tuple[int, Slots], tuple[TrainStep, EagerStep | GraphedStep]] = {}
-        self._predict_step: tuple[PredictStep, EagerStep | GraphedStep] | None = None
+        self._predict_steps: dict[Task, tuple[PredictStep, EagerStep | GraphedStep]] = {}
+
+    def use(self, task: Task) -> None:
+        """Trains and predicts from now on what another task says, see `Task.divided_as`; the members stay."""
+        self._task = task
 
     def load(self, slot: int, config: TrainingConfig, rows: Rows) -> None:
         """Puts a member into a slot; its rows are copied."""
@@ -93,10 +97,10 @@ class CohortTraining:
         """
         if (begun := self._task.evaluation) is None:
             raise ValueError("this cohort scores no split")
-        if self._predict_step is None:
+        if self._task not in self._predict_steps:
             made = self._make_predict_step(begun)
-            self._predict_step = made, self._captured(made)
-        step, replay = self._predict_step
+            self._predict_steps[self._task] = made, self._captured(made)
+        step, replay = self._predict_steps[self._task]
         run_steps(replay, step.buffers, step.features, begun.batches.images)
         return _by_question(step.answers.cpu().numpy(), begun.batches)
 

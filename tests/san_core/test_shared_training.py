@@ -1,5 +1,6 @@
 """Members that are trained together, beside each of them trained alone."""
 
+import copy
 import io
 import math
 from collections.abc import Sequence
@@ -13,6 +14,8 @@ from torch import Tensor
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
+from san_core.folds import FoldedTraining
+from san_core.question_scores import QuestionScores
 from san_core.shared_training import Member, SharedTraining
 from san_core.training import EpochResult, Training
 
@@ -156,6 +159,68 @@ def test_states_are_those_of_training(
         assert back.run_epoch().loss == pytest.approx(shared.train_epoch([member])[0].loss, rel=1e-4)
 
 
+FOLDS = 3
+
+
+@pytest.fixture
+def on_folds(largest: TrainingConfig, tiny_data: PreparedData) -> SharedTraining:
+    """Two epochs on each of three folds."""
+    return SharedTraining(replace(largest, epochs=2), 4, tiny_data, folds=FOLDS)
+
+
+def test_on_folds_a_member_ends_where_it_ends_alone(
+    on_folds: SharedTraining, configs: list[TrainingConfig], tiny_data: PreparedData
+) -> None:
+    configs = [replace(config, epochs=2) for config in configs]
+    members = [on_folds.new_member(config) for config in configs]
+    found = [on_folds.train_epoch(members) for _ in range(2 * FOLDS)]
+    for config, results in zip(configs, zip(*found, strict=True), strict=True):
+        alone = FoldedTraining(config, tiny_data, FOLDS)
+        for result in results:
+            expected = alone.run_epoch()
+            assert (result.epoch, result.loss) == (expected.epoch, pytest.approx(expected.loss, rel=1e-4))
+            assert result.score == pytest.approx(expected.score, abs=0.05)
+            scores = QuestionScores.from_text(result.by_question)
+            assert scores.scores.mean() == pytest.approx(result.score)
+            assert scores.questions == QuestionScores.from_text(expected.by_question).questions
+        assert alone.finished
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3])
+def test_on_folds_the_same_bits_come_of_any_order_and_of_members_that_were_restored(
+    epochs: int, on_folds: SharedTraining, configs: list[TrainingConfig], tiny_data: PreparedData
+) -> None:
+    configs = [replace(config, epochs=2) for config in configs]
+    members = [on_folds.new_member(config) for config in configs]
+    expected = _train(on_folds, members, 4, epochs=2 * FOLDS)
+
+    begun = [on_folds.new_member(config) for config in configs]
+    found = _train(on_folds, begun, 4, epochs)
+    other = SharedTraining(on_folds.largest, 4, tiny_data, folds=FOLDS)
+    states = [copy.deepcopy(on_folds.state_dict(member)) for member in begun]
+    for number, (member, state) in enumerate(zip(begun, states, strict=True)):  # one after the other, to their ends
+        trainer = other if number % 2 else on_folds
+        rest = _train(trainer, [trainer.restore_member(member.config, state)], 4, epochs=2 * FOLDS - epochs)
+        assert found[number] + rest[0] == expected[number]
+
+
+def test_states_on_folds_are_those_of_folded_training(
+    on_folds: SharedTraining, configs: list[TrainingConfig], tiny_data: PreparedData
+) -> None:
+    config = replace(configs[1], epochs=2)
+    alone, member = FoldedTraining(config, tiny_data, FOLDS), on_folds.new_member(config)
+    for _ in range(2):
+        alone.run_epoch()
+        on_folds.train_epoch([member])
+    own, mine = alone.state_dict(), on_folds.state_dict(member)
+    assert mine.keys() == own.keys()
+    moved, back = on_folds.restore_member(config, own), FoldedTraining(config, tiny_data, FOLDS)
+    back.load_state_dict(mine)
+    assert on_folds.train_epoch([moved])[0].loss == pytest.approx(alone.run_epoch().loss, rel=1e-4)
+    assert on_folds.train_epoch([member])[0].loss == pytest.approx(back.run_epoch().loss, rel=1e-4)
+    assert (moved.fold, moved.epoch) == (1, 3)
+
+
 def test_seeds_differ_where_the_order_is_shared(shared: SharedTraining, configs: list[TrainingConfig]) -> None:
     same, other, seed = (shared.new_member(replace(configs[0], seed=seed)) for seed in (1, 1, 2))
     assert _same(_bits(same), _bits(other))
@@ -193,8 +258,11 @@ def test_a_member_that_diverges_leaves_the_bits_of_the_others(
 def test_a_member_that_knows_less_than_an_untrained_network_has_diverged(
     shared: SharedTraining, configs: list[TrainingConfig]
 ) -> None:
-    members = [shared.new_member(configs[0]), shared.new_member(replace(configs[0], learning_rate=9.0, momentum=0.0))]
-    found = _train(shared, members)
+    state = shared.state_dict(shared.new_member(configs[0]))
+    state["model"]["classify.weight"].zero_()
+    state["model"]["classify.bias"][:] = torch.eye(6)[shared._data.answers.index("no")] * 50  # it is sure of no
+    stuck = shared.restore_member(replace(configs[0], learning_rate=1e-9), state)
+    found = _train(shared, [shared.new_member(configs[0]), stuck])
     assert [diverged for *_, diverged in found[0]] == ["", "", ""]
     loss, score, diverged = found[1][-1][1:]
     assert diverged == "no better than always answering 'yes'"

@@ -26,7 +26,8 @@ def options(tiny_data: PreparedData) -> dict[str, Any]:
     return {
         "data": str(tiny_data.folder),
         "trials": 8,
-        "epochs": 4,
+        "epochs": 2,
+        "folds": 2,
         "cohort": 4,
         "concurrent": 1,
         "confirm": 1,
@@ -50,7 +51,7 @@ def test_trials_are_trained_together_and_recorded_one_by_one(snapshot: RunSnapsh
     assert [job.trials for job in snapshot.jobs[:2]] == [(0, 1, 2, 3), (4, 5, 6, 7)]
     assert all(job.ended and job.worker for job in snapshot.jobs)
     assert {trial.state.is_finished() for trial in snapshot.search} == {True}
-    assert [set(trial.intermediate_values) for trial in snapshot.search if trial.number == 0] == [{1, 2, 3, 4}]
+    assert [set(trial.intermediate_values) for trial in snapshot.search if trial.number == 0] == [{1, 2, 3, 4}]  # folds
     assert len({trial.user_attrs["seed"] for trial in snapshot.search}) == 8
 
 
@@ -98,7 +99,7 @@ def test_a_killed_search_ends_with_the_same_trials(
     """It is killed in its third job. tests/tuning/study/test_cohorts.py kills at every moment, without Ray."""
     project = Project.in_folder(tmp_path)
     arguments = [part for name, value in SIZES.items() for part in ("--set", f"{name}={value}")]
-    for name in ("data", "trials", "epochs", "cohort", "concurrent", "seed"):
+    for name in ("data", "trials", "epochs", "folds", "cohort", "concurrent", "seed"):
         arguments += [f"--{name}", str(options[name])]
     place = project.folder / "runs" / "killed"
     process = project.start("tuning.search", *arguments, "--confirm", "0", "--no-dashboard", "--run", "killed")

@@ -115,7 +115,8 @@ class CohortWorker(tune.Trainable):
             self._shared, self._largest, self._preparation = None, largest, preparation
             free_cached_memory()
             data = self._data[preparation]
-            self._shared = SharedTraining(largest, self._setup.cohort, data, metric=self._setup.metric)
+            setup = self._setup
+            self._shared = SharedTraining(largest, setup.cohort, data, folds=setup.folds, metric=setup.metric)
         return self._shared
 
     def _park(self) -> None:
@@ -166,7 +167,7 @@ class CohortWorker(tune.Trainable):
     def _save(self) -> None:
         """Saves what another worker, or a resumed search, needs."""
         if all(map(self._is_done, self._trials)):
-            last = self._largest is not None and self._job.last == self._largest.epochs
+            last = self._largest is not None and self._job.last == self._largest.epochs * self._setup.folds
             if last or self._setup.placement.max_concurrent > 1:
                 self._save_trials(self._unsaved.intersection(self._trials))
         if self._timer.is_due():

@@ -9,19 +9,18 @@ from tuning.execution.trial_setup import WIDTHS
 from tuning.options.option import AUTO
 
 
-def check_cohort(cohort: int | str, config: TrainingConfig, data: PreparedData, folds: int) -> None:
+def check_cohort(cohort: int | str, config: TrainingConfig, data: PreparedData) -> None:
     """Refuses a cohort of several trials where the step for cohorts cannot train them.
 
     Args:
         cohort: what `--cohort` says: a width, or `auto`.
         config: of a trial; only settings that all trials share are looked at.
         data: what the trials train on.
-        folds: number of folds that a trial is trained on.
 
     Raises:
         InputError: with the reason.
     """
-    if cohort not in (AUTO, 1) and (reason := _why_one_at_a_time(config, data, folds)):
+    if cohort not in (AUTO, 1) and (reason := _why_one_at_a_time(config, data)):
         raise InputError(f"--cohort {cohort} cannot be trained: {reason}; accepted here: auto or 1")
 
 
@@ -63,12 +62,10 @@ def chosen_cohort(
     return 1 if most == 1 else min(most, measure_cohort_width(config, data, placement.gpus, address))
 
 
-def _why_one_at_a_time(config: TrainingConfig, data: PreparedData, folds: int = 1) -> str:
+def _why_one_at_a_time(config: TrainingConfig, data: PreparedData) -> str:
     """Why the step for cohorts cannot train a configuration on the data; empty if it can."""
     if data.fine_tune:
         return "the data hold pixels to train the image encoder with, but a cohort trains on features of images"
-    if folds > 1:
-        return "with folds each trial is trained on its own"
     if config.device_step == "off":
         return "a cohort is trained by the step that device_step=off rules out"
     return ""

@@ -64,8 +64,8 @@ def new_plan(options: SearchOptions) -> SearchPlan:
     inputs = _look_up(options)
     data = open_data(options.data)
     folds = chosen_folds(options.folds, first(data))
-    baseline, metric = _try_on_data(inputs, data, options, folds)
-    placement, cohort = _divide(inputs, baseline, data, options, folds)
+    baseline, metric = _try_on_data(inputs, data, options)
+    placement, cohort = _divide(inputs, baseline, data, options)
     used = _used(options, inputs, data, metric, placement) | {"cohort": cohort, "folds": folds}
     settings = _settings(options, inputs, data, baseline, metric) | recorded_options(options, used)
     questions = fold_questions(first(data), folds, settings["fixed"]["order_seed"])
@@ -193,7 +193,7 @@ def _searched(
     return chosen, space, configurations
 
 
-def _try_on_data(inputs: _Inputs, data: Data, options: SearchOptions, folds: int) -> tuple[TrainingConfig, Metric]:
+def _try_on_data(inputs: _Inputs, data: Data, options: SearchOptions) -> tuple[TrainingConfig, Metric]:
     """The baseline's training settings, and the metric that scores trials, both tried on the data.
 
     Raises:
@@ -209,7 +209,7 @@ def _try_on_data(inputs: _Inputs, data: Data, options: SearchOptions, folds: int
         for init in searched.choices if isinstance(searched, CategoricalDistribution) else [baseline.embedding_init]:
             for each in data.values():
                 build_model(replace(baseline, embedding_init=str(init)), each)
-        check_cohort(options.cohort, baseline, largest(data), folds)
+        check_cohort(options.cohort, baseline, largest(data))
     with problems:
         metric = objective_metric(first(data), options.metric)
         same = {"data_fingerprint": first(data).fingerprint, "metric": metric.name, "fixed": baseline.to_dict()}
@@ -280,16 +280,14 @@ def _place(options: SearchOptions, available: Sequence[Machine]) -> Placement:
     return placement
 
 
-def _divide(
-    inputs: _Inputs, baseline: TrainingConfig, data: Data, options: SearchOptions, folds: int
-) -> tuple[Placement, int]:
+def _divide(inputs: _Inputs, baseline: TrainingConfig, data: Data, options: SearchOptions) -> tuple[Placement, int]:
     """What each trial or cohort gets of the machines, and the width of cohorts.
 
     `--gpus-per-trial auto` gives a trial the share of a GPU that the largest one needs, and a cohort a whole GPU.
     """
     config, of_largest = largest_configuration(baseline, inputs.space.parameters), largest(data)
     trials, address = inputs.bounds["trials"], options.address
-    cohort = 1 if folds > 1 else chosen_cohort(options.cohort, config, of_largest, inputs.placement, trials, address)
+    cohort = chosen_cohort(options.cohort, config, of_largest, inputs.placement, trials, address)
     if options.gpus_per_trial != AUTO or not inputs.placement.gpus or cohort > 1:
         return inputs.placement, cohort
     share = measure_gpu_share(config, of_largest, address)

@@ -152,9 +152,7 @@ def _resumed_cohort(
             "trials do not share the order of batches; accepted here: auto or 1"
         )
     baseline = TrainingConfig.from_dict({**settings["fixed"], **without_data(space.baseline)})
-    check_cohort(options.cohort, baseline, largest(data), folds := settings.get("folds", 1))
-    if folds > 1:
-        return 1
+    check_cohort(options.cohort, baseline, largest(data))
     config = largest_configuration(baseline, space.parameters)
     return chosen_cohort(options.cohort, config, largest(data), placement, settings["trials"], options.address)
 

@@ -90,15 +90,16 @@ def check_score(run: RunFolder, trial: FrozenTrial, data: PreparedData) -> Score
         )
         return result.epoch < max(recorded)
 
-    threads = torch.get_num_threads()
+    threads, folds = torch.get_num_threads(), run.settings.get("folds", 1)
     torch.set_num_threads(run.setting("cpus_per_trial"))
     try:
         if widths := _widths(run, trial):
             largest = largest_like(config, run.setting("fixed"), upper_ends(trial.distributions))
-            shared = SharedTraining(largest, max(widths.values()), data, metric=run.setting("metric"))
+            width = max(widths.values())
+            shared = SharedTraining(largest, width, data, folds=folds, metric=run.setting("metric"))
             _train_at_widths(shared, config, widths, report)
         else:
-            training = new_training(config, data, run.settings.get("folds", 1), metric=run.setting("metric"))
+            training = new_training(config, data, folds, metric=run.setting("metric"))
             while not training.finished:
                 result = training.run_epoch()
                 if not report(result) or result.diverged:

@@ -14,6 +14,7 @@ from san_core.cohort import pointwise
 from san_core.cohort.graph import EagerStep, GraphedStep
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
+from san_core.folds import FoldedTraining
 from san_core.shared_training import SharedTraining
 from san_core.training import Training
 from tests.san_core.cohort.cohorts import STEPS, Cohort, cohort, configs_of, predict_step
@@ -257,3 +258,15 @@ def test_one_member_is_trained_as_by_training_at_every_width(
     for width in (1, 2, 4, 8):
         member = shared.new_member(tiny_config)
         assert shared.train_epoch([member], width)[0].loss == pytest.approx(expected, rel=1e-2)
+
+
+def test_members_are_trained_on_folds_as_by_folded_training(
+    tiny_config: TrainingConfig, tiny_data: PreparedData
+) -> None:
+    config = replace(tiny_config, epochs=2, order_seed=7)
+    shared, alone = SharedTraining(config, 2, tiny_data, folds=2), FoldedTraining(config, tiny_data, 2)
+    members = [shared.new_member(config), shared.new_member(replace(config, seed=9))]
+    for _ in range(4):
+        result, expected = shared.train_epoch(members)[0], alone.run_epoch()
+        assert (result.epoch, result.loss) == (expected.epoch, pytest.approx(expected.loss, rel=1e-2))
+    assert alone.finished

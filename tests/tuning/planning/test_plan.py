@@ -235,8 +235,7 @@ def test_folds_are_recorded_with_the_number_of_questions_of_each(plan: PLAN, tin
     assert plan(resume=True).setup.folds == 3
     with pytest.raises(InputError, match="--folds cannot change when a search is resumed"):
         plan("--folds", "4", resume=True)
-    with pytest.raises(InputError, match="--cohort 4 cannot be trained: with folds each trial is trained on its own"):
-        plan("--cohort", "4", resume=True)
+    assert plan("--cohort", "4", resume=True).cohort == 4
 
 
 def test_without_folds_the_datas_own_validation_questions_are_scored(plan: PLAN, tiny_data: PreparedData) -> None:
@@ -265,10 +264,9 @@ def test_folds_that_cannot_be_are_refused(given: str, plan: PLAN, capsys: pytest
     assert f"--folds: must be a whole number from 1 to 20, or auto, but got {given!r}" in capsys.readouterr().err
 
 
-def test_folds_and_cohorts_are_not_combined(plan: PLAN) -> None:
-    with pytest.raises(InputError, match="--cohort 4 cannot be trained: with folds"):
-        plan("--folds", "2", "--cohort", "4")
-    assert not Path("runs").exists()
+def test_cohorts_are_trained_on_folds(plan: PLAN) -> None:
+    planned = plan("--folds", "2", "--cohort", "4")
+    assert (planned.setup.folds, planned.setup.cohort) == (2, 4)
 
 
 def test_the_first_trials_are_the_baseline_and_what_is_to_be_tried(plan: PLAN, tmp_path: Path) -> None:
