@@ -65,3 +65,18 @@ def _parse_value(text: str) -> int | float | str:
         except ValueError:
             continue
     return text
+
+
+def with_defaults(defaults: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """The training settings that suit a data set, and those that are chosen instead.
+
+    If other epochs are chosen, the step of the learning rate's schedule moves with them.
+
+    Args:
+        defaults: see `san_core.data.raw_dataset.RawDataset.training_defaults`.
+        chosen: see `chosen_settings`.
+    """
+    defaults = dict(defaults)
+    if "epochs" in chosen and {"epochs", "step_epochs"} <= defaults.keys():
+        defaults["step_epochs"] = max(1, round(defaults["step_epochs"] * chosen["epochs"] / defaults["epochs"]))
+    return {**defaults, **chosen}

@@ -6,7 +6,7 @@ from optuna.trial import FrozenTrial, create_trial
 
 from results.run_folder import SEED
 from san_core.errors import InputError
-from tuning.training_settings import chosen_settings, training_settings
+from tuning.training_settings import chosen_settings, training_settings, with_defaults
 
 SETTINGS = {"fixed": {"epochs": 3, "hops": 1}, "seed": 99}
 
@@ -39,3 +39,19 @@ def test_set_goes_over_preset_and_epochs_over_set() -> None:
 def test_every_wrong_assignment_is_told_at_once() -> None:
     with pytest.raises(InputError, match="but got 'hops'; --set takes SETTING=VALUE, but got 'eps'; --set cannot fix"):
         chosen_settings(None, ["hops", "seed=1", "eps"], None)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "step_epochs"),
+    [
+        ({}, 10),
+        ({"epochs": 24}, 20),
+        ({"epochs": 1}, 1),
+        ({"epochs": 24, "step_epochs": 5}, 5),
+        ({"hidden_size": 64}, 10),
+    ],
+)
+def test_the_step_of_the_learning_rate_moves_with_the_epochs(chosen: dict[str, int], step_epochs: int) -> None:
+    defaults = {"epochs": 12, "schedule": "step", "step_epochs": 10}
+    assert with_defaults(defaults, chosen) == {**defaults, **chosen, "step_epochs": step_epochs}
+    assert with_defaults({"epochs": 12}, {"epochs": 6}) == {"epochs": 6}

@@ -45,7 +45,7 @@ from tuning.study.lengths import first_rung
 from tuning.study.samplers import check_sampler
 from tuning.study.seeds import ORDER_SEEDS, derive_seed
 from tuning.study.space_check import load_space
-from tuning.training_settings import chosen_settings
+from tuning.training_settings import chosen_settings, with_defaults
 
 
 def new_plan(options: SearchOptions) -> SearchPlan:
@@ -201,7 +201,7 @@ def _try_on_data(inputs: _Inputs, data: Data, options: SearchOptions) -> tuple[T
     """
     problems = Problems()
     with problems:
-        settings = {**first(data).training_defaults, **inputs.chosen, **without_data(inputs.space.baseline)}
+        settings = with_defaults(first(data).training_defaults, inputs.chosen) | without_data(inputs.space.baseline)
         baseline = with_reports(
             options.report_every, TrainingConfig.from_dict(settings), first(data), inputs.space.parameters
         )
