@@ -1,7 +1,7 @@
 """Saves a trained network to a model folder, and loads it from nothing but that folder."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,8 @@ from san_core.files import (
 )
 from san_core.hardware import best_device, explain_out_of_memory, is_forked, one_thread
 from san_core.models.batch_norm_fusion import fuse_batch_norm
-from san_core.models.image_encoder import build_image_encoder
+from san_core.models.ensemble import Ensemble
+from san_core.models.image_encoder import ImageEncoder, build_image_encoder
 from san_core.models.san import SAN, build_san
 from san_core.prediction.trained_model import TrainedModel
 from san_core.random_states import keep_random_states
@@ -40,21 +41,39 @@ FORMAT = 2
 DIGEST = "weights_sha256"
 """Key of the description: SHA-256 of the weights. Models saved by earlier versions have none."""
 
+SEEDS = "seeds"
+"""Key of the description of an ensemble: the seeds that its members were trained under."""
 
-def save_model(
-    folder: Path, model: SAN, config: TrainingConfig, data: PreparedData, metrics: Mapping[str, Any]
+_ENCODER = "image_encoder."
+
+
+def save_model(  # noqa: PLR0913
+    folder: Path,
+    model: SAN | Ensemble,
+    config: TrainingConfig,
+    data: PreparedData,
+    metrics: Mapping[str, Any],
+    seeds: Sequence[int] = (),
 ) -> None:
-    """Saves a network to a folder from which it can be loaded without any other file.
+    """Saves a network, or an ensemble, to a folder from which it can be loaded without any other file.
 
     For a network trained on prepared features, the image encoder of those features is saved with it, so that it can
-    answer questions about any image.
+    answer questions about any image; an ensemble has it once.
+
+    Args:
+        folder: the model folder.
+        model: the network or ensemble.
+        config: its configuration; of an ensemble that of the first member.
+        data: the data that it was trained on.
+        metrics: what the description says of its scores.
+        seeds: of an ensemble, the seed of each member.
 
     Raises:
         InputError: if the folder cannot be written.
     """
-    folder, encoder = path_from_home(folder), model.image_encoder or load_encoder(data)
-    weights = {f"image_encoder.{name}": value for name, value in encoder.state_dict().items()}
-    weights |= {name: value for name, value in model.state_dict().items() if not name.startswith("image_encoder.")}
+    folder, weights = path_from_home(folder), model.state_dict()
+    if not data.fine_tune:
+        weights |= {f"{_ENCODER}{name}": value for name, value in load_encoder(data).state_dict().items()}
     description: dict[str, Any] = {
         "format": FORMAT,
         "config": config.to_dict(),
@@ -72,6 +91,7 @@ def save_model(
         "answers": data.answers,
         "words": data.words.words,
         "tokenizer": data.words.tokenizer,
+        **({SEEDS: list(seeds)} if seeds else {}),
     }
     try:
         make_folder(folder, exist_ok=True)
@@ -92,7 +112,7 @@ def _word_vector_size(config: TrainingConfig, data: PreparedData) -> int | None:
 
 @keep_random_states()
 def load_model(folder: Path) -> TrainedModel:
-    """Loads the network that `save_model` wrote to a folder, on the best device.
+    """Loads the network or ensemble that `save_model` wrote to a folder, on the best device.
 
     Raises:
         InputError: if the folder is not a model folder, or is damaged.
@@ -109,10 +129,12 @@ def load_model(folder: Path) -> TrainedModel:
             raise InputError(f"model folder {folder} has format {description['format']}, accepted: {FORMAT}")
         _check_weights(folder / WEIGHTS, description.get(DIGEST))
         with one_thread(is_forked()), torch.random.fork_rng(devices=[]):  # the user's random numbers stay as they are
-            network = _rebuild(description)
-            network.load_state_dict(load_file(folder / WEIGHTS))
-            if network.image_encoder is not None:
-                network.image_encoder = fuse_batch_norm(network.image_encoder)  # as when the images were prepared
+            weights = load_file(folder / WEIGHTS)
+            network = _rebuild(description, shares_encoder=any(name.startswith(_ENCODER) for name in weights))
+            network.load_state_dict(weights)
+            for part in [network, *(network if isinstance(network, Ensemble) else [])]:
+                if part.image_encoder is not None:
+                    part.image_encoder = fuse_batch_norm(part.image_encoder)  # as when the images were prepared
         with explain_out_of_memory("the model"):
             return TrainedModel(network.to(best_device()), description)
     except InputError:
@@ -145,18 +167,36 @@ def _check_weights(path: Path, digest: str | None) -> None:
         )
 
 
-def _rebuild(description: Mapping[str, Any]) -> SAN:
-    words = len(Vocabulary(description["words"]))
-    encoder = build_image_encoder(
+def _rebuild(description: Mapping[str, Any], *, shares_encoder: bool) -> SAN | Ensemble:
+    """The network or ensemble, untrained.
+
+    Args:
+        description: content of the model folder's description.
+        shares_encoder: whether the members of an ensemble have one image encoder in common.
+    """
+    encoder, seeds = _build_encoder(description), description.get(SEEDS)
+    if not seeds:
+        return _build_network(description, encoder.channels, encoder)
+    own = [None if shares_encoder else _build_encoder(description) for _ in seeds]
+    members = [_build_network(description, encoder.channels, each) for each in own]
+    return Ensemble(members, encoder if shares_encoder else None)
+
+
+def _build_encoder(description: Mapping[str, Any]) -> ImageEncoder:
+    return build_image_encoder(
         description["encoder"],
         layer=description["layer"],
         grid=description["grid"],
         image_size=description["image_size"],
         pretrained=False,
     )
+
+
+def _build_network(description: Mapping[str, Any], channels: int, encoder: ImageEncoder | None) -> SAN:
+    words = len(Vocabulary(description["words"]))
     return build_san(
         TrainingConfig.from_dict(description["config"]),
-        channels=encoder.channels,
+        channels=channels,
         vocabulary_size=words,
         answers=len(description["answers"]),
         image_encoder=encoder,

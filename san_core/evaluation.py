@@ -17,6 +17,7 @@ from san_core.data.questions import Question
 from san_core.errors import InputError
 from san_core.hardware import autocast, one_thread_if_forked
 from san_core.metrics import Metric, get_metric, group_scores
+from san_core.models.ensemble import Ensemble, ensemble_logits
 from san_core.models.san import SAN, most_probable
 
 _BATCH = 256
@@ -103,23 +104,46 @@ class Objective:
         return np.full((len(self.data.questions_of(self.split)), len(self.data.answers)), np.nan)
 
 
+def predict_split(model: SAN | Ensemble, data: PreparedData, split: Split, precision: str = "auto") -> Predictions:
+    """Predicts the most probable answer to each question of the split."""
+    return predict_together([model], data, split, precision)[0]
+
+
 @one_thread_if_forked()
 @torch.inference_mode()
-def predict_split(model: SAN, data: PreparedData, split: Split, precision: str = "auto") -> Predictions:
-    """Predicts the most probable answer to each question of the split."""
-    model.eval()
-    device = next(model.parameters()).device
+def predict_together(
+    models: Sequence[SAN | Ensemble], data: PreparedData, split: Split, precision: str = "auto"
+) -> list[Predictions]:
+    """Predicts the answers of several networks to a split, which is read once.
+
+    Args:
+        models: the networks, on one device.
+        data: the data set.
+        split: the questions.
+        precision: see `TrainingConfig`.
+
+    Returns:
+        The predictions of each network; of several, then those of their ensemble.
+    """
+    device = next(models[0].parameters()).device
     size = _BATCH_OF_PIXELS if data.fine_tune else _BATCH
-    numbers, probabilities = [], []
+    found: list[list[tuple[torch.Tensor, torch.Tensor]]] = []
+    for model in models:
+        model.eval()
     for start in range(0, len(split), size):
-        rows = np.arange(start, min(start + size, len(split)))
+        inputs = data.batch(split, np.arange(start, min(start + size, len(split)))).to(device).inputs
         with autocast(device, precision):
-            logits = model(*data.batch(split, rows).to(device).inputs)
-        best, its_probability = most_probable(logits)
-        numbers.append(best[:, 0].cpu().numpy())
-        probabilities.append(its_probability[:, 0].cpu().numpy())
-    answers = [data.answers[number] for number in np.concatenate(numbers)]
-    return Predictions(answers, np.concatenate(probabilities))
+            logits = [model(*inputs) for model in models]
+        if len(models) > 1:
+            logits.append(ensemble_logits(logits))
+        found.append([most_probable(each) for each in logits])
+    return [_join(batches, data) for batches in zip(*found, strict=True)]
+
+
+def _join(batches: Sequence[tuple[torch.Tensor, torch.Tensor]], data: PreparedData) -> Predictions:
+    """The predictions of one network, from numbers and probabilities of the answers [B, 1] of each batch."""
+    numbers, probabilities = (torch.cat(parts)[:, 0].cpu().numpy() for parts in zip(*batches, strict=True))
+    return Predictions([data.answers[number] for number in numbers], probabilities)
 
 
 def write_predictions(

@@ -178,6 +178,7 @@ def _render(model: TrainedModel, examples: Sequence[Example], note: str) -> str:
     metrics = model.description["metrics"]
     return TEMPLATES.get_template("page.html.jinja").render(
         data=model.description["data"],
+        networks=model.networks,
         answers=len(model.answers),
         scores=metrics.get("scores", {}),
         split=metrics.get("split", ""),

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from san_core.data.vocabulary import PADDING
+from san_core.models.ensemble import Ensemble
 from san_core.models.hops import HopOptions
 from san_core.models.question_encoder import CNNQuestionEncoder, LSTMQuestionEncoder
 from san_core.models.san import SAN
@@ -14,23 +15,23 @@ from san_core.models.stacked_attention import AttentionHop, reference_hops, stac
 
 
 class ExportableSAN(nn.Module):
-    """Computes what `SAN` computes for one question about one image, by the equations of the paper.
+    """Computes what `SAN` or `Ensemble` computes for one question about one image, by the equations of the paper.
 
     It consists of operators of torch alone and takes no decision by its data, as torch.export wants it.
 
     Args:
-        network: a trained network with an image encoder; its weights are shared, not copied.
+        network: a trained network, or an ensemble, with an image encoder; its weights are shared, not copied.
 
     Raises:
         ValueError: if it has no image encoder.
     """
 
-    def __init__(self, network: SAN) -> None:
+    def __init__(self, network: SAN | Ensemble) -> None:
         super().__init__()
-        if network.image_encoder is None:
+        members = network if isinstance(network, Ensemble) else ()
+        if all(part.image_encoder is None for part in (network, *members)):
             raise ValueError("the network has no image encoder")
         self.network = network.eval()
-        self.image_encoder = network.image_encoder
 
     def forward(self, pixels: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Answers a question.
@@ -42,13 +43,24 @@ class ExportableSAN(nn.Module):
         Returns:
             The probability of each answer [1, A], and the attention of each hop to each region [1, N, R].
         """
-        network = self.network
-        regions = torch.tanh(network.project(self.image_encoder(pixels)))
-        query = _encode(network.question_encoder, tokens)
-        hops = cast("Sequence[AttentionHop]", network.attention.hops)
-        options = HopOptions(None, [None] * len(hops), hops[0].bounded)
-        query, attention = reference_hops(options, regions, query, stack_weights(hops))
-        return network.classify(query).softmax(dim=1), torch.stack(attention, dim=1)
+        if isinstance(self.network, SAN):
+            return _answer(self.network, pixels, tokens)
+        encoder = self.network.image_encoder
+        images = pixels if encoder is None else encoder(pixels)
+        replies = [_answer(member, images, tokens) for member in self.network]
+        probabilities, attention = (torch.stack(parts).mean(dim=0) for parts in zip(*replies, strict=True))
+        return probabilities, attention
+
+
+def _answer(network: SAN, images: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    """What a network answers, see `forward`; without an image encoder it takes region features [1, R, C]."""
+    features = images if network.image_encoder is None else network.image_encoder(images)
+    regions = torch.tanh(network.project(features))
+    query = _encode(network.question_encoder, tokens)
+    hops = cast("Sequence[AttentionHop]", network.attention.hops)
+    options = HopOptions(None, [None] * len(hops), hops[0].bounded)
+    query, attention = reference_hops(options, regions, query, stack_weights(hops))
+    return network.classify(query).softmax(dim=1), torch.stack(attention, dim=1)
 
 
 def _encode(encoder: LSTMQuestionEncoder | CNNQuestionEncoder, tokens: Tensor) -> Tensor:

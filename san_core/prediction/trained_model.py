@@ -18,6 +18,7 @@ from san_core.data.images.reading import AnyImage, open_to_resize, to_pixels
 from san_core.data.vocabulary import LETTERS, PADDING, Vocabulary, tokenize
 from san_core.errors import InputError
 from san_core.hardware import FORKED, autocast, explain_out_of_memory, is_forked, one_thread
+from san_core.models.ensemble import Ensemble
 from san_core.models.san import SAN, most_probable
 
 # Largest sizes of one forward pass. A CPU encodes large images faster one by one.
@@ -78,7 +79,8 @@ class TrainedModel:
     """A network with everything it needs to answer questions about images.
 
     Attributes:
-        network: the network, including the image encoder.
+        network: the network, including the image encoder; or an ensemble of networks, which answers like one.
+        networks: number of networks that answer together: 1, or the members of an ensemble.
         words: vocabulary of the questions.
         answers: the answers it can give.
         image_size: edge in pixels of the square that images are resized to.
@@ -87,8 +89,9 @@ class TrainedModel:
         description: the configuration, data and metrics it was saved with.
     """
 
-    def __init__(self, network: SAN, description: Mapping[str, Any]) -> None:
+    def __init__(self, network: SAN | Ensemble, description: Mapping[str, Any]) -> None:
         self.network = network.eval()
+        self.networks = len(network.members) if isinstance(network, Ensemble) else 1
         self._process = os.getpid()
         self.description = description
         self.words = Vocabulary(description["words"], description.get("tokenizer", LETTERS))
