@@ -16,16 +16,7 @@ from results.report.files import write_report
 from results.run_folder import RETRAINING, SEARCH, RunFolder
 from results.snapshot import load_snapshot
 from results.summary import as_json, print_seeds
-from san_core.command_line import (
-    CommandLine,
-    number,
-    path,
-    path_text,
-    print_message,
-    printing_to_stderr,
-    program,
-    run_command,
-)
+from san_core.command_line import print_message, printing_to_stderr, program, run_command
 from san_core.errors import InputError
 from san_core.evaluation import usable_metrics
 from san_core.files import exists, from_home, path_from_home, shown
@@ -35,17 +26,19 @@ from tuning.execution.forks import refuse_fork
 from tuning.execution.ray_session import ray_session
 from tuning.fresh_seeds import run_under_fresh_seeds
 from tuning.options.command_line import options_from_keywords
+from tuning.options.retrain_options import parse_retrain_options
 from tuning.options.search_options import MOST_SEEDS
 from tuning.planning.data import open_searched_data
 from tuning.planning.preparations import Data
 from tuning.planning.resumed_search import resumed_plan
 from tuning.retraining.held_out_guard import models_tested, record_test, refuse_second_test
-from tuning.retraining.kept_networks import Job, KeptNetworks
+from tuning.retraining.kept_networks import KeptNetworks
 from tuning.retraining.model_card import Card
 from tuning.retraining.model_folder import complete_folder, folder_when_whole
+from tuning.retraining.plan import Job, Plan, chosen_trial, held_out, plan_jobs
 from tuning.retraining.score_check import check_score
-from tuning.retraining.score_tables import as_records, print_scores
-from tuning.retraining.training import chosen_trial, held_out, plan_jobs, run_jobs
+from tuning.retraining.score_tables import as_records, has_ensembles, print_scores
+from tuning.retraining.training import run_jobs
 
 
 @dataclass(frozen=True)
@@ -54,9 +47,9 @@ class Retrained:
 
     Attributes:
         folder: the model folder, for `san_core.load`.
-        split: split of the scores: test, or validation if the data have no test questions.
-        scores: mean and spread over seeds, a row for each configuration, metric and group of questions; see
-            `tuning.retraining.score_tables.spread`.
+        split: split of the scores: test, or validation if the data have no test questions or it was asked for.
+        scores: mean and spread over seeds, a row for each configuration, or ensemble, metric and group of questions;
+            see `tuning.retraining.score_tables.spread`.
     """
 
     folder: Path
@@ -71,6 +64,8 @@ def retrain(  # noqa: PLR0913
     trial: int | None = None,
     *,
     seeds: int = 3,
+    ensemble: bool = False,
+    on: str = "test",
     out: str | Path | None = None,
     data: str | Path | Sequence[str | Path] | None = None,
     again: bool = False,
@@ -85,6 +80,10 @@ def retrain(  # noqa: PLR0913
         run: the search: its run folder, the path of that, or its name under runs/.
         trial: number of the trial; None for the best.
         seeds: number of trainings of each configuration, >= 1; the model folder holds the network of the first.
+        ensemble: test the networks of each configuration together, too; the model folder holds the ensemble. It needs
+            `seeds` >= 2.
+        on: `validation` trains on the train split alone, scores the validation questions, and leaves the test split
+            unused.
         out: model folder to write; None for one in the run folder.
         data: folder or URI of the prepared data, if they were moved; None where the search had them. If the search had
             several preparations: that of the trial, that of the baseline, or both.
@@ -97,7 +96,7 @@ def retrain(  # noqa: PLR0913
     """
     refuse_fork()
     run = _opened(run)
-    _check_numbers(trial, seeds)
+    _check(trial, seeds, ensemble=ensemble, on=on)
     running = run.search_is_running
     if running and not so_far:
         raise InputError(
@@ -109,28 +108,29 @@ def retrain(  # noqa: PLR0913
     jobs = plan_jobs(record, name, source, seeds)
     sets = open_searched_data(run, _texts(data), {job.data for job in jobs})
     prepared = sets[jobs[0].data]
-    folder, split = path_from_home(out or run.retrained / name), held_out(prepared)
+    plan = Plan(jobs, held_out(prepared) if on == "test" else on, ensemble)
+    folder = path_from_home(out or run.retrained / f"{name}{'-ensemble' * ensemble}{'-validation' * (on != 'test')}")
     with run.lock_for(RETRAINING):
         if exists(folder):
             raise InputError(
                 f"model folder {shown(folder.absolute())} exists already; delete it or choose another with --out"
             )
-        kept = KeptNetworks(run, jobs, prepared)
+        kept = KeptNetworks(run, plan, prepared)
         before = models_tested(run, besides=kept.key if kept.complete else None)  # the test of the same goes on
-        if split == "test" and not again:
+        if plan.split == "test" and not again:
             refuse_second_test(run, before)
         for line in (*usable_metrics(prepared)[1], *_describe_data(jobs, sets)):
             print_message(line)
 
         def before_scores() -> None:
-            if split == "test":
+            if plan.split == "test":
                 record_test(run, folder, networks=kept.key, before=before)
 
         with kept.until_done(), folder_when_whole(folder, owner=run.name) as partial:
-            outcomes = run_jobs(jobs, sets, run, partial, kept, before_scores)
-            card = Card(record, prepared, jobs, trial is not None, before, running=running)
+            outcomes = run_jobs(plan, sets, run, partial, kept, before_scores)
+            card = Card(record, prepared, plan, trial is not None, before, running=running)
             table = complete_folder(partial, outcomes, card)
-    return Retrained(folder, split, table)
+    return Retrained(folder, plan.split, table)
 
 
 def _texts(data: str | Path | Sequence[str | Path] | None) -> list[str]:
@@ -156,76 +156,34 @@ def _opened(run: object) -> RunFolder:
     return RunFolder.open(run if isinstance(run, Path) else RunFolder.locate(run))
 
 
-def _check_numbers(trial: object, seeds: Any) -> None:  # noqa: ANN401 - as the caller gave it
+def _check(trial: object, seeds: Any, *, ensemble: bool, on: str) -> None:  # noqa: ANN401 - as the caller gave it
     for name, value in (("trial", 0 if trial is None else trial), ("seeds", seeds)):
         if not isinstance(value, Integral) or isinstance(value, bool):
             raise InputError(f"{name} is {value!r:.80}; accepted: a whole number")
     if not 1 <= seeds < MOST_SEEDS:
         limit = ">= 1" if seeds < 1 else f"< {MOST_SEEDS}"
         raise InputError(f"seeds must be {limit}, but got {seeds}")
-
-
-def _parse() -> argparse.Namespace:
-    parser = CommandLine(
-        "tuning.retrain",
-        "Trains a configuration on train plus validation under several seeds, evaluates the test split once per "
-        "seed, does the same for the baseline, and saves a model folder.",
-    )
-    add = parser.add_argument
-    add("run", metavar="RUN", help="name of a run under runs/, or a path with a slash")
-    add("--trial", type=number(int, at_least=0), help="trial to retrain (default: the best)")
-    add("--seeds", type=number(int, at_least=1, below=MOST_SEEDS), default=3, help="trainings of each configuration")
-    add("--out", type=path, help="model folder to write (default: RUN/retrained/best, or .../trial-N)")
-    add(
-        "--on",
-        choices=["test", "validation"],
-        default="test",
-        help="validation: run trials again as in the search, under fresh seeds",
-    )
-    add(
-        "--top",
-        type=number(int, at_least=1),
-        default=1,
-        help="with --on validation: how many of the best trials to run",
-    )
-    add(
-        "--data",
-        type=path_text,
-        metavar="DATA",
-        action="append",
-        default=[],
-        help="prepared data of the search, if they were moved: a folder, a URI, or a name under data/; may be repeated",
-    )
-    add(
-        "--so-far",
-        action="store_true",
-        help="retrain what is best so far although the search is still running; the test split is for one model only",
-    )
-    add("--again", action="store_true", help="use the test split although it was used for this search before")
-    add(
-        "--check",
-        action="store_true",
-        help="run the trial again under its own seed, and compare with its recorded score",
-    )
-    add("--json", action="store_true", help="print the result as JSON")
-    return parser.parse_args()
+    if ensemble and seeds < 2:
+        raise InputError(f"an ensemble needs the networks of two seeds or more, but got seeds={seeds}")
+    if on not in ("test", "validation"):
+        raise InputError(f"on is {on!r:.80}; accepted: 'test' or 'validation'")
 
 
 def main() -> int:
     """Retrains and tests, or with `--check` or `--on validation` runs trials again; returns the exit code."""
-    options = _parse()
+    options = parse_retrain_options()
     run = RunFolder.open(RunFolder.locate(options.run))
     if options.check:
-        return _check(options, run)
-    if options.on == "validation":
+        return _check_score(options, run)
+    if options.on == "validation" and not options.ensemble:
         return _repeat(options, run)
-    if options.top > 1:
-        raise InputError(f"--top {options.top} goes with --on validation: the test split is for one configuration")
     with printing_to_stderr(only_if=options.json):
         done = retrain(
             run,
             options.trial,
             seeds=options.seeds,
+            ensemble=options.ensemble,
+            on=options.on,
             out=options.out,
             data=options.data,
             again=options.again,
@@ -242,14 +200,13 @@ def _print(done: Retrained, run: RunFolder) -> None:
     questions = done.scores.loc[done.scores["kind"] == "all", "questions"].iloc[0]
     print(f"{done.split} scores on {run.settings.get('data_name', 'the data')}, {questions:,} questions:\n")
     print_scores(done.scores)
-    print(
-        f"\nmodel folder, trained under the first seed: {shown(done.folder.absolute())}; its README.md tells the rest"
-    )
+    of = "the ensemble" if has_ensembles(done.scores) else "trained under the first seed"
+    print(f"\nmodel folder, {of}: {shown(done.folder.absolute())}; its README.md tells the rest")
     print("to try the model on pictures, on a page in your browser:")
     print(f"  {program('python')} -m san_core.demo {shlex.quote(shown(done.folder.absolute()))}")
 
 
-def _check(options: argparse.Namespace, run: RunFolder) -> int:
+def _check_score(options: argparse.Namespace, run: RunFolder) -> int:
     """Trains a trial again under its own seed; exit code 0 if it reaches its recorded score, else 1."""
     with printing_to_stderr(only_if=options.json):
         trial = chosen_trial(load_snapshot(run), options.trial)

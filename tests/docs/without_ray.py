@@ -24,7 +24,8 @@ from tuning.execution.placement import Machine
 from tuning.execution.ray_session import machines
 from tuning.options import command_line
 from tuning.retraining import training
-from tuning.retraining.kept_networks import Job, KeptNetworks
+from tuning.retraining.kept_networks import KeptNetworks
+from tuning.retraining.plan import Plan
 from tuning.retraining.training import Outcome
 from tuning.study.live_trial import Epoch
 from tuning.study.study import Study
@@ -125,7 +126,7 @@ def _invent_scores(study: Study, *_: object, **__: object) -> None:
 
 
 def _train_and_test(
-    jobs: Sequence[Job],
+    plan: Plan,
     data: Mapping[str, PreparedData],
     _: object,
     out: Path,
@@ -134,13 +135,14 @@ def _train_and_test(
 ) -> list[Outcome]:
     """As `tuning.retraining.training.run_jobs`, without Ray."""
     places, curves = {name: str(each.folder) for name, each in data.items()}, kept.all()
-    for job in jobs:
+    for job in plan.jobs:
         if job not in curves:
-            curves[job], weights = training._train([(job.config.to_dict(), job.epochs)], places[job.data], 1)
+            settings = [(job.config.to_dict(), job.epochs)]
+            curves[job], weights = training._train(settings, places[job.data], 1, plan.trained_on)
             kept.keep(job, curves[job], weights)
-    outcomes = []
-    for job, path in zip(jobs, [str(out), *[None] * (len(jobs) - 1)], strict=True):
-        scores = training._test(job.config.to_dict(), job.epochs, places[job.data], 1, kept.weights(job), path)
+    scores = {}
+    for jobs in plan.tests:
+        path = str(out) if jobs == plan.saved else None
+        scores[jobs] = training._test(kept.trained(jobs), places[jobs[0].data], 1, plan.split, path)
         before_scores()
-        outcomes.append(Outcome(job, curves[job], scores))
-    return outcomes
+    return training.outcomes(plan, curves, scores)

@@ -116,7 +116,7 @@ def model(retrained: Path) -> Path:
 def test_the_last_line_is_the_command_of_the_page(
     run: RunFolder, monkeypatch: pytest.MonkeyPatch, run_here: Callable[..., "subprocess.CompletedProcess[str]"]
 ) -> None:
-    scores = spread([("best", 1, 2)], [[Score("accuracy", "all", "", 48, 0.75)]])
+    scores = spread([("best", 1, 2, 1)], [[Score("accuracy", "all", "", 48, 0.75)]])
     done = Retrained(Path("runs/a b/retrained/best"), "test", scores)
     monkeypatch.setattr(command, "retrain", lambda *_, **__: done)
     printed = run_here(command.main, run.path).stdout
@@ -217,16 +217,19 @@ def test_a_second_test_is_refused_wherever_it_would_go(retrained: Path, monkeypa
 
 
 @pytest.mark.long
-def test_killed_at_any_time_the_same_command_goes_on(run: RunFolder, environment: Environment) -> None:
-    command = "./run", "--seeds", "2"
+@pytest.mark.parametrize(("option", "name"), [((), "best"), (("--ensemble",), "best-ensemble")])
+def test_killed_at_any_time_the_same_command_goes_on(
+    option: tuple[str, ...], name: str, run: RunFolder, environment: Environment
+) -> None:
+    command = "./run", "--seeds", "2", *option
     _kill_after("2 of 4 trained: ", _start(run.path.parent, environment, *command))
     assert models_tested(run) == []
     _kill_after(" tested: ", _start(run.path.parent, environment, *command))
-    assert not (run.retrained / "best").exists()
-    assert models_tested(run) == [str(run.retrained / "best")]
+    assert not (run.retrained / name).exists()
+    assert models_tested(run) == [str(run.retrained / name)]
     for other in ({}, {"trial": 0, "seeds": 2}):
         with pytest.raises(
-            InputError, match=r"used its test split before \(.*run/retrained/best, interrupted or gone\)"
+            InputError, match=rf"used its test split before \(.*run/retrained/{name}, interrupted or gone\)"
         ):
             retrain(run, **other)
     process = _start(run.path.parent, environment, *command)
@@ -234,9 +237,9 @@ def test_killed_at_any_time_the_same_command_goes_on(run: RunFolder, environment
     assert process.returncode == 0, err
     assert "4 of 4 networks are kept from an interrupted retraining" in err
     assert " trained: " not in err
-    assert models_tested(run) == [str(run.retrained / "best")]
+    assert models_tested(run) == [str(run.retrained / name)]
     assert not run.retraining.exists()
-    text = (run.retrained / "best" / "README.md").read_text()
+    text = (run.retrained / name / "README.md").read_text()
     assert "It had been used before" not in text
 
 
@@ -576,7 +579,7 @@ def test_questions_that_nobody_answered_are_answered_where_one_person_answered_t
     monkeypatch.setitem(READERS, "tiny", lambda *_: source)
     data = prepare("tiny", tmp_path / "data", Options(image_size=64, fine_tune=True))
     model = build_model(tiny_config, data)
-    _write_results(model, tiny_config, data, tmp_path)
+    _write_results(model, tiny_config, data, "test", tmp_path)
     found = json.loads((tmp_path / "vqa-results-unanswered.json").read_text())
     assert [entry["question_id"] for entry in found] == [7, 8]
     assert {entry["answer"] for entry in found} <= set(data.answers)

@@ -5,58 +5,43 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from results.preparations import ONLY
 from results.run_folder import RunFolder
 from san_core.command_line import print_message
-from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
 from san_core.errors import InputError
 from san_core.files import is_file, make_folder, write_atomically
 from san_core.training import EpochResult
+from tuning.retraining.plan import Job, Plan, held_out
 
 Weights = Mapping[str, Tensor]
 
-
-@dataclass(frozen=True)
-class Job:
-    """One training: the configuration of a trial, under one seed, for a number of epochs.
-
-    Attributes:
-        name: name of the configuration: `best`, `trial-N` or `baseline`.
-        trial: number of the trial in the search.
-        config: training settings. `config.epochs` is that of the search, since learning rate schedules depend on it.
-        epochs: number of epochs after which the training stops.
-        data: name of the preparation that it is trained on; `ONLY` if the search had one.
-    """
-
-    name: str
-    trial: int
-    config: TrainingConfig
-    epochs: int
-    data: str = ONLY
+Trained = tuple[Mapping[str, Any], int, Weights]
+"""A trained network: its configuration, the epochs it was trained for, and its weights."""
 
 
 class KeptNetworks:
     """The networks of a retraining that are trained already, in a folder of the run.
 
     Attributes:
-        key: says which trainings on which data these are; another trial, number of seeds or data set has another.
+        key: says which trainings on which data these are, and what is tested; another trial, number of seeds or data
+            set has another, and so has an ensemble.
         folder: where they are.
     """
 
-    def __init__(self, run: RunFolder, jobs: Sequence[Job], data: PreparedData) -> None:
-        trainings = [[job.trial, job.config.to_dict(), job.epochs] for job in jobs]
-        text = json.dumps([trainings, data.fingerprint, data.splits], sort_keys=True)
+    def __init__(self, run: RunFolder, plan: Plan, data: PreparedData) -> None:
+        trainings = [[job.trial, job.config.to_dict(), job.epochs] for job in plan.jobs]
+        tests = [*(["ensemble"] if plan.ensemble else []), *([plan.split] if plan.split != held_out(data) else [])]
+        text = json.dumps([trainings, data.fingerprint, data.splits, *tests], sort_keys=True)
         self.key = hashlib.sha256(text.encode()).hexdigest()[:16]
         self.folder = run.retraining / self.key
-        self._jobs = list(jobs)
+        self._jobs = list(plan.jobs)
 
     @property
     def count(self) -> int:
@@ -79,10 +64,9 @@ class KeptNetworks:
                     print_message(f"{self._file(job)} is damaged and trained again: {str(error).splitlines()[0]}")
         return found
 
-    def weights(self, job: Job) -> Weights:
-        """The weights of a network that is kept."""
-        weights: Weights = self._load(job)["weights"]
-        return weights
+    def trained(self, jobs: Sequence[Job]) -> list[Trained]:
+        """The networks of jobs, which are kept."""
+        return [(job.config.to_dict(), job.epochs, self._load(job)["weights"]) for job in jobs]
 
     def keep(self, job: Job, curve: Sequence[EpochResult], weights: Weights) -> None:
         """Keeps a network.

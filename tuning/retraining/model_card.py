@@ -1,4 +1,4 @@
-"""Writes the README of a model folder: data, scores, intended use and how to load the network."""
+"""Writes the README of a model folder: data, scores, intended use and how to load the model."""
 
 import json
 import shlex
@@ -22,18 +22,25 @@ from san_core.data.prepared import PreparedData
 from san_core.data.readers.dataset_cards import dataset_card
 from san_core.templates import templates
 from tuning.execution.environment import describe_environment
-from tuning.retraining.kept_networks import Job
-from tuning.retraining.score_tables import DEVIATION_NOTE, WORDS, by_type, overall, show_points
-from tuning.retraining.training import held_out, trained_on
+from tuning.retraining.plan import Job, Plan, held_out
+from tuning.retraining.score_tables import (
+    DEVIATION_NOTE,
+    ENSEMBLE_NOTE,
+    WORDS,
+    by_type,
+    has_ensembles,
+    overall,
+    show_points,
+)
 
 README = "README.md"
 
 FILES = {
     README: "this page",
     "model.safetensors": "the weights, image encoder included",
-    "model.json": "configuration, words and answers that the network is rebuilt from",
+    "model.json": "configuration, words and answers that the model is rebuilt from",
     "scores-{split}.json": "the scores of every seed, over all questions and by type",
-    "predictions-{split}.parquet": "this network's answer to each {split} question, the right one, and its scores",
+    "predictions-{split}.parquet": "this model's answer to each {split} question, the right one, and its scores",
     "learning_curves.csv": "loss and time of every epoch of every training",
     "learning_curves.png": "the picture above",
     "vqa-results-{split}.json": "the answers as VQA's evaluation server takes them",
@@ -50,8 +57,8 @@ class Card:
 
     Attributes:
         record: what the search has found, as it was read for the choice of the trial.
-        data: the data set that the network in the folder was trained on.
-        jobs: every training; the network of the first one is in the folder.
+        data: the data set that the model in the folder was trained on.
+        plan: every training, and what was tested.
         asked_for: whether the user named the trial; False if it was taken because it is the best.
         tested_before: names of the models that the test split was used for before.
         running: whether the search was still running.
@@ -59,15 +66,20 @@ class Card:
 
     record: RunSnapshot
     data: PreparedData
-    jobs: Sequence[Job]
+    plan: Plan
     asked_for: bool
     tested_before: Sequence[str]
     running: bool = False
 
     @property
+    def jobs(self) -> Sequence[Job]:
+        """Every training."""
+        return self.plan.jobs
+
+    @property
     def split(self) -> str:
         """The split that was scored."""
-        return held_out(self.data)
+        return self.plan.split
 
     @property
     def names(self) -> list[str]:
@@ -112,6 +124,7 @@ def _about_scores(card: Card, scores: pd.DataFrame) -> dict[str, Any]:
                 "mean": show_percent(row["mean"]),
                 "spread": "" if pd.isna(row["std"]) else show_points(row["std"]),
                 "seeds": row["seeds"],
+                "networks": row["networks"],
                 "first": show_percent(row["values"][0]),
             }
             for name, row in rows.to_dict("index").items()
@@ -119,7 +132,10 @@ def _about_scores(card: Card, scores: pd.DataFrame) -> dict[str, Any]:
         "overall": markdown_table(overall(scores), left=WORDS),
         "by_type": {kind: markdown_table(rows, left=WORDS) for kind, rows in by_type(scores).items()},
         "deviation_note": inline(DEVIATION_NOTE),
-        "saved": card.jobs[0],
+        "ensemble_note": ENSEMBLE_NOTE if has_ensembles(scores) else "",
+        "saved": card.plan.saved[0],
+        "members": len(card.plan.saved),
+        "has_test_split": held_out(card.data) == "test",
     }
 
 
@@ -131,7 +147,7 @@ def _about_data(card: Card) -> dict[str, Any]:
             "split": name,
             "questions": f"{found['questions']:,}",
             "images": f"{found['images']:,}",
-            "used for": {split: "these scores", **dict.fromkeys(trained_on(card.data), "training")}.get(name, "–"),
+            "used for": {split: "these scores", **dict.fromkeys(card.plan.trained_on, "training")}.get(name, "–"),
         }
         for name, found in coverage.items()
     ]
@@ -199,6 +215,8 @@ def _about_use(card: Card) -> dict[str, Any]:
     question = card.data.questions_of("validation")[0].text
     seeds = len({job.config.seed for job in card.jobs})
     again = f"{shlex.quote(_shown(card.record.folder.path))} --trial {card.jobs[0].trial} --seeds {seeds}"
+    if card.plan.ensemble:
+        again += " --ensemble" if card.split == held_out(card.data) else f" --ensemble --on {card.split}"
     return {
         "question_in_shell": shlex.quote(question),
         "question_in_python": json.dumps(question, ensure_ascii=False),

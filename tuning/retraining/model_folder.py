@@ -1,4 +1,4 @@
-"""Writes the model folder of a retrained network: scores, learning curves and README beside the network."""
+"""Writes the model folder of a retrained network or ensemble: scores, learning curves and README beside it."""
 
 import shutil
 from collections.abc import Iterator, Sequence
@@ -44,12 +44,12 @@ def folder_when_whole(out: Path, owner: str) -> Iterator[Path]:
 
 
 def complete_folder(folder: Path, outcomes: Sequence[Outcome], card: Card) -> pd.DataFrame:
-    """Writes scores, learning curves and README into a folder that holds the network.
+    """Writes scores, learning curves and README into a folder that holds the network or ensemble.
 
     Returns:
         The scores' means and spreads, see `spread`.
     """
-    table = spread([(o.job.name, o.job.trial, o.job.epochs) for o in outcomes], [o.scores for o in outcomes])
+    table = spread([(o.name, o.job.trial, o.job.epochs, o.networks) for o in outcomes], [o.scores for o in outcomes])
     write_json(folder / f"scores-{card.split}.json", {"split": card.split, "scores": as_records(table)})
     curves = curve_table(outcomes)
     curves.to_csv(folder / "learning_curves.csv", index=False)

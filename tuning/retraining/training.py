@@ -1,4 +1,4 @@
-"""Trains configurations under several seeds on all but the held-out split, and then tests them, in tasks of Ray."""
+"""Trains configurations under several seeds on all but the scored split, and then tests them, in tasks of Ray."""
 
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -8,13 +8,9 @@ from typing import Any
 
 import ray
 import torch
-from optuna.trial import FrozenTrial
 from torch import Tensor
 
-from results.preparations import preparation_name
-from results.ranking import can_be_best
 from results.run_folder import RunFolder
-from results.snapshot import RunSnapshot, best_length
 from san_core.checkpoint import save_model
 from san_core.cohort.network import SHARED_FIELDS
 from san_core.command_line import print_message
@@ -25,11 +21,13 @@ from san_core.evaluation import (
     Score,
     evaluate,
     predict_split,
+    predict_together,
     usable_metrics,
     write_official_results,
     write_predictions,
 )
 from san_core.hardware import best_device
+from san_core.models.ensemble import Ensemble
 from san_core.models.san import SAN
 from san_core.shared_training import SharedTraining, smallest_width
 from san_core.training import EpochResult, build_model, train_fn
@@ -38,106 +36,57 @@ from tuning.execution.ray_session import machines, ray_session
 from tuning.execution.trial_setup import STEP_SIZES
 from tuning.execution.tune_errors import describe_error, explain_errors, find_low_memory
 from tuning.execution.watchdog import end_if_ray_dies
-from tuning.retraining.kept_networks import Job, KeptNetworks, Weights
-from tuning.study.seeds import RETRAINING_SEEDS, derive_seed
-from tuning.training_settings import training_settings
+from tuning.retraining.kept_networks import KeptNetworks, Trained
+from tuning.retraining.plan import Job, Plan, called
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of a job: every epoch of its training, and its scores on the held-out split."""
+    """The result of a job, or of the ensemble that its network is the first of.
+
+    Attributes:
+        job: the job.
+        curve: every epoch of its training; of an ensemble none.
+        scores: scores on the split of the plan.
+        networks: number of networks that answer together: 1, or more for an ensemble.
+    """
 
     job: Job
     curve: Sequence[EpochResult]
     scores: Sequence[Score]
+    networks: int = 1
 
-
-def held_out(data: PreparedData) -> str:
-    """The split that scores are measured on: test, or validation for data without answered test questions."""
-    return "test" if "test" in data.splits else "validation"
-
-
-def trained_on(data: PreparedData) -> tuple[str, ...]:
-    """The splits that are trained on."""
-    return ("train", "validation") if held_out(data) == "test" else ("train",)
-
-
-def chosen_trial(record: RunSnapshot, wanted: int | None) -> FrozenTrial:
-    """The trial to retrain: the one of the number `wanted`, or the best one for None.
-
-    Raises:
-        InputError: if there is no such trial, or it finished no epoch.
-    """
-    run = record.folder.shown
-    if wanted is None:
-        if record.best is None:
-            raise InputError(f"no trial of {run} is complete, so there is no best one; choose one with --trial")
-        return record.best
-    trials = len(record.search) + record.left_out
-    if not 0 <= wanted < trials:
-        raise InputError(f"trial {wanted} does not exist in {run}; accepted: 0 to {trials - 1}")
-    trial = next((trial for trial in record.search if trial.number == wanted), None)
-    if trial is None or not trial.intermediate_values:
-        raise InputError(f"trial {wanted} of {run} finished no epoch, so there is no length to retrain it for")
-    return trial
-
-
-def plan_jobs(record: RunSnapshot, name: str, trial: FrozenTrial, seeds: int) -> list[Job]:
-    """The trainings of a trial's configuration and of the baseline under each seed.
-
-    Each is trained for as many epochs as gave it the best mean validation score over its runs, in the search and under
-    fresh seeds. A baseline that did not finish in the search is left out, since it is not known how long to train it.
-
-    Args:
-        record: what the search has found.
-        name: name of the trial's configuration.
-        trial: trial of the search.
-        seeds: number of seeds.
-    """
-    settings, seed, number = dict(record.settings), record.folder.setting("seed"), record.baseline_number
-    chosen = {"baseline" if trial.number == number else name: trial}
-    if number is not None and number != trial.number:
-        baseline = record.baseline
-        if baseline is not None and can_be_best(baseline):
-            chosen["baseline"] = baseline
-        else:
-            print_message("the baseline is not trained beside it: it did not finish in the search, or diverged")
-    return [
-        Job(
-            name=label,
-            trial=source.number,
-            config=TrainingConfig.from_dict(
-                training_settings(settings, source, seed=derive_seed(seed, RETRAINING_SEEDS, repeat))
-            ),
-            epochs=best_length(record, source),
-            data=preparation_name(source.params),
-        )
-        for repeat in range(seeds)
-        for label, source in chosen.items()
-    ]
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+        return called(self.job.name, self.networks)
 
 
 def run_jobs(
-    jobs: Sequence[Job],
+    plan: Plan,
     data: Mapping[str, PreparedData],
     run: RunFolder,
     out: Path,
     kept: KeptNetworks,
     before_scores: Callable[[], object],
 ) -> list[Outcome]:
-    """Trains every job's network that is not kept yet; when all are trained, tests each.
+    """Trains every job's network that is not kept yet; when all are trained, tests them.
 
     Args:
-        jobs: the trainings.
+        plan: the trainings, and what is tested.
         data: the data sets that the jobs name.
         run: the search; its settings say how many cores and GPUs each training gets.
-        out: folder that the first job's network and its predictions are written to.
+        out: folder that the first job's network, or the ensemble with it, and its predictions are written to.
         kept: where each network is kept as soon as it is trained.
         before_scores: function called when a network is tested, before its scores are shown.
+
+    Returns:
+        The outcome of each job; then that of each ensemble.
 
     Raises:
         InputError: if a training or a test fails, or Ray dies.
     """
+    jobs = plan.jobs
     threads, folders = run.setting("cpus_per_trial"), {name: str(each.folder) for name, each in data.items()}
     advice = "no model folder was written"
     available = machines(None)
@@ -166,55 +115,77 @@ def run_jobs(
         for group in _groups([job for job in jobs if job not in curves], run.settings.get("cohort", 1)):
             settings = [(job.config.to_dict(), job.epochs) for job in group]
             folder = folders[group[0].data]
-            references = train.options(num_returns=2 * len(group)).remote(settings, folder, threads)
+            references = train.options(num_returns=2 * len(group)).remote(settings, folder, threads, plan.trained_on)
             trained |= dict(zip(group, zip(references[::2], references[1::2], strict=True), strict=True))
 
-        def keep(job: Job, curve: Sequence[EpochResult]) -> str:
+        def keep(networks: tuple[Job, ...], curve: Sequence[EpochResult]) -> str:
             if curve[-1].diverged:
                 raise InputError(f"it diverged in epoch {curve[-1].epoch}: {curve[-1].diverged}")
-            kept.keep(job, curve, ray.get(trained[job][1]))
+            kept.keep(networks[0], curve, ray.get(trained[networks[0]][1]))
             return f"loss {curve[-1].loss:.4f}"
 
-        def score(_: Job, scores: Sequence[Score]) -> str:
+        def score(_: tuple[Job, ...], scores: Sequence[Sequence[Score]]) -> str:
             before_scores()
-            return f"{scores[0].metric} {scores[0].mean:.2%}"
+            return f"{scores[-1][0].metric} {scores[-1][0].mean:.2%}"
 
-        curves |= _gather({job: curve for job, (curve, _) in trained.items()}, "trained", keep, total=len(jobs))
+        done = _gather({(job,): curve for job, (curve, _) in trained.items()}, "trained", keep, total=len(jobs))
+        curves |= {job: curve for (job,), curve in done.items()}
         tested = {
-            job: test.remote(job.config.to_dict(), job.epochs, folders[job.data], threads, kept.weights(job), place)
-            for job, place in zip(jobs, [str(out.resolve()), *[None] * (len(jobs) - 1)], strict=True)
+            networks: test.remote(kept.trained(networks), folders[networks[0].data], threads, plan.split, place)
+            for networks, place in zip(plan.tests, [str(out.resolve()), *[None] * len(jobs)], strict=False)
         }
-        scores = _gather(tested, "tested", score, total=len(jobs))
-    return [Outcome(job, curves[job], scores[job]) for job in jobs]
+        return outcomes(plan, curves, _gather(tested, "tested", score, total=len(tested)))
+
+
+def outcomes(
+    plan: Plan, curves: Mapping[Job, Sequence[EpochResult]], scores: Mapping[tuple[Job, ...], Sequence[Sequence[Score]]]
+) -> list[Outcome]:
+    """The outcome of each job; then that of each ensemble.
+
+    Args:
+        plan: the trainings, and what is tested.
+        curves: the epochs of each training.
+        scores: what `_test` returned of each test.
+    """
+    of_network = {job: own for networks in plan.tests for job, own in zip(networks, scores[networks], strict=False)}
+    return [
+        *(Outcome(job, curves[job], of_network[job]) for job in plan.jobs),
+        *(Outcome(each[0], [], scores[each][-1], len(each)) for each in plan.tests if len(each) > 1),
+    ]
 
 
 def _gather(
-    references: Mapping[Job, "ray.ObjectRef[Any]"], done: str, receive: Callable[[Job, Any], str], total: int
-) -> dict[Job, Any]:
-    """The results of the jobs' tasks; prints a line for each that finishes.
+    references: Mapping[tuple[Job, ...], "ray.ObjectRef[Any]"],
+    done: str,
+    receive: Callable[[tuple[Job, ...], Any], str],
+    total: int,
+) -> dict[tuple[Job, ...], Any]:
+    """The results of tasks; prints a line for each that finishes.
 
     Args:
-        references: the jobs' tasks.
+        references: the tasks, by the jobs whose networks they train or test.
         done: what was done to a network, in one word.
         receive: function called with each result; returns what to print of it.
-        total: number of jobs, those included that were done before.
+        total: number of tasks, those included that were done before.
 
     Raises:
         InputError: if a task failed, or `receive` raises it.
     """
-    results: dict[Job, Any] = {}
-    pending = {reference: job for job, reference in references.items()}
+    results: dict[tuple[Job, ...], Any] = {}
+    pending = {reference: jobs for jobs, reference in references.items()}
     before = total - len(pending)
     while pending:
         ready, _ = ray.wait(list(pending))
-        job = pending.pop(ready[0])
+        jobs = pending.pop(ready[0])
+        job, seeds = jobs[0], ", ".join(str(job.config.seed) for job in jobs)
         try:
-            results[job] = ray.get(ready[0])
-            found = receive(job, results[job])
+            results[jobs] = ray.get(ready[0])
+            found = receive(jobs, results[jobs])
         except (ray.exceptions.RayError, InputError) as error:
             reason = describe_error(error) if find_low_memory(error) else str(error).strip().splitlines()[-1]
-            raise InputError(f"trial {job.trial} under seed {job.config.seed} was not {done}: {reason}") from error
-        print_message(f"{before + len(results)} of {total} {done}: {job.name}, seed {job.config.seed}, {found}")
+            raise InputError(f"trial {job.trial} under seed {seeds} was not {done}: {reason}") from error
+        what = f"{job.name}, seed {seeds}" if len(jobs) == 1 else called(job.name, len(jobs))
+        print_message(f"{before + len(results)} of {total} {done}: {what}, {found}")
     return results
 
 
@@ -227,13 +198,15 @@ def _groups(jobs: Sequence[Job], width: int) -> list[list[Job]]:
     return [group[start : start + width] for group in kinds.values() for start in range(0, len(group), width)]
 
 
-def _train(settings: Sequence[tuple[Mapping[str, Any], int]], data_folder: str, threads: int) -> list[Any]:
-    """Trainings on everything but the held-out split: of each its epochs and the network's weights, in turn."""
+def _train(
+    settings: Sequence[tuple[Mapping[str, Any], int]], data_folder: str, threads: int, train_on: Sequence[str]
+) -> list[Any]:
+    """Trainings on some splits: of each its epochs and the network's weights, in turn."""
     torch.set_num_threads(threads)
     data = PreparedData.open(Path(data_folder))
     plans = [(TrainingConfig.from_dict(values), epochs) for values, epochs in settings]
     if len(plans) > 1:
-        return _train_together(plans, data)
+        return _train_together(plans, data, train_on)
     ((config, epochs),) = plans
     curve: list[EpochResult] = []
 
@@ -241,15 +214,17 @@ def _train(settings: Sequence[tuple[Mapping[str, Any], int]], data_folder: str, 
         curve.append(result)
         return result.epoch < epochs
 
-    model = train_fn(config, data, report, train_on=trained_on(data), score_on=None)
+    model = train_fn(config, data, report, train_on=train_on, score_on=None)
     return [curve, _on_cpu(model.state_dict())]
 
 
-def _train_together(plans: Sequence[tuple[TrainingConfig, int]], data: PreparedData) -> list[Any]:
+def _train_together(
+    plans: Sequence[tuple[TrainingConfig, int]], data: PreparedData, train_on: Sequence[str]
+) -> list[Any]:
     """The same by one step."""
     first, _ = plans[0]
     largest = replace(first, **{name: max(getattr(config, name) for config, _ in plans) for name in STEP_SIZES})
-    shared = SharedTraining(largest, smallest_width(len(plans)), data, train_on=trained_on(data), score_on=None)
+    shared = SharedTraining(largest, smallest_width(len(plans)), data, train_on=train_on, score_on=None)
     members = [shared.new_member(config) for config, _ in plans]
     curves: list[list[EpochResult]] = [[] for _ in plans]
     while left := [
@@ -270,29 +245,35 @@ def _on_cpu(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _test(
-    config: Mapping[str, Any], epochs: int, data_folder: str, threads: int, weights: Weights, save_to: str | None
-) -> list[Score]:
-    """A trained network's scores on the held-out split."""
+    networks: Sequence[Trained], data_folder: str, threads: int, split: str, save_to: str | None
+) -> list[list[Score]]:
+    """Scores of trained networks on a split: of each, and of several then those of their ensemble.
+
+    The network, or the ensemble of several, is saved to the folder `save_to`.
+    """
     torch.set_num_threads(threads)
-    settings, data = TrainingConfig.from_dict(config), PreparedData.open(Path(data_folder))
-    model = build_model(settings, data)
-    model.load_state_dict(weights)
-    model.to(best_device())
-    split = held_out(data)
-    predictions, questions = predict_split(model, data, data.split(split), settings.precision), data.questions_of(split)
-    metrics, _ = usable_metrics(data)
-    scores = evaluate(predictions, questions, metrics)
+    data = PreparedData.open(Path(data_folder))
+    configs = [TrainingConfig.from_dict(config) for config, _, _ in networks]
+    models = [build_model(config, data) for config in configs]
+    for model, (_, _, weights) in zip(models, networks, strict=True):
+        model.load_state_dict(weights)
+        model.to(best_device())
+    predictions = predict_together(models, data, data.split(split), configs[0].precision)
+    questions, (metrics, _) = data.questions_of(split), usable_metrics(data)
+    scores = [evaluate(each, questions, metrics) for each in predictions]
     if save_to is not None:
-        overall = {score.metric: score.mean for score in scores if score.kind == "all"}
-        save_model(Path(save_to), model, settings, data, {"split": split, "epochs": epochs, "scores": overall})
-        write_predictions(Path(save_to) / f"predictions-{split}.parquet", predictions, questions, metrics)
-        _write_results(model, settings, data, Path(save_to))
+        answering = models[0] if len(models) == 1 else Ensemble(models)
+        overall = {score.metric: score.mean for score in scores[-1] if score.kind == "all"}
+        about, seeds = {"split": split, "epochs": networks[0][1], "scores": overall}, [each.seed for each in configs]
+        save_model(Path(save_to), answering, configs[0], data, about, seeds if len(models) > 1 else ())
+        write_predictions(Path(save_to) / f"predictions-{split}.parquet", predictions[-1], questions, metrics)
+        _write_results(answering, configs[0], data, split, Path(save_to))
     return scores
 
 
-def _write_results(model: SAN, config: TrainingConfig, data: PreparedData, out: Path) -> None:
-    """Writes the answers to unanswered questions, and for VQA to the held-out split, for VQA's evaluation server."""
-    wanted = {"unanswered", held_out(data)} if "vqa" in data.metrics else {"unanswered"}
+def _write_results(model: SAN | Ensemble, config: TrainingConfig, data: PreparedData, split: str, out: Path) -> None:
+    """Writes the answers to unanswered questions, and for VQA to the scored split, for VQA's evaluation server."""
+    wanted = {"unanswered", split} if "vqa" in data.metrics else {"unanswered"}
     for name in wanted & set(data.splits):
         predictions = predict_split(model, data, data.split(name), config.precision)
         write_official_results(out / f"vqa-results-{name}.json", predictions, data.questions_of(name))

@@ -5,8 +5,8 @@ import pytest
 
 from san_core.config import TrainingConfig
 from san_core.training import EpochResult
-from tuning.retraining.kept_networks import Job
 from tuning.retraining.learning_curves import curve_figure, curve_table
+from tuning.retraining.plan import Job
 from tuning.retraining.training import Outcome
 
 

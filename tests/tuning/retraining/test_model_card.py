@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from results.run_folder import RunFolder
-from results.snapshot import load_snapshot
+from results.snapshot import RunSnapshot, load_snapshot
 from san_core.config import TrainingConfig
 from san_core.data.prepared import PreparedData
 from san_core.evaluation import Score
 from tests.tuning.finished import add_trial, finished_search
 from tuning.retraining.model_card import Card, write_card
+from tuning.retraining.plan import Plan, chosen_trial, plan_jobs
 from tuning.retraining.score_tables import spread
-from tuning.retraining.training import chosen_trial, plan_jobs
 
 SCORES = [
     Score("accuracy", "all", "", 48, 0.75),
@@ -33,7 +33,11 @@ def run(tmp_path: Path, tiny_data: PreparedData, tiny_config: TrainingConfig) ->
 @pytest.fixture
 def card(run: RunFolder, tiny_data: PreparedData) -> Card:
     record = load_snapshot(run)
-    return Card(record, tiny_data, plan_jobs(record, "best", chosen_trial(record, None), 1), False, [])
+    return Card(record, tiny_data, _plan(record, "best", None), False, [])
+
+
+def _plan(record: RunSnapshot, name: str, trial: int | None) -> Plan:
+    return Plan(plan_jobs(record, name, chosen_trial(record, trial), 1), "test")
 
 
 @pytest.fixture
@@ -41,7 +45,7 @@ def text_of(tmp_path: Path) -> Callable[[Card], str]:
     def write(card: Card) -> str:
         folder = tmp_path / "model"
         folder.mkdir(exist_ok=True)
-        scores = spread([(job.name, job.trial, job.epochs) for job in card.jobs], [SCORES] * len(card.jobs))
+        scores = spread([(job.name, job.trial, job.epochs, 1) for job in card.jobs], [SCORES] * len(card.jobs))
         write_card(folder, card, scores)
         return re.sub(" +", " ", (folder / "README.md").read_text())
 
@@ -71,21 +75,20 @@ def test_a_test_split_used_before_is_told(card: Card, text_of: Text) -> None:
 
 
 def test_a_trial_asked_for_is_not_called_the_best(card: Card, text_of: Text) -> None:
-    jobs = plan_jobs(card.record, "trial-1", chosen_trial(card.record, 1), 1)
-    text = text_of(replace(card, jobs=jobs, asked_for=True))
+    text = text_of(replace(card, plan=_plan(card.record, "trial-1", 1), asked_for=True))
     assert "- *trial-1* is trial 1, which was asked for by its number: validation accuracy 75.00 %" in text
     assert "- *baseline* is trial 0: validation accuracy 40.00 %" in text
 
 
 def test_the_baseline_alone_has_one_column(card: Card, text_of: Text) -> None:
-    text = text_of(replace(card, jobs=plan_jobs(card.record, "best", chosen_trial(card.record, 0), 1)))
+    text = text_of(replace(card, plan=_plan(card.record, "best", 0)))
     assert "| setting | baseline |" in text
     assert "The weights are those of *baseline*" in text
 
 
 def test_validation_scores_are_said_to_flatter(card: Card, text_of: Text, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PreparedData, "splits", property(lambda _: ["train", "validation"]))
-    text = text_of(card)
+    text = text_of(replace(card, plan=replace(card.plan, split="validation")))
     assert (
         "**The data have no test split.** The search chose by the validation questions, so these scores flatter."
         in text
@@ -115,14 +118,14 @@ def test_a_verdict_on_another_trial_is_not_that_of_this_one(
 ) -> None:
     """A better trial that ends while the model is trained changes nothing; one that was better before is named."""
     record = load_snapshot(run)
-    jobs = plan_jobs(record, "best", chosen_trial(record, None), 1)
+    plan = _plan(record, "best", None)
     add_trial(run, [0.9, 0.95, 0.93])
-    text = text_of(Card(record, tiny_data, jobs, False, [], running=True))
+    text = text_of(Card(record, tiny_data, plan, False, [], running=True))
     assert "*best* is trial 1: validation accuracy 75.00 %" in text
     assert "On validation questions: The best configuration beats the baseline by 35.00 points" in text
     assert "Run `run`: 2 trials, and it was still running when this model was trained." in text
     later = load_snapshot(run)
-    text = text_of(Card(later, tiny_data, plan_jobs(later, "trial-1", chosen_trial(later, 1), 1), True, []))
+    text = text_of(Card(later, tiny_data, _plan(later, "trial-1", 1), True, []))
     assert "On validation questions: trial 2 was the best of the search, not trial 1; whether trial 1 is better" in text
     assert "beats" not in text
 
@@ -133,3 +136,22 @@ def test_what_is_known_of_the_data_is_told(card: Card, text_of: Text, monkeypatc
     assert "Language of the questions: English. Pictures: photographs of indoor scenes" in text
     assert "- source: Malinowski and Fritz, " in text
     assert "should add them" not in text
+
+
+def test_an_ensemble_is_said_to_be_one(
+    run: RunFolder, tiny_data: PreparedData, tmp_path: Path, text_of: Callable[[Card], str]
+) -> None:
+    record = load_snapshot(run)
+    jobs = plan_jobs(record, "best", chosen_trial(record, None), 2)
+    for split, remark in (("test", "once for each network and ensemble"), ("validation", "**The test split was not ")):
+        card = Card(record, tiny_data, Plan(jobs, split, ensemble=True), False, [])
+        tested = [*((job.name, job.trial, job.epochs, 1) for job in jobs), ("best, ensemble of 2", 1, 2, 2)]
+        write_card(tmp_path, card, spread(tested, [SCORES] * 5))
+        text = re.sub(" +", " ", (tmp_path / "README.md").read_text())
+        assert f"- **best, ensemble of 2**: accuracy **75.00 %** on the {split} split (one answer of 2 networks" in text
+        assert "This is the ensemble of all 2 networks of *best*" in text
+        assert "The weights are those of" not in text
+        assert "compare it with another ensemble, not with a single network." in text
+        assert remark in text
+        assert ("--seeds 2 --ensemble --on validation\n" in text) == (split == "validation")
+    assert "ensemble" not in text_of(Card(record, tiny_data, Plan(jobs, "test"), False, []))

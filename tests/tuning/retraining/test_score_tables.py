@@ -5,7 +5,7 @@ import pytest
 from san_core.evaluation import Score
 from tuning.retraining.score_tables import as_records, by_type, overall, print_scores, spread
 
-TRAININGS = [("best", 4, 7), ("baseline", 0, 8), ("best", 4, 7), ("baseline", 0, 8)]
+TRAININGS = [("best", 4, 7, 1), ("baseline", 0, 8, 1), ("best", 4, 7, 1), ("baseline", 0, 8, 1)]
 
 
 def _scores(mean: float) -> list[Score]:
@@ -60,3 +60,25 @@ def test_many_types_are_left_to_the_files(capsys: pytest.CaptureFixture[str]) ->
     for types, shown in ((few, True), (many, False)):
         print_scores(spread(TRAININGS[:1], [[*_scores(0.8), *types]]))
         assert ("type 3" in capsys.readouterr().out) is shown
+
+
+def test_an_ensemble_has_a_row_and_a_column_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    """The rows of single networks are as without it, and no spread is made up for it."""
+    means = (0.8, 0.5, 0.9, 0.6)
+    alone = spread(TRAININGS, [_scores(mean) for mean in means])
+    tested = [*TRAININGS, ("best, ensemble of 2", 4, 7, 2)]
+    table = spread(tested, [_scores(mean) for mean in (*means, 0.95)])
+    assert as_records(table)[: len(alone)] == as_records(alone)
+    assert overall(table).iloc[:2].equals(overall(alone))
+    shown = overall(table).iloc[2].to_dict()
+    assert (shown[""], shown["seeds"], shown["mean"]) == ("best, ensemble of 2", "2", "95.00 %")
+    assert {shown[column] for column in ("s.d.*", "lowest", "highest")} == {"–"}
+    number, _ = by_type(table)["answer type"].to_dict("records")
+    assert (number["best"], number["best, ensemble of 2"]) == ("42.50 ± 3.54 %", "47.50 %")
+    record = next(row for row in as_records(table) if row["networks"] == 2)
+    assert (record["values"], record["std"], record["seeds"]) == ([0.95], None, 2)
+
+    print_scores(alone)
+    assert "ensemble" not in capsys.readouterr().out
+    print_scores(table)
+    assert "compare it with another ensemble, not with a single network." in capsys.readouterr().out
