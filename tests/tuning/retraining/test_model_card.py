@@ -149,6 +149,7 @@ def test_an_ensemble_is_said_to_be_one(
         write_card(tmp_path, card, spread(tested, [SCORES] * 5))
         text = re.sub(" +", " ", (tmp_path / "README.md").read_text())
         assert f"- **best, ensemble of 2**: accuracy **75.00 %** on the {split} split (one answer of 2 networks" in text
+        assert text.startswith("# An ensemble of 2 Stacked Attention Networks for tiny\n")
         assert "This is the ensemble of all 2 networks of *best*" in text
         assert "The weights are those of" not in text
         assert "compare it with another ensemble, not with a single network." in text
