@@ -15,8 +15,8 @@ _MOST_TYPES = 12
 """Types of questions that are printed; the files have them all."""
 
 ENSEMBLE_NOTE = (
-    "An ensemble answers with the mean of its networks' probabilities, and costs as much as all of them: compare it "
-    "with another ensemble, not with a single network."
+    "An ensemble answers with the mean of its networks' probabilities, and takes the training of all of them: compare "
+    "it with another ensemble, not with a single network."
 )
 
 DEVIATION_NOTE = "* sample standard deviation over the seeds, in points"
