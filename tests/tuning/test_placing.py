@@ -88,8 +88,14 @@ def at_once(spans: list[tuple[float, float]]) -> int:
     return max(sum(other[0] <= begin < other[1] for other in spans) for begin, _ in spans)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
-    ("gpus", "share", "slots", "on_each"), [(0, 0, 2, 0), (1, 0.5, 2, 2), (4, 1, 4, 1)], ids=["none", "halves", "four"]
+    ("gpus", "share", "slots", "on_each"),
+    [
+        pytest.param(0, 0, 2, 0, id="none", marks=pytest.mark.rare),  # as every search of the tests
+        pytest.param(1, 0.5, 2, 2, id="halves"),
+        pytest.param(4, 1, 4, 1, id="four"),
+    ],
 )
 def test_trials_share_gpus_as_documented_and_see_only_their_own(
     tmp_path: Path, gpus: int, share: float, slots: int, on_each: int
@@ -108,6 +114,7 @@ def test_trials_share_gpus_as_documented_and_see_only_their_own(
         assert at_once(spans) <= on_each
 
 
+@pytest.mark.long
 def test_a_trial_that_lacked_memory_runs_again_with_fewer_neighbours(tmp_path: Path, tiny_data: PreparedData) -> None:
     trials = place(tmp_path, gpus=1, share=0.25, slots=4, hungry=2, data=tiny_data)
     assert [state for state, _ in trials] == ["COMPLETE"] * 8

@@ -282,6 +282,7 @@ for found in runs:
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(find_spec("mlflow") is None, reason="needs pip install '.[mlflow]'")
 def test_mlflow_has_one_run_per_trial_also_when_the_search_is_resumed(make_run: Callable[..., RunFolder]) -> None:
     run = make_run(fixed={"epochs": 2}, metric="wups@0.9", track="mlflow", started="2026")
@@ -330,6 +331,7 @@ while at + 7 <= len(content):
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(find_spec("wandb") is None, reason="needs pip install '.[wandb]'")
 def test_wandb_writes_a_file_per_trial_without_a_network(make_run: Callable[..., RunFolder]) -> None:
     run = make_run(fixed={"epochs": 2}, metric="wups@0.9", track="wandb", started="2026")
