@@ -217,7 +217,11 @@ def test_a_second_test_is_refused_wherever_it_would_go(retrained: Path, monkeypa
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("option", "name"), [((), "best"), (("--ensemble",), "best-ensemble")])
+@pytest.mark.parametrize(
+    ("option", "name"),
+    [((), "best"), pytest.param(("--ensemble",), "best-ensemble", marks=pytest.mark.rare)],
+    ids=["single networks", "ensemble"],
+)
 def test_killed_at_any_time_the_same_command_goes_on(
     option: tuple[str, ...], name: str, run: RunFolder, environment: Environment
 ) -> None:

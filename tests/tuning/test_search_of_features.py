@@ -78,6 +78,7 @@ def test_results_name_the_data(run: RunFolder, sets: Mapping[str, PreparedData])
     assert f"read from {sets['1x1'].folder}, fingerprint {sets['1x1'].fingerprint}" in run.report_page.read_text()
 
 
+@pytest.mark.rare  # tests/tuning/planning/test_plan.py opens moved data without training on them
 def test_the_search_goes_on_where_the_data_were_moved(
     run: RunFolder,
     sets: Mapping[str, PreparedData],

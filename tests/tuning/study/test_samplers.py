@@ -240,7 +240,7 @@ def _batch_of(name: str, ended: int, seed: int = 0) -> list[tuple[Any, ...]]:
 @pytest.mark.parametrize(
     ("name", "ended"),
     [
-        pytest.param(name, ended, marks=[pytest.mark.long] * (name == "gp" and ended > 0))
+        pytest.param(name, ended, marks=[pytest.mark.long, pytest.mark.rare] * (name == "gp" and ended > 0))
         for name in NAMED
         for ended in (0, 12)
     ],
