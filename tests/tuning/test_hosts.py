@@ -130,6 +130,7 @@ def _check_left_out(full: Host, no_tmp: Host, printed: str) -> None:
     assert printed.count("the search goes on without this node") == 2
 
 
+@pytest.mark.skipif(PYTHON.is_relative_to("/tmp"), reason="a host whose /tmp is full has no Python in it")
 def test_a_search_over_hosts_that_share_nothing_loses_no_trial(
     hosts: Network, ray_folder: str, tmp_path: Path, tiny_data: PreparedData
 ) -> None:
