@@ -30,7 +30,9 @@ def sets(
     return {name: PreparedData.open(shutil.copytree(each.folder, folder / name)) for name, each in both.items()}
 
 
-@pytest.fixture(scope="module", params=[1, 2], ids=["trials", "cohorts"])
+@pytest.fixture(
+    scope="module", params=[pytest.param(1, id="trials"), pytest.param(2, id="cohorts", marks=pytest.mark.rare)]
+)
 def run(
     request: pytest.FixtureRequest,
     sets: Mapping[str, PreparedData],
