@@ -211,10 +211,7 @@ class Study:
             self._set_aside(number)
             return
         live = self.live.pop(number)
-        live.trial.set_user_attr(SECONDS, round(live.seconds, 3))
-        live.trial.set_user_attr(REASON, error or live.stop_reason)
-        if live.worker:
-            live.trial.set_user_attr(WORKER, live.worker)
+        _record(live, error or live.stop_reason)
         live.trial.set_user_attr(ENDED, next(self._places))
         ended = self._tell(live, failed=bool(error))
         if error and REPEATS not in ended.user_attrs:  # one that failed before may fail for a reason of its own
@@ -241,11 +238,8 @@ class Study:
     def _set_aside(self, number: int) -> None:
         """Leaves a trial that a bound on time stopped open in the journal."""
         live = self.live[number]
-        live.trial.set_user_attr(SECONDS, round(live.seconds, 3))
-        live.trial.set_user_attr(REASON, live.stop_reason)
+        _record(live, live.stop_reason)
         live.trial.set_user_attr(STOPPED, self.clock.now().isoformat())
-        if live.worker:
-            live.trial.set_user_attr(WORKER, live.worker)
         self.requeue(number)
 
     def finish_or_interrupt_trials(self) -> None:
@@ -338,3 +332,11 @@ class Study:
     def time_stop_reason(self) -> str:
         """Why running trials are to stop after their epoch; empty while they may go on."""
         return self.rules.time_stop_reason(self._time.wall(), self._time.trained)
+
+
+def _record(live: LiveTrial, reason: str) -> None:
+    """Records how long and where a trial ran, and why it stopped."""
+    live.trial.set_user_attr(SECONDS, round(live.seconds, 3))
+    live.trial.set_user_attr(REASON, reason)
+    if live.worker:
+        live.trial.set_user_attr(WORKER, live.worker)
